@@ -1,0 +1,140 @@
+"""Everything that is read from the environment or from `.env`, once.
+
+The environment wins over `.env`; `.env` is read from the working directory, as it stands: nothing in it is expanded, so
+a passphrase may hold `$`. `GATEWAY_SCHEMA_ENV_FILE` names another file, or none when it is empty.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal, cast
+
+DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
+
+Plaintext = Literal["allow", "refuse"]
+
+
+class SettingsError(ValueError):
+    """A setting can't be used; the message names it and never shows a secret."""
+
+
+@dataclass(frozen=True)
+class KeyStrings:
+    """The texts of one keyring: the key that writes and those that are only read.
+
+    Attributes:
+        name: the variable that the writing key comes from.
+        writing: the writing key's text, None when it isn't set.
+        previous: texts of keys that still open stored values, newest first.
+    """
+
+    name: str
+    writing: str | None = field(repr=False)
+    previous: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of this process; keys are read from their files when first asked for."""
+
+    values: Mapping[str, str] = field(repr=False)
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is: `DATABASE_URL`, or a SQLite file in the working directory."""
+        return self.values.get("DATABASE_URL") or DEFAULT_DATABASE_URL
+
+    @property
+    def encryption_plaintext(self) -> Plaintext:
+        """Whether a secret that is stored unencrypted may still be read: `ENCRYPTION_PLAINTEXT`.
+
+        Raises:
+            SettingsError: it is neither `allow` nor `refuse`.
+        """
+        value = self.values.get("ENCRYPTION_PLAINTEXT") or "allow"
+        if value not in ("allow", "refuse"):
+            raise SettingsError("ENCRYPTION_PLAINTEXT must be allow or refuse.")
+        return cast("Plaintext", value)
+
+    @property
+    def encryption_key(self) -> KeyStrings:
+        """The keys of provider API keys: `ENCRYPTION_KEY` and its `_FILE`, `_PREVIOUS`, `_PREVIOUS_FILE`.
+
+        Raises:
+            SettingsError: a key is given twice, or its file can't be read.
+        """
+        return self._keys("ENCRYPTION_KEY", separators=",\n")
+
+    @property
+    def github_token_encryption_key(self) -> KeyStrings:
+        """The passphrases of GitHub tokens: `GITHUB_TOKEN_ENCRYPTION_KEY` and its `_FILE`, `_PREVIOUS`,
+        `_PREVIOUS_FILE`.
+
+        Raises:
+            SettingsError: a key is given twice, or its file can't be read.
+        """
+        return self._keys("GITHUB_TOKEN_ENCRYPTION_KEY", separators="\n")
+
+    def number(self, name: str, default: float) -> float:
+        """The setting `name` as a number that isn't negative.
+
+        Raises:
+            SettingsError: it is set to anything else.
+        """
+        text = self.values.get(name)
+        if not text:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise SettingsError(f"{name} must be a number of seconds, 0 or more.")
+        return value
+
+    def _keys(self, name: str, *, separators: str) -> KeyStrings:
+        previous = self._text_or_file(f"{name}_PREVIOUS") or ""
+        for separator in separators:
+            previous = previous.replace(separator, "\n")
+        entries = tuple(entry.rstrip("\r") for entry in previous.split("\n") if entry.strip())
+        return KeyStrings(name, self._text_or_file(name), entries)
+
+    def _text_or_file(self, name: str) -> str | None:
+        text, path = self.values.get(name), self.values.get(f"{name}_FILE")
+        if text and path:
+            raise SettingsError(f"Set {name} or {name}_FILE, not both.")
+        if not path:
+            return text or None
+        try:
+            content = Path(path).read_bytes().decode()  # to the byte: no line ending is translated
+        except OSError as error:
+            raise SettingsError(f"{name}_FILE={path}: cannot be read ({error.strerror}).") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{name}_FILE={path}: is not UTF-8 text.") from None
+        # One line ending belongs to the editor; anything more may be part of a passphrase.
+        return content.removesuffix("\n").removesuffix("\r") or None
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process, read on the first call and kept (`load.cache_clear()` is for tests).
+
+    Raises:
+        SettingsError: the file `.env` is there and can't be read.
+    """
+    path = Path(os.environ.get("GATEWAY_SCHEMA_ENV_FILE", ".env"))
+    return Settings({**_env_file(path), **os.environ})
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({type(error).__name__}).") from None
+    return {name: value for name, value in values.items() if value is not None}
