@@ -1,0 +1,570 @@
+"""Two ciphertext formats, the keys that open them, and the cipher of a column.
+
+`ENC` is `enc:` and URL-safe base64 of nonce (12 bytes), ciphertext and tag (16 bytes). `TOKEN` is
+`salt:iv:tag:ciphertext`, four parts in standard base64 of 32, 16, 16 and any number of bytes. Both are AES-256-GCM, to
+the letter as the services that share the database read and write them.
+
+The columns also hold what is older than encryption. A stored string is told apart by its *marker*, the way its format
+begins, and never by whether some key happens to open it:
+
+>>> ENC.state("sk-123"), ENC.state("enc:oops")
+(<State.PLAINTEXT: 'plaintext'>, <State.MALFORMED: 'malformed'>)
+
+A keyring writes with one key and reads with all of them, so a key can be replaced without a pause:
+
+>>> old, new = RawKey.generate(), RawKey.generate()
+>>> before = FieldCipher(ENC, Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, old))
+>>> after = FieldCipher(ENC, Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, new, [old]))
+>>> stored = before.encrypt("sk-123")
+>>> after.decrypt(stored), after.under_writing_key(stored)
+('sk-123', False)
+
+No message, repr, pickle or chained exception that comes from here carries a secret, a key or a ciphertext.
+"""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import os
+import re
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from threading import Lock
+from typing import ClassVar, Final, Literal, NoReturn, Protocol
+
+_BLANKS = r"[ \t\n\r\f\v]*"
+_TAG_BYTES = 16
+_KEY_BYTES = 32
+_PASSPHRASE_LENGTH = 32
+_PASSPHRASE_VARIETY = 10
+_BATCH = 4096
+_PUBLISHED = "HVx9vVfo5y-kkR39gDXiRIi3Mu-A1q8DGqGyrMjsAQs="  # the sample key of the gateway's documentation
+
+Plaintext = Literal["allow", "refuse"]
+
+
+class CipherError(Exception):
+    """Something is wrong with a secret; the message says whose, and never what it is."""
+
+
+class KeyConfigurationError(CipherError):
+    """A key is missing, or isn't one."""
+
+
+class DecryptionError(CipherError):
+    """No configured key opens a stored value."""
+
+
+class MalformedCiphertext(DecryptionError):  # noqa: N818 - what it is, rather than that it's an error
+    """A stored value isn't a whole ciphertext: no key could open it."""
+
+
+class PlaintextRefused(CipherError):  # noqa: N818 - as above
+    """A value is, or would be, stored unencrypted, and the policy refuses that."""
+
+
+class PlaintextWarning(UserWarning):
+    """A value that isn't encrypted was sent to a column of secrets."""
+
+
+class WeakKeyWarning(UserWarning):
+    """The key that encrypts can be guessed."""
+
+
+class State(StrEnum):
+    """What a stored string is, judged without a key."""
+
+    EMPTY = "empty"
+    PLAINTEXT = "plaintext"
+    ENCRYPTED = "encrypted"
+    MALFORMED = "malformed"
+
+
+class Ciphertext(str):
+    """Text that is sealed already: an encrypted column stores it as it stands."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<Ciphertext>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Parts:
+    """A ciphertext taken apart; `sealed` is the encrypted text and its tag."""
+
+    salt: bytes
+    nonce: bytes
+    sealed: bytes
+
+
+class Format(ABC):
+    """How a ciphertext is spelt.
+
+    Attributes:
+        marker: how one begins, as a regular expression that Python and PostgreSQL read alike.
+        globs: the same for SQLite.
+    """
+
+    __slots__ = ()
+    name: ClassVar[str]
+    salt_bytes: ClassVar[int]
+    nonce_bytes: ClassVar[int]
+    marker: ClassVar[str]
+    globs: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def parse(self, stored: str) -> Parts | None:
+        """Takes a ciphertext apart; None for anything that isn't spelt exactly as `dump` does."""
+
+    @abstractmethod
+    def dump(self, parts: Parts) -> Ciphertext:
+        """Puts a ciphertext together."""
+
+    def state(self, stored: str | None) -> State:
+        """What a stored value is, without a key.
+
+        Blanks before the marker, or its letters in another case, make a value MALFORMED and not PLAINTEXT: a damaged
+        ciphertext must never pass for the secret.
+        """
+        if stored is None or not _text(stored, "the value"):
+            return State.EMPTY
+        if not re.match(_BLANKS + self.marker, stored):
+            return State.PLAINTEXT
+        return State.MALFORMED if self.parse(stored) is None else State.ENCRYPTED
+
+    def plaintext_sql(self, column: str, dialect: Literal["postgresql", "sqlite"]) -> str:
+        """A condition that holds for the rows `state` calls PLAINTEXT: never NULL, no parameters, no percent sign.
+
+        Args:
+            column: the column as it is written in SQL, quoted where it must be.
+            dialect: the database's name.
+
+        Raises:
+            ValueError: it is another database.
+        """
+        match dialect:
+            case "postgresql":
+                unmarked = [f"""{column} COLLATE "C" !~ '^{_BLANKS}{self.marker}'"""]
+            case "sqlite":
+                unmarked = [f"ltrim({column}, char(32,9,10,13,12,11)) NOT GLOB '{glob}'" for glob in self.globs]
+            case _:
+                raise ValueError(f"no condition is known for {dialect}, only for postgresql and sqlite")
+        return " AND ".join([f"({column} IS NOT NULL AND {column} <> ''", *unmarked]) + ")"
+
+
+class _Enc(Format):
+    __slots__ = ()
+    name, salt_bytes, nonce_bytes = "enc", 0, 12
+    marker = "[Ee][Nn][Cc]:"
+    globs = ("[Ee][Nn][Cc]:*",)
+
+    def parse(self, stored: str) -> Parts | None:
+        data = _debase64(stored[4:], b"-_") if stored.startswith("enc:") else None
+        if data is None or len(data) < self.nonce_bytes + _TAG_BYTES:
+            return None
+        return Parts(b"", data[: self.nonce_bytes], data[self.nonce_bytes :])
+
+    def dump(self, parts: Parts) -> Ciphertext:
+        return Ciphertext("enc:" + _base64(parts.nonce + parts.sealed, b"-_"))
+
+
+class _Token(Format):
+    __slots__ = ()
+    name, salt_bytes, nonce_bytes = "token", 32, 16
+    marker = "[A-Za-z0-9+/_-]{43}=?:"
+    globs = ("[A-Za-z0-9+/_-]" * 43 + "=:*", "[A-Za-z0-9+/_-]" * 43 + ":*")
+
+    def parse(self, stored: str) -> Parts | None:
+        sizes = [self.salt_bytes, self.nonce_bytes, _TAG_BYTES]
+        match [_debase64(part) for part in stored.split(":", 4)]:
+            case [bytes(salt), bytes(nonce), bytes(tag), bytes(text)] if [*map(len, (salt, nonce, tag))] == sizes:
+                return Parts(salt, nonce, text + tag)
+        return None
+
+    def dump(self, parts: Parts) -> Ciphertext:
+        text, tag = parts.sealed[:-_TAG_BYTES], parts.sealed[-_TAG_BYTES:]
+        return Ciphertext(":".join(map(_base64, (parts.salt, parts.nonce, tag, text))))
+
+
+ENC: Final[Format] = _Enc()
+TOKEN: Final[Format] = _Token()
+
+
+class Key(ABC):
+    """A key, to be used and named, but not shown, copied or pickled.
+
+    Attributes:
+        weakness: why it shouldn't encrypt anything, or None.
+    """
+
+    __slots__ = ("_derived", "_secret", "weakness")
+
+    def __init__(self, secret: bytes, weakness: str | None) -> None:
+        self._secret = secret
+        self._derived = lru_cache(maxsize=1024)(self._derive)
+        self.weakness = weakness
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that name the key in logs and errors, and cost as much to guess from as its data."""
+        return hashlib.sha256(b"key-id\0" + self._derived(b"key-id")).hexdigest()[:8]
+
+    def encrypt(self, data: bytes, salt: bytes, nonce: bytes) -> Parts:
+        """Encrypts some bytes; salt and nonce must be fresh."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return Parts(salt, nonce, AESGCM(self._derived(salt)).encrypt(nonce, data, None))
+
+    def decrypt(self, parts: Parts) -> bytes | None:
+        """Decrypts, or returns None where another key wrote it or somebody altered it."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        with suppress(InvalidTag):
+            return AESGCM(self._derived(parts.salt)).decrypt(parts.nonce, parts.sealed, None)
+        return None
+
+    @abstractmethod
+    def _derive(self, salt: bytes) -> bytes: ...
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and hmac.compare_digest(self._secret, other._secret)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} can't be copied or pickled")
+
+
+class RawKey(Key):
+    """Thirty-two random bytes, used as they are.
+
+    Args:
+        secret: the bytes.
+        name: the setting they come from, for errors.
+
+    Raises:
+        KeyConfigurationError: they aren't 32.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, secret: bytes, name: str = "ENCRYPTION_KEY") -> None:
+        if len(secret) != _KEY_BYTES:
+            raise KeyConfigurationError(f"Invalid {name}: it decodes to {len(secret)} bytes, {_KEY_BYTES} are needed.")
+        published = secret == base64.urlsafe_b64decode(_PUBLISHED)
+        repeated = len(set(secret)) == 1
+        super().__init__(secret, "is a published sample" if published else "is one byte repeated" if repeated else None)
+
+    @staticmethod
+    def generate() -> str:
+        """A fresh key, as the text that `from_base64` reads."""
+        return _base64(os.urandom(_KEY_BYTES), b"-_")
+
+    @classmethod
+    def from_base64(cls, text: str, name: str = "ENCRYPTION_KEY") -> "RawKey":
+        """Reads a key from base64 of either alphabet, whose padding may be missing, with blanks around it.
+
+        Raises:
+            KeyConfigurationError: it is anything else, hexadecimal for instance.
+        """
+        text = _text(text, name).strip()
+        if re.fullmatch("[0-9A-Fa-f]{64}", text):
+            hint = "convert with: schema secrets keygen --from-hex"
+            raise KeyConfigurationError(f"Invalid {name}: 64 hexadecimal digits were given; {hint}")
+        digits = text.rstrip("=").replace("+", "-").replace("/", "_")
+        if not re.fullmatch("[A-Za-z0-9_-]*", digits) or len(digits) % 4 == 1:
+            expected = '(expected 44 characters of A-Z a-z 0-9 - _ ending in "=")'
+            raise KeyConfigurationError(f"Invalid {name}: not URL-safe base64 {expected}.")
+        return cls(base64.urlsafe_b64decode(digits + "=="), name)
+
+    def _derive(self, salt: bytes) -> bytes:  # noqa: ARG002 - these keys aren't salted
+        return self._secret
+
+
+class PassphraseKey(Key):
+    """A passphrase, stretched with the salt of each value, 20 ms long; the results for 1024 salts are kept.
+
+    Args:
+        passphrase: at least 32 characters, to the letter: blanks count.
+        name: the setting it comes from, for errors.
+
+    Raises:
+        KeyConfigurationError: it is shorter, or can't be written as UTF-8.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, passphrase: str, name: str = "GITHUB_TOKEN_ENCRYPTION_KEY") -> None:
+        # The other service counts as JavaScript does, in UTF-16 units.
+        length = len(_text(passphrase, name).encode("utf-16-le", "surrogatepass")) // 2
+        if length < _PASSPHRASE_LENGTH:
+            needed = f"at least {_PASSPHRASE_LENGTH} characters long (current: {length})"
+            raise KeyConfigurationError(f"{name} must be {needed}.")
+        if (secret := _utf8(passphrase)) is None:
+            raise KeyConfigurationError(f"Invalid {name}: it can't be written as UTF-8.")
+        monotonous = len(set(passphrase)) < _PASSPHRASE_VARIETY
+        super().__init__(secret, f"has under {_PASSPHRASE_VARIETY} different characters" if monotonous else None)
+
+    def _derive(self, salt: bytes) -> bytes:
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
+        return PBKDF2HMAC(SHA256(), length=_KEY_BYTES, salt=salt, iterations=100_000).derive(self._secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The key that writes, and others that only read.
+
+    Attributes:
+        name: the setting that holds the writing key, for errors.
+        writing: None where nothing needs to be written.
+        previous: tried after the writing key, in this order.
+    """
+
+    name: str
+    writing: Key | None
+    previous: tuple[Key, ...] = ()
+
+    @classmethod
+    def parse(
+        cls, name: str, make: Callable[[str, str], Key], writing: str | None, previous: Sequence[str] = ()
+    ) -> "Keyring":
+        """Builds a keyring from the texts of its keys, and warns where the one that writes can be guessed.
+
+        Args:
+            name: the setting that holds the writing key; the others' is `{name}_PREVIOUS`.
+            make: `RawKey.from_base64` or `PassphraseKey`.
+            writing: None or empty where it isn't set.
+            previous: the texts of the keys that only read.
+
+        Raises:
+            KeyConfigurationError: a text isn't a key, or a previous key repeats the writing one.
+        """
+        key = make(writing, name) if writing else None
+        others = tuple(make(text, f"{name}_PREVIOUS, entry {number}") for number, text in enumerate(previous, 1))
+        if key and key in others:
+            raise KeyConfigurationError(f"{name}_PREVIOUS repeats the current key (id {key.id}).")
+        if key and key.weakness:
+            advice = f"Make another with: schema secrets keygen, and move this one to {name}_PREVIOUS."
+            warnings.warn(f"{name} {key.weakness}: it can be guessed. {advice}", WeakKeyWarning, stacklevel=2)
+        return cls(name, key, others)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All keys, in the order they are tried."""
+        return (self.writing, *self.previous) if self.writing else self.previous
+
+    def missing(self, of: str, action: Literal["encrypted", "decrypted"]) -> KeyConfigurationError:
+        """The error for a secret that needs a key where none is set."""
+        return KeyConfigurationError(
+            f"{self.name} is not set, so {of} cannot be {action}. Set it (or {self.name}_FILE) to the key that wrote "
+            "the existing rows; for a new database make one with: schema secrets keygen"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A secret, and the key that opened it."""
+
+    plaintext: str = field(repr=False)
+    key: Key
+
+
+class Encrypt(Protocol):
+    """The type of `FieldCipher.encrypt`, and of what `FieldCipher.batch` returns."""
+
+    def __call__(self, plaintext: str, *, of: str = "the value") -> Ciphertext:
+        """Encrypts a value; `of` is whose it is, for errors."""
+
+
+class FieldCipher:
+    """Encrypts and decrypts the values of a column.
+
+    Args:
+        format: how they are stored.
+        keys: a keyring, or a function that returns it, called once, when a value first needs a key.
+        plaintext: what to do with values that were never encrypted, or a function that says so each time.
+    """
+
+    def __init__(
+        self,
+        format: Format,  # noqa: A002 - the word for it
+        keys: Keyring | Callable[[], Keyring],
+        plaintext: Plaintext | Callable[[], Plaintext] = "allow",
+    ) -> None:
+        self.format = format
+        self._source = keys
+        self._plaintext = plaintext
+        self._loaded: Keyring | None = None
+        self._loading = Lock()
+        self._override: ContextVar[Keyring | None] = ContextVar("keyring", default=None)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in force.
+
+        Raises:
+            KeyConfigurationError: a setting isn't a key; it is read again next time.
+        """
+        if (override := self._override.get()) is not None:
+            return override
+        if (loaded := self._loaded) is None:
+            with self._loading:
+                if (loaded := self._loaded) is None:
+                    loaded = self._loaded = self._source if isinstance(self._source, Keyring) else self._source()
+        return loaded
+
+    @property
+    def refuses_plaintext(self) -> bool:
+        """Whether values that were never encrypted are refused."""
+        return (self._plaintext if isinstance(self._plaintext, str) else self._plaintext()) == "refuse"
+
+    def forget(self) -> None:
+        """Drops the keyring, so that it is loaded again: for tests, which change settings as they run."""
+        with self._loading:
+            self._loaded = None
+
+    @contextmanager
+    def override(self, keyring: Keyring) -> Iterator[None]:
+        """Uses another keyring in this block and the tasks it starts, not in other threads: for tests."""
+        token = self._override.set(keyring)
+        try:
+            yield
+        finally:
+            self._override.reset(token)
+
+    def encrypt(self, plaintext: str, *, of: str = "the value") -> Ciphertext:
+        """Encrypts a value under the writing key, with a salt and a nonce of its own.
+
+        Args:
+            plaintext: the secret; one that looks like a ciphertext is encrypted all the same.
+            of: whose it is, for errors.
+
+        Raises:
+            KeyConfigurationError: there is no writing key.
+            CipherError: the text can't be written as UTF-8.
+            TypeError: it isn't a str, or it is a `Ciphertext` already.
+        """
+        return self._encrypt(plaintext, of, os.urandom(self.format.salt_bytes), os.urandom(self.format.nonce_bytes))
+
+    def batch(self) -> Encrypt:
+        """An `encrypt` whose values share a salt, up to 4096 of them, for sweeps over many rows.
+
+        A passphrase is then stretched once for all, here and by each later reader. Every value keeps a nonce of its
+        own, of 16 random bytes where there is a salt, so one derived key is as safe with all of them as with one. A
+        process that was forked draws a salt of its own.
+        """
+        salt = lru_cache(maxsize=1)(lambda _process, _page: os.urandom(self.format.salt_bytes))
+        turns = itertools.count()
+
+        def encrypt(plaintext: str, *, of: str = "the value") -> Ciphertext:
+            shared = salt(os.getpid(), next(turns) // _BATCH)
+            return self._encrypt(plaintext, of, shared, os.urandom(self.format.nonce_bytes))
+
+        return encrypt
+
+    def decrypt(self, stored: str, *, of: str = "the value") -> str:
+        """The secret in a stored value, which is the value itself where it was never encrypted.
+
+        Raises:
+            PlaintextRefused: it was never encrypted, and the policy refuses that.
+            DecryptionError: no key opens it; `MalformedCiphertext` if none could.
+            KeyConfigurationError: there are no keys.
+        """
+        state = self.state(stored)
+        if state is State.PLAINTEXT and self.refuses_plaintext:
+            problem = "is stored unencrypted and ENCRYPTION_PLAINTEXT=refuse"
+            raise PlaintextRefused(f"{of} {problem}. Run: alembic upgrade head")
+        if state in (State.EMPTY, State.PLAINTEXT):
+            return stored
+        return self.open(stored, of=of).plaintext
+
+    def open(self, stored: str, *, of: str = "the value") -> Opened:
+        """Decrypts a stored value, and tells which key did; a value that was never encrypted isn't passed through.
+
+        Raises:
+            DecryptionError: no key opens it; `MalformedCiphertext` if none could.
+            KeyConfigurationError: there are no keys.
+        """
+        parts = self.format.parse(_text(stored, of))
+        if parts is None:
+            marked = self.state(stored) is State.MALFORMED
+            problem = "starts like a ciphertext but is not a whole one (truncated or edited)"
+            raise MalformedCiphertext(
+                f"Failed to decrypt {of}: the stored value {problem if marked else 'is not encrypted'}."
+            )
+        keyring = self.keyring
+        if not keyring.keys:
+            raise keyring.missing(of, "decrypted")
+        for key in keyring.keys:
+            if (data := key.decrypt(parts)) is not None:
+                return Opened(_from_utf8(data, of), key)
+        tried = ", ".join(key.id for key in keyring.keys)
+        raise DecryptionError(
+            f"Failed to decrypt {of}: no configured key opens it (tried {tried}). It was written under another key, "
+            f"or altered. If a key was rotated, put the old one in {keyring.name}_PREVIOUS."
+        )
+
+    def state(self, stored: str | None) -> State:
+        """What a stored value is, without a key: `Format.state`."""
+        return self.format.state(stored)
+
+    def under_writing_key(self, stored: str) -> bool:
+        """Whether the writing key opens a stored value; if not, it is to be encrypted, or encrypted again."""
+        parts, key = self.format.parse(stored), self.keyring.writing
+        return parts is not None and key is not None and key.decrypt(parts) is not None
+
+    def _encrypt(self, plaintext: str, of: str, salt: bytes, nonce: bytes) -> Ciphertext:
+        if isinstance(plaintext, Ciphertext):
+            raise TypeError(f"{of} is encrypted already")
+        if (data := _utf8(_text(plaintext, of))) is None:
+            raise CipherError(f"Failed to encrypt {of}: the text can't be written as UTF-8.")
+        keyring = self.keyring
+        if not keyring.writing:
+            raise keyring.missing(of, "encrypted")
+        return self.format.dump(keyring.writing.encrypt(data, salt, nonce))
+
+
+def _text(value: str, of: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{of} must be a str, not {type(value).__name__}")
+    return value
+
+
+# Nothing may be raised inside an `except` here: as the context of the new error, a Unicode error shows the whole text.
+def _utf8(text: str) -> bytes | None:
+    with suppress(UnicodeEncodeError):
+        return text.encode()
+    return None
+
+
+def _from_utf8(data: bytes, of: str) -> str:
+    with suppress(UnicodeDecodeError):
+        return data.decode()
+    raise DecryptionError(f"Failed to decrypt {of}: a key opens it, but what it holds is not UTF-8 text.")
+
+
+def _base64(data: bytes, altchars: bytes = b"+/") -> str:
+    return base64.b64encode(data, altchars).decode("ascii")
+
+
+def _debase64(text: str, altchars: bytes = b"+/") -> bytes | None:
+    """Decodes base64 in its one canonical spelling; None for all others, which `b64decode` would read as well."""
+    with suppress(ValueError):
+        data = base64.b64decode(text, altchars)
+        return data if _base64(data, altchars) == text else None
+    return None
