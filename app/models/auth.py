@@ -1,0 +1,138 @@
+"""The tables of the GitHub auth service: users, registered services, audit log."""
+
+import datetime as dt
+import uuid
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, MappedColumn, mapped_column
+
+from app.encrypted import GITHUB_TOKENS, SealedText, encrypted
+from app.models.base import EMPTY_TEXT_ARRAY, FALSE, TEXT_ARRAY, TRUE, Base, UtcDateTime, utc_now
+from app.triggers import UpdatedAtTrigger
+
+# bcrypt reads no further: two keys that share their first 72 bytes would have the same hash.
+BCRYPT_MAX_BYTES = 72
+
+
+def _id() -> MappedColumn[uuid.UUID]:
+    return mapped_column(primary_key=True, default=uuid.uuid4, comment="Key of the row, made by the application.")
+
+
+def _created_at() -> MappedColumn[dt.datetime]:
+    return mapped_column(
+        UtcDateTime(timezone=True), server_default=sa.text("CURRENT_TIMESTAMP"), comment="When the row was made."
+    )
+
+
+def _updated_at() -> MappedColumn[dt.datetime]:
+    # FetchedValue: after an UPDATE the trigger's time is read again on the next access.
+    return mapped_column(
+        UtcDateTime(timezone=True),
+        default=utc_now,
+        server_onupdate=sa.FetchedValue(),
+        comment="When the row was last changed, kept by a trigger.",
+    )
+
+
+class User(Base):
+    """A GitHub account that has signed in; both tokens read and write plaintext, the columns hold ciphertext."""
+
+    __tablename__ = "users"
+    __table_args__ = ({"comment": "GitHub accounts that have signed in."},)
+
+    id: Mapped[uuid.UUID] = _id()
+    github_user_id: Mapped[int] = mapped_column(sa.BigInteger, unique=True, comment="Id of the account at GitHub.")
+    _github_access_token: Mapped[str | None] = mapped_column(
+        "github_access_token", SealedText(GITHUB_TOKENS), comment="GitHub access token, encrypted (AES-256-GCM)."
+    )
+    github_access_token = encrypted(_github_access_token, GITHUB_TOKENS)
+    _github_refresh_token: Mapped[str | None] = mapped_column(
+        "github_refresh_token", SealedText(GITHUB_TOKENS), comment="GitHub refresh token, encrypted (AES-256-GCM)."
+    )
+    github_refresh_token = encrypted(_github_refresh_token, GITHUB_TOKENS)
+    github_token_expires_at: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime(timezone=True), comment="When the access token expires."
+    )
+    is_whitelisted: Mapped[bool] = mapped_column(server_default=FALSE, comment="Whether the account may sign in.")
+    created_at: Mapped[dt.datetime] = _created_at()
+    updated_at: Mapped[dt.datetime] = _updated_at()
+
+
+class ServiceRegistry(Base):
+    """A downstream service that may fetch a user's token; its API key is kept as a bcrypt hash only."""
+
+    __tablename__ = "service_registry"
+    __table_args__ = (
+        sa.Index("service_registry_service_identifier_idx", "service_identifier"),
+        sa.Index("service_registry_is_active_idx", "is_active"),
+        {"comment": "Downstream services that may fetch a user's token."},
+    )
+
+    id: Mapped[uuid.UUID] = _id()
+    service_identifier: Mapped[str] = mapped_column(sa.String(255), unique=True, comment="Name of the service.")
+    hashed_api_key: Mapped[str] = mapped_column(sa.Text, comment="bcrypt hash of the service's API key.")
+    allowed_scopes: Mapped[list[str] | None] = mapped_column(
+        TEXT_ARRAY, server_default=EMPTY_TEXT_ARRAY, comment="What the service may ask for."
+    )
+    is_active: Mapped[bool] = mapped_column(server_default=TRUE, comment="False marks a service as deleted.")
+    description: Mapped[str | None] = mapped_column(sa.Text, comment="Free text about the service.")
+    created_at: Mapped[dt.datetime] = _created_at()
+    updated_at: Mapped[dt.datetime] = _updated_at()
+    last_used_at: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime(timezone=True), comment="When the service last fetched a token."
+    )
+
+    def set_api_key(self, plaintext: str) -> None:
+        """Replaces the hash by that of `plaintext`. Slow by design (some 0.2 s): in asyncio, call it in a thread.
+
+        Raises:
+            ValueError: the key is empty, holds a NUL, or has more than 72 bytes, the most that bcrypt looks at.
+        """
+        import bcrypt
+
+        key = plaintext.encode()
+        if not key or b"\0" in key or len(key) > BCRYPT_MAX_BYTES:
+            raise ValueError(f"an API key must have 1 to {BCRYPT_MAX_BYTES} bytes, and no NUL among them")
+        self.hashed_api_key = bcrypt.hashpw(key, bcrypt.gensalt()).decode()
+
+    def verify_api_key(self, plaintext: str) -> bool:
+        """Whether `plaintext` is the key that was hashed. As slow as `set_api_key`.
+
+        False for a key that `set_api_key` would have refused, and for a stored hash that isn't one of bcrypt's.
+        """
+        import bcrypt
+
+        key = plaintext.encode()
+        if not key or b"\0" in key or len(key) > BCRYPT_MAX_BYTES:
+            return False
+        try:
+            return bcrypt.checkpw(key, self.hashed_api_key.encode())
+        except ValueError:
+            return False
+
+
+class ServiceAuditLog(Base):
+    """An attempt of a service to fetch a token; no foreign keys, for it outlives what it speaks of."""
+
+    __tablename__ = "service_audit_logs"
+    __table_args__ = (
+        sa.Index("service_audit_logs_service_id_idx", "service_id"),
+        sa.Index("service_audit_logs_user_id_idx", "user_id"),
+        sa.Index("service_audit_logs_created_at_idx", "created_at"),
+        sa.Index("service_audit_logs_success_idx", "success"),
+        {"comment": "Every attempt of a service to fetch a token, never with a token in it."},
+    )
+
+    id: Mapped[uuid.UUID] = _id()
+    service_id: Mapped[uuid.UUID] = mapped_column(comment="The service that asked.")
+    user_id: Mapped[uuid.UUID] = mapped_column(comment="The user whose token it asked for.")
+    action: Mapped[str] = mapped_column(sa.String(100), comment="What the service wanted to do.")
+    success: Mapped[bool] = mapped_column(server_default=TRUE, comment="Whether it was let.")
+    error_message: Mapped[str | None] = mapped_column(sa.Text, comment="Why it was not.")
+    ip_address: Mapped[str | None] = mapped_column(sa.String(45), comment="Address that the request came from.")
+    user_agent: Mapped[str | None] = mapped_column(sa.Text, comment="Program that sent the request.")
+    created_at: Mapped[dt.datetime] = _created_at()
+
+
+UpdatedAtTrigger(User.__table__)
+UpdatedAtTrigger(ServiceRegistry.__table__)
