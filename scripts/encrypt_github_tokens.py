@@ -1,0 +1,14 @@
+"""Encrypts the GitHub tokens of users that are still in plaintext."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from app.encrypted import GITHUB_TOKENS
+from scripts import encrypt_columns
+
+if __name__ == "__main__":
+    sys.exit(
+        encrypt_columns.main("users", ["github_access_token", "github_refresh_token"], GITHUB_TOKENS, __doc__ or "")
+    )
