@@ -1,0 +1,87 @@
+"""Who holds up a migration on PostgreSQL.
+
+A lock timeout says only that something was in the way, and by then nobody can be asked. `BlockerWatch` looks from a
+second connection while a statement waits.
+"""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+POLL_SECONDS = 0.4
+QUERY_LENGTH = 120
+
+_BLOCKERS = """
+SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.state, ''),
+       extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::int, coalesce(a.query, '')
+FROM pg_stat_activity a WHERE a.pid = ANY(pg_blocking_pids(:pid)) ORDER BY 4 DESC
+"""
+_LITERALS = re.compile(r"\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that holds a lock that a migration waits for.
+
+    Attributes:
+        query: its last statement, with `?` in the place of values.
+    """
+
+    pid: int
+    application: str
+    state: str
+    transaction_seconds: int
+    query: str
+
+    def __str__(self) -> str:
+        name = f"{self.application} " if self.application else ""
+        return (
+            f"{name}(pid {self.pid}, {self.state}, in its transaction for {self.transaction_seconds} s: {self.query})"
+        )
+
+
+class BlockerWatch:
+    """Remembers who was last seen in the way of the server process `pid`."""
+
+    def __init__(self, engine: sa.Engine, pid: int) -> None:
+        self._engine = engine
+        self._pid = pid
+        self._done = threading.Event()
+        self._seen: list[Blocker] = []
+
+    @property
+    def seen(self) -> list[Blocker]:
+        """Those seen last, the oldest transaction first; empty if nobody was."""
+        return list(self._seen)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Looks, from another thread, as long as the context lasts; connects only if that is long enough to wait."""
+        thread = threading.Thread(target=self._watch, name="blockers", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            thread.join()
+
+    def _watch(self) -> None:
+        if self._done.wait(POLL_SECONDS):
+            return
+        # Without blockers to name, an error text is only shorter.
+        with suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
+            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+            while not self._done.wait(POLL_SECONDS):
+                rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": self._pid}).all()
+                if rows:
+                    self._seen = [Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows]
+
+
+def redacted(query: str) -> str:
+    """A statement's text without the values in it, in one line of at most `QUERY_LENGTH` characters."""
+    text = " ".join(_LITERALS.sub("?", query).split())
+    return text if len(text) <= QUERY_LENGTH else f"{text[: QUERY_LENGTH - 1]}…"

@@ -1,0 +1,250 @@
+"""One runner at a time per database.
+
+PostgreSQL: an advisory lock, held by an idle READ COMMITTED transaction on a connection of its own. It is asked for by
+`pg_try_advisory_xact_lock` in short transactions: whoever waits in a *blocking* advisory lock keeps a snapshot, and
+another session's CREATE INDEX CONCURRENTLY waits for that for ever. It vanishes with the process, and survives a
+transaction pooler, since it belongs to a transaction.
+
+SQLite: `BEGIN IMMEDIATE` held on a file beside the database, `{database}-migrating`, which the kernel releases when the
+process dies. (On the database itself it would end with each revision.) The holder has written its name into that file
+before. The file stays; it means nothing unless it is locked. A database in memory has only the lock within the process.
+"""
+
+import os
+import random
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from app import db
+from app.migrations.errors import LockNotObtained, MigrationError
+
+# "schema" in ASCII: advisory locks are numbers that all programs of a database share.
+KEY = 0x736368656D61
+_POLL_SECONDS = (0.05, 1.0)
+
+# Alembic keeps the running command in globals of its modules.
+_process = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lock, as far as it can be told."""
+
+    name: str
+    since: datetime | None
+
+    def __str__(self) -> str:
+        return f"{self.name} since {self.since:%Y-%m-%d %H:%M:%S} UTC" if self.since else self.name
+
+
+class Lock(Protocol):
+    """A lock that is held."""
+
+    def check(self) -> None:
+        """Makes sure that it still is.
+
+        Raises:
+            LockNotObtained: it was lost, with the connection or the server.
+        """
+
+
+Waiting = Callable[[Holder | None], None]
+
+
+@contextmanager
+def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[Lock]:
+    """Holds the lock of the database that `engine` connects to.
+
+    Args:
+        engine: gives the lock a connection of its own on PostgreSQL, and names the file on SQLite.
+        wait: the longest wait, in seconds.
+        waiting: called with the holder when the lock isn't free at once.
+
+    Raises:
+        LockNotObtained: it wasn't free in time; the message names the holder.
+        MigrationError: the lock file can't be written.
+    """
+    deadline = time.monotonic() + wait
+    if not _process.acquire(timeout=wait):
+        raise LockNotObtained(_too_late(Holder("another thread of this process", None), wait))
+    try:
+        if engine.dialect.name == "postgresql":
+            with _postgresql(engine, deadline, wait, waiting) as lock:
+                yield lock
+        elif (path := db.sqlite_file(engine.url)) is not None:
+            with _sqlite(path, deadline, wait, waiting) as lock:
+                yield lock
+        else:
+            yield _InProcess()
+    finally:
+        _process.release()
+
+
+def holder(connection: sa.Connection) -> Holder | None:
+    """Who holds the lock of this connection's database now; None if nobody does. Writes and creates nothing."""
+    if connection.dialect.name == "postgresql":
+        return _postgresql_holder(connection)
+    path = db.sqlite_file(connection.engine.url)
+    return _sqlite_holder(path) if path is not None else None
+
+
+class _InProcess:
+    def check(self) -> None:
+        """The process is there."""
+
+
+# --- PostgreSQL --------------------------------------------------------------
+
+_HOLDER = """
+SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'local'), a.xact_start AT TIME ZONE 'UTC'
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.classid = :high AND l.objid = :low AND l.objsubid = 1
+AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+class _Postgresql:
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def check(self) -> None:
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except sa.exc.DBAPIError:
+            raise LockNotObtained(
+                "The connection that holds the migration lock is gone, so another run may have begun: stopping here. "
+                "Revisions that finished stay applied; run the same command again."
+            ) from None
+
+
+@contextmanager
+def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waiting) -> Iterator[Lock]:
+    with db.connect(engine).execution_options(isolation_level="READ COMMITTED") as connection:
+        try:
+            _name(connection)
+            while not _try_postgresql(connection):
+                found = _postgresql_holder(connection)
+                connection.rollback()
+                _wait(found, deadline, wait, waiting)
+            yield _Postgresql(connection)
+        finally:
+            if not connection.invalidated:
+                connection.rollback()
+
+
+def _name(connection: sa.Connection) -> None:
+    name = f"schema lock {_who()}"[:63]
+    connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
+    connection.commit()
+
+
+def _try_postgresql(connection: sa.Connection) -> bool:
+    # An idle transaction is what these would end.
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    if (connection.dialect.server_version_info or ()) >= (17,):
+        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
+    return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({KEY})").scalar())
+
+
+def _postgresql_holder(connection: sa.Connection) -> Holder | None:
+    row = connection.execute(sa.text(_HOLDER), {"high": KEY >> 32, "low": KEY & 0xFFFFFFFF}).first()
+    if row is None:
+        return None
+    pid, application, address, since = row
+    return Holder(
+        f"{application or 'a session'} (server pid {pid}, from {address})", since and since.replace(tzinfo=UTC)
+    )
+
+
+# --- SQLite ------------------------------------------------------------------
+
+
+@contextmanager
+def _sqlite(database: Path, deadline: float, wait: float, waiting: Waiting) -> Iterator[Lock]:
+    path = _side_file(database)
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError as error:
+        raise MigrationError(f"The lock file {path} can't be written: {error}.") from None
+    with closing(connection):
+        while not _try_sqlite(connection, path):
+            _wait(_sqlite_holder(database), deadline, wait, waiting)
+        yield _InProcess()
+
+
+def _try_sqlite(connection: sqlite3.Connection, path: Path) -> bool:
+    me = (_who(), datetime.now(UTC).isoformat(timespec="microseconds"))
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE IF NOT EXISTS holder (name TEXT, since TEXT)")
+        connection.execute("DELETE FROM holder")
+        connection.execute("INSERT INTO holder VALUES (?, ?)", me)
+        connection.execute("COMMIT")
+        connection.execute("BEGIN IMMEDIATE")
+        # Between the two transactions somebody else may have come and gone.
+        if connection.execute("SELECT name, since FROM holder").fetchall() == [me]:
+            return True
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise MigrationError(f"The lock file {path} can't be written: {error}.") from None
+    return False
+
+
+def _sqlite_holder(database: Path) -> Holder | None:
+    path = _side_file(database)
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True)) as connection:
+        connection.isolation_level = None
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                return None
+        else:
+            return None
+        try:
+            row = connection.execute("SELECT name, since FROM holder").fetchone()
+        except sqlite3.OperationalError:
+            row = None
+        return Holder(row[0], datetime.fromisoformat(row[1])) if row else Holder("another process", None)
+
+
+def _side_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}-migrating")
+
+
+# --- both --------------------------------------------------------------------
+
+
+def _who() -> str:
+    return f"{socket.gethostname()} pid {os.getpid()}"
+
+
+def _wait(found: Holder | None, deadline: float, wait: float, waiting: Waiting) -> None:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise LockNotObtained(_too_late(found, wait))
+    waiting(found)
+    time.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 - spreads the waiting, hides nothing
+
+
+def _too_late(found: Holder | None, wait: float) -> str:
+    return (
+        f"Another migration is running on this database: {found or 'its holder has just gone'}. Waited {wait:g} s for "
+        "it; nothing was done. Run the same command again, or wait longer: -x lock_timeout=SECONDS."
+    )

@@ -1,0 +1,154 @@
+"""What must be in order before the first revision runs.
+
+Each check reads; none writes. The texts name what is wrong, where, and the command or the edit that mends it.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.script import Script, ScriptDirectory
+
+from app.migrations import ledger
+from app.migrations.errors import HistoryError, UnresolvedFailure
+from app.migrations.ledger import Direction, Entry, Outcome
+
+VERSION_TABLE = "alembic_version"
+MINIMUM_SQLITE = (3, 35)
+
+
+def one_line(script: ScriptDirectory) -> None:
+    """The history must have one end.
+
+    Raises:
+        HistoryError: it has more; the message has the edit that makes it one line again.
+    """
+    heads = sorted(script.get_heads())
+    if len(heads) <= 1:
+        return
+    stays, moves = heads[0], heads[-1]
+    shared = {revision.revision for revision in script.iterate_revisions(stays, "base")}
+    branch = [r for r in script.iterate_revisions(moves, "base") if r.revision not in shared]
+    first = branch[-1]
+    raise HistoryError(
+        f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after the "
+        f"other: in {Path(first.path).name} write down_revision = {stays!r} instead of {first.down_revision!r}, on a "
+        "branch that no database has run yet."
+    )
+
+
+def known(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
+    """The database must be at a revision that the code has.
+
+    Raises:
+        HistoryError: the database is ahead of the code; says since when, and who brought it there.
+    """
+    revisions = {revision.revision for revision in script.walk_revisions()}
+    for head in heads:
+        if head not in revisions:
+            raise HistoryError(ahead(head, entries))
+
+
+def ahead(revision: str, entries: list[Entry]) -> str:
+    """Says that the database is at a revision that this code doesn't have."""
+    applied = [e for e in entries if e.revision == revision and e.outcome is Outcome.APPLIED]
+    when = f", applied {applied[-1].started_at:%Y-%m-%d %H:%M} UTC by {applied[-1].by}" if applied else ""
+    version = f" from code {applied[-1].code_version[:12]}" if applied and applied[-1].code_version else ""
+    return (
+        f"The database is ahead of the code: it is at {revision}{when}{version}, and alembic/versions has no such "
+        "revision. Deploy code that has it; to go back, run alembic downgrade from that code."
+    )
+
+
+def has_history(
+    connection: sa.Connection, heads: Iterable[str], our_tables: Callable[[], Iterable[str]], *, upgrade: bool
+) -> None:
+    """A database with tables of ours must say which revision it is at.
+
+    Args:
+        connection: to the database.
+        heads: the revisions it is at.
+        our_tables: names the tables of the models; asked only if there are any tables.
+        upgrade: stamping such a database is the way out.
+
+    Raises:
+        HistoryError: it doesn't say, so the first revision would fail half-way through it.
+    """
+    if not upgrade or any(heads):
+        return
+    present = set(sa.inspect(connection).get_table_names()) - {VERSION_TABLE, ledger.TABLE}
+    ours = sorted(present & set(our_tables())) if present else []
+    if ours:
+        raise HistoryError(
+            f"This database has tables of ours ({', '.join(ours)}) but no migration "
+            "history: it was made by hand or by another tool. Find the revision that its schema equals, and record "
+            "that it is there: alembic stamp REVISION. Then run this again."
+        )
+
+
+def unedited(entries: list[Entry], script: ScriptDirectory, applied: set[str]) -> None:
+    """A revision that was applied must still be what it was.
+
+    Raises:
+        HistoryError: its code has changed since; comments and formatting don't count.
+    """
+    for revision in edited(entries, script, applied):
+        entry = last_checksum(entries, revision)
+        assert entry is not None
+        raise HistoryError(
+            f"The revision {revision} was edited after it was applied here ({entry.started_at:%Y-%m-%d %H:%M} UTC by "
+            f"{entry.by}). Restore the file, and make the change in a new revision; if the edit changes nothing that "
+            f"matters, say so: schema resolve {revision} --applied --force --reason '…'"
+        )
+
+
+def edited(entries: list[Entry], script: ScriptDirectory, applied: set[str]) -> list[str]:
+    """Applied revisions whose code isn't what the ledger saw, oldest first."""
+    changed = []
+    for revision in sorted(applied):
+        entry = last_checksum(entries, revision)
+        if entry is not None and entry.checksum != checksum_of(script.get_revision(revision)):
+            changed.append(revision)
+    return changed
+
+
+def last_checksum(entries: list[Entry], revision: str) -> Entry | None:
+    """The entry that last said what the code of an applied revision was."""
+    told = (Outcome.APPLIED, Outcome.ADOPTED)
+    found = [
+        e
+        for e in entries
+        if e.revision == revision and e.outcome in told and e.checksum and e.direction is not Direction.DOWNGRADE
+    ]
+    return found[-1] if found else None
+
+
+def checksum_of(revision: Script) -> str:
+    """The checksum of a revision's file."""
+    return ledger.checksum(Path(revision.path).read_text(encoding="utf-8"))
+
+
+def resolved(entries: list[Entry], steps: Iterable[Any]) -> None:
+    """A revision that failed half-way outside its transaction must be explained before it runs again.
+
+    Raises:
+        UnresolvedFailure: nobody has said what became of it.
+    """
+    for step in steps:
+        entry = unresolved(entries, step.info.up_revision_id)
+        if entry is not None and not step.info.is_stamp:
+            raise UnresolvedFailure(
+                f"The revision {entry.revision} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
+                f"transaction ({entry.error}), so part of it may have been done, and it can't simply be run again. "
+                f"Look at the database, undo or complete what is there, then say which: schema resolve {entry.revision} "
+                "--rolled-back --force --reason '…' (it will run again), or --applied (it won't)"
+            )
+
+
+def unresolved(entries: list[Entry], revision: str | None) -> Entry | None:
+    """The last attempt at a revision, if it failed half-way and nobody has said anything since."""
+    attempts = [entry for entry in entries if entry.revision == revision]
+    if attempts and attempts[-1].outcome is Outcome.FAILED and not attempts[-1].repeatable:
+        return attempts[-1]
+    return None

@@ -1,0 +1,92 @@
+"""What a run says while it works: one line for each thing that happens, on standard error.
+
+On a terminal the line of the revision at work counts the seconds; in a log there is a line when it begins to wait or to
+try again, and one when it is done. In process the same lines go to the logger `app.migrations` and nowhere else.
+"""
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+from app.migrations.ledger import Entry
+from app.migrations.lock import Holder
+
+log = logging.getLogger("app.migrations")
+
+
+class Progress:
+    """Tells what happens.
+
+    Args:
+        live: a terminal watches: show what is going on between two lines too.
+    """
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._status: Any = None
+        self._last_holder: Holder | None = None
+        self._waits = False
+
+    def waiting(self, holder: Holder | None) -> None:
+        """The lock isn't free."""
+        if not self._waits or holder != self._last_holder:
+            log.info("waiting for another migration: %s", holder or "its holder has just gone")
+            self._show("waiting for another migration")
+        self._waits, self._last_holder = True, holder
+
+    def crashed(self, entry: Entry) -> None:
+        """An earlier run ended without a word."""
+        log.warning("%s was left unfinished by a run that crashed (%s)", entry.revision, entry.by)
+
+    def begins(self, step: Any) -> None:
+        """A revision is about to run."""
+        self._show(_name(step))
+
+    def ended(self, step: Any, seconds: float) -> None:
+        """A revision has run, and is about to be committed."""
+        self._clear()
+        log.info("%s (%.2f s)", _name(step), seconds)
+
+    def retrying(self, step: Any, blockers: list[str], pause: float) -> None:
+        """A revision met a lock and was rolled back."""
+        self._clear()
+        held = f", held by {'; '.join(blockers)}" if blockers else ""
+        log.info(
+            "%s: couldn't get its locks%s; rolled back, trying again in %.0f s or less", _name(step), held, pause + 1
+        )
+
+    def finished(self, steps: int) -> None:
+        """All steps are done."""
+        self._clear()
+        if not steps:
+            log.info("nothing to do")
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        self._clear()
+
+    def _show(self, text: str) -> None:
+        if self._live:
+            from rich.console import Console
+            from rich.live import Live
+            from rich.progress import Progress as Bars
+            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            self._clear()
+            bars = Bars(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            bars.add_task(text, total=None)
+            self._status = Live(bars, console=Console(stderr=True), transient=True)
+            self._status.start()
+
+    def _clear(self) -> None:
+        if self._status is not None:
+            with suppress(OSError):
+                self._status.stop()
+            self._status = None
+
+
+def _name(step: Any) -> str:
+    if step.info.is_stamp:
+        return f"stamp {', '.join(step.info.destination_revision_ids) or 'base'}"
+    revision = step.revision
+    return f"{'upgrade' if step.info.is_upgrade else 'downgrade'} {revision.revision} {revision.doc.rstrip('.')}"

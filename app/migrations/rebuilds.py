@@ -1,0 +1,162 @@
+"""Keeps what SQLite's way of altering a table would lose.
+
+SQLite can't change a constraint or a type in place. Alembic copies the table: it creates `_alembic_tmp_t`, copies the
+rows, drops `t`, renames. Triggers go with the dropped table, indexes on expressions aren't seen, views that name the
+table make the rename fail. `RebuildGuard` watches the statements go by, whoever wrote them, and puts back what went.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.migrations.errors import MigrationError
+
+Rows = list[Any]
+
+# abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
+RAISE = "abs(-9223372036854775807 - 1)"
+
+_NAME = r'["\[`]?(\w+)["\]`]?'
+_CREATE = re.compile(r'\s*CREATE\s+TABLE\s+["\[`]?(_alembic_tmp_\w+)', re.IGNORECASE)
+_DROP = re.compile(rf"\s*DROP\s+TABLE\s+{_NAME}", re.IGNORECASE)
+_RENAME = re.compile(rf'\s*ALTER\s+TABLE\s+["\[`]?(_alembic_tmp_\w+)["\]`]?\s+RENAME\s+TO\s+{_NAME}', re.IGNORECASE)
+_UNSEEN_BY_ALEMBIC = ("AUTOINCREMENT", "COLLATE", "STRICT", "WITHOUT ROWID", "GENERATED ALWAYS")
+
+
+@dataclass(frozen=True)
+class _Before:
+    table: str
+    sql: str
+    triggers: Rows
+    indexes: Rows
+    expression_indexes: frozenset[str]
+
+
+class RebuildGuard:
+    """Watches the statements of a SQLite connection, or of a script, for table copies.
+
+    Args:
+        read: runs a question on the database, or on its image in memory, and returns the rows.
+        write: runs a statement, or writes it into the script.
+        offline: checks become statements of the script that fail when they don't hold.
+    """
+
+    def __init__(self, read: Callable[[str], Rows], write: Callable[[str], object], *, offline: bool = False) -> None:
+        self._read = read
+        self._write = write
+        self._offline = offline
+        self._copies: dict[str, _Before] = {}
+        self._checked: dict[str, Counter[tuple[str, str]]] = {}
+
+    def before(self, statement: str) -> None:
+        """To be called before each statement.
+
+        Raises:
+            MigrationError: a copy has other rows than its table, or is left over from a run that died.
+        """
+        if match := _CREATE.match(statement):
+            self._begin(match[1])
+        elif (match := _DROP.match(statement)) and (copy := self._copy_of(match[1])):
+            self._compare_rows(match[1], copy)
+
+    def after(self, statement: str) -> None:
+        """To be called after each statement.
+
+        Raises:
+            MigrationError: the new table lacks something that the old one had.
+        """
+        if match := _RENAME.match(statement):
+            before = self._copies.pop(match[1], None)
+            self._write("PRAGMA legacy_alter_table = OFF")
+            if before is not None:
+                self._restore(before)
+
+    def verify(self) -> None:
+        """To be called at the end of a revision, inside its transaction.
+
+        Raises:
+            MigrationError: rows refer to rows that aren't there, and didn't before the revision.
+        """
+        checked, self._checked = self._checked, {}
+        for table, before in checked.items():
+            if self._offline:
+                broken = f"SELECT 1 FROM pragma_foreign_key_check('{table}')"
+                self._write(f"SELECT CASE WHEN EXISTS ({broken}) THEN {RAISE} END")
+            elif new := self._broken_references(table) - before:
+                rows = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
+                raise MigrationError(f"The revision would leave references to rows that don't exist: {rows}.")
+
+    def _begin(self, copy: str) -> None:
+        tables: dict[str, str] = dict(self._read("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        table = next((name for name in tables if f"_alembic_tmp_{name}"[:50] == copy), None)
+        if table is None:
+            raise MigrationError(
+                f"The table {copy} is a copy whose original is gone: an upgrade without transactions died half-way. "
+                f"Look at it, then: ALTER TABLE {copy} RENAME TO {copy.removeprefix('_alembic_tmp_')}"
+            )
+        if copy in tables:
+            self._write(f'DROP TABLE "{copy}"')
+        for relative in (table, *self._children(table)):
+            self._checked.setdefault(relative, self._broken_references(relative))
+        self._copies[copy] = _Before(
+            table, tables[table], self._objects("trigger", table), self._objects("index", table), self._unseen(table)
+        )
+        # Else the rename looks into every view and trigger, and fails while the table they name isn't there.
+        self._write("PRAGMA legacy_alter_table = ON")
+
+    def _copy_of(self, table: str) -> str | None:
+        return next((copy for copy, before in self._copies.items() if before.table == table), None)
+
+    def _compare_rows(self, table: str, copy: str) -> None:
+        differ = f'(SELECT count(*) FROM "{table}") <> (SELECT count(*) FROM "{copy}")'
+        if self._offline:
+            self._write(f"SELECT CASE WHEN {differ} THEN {RAISE} END")
+        elif self._read(f"SELECT {differ}")[0][0]:
+            raise MigrationError(f"The copy of {table} has not as many rows as the table: nothing was changed.")
+
+    def _restore(self, before: _Before) -> None:
+        (new,) = self._read(f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = '{before.table}'")
+        lost = [word for word in _UNSEEN_BY_ALEMBIC if _count(word, before.sql) > _count(word, new[0])]
+        if lost:
+            raise MigrationError(
+                f"Copying the table {before.table} would lose {', '.join(lost)}, which SQLite doesn't report: "
+                "write the CREATE TABLE of the copy by hand, with op.execute()."
+            )
+        present: dict[str, str] = dict(self._objects("index", before.table))
+        for name, sql in before.indexes:
+            if name in present and _count("DESC", sql) + _count("COLLATE", sql) > 0:
+                self._write(f'DROP INDEX "{name}"')
+                self._write(sql)
+            elif name not in present and name in before.expression_indexes:
+                self._write(sql)
+        for _name, sql in before.triggers:
+            self._write(sql)
+
+    def _objects(self, kind: str, table: str) -> Rows:
+        return self._read(
+            f"SELECT name, sql FROM sqlite_master WHERE type = '{kind}' AND tbl_name = '{table}' AND sql IS NOT NULL"
+        )
+
+    def _unseen(self, table: str) -> frozenset[str]:
+        on_expressions = "EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) WHERE cid = -2)"
+        rows = self._read(
+            f"SELECT m.name FROM sqlite_master m WHERE type = 'index' AND tbl_name = '{table}' AND {on_expressions}"
+        )
+        return frozenset(name for (name,) in rows)
+
+    def _children(self, table: str) -> list[str]:
+        rows = self._read(
+            "SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f "
+            f"WHERE m.type = 'table' AND f.\"table\" = '{table}' COLLATE NOCASE AND m.name <> '{table}'"
+        )
+        return [name for (name,) in rows]
+
+    def _broken_references(self, table: str) -> Counter[tuple[str, str]]:
+        rows = self._read(f"SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check('{table}') GROUP BY 1, 2")
+        return Counter({(child, parent): count for child, parent, count in rows})
+
+
+def _count(word: str, sql: str) -> int:
+    return len(re.findall(rf"\b{word}\b", sql, re.IGNORECASE))

@@ -1,0 +1,163 @@
+"""Who may import whom: a module of app imports only from groups to its left, a revision hardly anything of app."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import ROOT
+
+GROUPS = [
+    ["app.ciphers", "app.triggers", "app.backfill", "app.migrations.errors"],
+    ["app.secrets"],
+    ["app.settings"],
+    ["app.encrypted", "app.db"],
+    ["app.models"],
+    ["app.migrations"],
+    ["app.cli"],
+]
+OF_A_REVISION = ["app.backfill", "app.ciphers", "app.secrets", "app.encrypted"]
+
+
+class Import(NamedTuple):
+    """One imported name, and whether that happens inside a function."""
+
+    name: str
+    inner: bool
+
+
+def imports(source: str, package: str = "") -> Iterator[Import]:
+    """Finds every import of a module, `from a import b` as a.b."""
+
+    def walk(node: ast.AST, *, inner: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, inner) for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from (Import(f"{base}.{alias.name}", inner) for alias in node.names)
+        inner = inner or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inner=inner)
+
+    return walk(ast.parse(source), inner=False)
+
+
+def within(name: str, module: str) -> bool:
+    return f"{name}.".startswith(f"{module}.")
+
+
+def unit(name: str) -> tuple[int, str]:
+    """The group of a module, and the module or package by which it is named there."""
+    found = [(index, entry) for index, group in enumerate(GROUPS) for entry in group if within(name, entry)]
+    assert found, f"{name} is in no group"
+    return max(found, key=lambda place: len(place[1]))
+
+
+def broken_by_module(name: str, source: str, package: str) -> list[str]:
+    """Says which imports of a module of app break the rule."""
+    group, entry = unit(name)
+
+    def allowed(imported: str) -> bool:
+        if within(imported, "alembic"):
+            return entry != "app.models"
+        if not within(imported, "app"):
+            return True
+        imported_group, imported_entry = unit(imported)
+        if imported_entry == "app.models" and entry == "app.migrations":
+            return name == "app.migrations.commands"
+        return imported_group < group or imported_entry == entry
+
+    return [f"{name} imports {found.name}" for found in imports(source, package) if not allowed(found.name)]
+
+
+def broken_by_revision(name: str, source: str) -> list[str]:
+    """Says which imports of a revision break the rule."""
+
+    def allowed(found: Import) -> bool:
+        root = found.name.partition(".")[0]
+        if root in {"alembic", "sqlalchemy"} | sys.stdlib_module_names:
+            return True
+        return found.inner and any(within(found.name, module) for module in OF_A_REVISION)
+
+    return [f"{name} imports {found.name}" for found in imports(source) if not allowed(found)]
+
+
+def test_modules_import_only_from_their_left() -> None:
+    broken: list[str] = []
+    for path in (ROOT / "app").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        package = ".".join(parts[:-1])
+        name = package if parts[-1] == "__init__" else ".".join(parts)
+        if name != "app":
+            broken += broken_by_module(name, path.read_text(encoding="utf-8"), package)
+    assert not broken
+
+
+def test_app_itself_imports_nothing() -> None:
+    path = ROOT / "app" / "__init__.py"
+    assert not path.exists() or not list(imports(path.read_text(encoding="utf-8")))
+
+
+def test_revisions_import_no_models() -> None:
+    broken: list[str] = []
+    for path in (ROOT / "alembic" / "versions").glob("*.py"):
+        broken += broken_by_revision(path.name, path.read_text(encoding="utf-8"))
+    assert not broken
+
+
+def test_models_load_no_alembic() -> None:
+    code = "import sys, app.models; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("app.settings", "from app.ciphers import Keyring"),
+        ("app.models.gateway", "from app.models.base import Base\nfrom app import encrypted"),
+        ("app.models.gateway", "from .base import Base"),
+        ("app.encrypted", "from app.migrations import errors"),
+        ("app.migrations.commands", "def check():\n    from app.models import Base"),
+        ("app.migrations.lint", "import alembic\nfrom app.migrations.safety import RULES"),
+    ],
+)
+def test_a_good_module_passes(name: str, source: str) -> None:
+    assert broken_by_module(name, source, package=name.rpartition(".")[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "imported"),
+    [
+        ("app.ciphers", "import app.settings", "app.settings"),
+        ("app.ciphers", "from app import triggers", "app.triggers"),
+        ("app.db", "from .models import Base", "app.models.Base"),
+        ("app.models.base", "def late():\n    from alembic import op", "alembic.op"),
+        ("app.models.auth", "from ..migrations import ledger", "app.migrations.ledger"),
+        ("app.migrations.lint", "from app.models import Base", "app.models.Base"),
+        ("app.migrations.commands", "from app.cli import main", "app.cli.main"),
+    ],
+)
+def test_a_bad_module_is_found(name: str, source: str, imported: str) -> None:
+    found = broken_by_module(name, source, package=name.rpartition(".")[0])
+    assert found == [f"{name} imports {imported}"]
+
+
+def test_a_good_revision_passes() -> None:
+    source = "import sqlalchemy as sa\nfrom alembic import op\ndef upgrade():\n    from app.backfill import Backfill\n"
+    assert broken_by_revision("r.py", source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "imported"),
+    [
+        ("from app.backfill import Backfill", "app.backfill.Backfill"),
+        ("def upgrade():\n    from app.models import User", "app.models.User"),
+        ("import rich", "rich"),
+    ],
+)
+def test_a_bad_revision_is_found(source: str, imported: str) -> None:
+    assert broken_by_revision("r.py", source) == [f"r.py imports {imported}"]
