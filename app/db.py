@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -124,7 +125,7 @@ def connect(engine: sa.Engine) -> sa.Connection:
         return engine.connect()
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split()) or type(error.orig).__name__
-        raise DatabaseUnreachable(f"Can't connect to {engine.url.render_as_string()}: {reason}") from None
+        raise DatabaseUnreachable(f"Can't connect to {shown(engine.url)}: {reason}") from None
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -132,7 +133,13 @@ def sqlite_file(url: URL) -> Path | None:
     name = url.database
     if url.get_backend_name() != "sqlite" or not name or ":memory:" in name or url.query.get("mode") == "memory":
         return None
-    return Path(name.removeprefix("file:").split("?", 1)[0] if name.startswith("file:") else name)
+    return Path(unquote(name.removeprefix("file:"))) if name.startswith("file:") else Path(name)
+
+
+def shown(url: URL) -> str:
+    """The URL for people: without its password, and without what only opens a SQLite file for reading."""
+    path = sqlite_file(url)
+    return f"sqlite:///{path}" if path is not None else url.render_as_string()
 
 
 @contextmanager

@@ -6,3 +6,7 @@ the file after the time and tidies it (`autogenerate`). `alembic upgrade head` r
 a copy of the table (`operations`), with everything kept that a copy would lose (`rebuilds`). With `--sql` the same is
 written as a script (`offline`).
 """
+
+from app.migrations.health import is_current, missing
+
+__all__ = ["is_current", "missing"]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.util import OrderedSet
 
 from app import db
 from app.migrations.rebuilds import RebuildGuard, Rows
@@ -56,7 +57,12 @@ class SqliteScript:
 
     def table(self, name: str, column_reflect: Callable[..., None]) -> sa.Table:
         """The table `name` as it is at this place of the script."""
-        return sa.Table(name, sa.MetaData(), autoload_with=self._image, listeners=[("column_reflect", column_reflect)])
+        listeners = [("column_reflect", column_reflect)]
+        table = sa.Table(name, sa.MetaData(), autoload_with=self._image, listeners=listeners)
+        # Alembic copies them in the order of these sets: a script is to be the same each time.
+        table.constraints = OrderedSet(sorted(table.constraints, key=_name))
+        table.indexes = OrderedSet(sorted(table.indexes, key=_name))
+        return table
 
     def verify(self) -> None:
         """Ends a revision: see `RebuildGuard.verify`."""
@@ -86,3 +92,7 @@ class SqliteScript:
     def _read(self, question: str) -> Rows:
         rows: Rows = self._driver.execute(question).fetchall()
         return rows
+
+
+def _name(item: sa.Constraint | sa.Index) -> str:
+    return str(item.name)

@@ -138,12 +138,18 @@ def resolved(entries: list[Entry], steps: Iterable[Any]) -> None:
     for step in steps:
         entry = unresolved(entries, step.info.up_revision_id)
         if entry is not None and not step.info.is_stamp:
-            raise UnresolvedFailure(
-                f"The revision {entry.revision} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
-                f"transaction ({entry.error}), so part of it may have been done, and it can't simply be run again. "
-                f"Look at the database, undo or complete what is there, then say which: schema resolve {entry.revision} "
-                "--rolled-back --force --reason '…' (it will run again), or --applied (it won't)"
-            )
+            raise failure(entry)
+
+
+def failure(entry: Entry) -> UnresolvedFailure:
+    """Says that an attempt failed half-way, and how to go on."""
+    return UnresolvedFailure(
+        f"The revision {entry.revision} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
+        f"transaction ({entry.error or 'it crashed'}), so part of it may have been done, and it can't simply be run "
+        "again. Look at the database, undo or complete what is there, then say which: "
+        f"schema resolve {entry.revision} --rolled-back --force --reason '…' (it will run again), "
+        "or --applied (it won't)"
+    )
 
 
 def unresolved(entries: list[Entry], revision: str | None) -> Entry | None:

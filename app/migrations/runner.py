@@ -81,7 +81,7 @@ class Runner:
         """
         with ExitStack() as stack:
             stack.enter_context(_ended_politely(on_command_line=self._env.config.cmd_opts is not None))
-            held = stack.enter_context(
+            held = self._env.config.attributes.get("lock") or stack.enter_context(
                 lock.held(self._connection.engine, wait=self._lock_wait, waiting=self._progress.waiting)
             )
             stack.enter_context(db.revision_transactions(self._connection))

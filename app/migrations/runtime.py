@@ -75,11 +75,15 @@ def _run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData]
         if not writes:
             _read(env, connection, options)
             return
-        progress = Progress(live=env.config.cmd_opts is not None and sys.stderr.isatty())
+        progress = env.config.attributes.get("progress") or Progress(live=_on_terminal(env))
         try:
             Runner(env, connection, progress, lambda: list(target_metadata().tables)).run(**options)
         finally:
             progress.close()
+
+
+def _on_terminal(env: EnvironmentContext) -> bool:
+    return env.config.cmd_opts is not None and sys.stderr.isatty()
 
 
 def _comparison(target_metadata: Callable[[], sa.MetaData]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import datetime as dt
 import uuid
+from contextlib import suppress
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, MappedColumn, mapped_column
 
 from app.encrypted import GITHUB_TOKENS, SealedText, encrypted
-from app.models.base import EMPTY_TEXT_ARRAY, FALSE, TEXT_ARRAY, TRUE, Base, UtcDateTime, utc_now
+from app.models.base import EMPTY_TEXT_ARRAY, FALSE, TEXT_ARRAY, TRUE, Base, UtcDateTime
 from app.triggers import UpdatedAtTrigger
 
 # bcrypt reads no further: two keys that share their first 72 bytes would have the same hash.
@@ -25,10 +26,11 @@ def _created_at() -> MappedColumn[dt.datetime]:
 
 
 def _updated_at() -> MappedColumn[dt.datetime]:
+    # The database's clock, as for created_at: by ours a row could be changed before it was made.
     # FetchedValue: after an UPDATE the trigger's time is read again on the next access.
     return mapped_column(
         UtcDateTime(timezone=True),
-        default=utc_now,
+        default=sa.func.current_timestamp(),
         server_onupdate=sa.FetchedValue(),
         comment="When the row was last changed, kept by a trigger.",
     )
@@ -86,13 +88,14 @@ class ServiceRegistry(Base):
         """Replaces the hash by that of `plaintext`. Slow by design (some 0.2 s): in asyncio, call it in a thread.
 
         Raises:
-            ValueError: the key is empty, holds a NUL, or has more than 72 bytes, the most that bcrypt looks at.
+            ValueError: the key is empty, holds a NUL, can't be written as UTF-8, or has more than 72 bytes, the most
+                that bcrypt looks at.
         """
         import bcrypt
 
-        key = plaintext.encode()
-        if not key or b"\0" in key or len(key) > BCRYPT_MAX_BYTES:
-            raise ValueError(f"an API key must have 1 to {BCRYPT_MAX_BYTES} bytes, and no NUL among them")
+        key = _hashable(plaintext)
+        if key is None:
+            raise ValueError(f"an API key must have 1 to {BCRYPT_MAX_BYTES} bytes in UTF-8, and no NUL among them")
         self.hashed_api_key = bcrypt.hashpw(key, bcrypt.gensalt()).decode()
 
     def verify_api_key(self, plaintext: str) -> bool:
@@ -102,13 +105,17 @@ class ServiceRegistry(Base):
         """
         import bcrypt
 
+        key = _hashable(plaintext)
+        with suppress(ValueError):
+            return key is not None and bcrypt.checkpw(key, self.hashed_api_key.encode())
+        return False
+
+
+def _hashable(plaintext: str) -> bytes | None:
+    with suppress(UnicodeEncodeError):  # an error raised in here would show the whole text as its context
         key = plaintext.encode()
-        if not key or b"\0" in key or len(key) > BCRYPT_MAX_BYTES:
-            return False
-        try:
-            return bcrypt.checkpw(key, self.hashed_api_key.encode())
-        except ValueError:
-            return False
+        return key if 0 < len(key) <= BCRYPT_MAX_BYTES and b"\0" not in key else None
+    return None
 
 
 class ServiceAuditLog(Base):
