@@ -28,6 +28,9 @@ KEPT_REJECTIONS = 20
 # In each page's UPDATE: tells whoever watches the statements that this one can be run again at any time.
 MARKER = "/* backfill */"
 
+# An execution option of connections that are only looked through, to find out what a revision would do.
+REHEARSAL = "schema_rehearsal"
+
 Change = Callable[[str], str | None]
 
 log = logging.getLogger(__name__)
@@ -59,7 +62,7 @@ class Report:
         rows: rows in the table.
         columns: a tally for each column; `unchanged` counts values that needed nothing.
         rejections: column, key and reason of the first values that were left alone.
-        conflicts: pages' rows that somebody else changed between read and write, and that were met again.
+        conflicts: how often somebody else changed a row between read and write; such rows were met again.
     """
 
     table: str
@@ -116,6 +119,8 @@ def backfill(
     Raises:
         BackfillError: the connection is in a transaction, or after ten walks somebody still adds rows to change.
     """
+    if rehearses(connection):
+        return Report(table, columns={name: Tally() for name in columns})
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         raise BackfillError("A backfill commits page by page: give it a connection in AUTOCOMMIT.")
     writer = _writer(connection, table, columns, key)
@@ -124,25 +129,40 @@ def backfill(
     for _ in range(MAX_WALKS):
         report = Report(table, columns={name: Tally() for name in columns}, conflicts=conflicts)
         for page in _pages(connection, report, change, key, page_rows):
-            written = len(page.keys) if dry_run or not page.keys else writer(page)
-            report.conflicts += len(page.keys) - written
+            if page.keys and not dry_run:
+                _take_back(report, page, written=writer(page))
             if progress is not None:
                 progress(report.rows)
         for name, tally in report.columns.items():
             changed[name] += tally.changed
-        if dry_run or not report.changed:
-            break
         lost, conflicts = report.conflicts - conflicts, report.conflicts
+        if dry_run or not (report.changed or lost):
+            break
         log.debug("%s: %d values changed, %d rows lost to other writers", table, report.changed, lost)
     else:
         raise BackfillError(
             f"{table}: after {MAX_WALKS} walks there are still new values to change: a program keeps writing them. "
             "Stop it or update it, then run this again; what was done is kept."
         )
-    for name, tally in report.columns.items():
-        earlier = changed[name] - tally.changed
-        tally.changed, tally.unchanged = changed[name], tally.unchanged - earlier
+    if not dry_run:
+        for name, tally in report.columns.items():
+            # What was changed may have been deleted since, or written by somebody else and changed again.
+            tally.changed = min(changed[name], tally.unchanged)
+            tally.unchanged -= tally.changed
     return report
+
+
+def _take_back(report: Report, page: _Page, *, written: set[Any]) -> None:
+    for key, old, new in zip(page.keys, page.old, page.new, strict=True):
+        if key not in written:
+            report.conflicts += 1
+            for tally, was, would_be in zip(report.columns.values(), old, new, strict=True):
+                tally.changed -= was != would_be
+
+
+def rehearses(connection: sa.Connection) -> bool:
+    """Whether nothing is to be read or written, because a revision is only being looked at."""
+    return bool(connection.get_execution_options().get(REHEARSAL))
 
 
 def _pages(connection: sa.Connection, report: Report, change: Change, key: str, page_rows: int) -> Iterator[_Page]:
@@ -184,14 +204,14 @@ def _changed(value: str | None, change: Change, report: Report, column: str, key
         if len(report.rejections) < KEPT_REJECTIONS:
             report.rejections.append((column, key, str(verdict)))
         return value
-    if new is None:
+    if new is None or new == value:
         tally.unchanged += 1
         return value
     tally.changed += 1
     return new
 
 
-def _writer(connection: sa.Connection, table: str, columns: Sequence[str], key: str) -> Callable[[_Page], int]:
+def _writer(connection: sa.Connection, table: str, columns: Sequence[str], key: str) -> Callable[[_Page], set[Any]]:
     if connection.dialect.name == "postgresql":
         return _postgresql_writer(connection, table, columns, key)
     return _sqlite_writer(connection, table, columns, key)
@@ -199,7 +219,7 @@ def _writer(connection: sa.Connection, table: str, columns: Sequence[str], key: 
 
 def _postgresql_writer(
     connection: sa.Connection, table: str, columns: Sequence[str], key: str
-) -> Callable[[_Page], int]:
+) -> Callable[[_Page], set[Any]]:
     quote = connection.dialect.identifier_preparer.quote
     key_type = connection.execute(
         sa.text(
@@ -223,30 +243,38 @@ def _postgresql_writer(
     statement = (
         f"{MARKER} UPDATE {quote(table)} AS t SET {assigned} FROM unnest({arrays}) AS v({names}) "
         f"WHERE t.{quote(key)} = v.k "
-        f"AND t.{quote(key)} BETWEEN %(low)s::{key_type} AND %(high)s::{key_type} AND {unchanged}"
+        f"AND t.{quote(key)} BETWEEN %(low)s::{key_type} AND %(high)s::{key_type} AND {unchanged} RETURNING v.k"
     )
 
-    def write(page: _Page) -> int:
+    def write(page: _Page) -> set[Any]:
         parameters: dict[str, Any] = {"keys": page.keys, "low": page.keys[0], "high": page.keys[-1]}
         for n in numbers:
             parameters[f"old{n}"] = [values[n] for values in page.old]
             parameters[f"new{n}"] = [None if values[n] is None else str(values[n]) for values in page.new]
-        return connection.exec_driver_sql(statement, parameters).rowcount
+        return set(connection.exec_driver_sql(statement, parameters).scalars())
 
     return write
 
 
-def _sqlite_writer(connection: sa.Connection, table: str, columns: Sequence[str], key: str) -> Callable[[_Page], int]:
+def _sqlite_writer(
+    connection: sa.Connection, table: str, columns: Sequence[str], key: str
+) -> Callable[[_Page], set[Any]]:
     quote = connection.dialect.identifier_preparer.quote
     assigned = ", ".join(f"{quote(name)} = ?" for name in columns)
     unchanged = " AND ".join(f"{quote(name)} IS ?" for name in columns)
     statement = f"{MARKER} UPDATE {quote(table)} SET {assigned} WHERE {quote(key)} = ? AND {unchanged}"
+    selected = ", ".join(map(quote, [key, *columns]))
+    question = f"SELECT {selected} FROM {quote(table)} WHERE {quote(key)} BETWEEN ? AND ?"
 
-    def write(page: _Page) -> int:
+    def write(page: _Page) -> set[Any]:
         rows = [(*new, k, *old) for k, old, new in zip(page.keys, page.old, page.new, strict=True)]
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
-            written = connection.exec_driver_sql(statement, rows).rowcount
+            written = set(page.keys)
+            if connection.exec_driver_sql(statement, rows).rowcount < len(rows):  # which, it doesn't say
+                found = connection.exec_driver_sql(question, (page.keys[0], page.keys[-1]))
+                stored = {row[0]: tuple(row[1:]) for row in found}
+                written = {k for k, new in zip(page.keys, page.new, strict=True) if stored.get(k) == new}
             connection.exec_driver_sql("COMMIT")
         except BaseException:
             connection.exec_driver_sql("ROLLBACK")

@@ -13,8 +13,8 @@ metadata; declared here it is, as much as an index:
 changed or removed (`app.migrations.operations`), and both take the SQL from the values here, in the words of either
 database.
 
-On PostgreSQL a trigger calls a function. The function is an object of its own, shared by all such triggers of a
-metadata: created before the first of them, dropped after the last.
+On PostgreSQL a trigger calls a function. The function is an object of its own, shared by all such triggers: created
+with the first of them, dropped after the last.
 """
 
 from dataclasses import dataclass
@@ -89,11 +89,9 @@ def UpdatedAtTrigger(table: sa.Table | sa.FromClause) -> Trigger:  # noqa: N802 
     """
     assert isinstance(table, sa.Table)
     trigger = updated_at_trigger(table.name)
-    declared = table.metadata.info.setdefault(INFO_KEY, {})
-    if not declared:
-        sa.event.listen(table.metadata, "before_create", _create_function)
-        sa.event.listen(table.metadata, "after_drop", _drop_function)
-    declared[trigger.name] = trigger
+    table.metadata.info.setdefault(INFO_KEY, {})[trigger.name] = trigger
+    sa.event.listen(table, "before_create", _create_function)
+    sa.event.listen(table, "after_drop", _drop_function)
     for dialect in ("postgresql", "sqlite"):
         statement = sa.schema.DDL(trigger.create(dialect).replace("%", "%%"))  # type: ignore[no-untyped-call]
         statement = statement.execute_if(dialect=dialect)
@@ -106,11 +104,14 @@ def declared_triggers(metadata: sa.MetaData) -> dict[str, Trigger]:
     return dict(metadata.info.get(INFO_KEY, {}))
 
 
-def _create_function(_metadata: sa.MetaData, connection: sa.Connection, **_: object) -> None:
+def _create_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(UPDATED_AT_FUNCTION.create.replace(":", r"\:")))
 
 
-def _drop_function(_metadata: sa.MetaData, connection: sa.Connection, **_: object) -> None:
+def _drop_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(f"DROP FUNCTION IF EXISTS {UPDATED_AT_FUNCTION.name}()"))
+        unused = "NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = p.oid)"
+        found = f"SELECT FROM pg_proc p WHERE oid = to_regproc('{UPDATED_AT_FUNCTION.name}') AND {unused}"
+        if connection.execute(sa.text(found)).first() is not None:
+            connection.execute(sa.text(UPDATED_AT_FUNCTION.drop))

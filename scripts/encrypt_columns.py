@@ -35,7 +35,8 @@ def main(table: str, columns: Sequence[str], cipher: FieldCipher, description: s
             print(f"{table}: {rows} rows looked at", file=sys.stderr)
 
     try:
-        with db.migration_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with db.migration_engine(read_only=options.dry_run).connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
             report = secrets.encrypt(connection, table, columns, cipher, dry_run=options.dry_run, progress=progress)
     except (CipherError, SettingsError) as error:
         print(error, file=sys.stderr)

@@ -1,0 +1,62 @@
+"""What tests of several modules do: a connection that commits by itself, stored rows, a Python process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import db
+from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
+from tests.conftest import ROOT
+
+PASSPHRASE = "a passphrase of more than 32 characters"
+KEY = RawKey.generate()
+ENC_CIPHER = FieldCipher(ENC, Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, KEY))
+TOKEN_CIPHER = FieldCipher(TOKEN, Keyring.parse("GITHUB_TOKEN_ENCRYPTION_KEY", PassphraseKey, PASSPHRASE))
+
+
+@contextmanager
+def autocommit(url: str) -> Iterator[sa.Connection]:
+    """A connection on which every statement is committed by itself."""
+    with db.migration_engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA synchronous = OFF")  # what is tested is no power cut
+        yield connection
+
+
+def run(url: str, statement: str, **values: Any) -> None:
+    """Executes one statement on a connection of its own, and commits it."""
+    with autocommit(url) as connection:
+        connection.execute(sa.text(statement), values)
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds, read on a connection of its own."""
+    with autocommit(url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
+
+
+def insert(url: str, table: str, *records: Mapping[str, Any]) -> None:
+    """Inserts records, all of the same columns, with nothing of a model in between."""
+    names = list(records[0])
+    statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
+    with autocommit(url) as connection:
+        connection.execute(sa.text(statement), list(records))
+
+
+def python(*args: str, answer: bytes = b"", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs Python in the project's root, with `answer` as its standard input and with variables of its own."""
+    done = subprocess.run(
+        [sys.executable, *args],
+        cwd=ROOT,
+        env=os.environ | dict(env or {}),
+        input=answer,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

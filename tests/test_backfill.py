@@ -1,0 +1,423 @@
+"""The backfill engine on tables of every kind, alone and among other writers."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import sqlalchemy as sa
+from hypothesis import strategies as st
+
+from app import db
+from app.backfill import KEPT_REJECTIONS, MARKER, MAX_WALKS, REHEARSAL, BackfillError, Rejected, Report, Tally, backfill
+from tests.conftest import DATABASES, Servers, database
+from tests.helpers import autocommit
+
+PAGE = 3
+
+
+def seal(value: str) -> str | None:
+    """A change like encryption: what it made is told by its beginning, and some values make no sense to it."""
+    if value.startswith("broken"):
+        raise Rejected("is not whole")
+    return None if value.startswith("sealed:") else f"sealed:{value}"
+
+
+def sealed(value: str | None) -> str | None:
+    """What `seal` must have made of a column's value in the end."""
+    if not value or value.startswith(("broken", "sealed:")):
+        return value
+    return f"sealed:{value}"
+
+
+class Table:
+    """A table `items` of a key and the columns `a` and `b`, in a database that others use as well.
+
+    Args:
+        ours: the connection that changes it.
+        theirs: the others' connection.
+        key_type: the key's type in SQL.
+
+    Attributes:
+        keys: the keys of a hundred rows, in the order of the database.
+    """
+
+    def __init__(self, ours: sa.Connection, theirs: sa.Connection, key_type: str = "integer") -> None:
+        self.ours, self.theirs = ours, theirs
+        on_sqlite = ours.dialect.name == "sqlite"
+        numbers = range(-10, 90)
+        self.keys: list[Any] = [*numbers]
+        if key_type == "text":
+            self.keys = sorted(f"{chr(ord('a') + number % 7)} {number}'ä" for number in numbers)
+        if key_type == "uuid":
+            uuids = sorted(uuid.uuid5(uuid.NAMESPACE_URL, str(number)) for number in numbers)
+            self.keys = [key.hex for key in uuids] if on_sqlite else [*uuids]
+            key_type = "char(32)" if on_sqlite else "uuid"
+        self.run("DROP TABLE IF EXISTS items")
+        self.run(f"CREATE TABLE items (id {key_type} PRIMARY KEY, a text, b text, other text DEFAULT 'other')")
+
+    def run(self, statement: str, **values: Any) -> None:
+        self.theirs.execute(sa.text(statement), values)
+
+    def fill(self, *values: str | tuple[str | None, str | None] | None) -> None:
+        """Puts in rows: a value for `a`, or one for `a` and one for `b`."""
+        pairs = [value if isinstance(value, tuple) else (value, None) for value in values]
+        records = [{"id": key, "a": a, "b": b} for key, (a, b) in zip(self.keys, pairs, strict=False)]
+        self.run("DELETE FROM items")
+        if records:
+            self.theirs.execute(sa.text("INSERT INTO items (id, a, b) VALUES (:id, :a, :b)"), records)
+
+    def write(self, key: Any, column: str, value: str | None) -> None:
+        self.run(f"UPDATE items SET {column} = :value WHERE id = :id", id=key, value=value)
+
+    def read(self, column: str = "a") -> list[str | None]:
+        return [*self.theirs.scalars(sa.text(f"SELECT {column} FROM items ORDER BY id"))]
+
+    def backfill(self, change: Callable[[str], str | None] = seal, *columns: str, **options: Any) -> Report:
+        return backfill(self.ours, "items", columns or ["a"], change, **{"page_rows": PAGE} | options)
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def shared_url(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of one database of each kind for all these tests; each makes its table anew."""
+    with database(request.param, servers, tmp_path_factory.mktemp("backfill")) as url:
+        yield url
+
+
+@pytest.fixture
+def connections(shared_url: str) -> Iterator[tuple[sa.Connection, sa.Connection]]:
+    """Two connections to it."""
+    with autocommit(shared_url) as ours, autocommit(shared_url) as theirs:
+        yield ours, theirs
+
+
+@pytest.fixture(params=["integer", "uuid", "text"])
+def any_table(request: pytest.FixtureRequest, connections: tuple[sa.Connection, sa.Connection]) -> Table:
+    """An empty table with each type of key in turn."""
+    return Table(*connections, request.param)
+
+
+@pytest.fixture
+def table(connections: tuple[sa.Connection, sa.Connection]) -> Table:
+    """An empty table."""
+    return Table(*connections)
+
+
+def interfering(action: Callable[[], None], when: str) -> Callable[[str], str | None]:
+    """`seal` that does something else first, once, when it is given a certain value."""
+    todo = [action]
+
+    def change(value: str) -> str | None:
+        if value == when and todo:
+            todo.pop()()
+        return seal(value)
+
+    return change
+
+
+def adds_up(report: Report) -> bool:
+    """Whether each column's values are counted once each, and none less than zero times."""
+    counts = [(tally.empty, tally.unchanged, tally.changed, tally.rejected) for tally in report.columns.values()]
+    return all(sum(count) == report.rows and min(count) >= 0 for count in counts)
+
+
+@pytest.mark.parametrize("number", [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 1])
+def test_every_row_is_changed_wherever_a_page_ends(any_table: Table, number: int) -> None:
+    values = [f"value {n}" for n in range(number)]
+    any_table.fill(*values)
+    report = any_table.backfill()
+    assert any_table.read() == [f"sealed:{value}" for value in values]
+    assert report == Report("items", number, {"a": Tally(changed=number)})
+
+
+def test_keys_are_named_as_they_are(any_table: Table) -> None:
+    any_table.fill("value", "broken")
+    assert any_table.backfill().rejections == [("a", any_table.keys[1], "is not whole")]
+
+
+def test_what_needs_nothing_is_left_as_it_is(table: Table) -> None:
+    kept = [None, "", "sealed:", "sealed:it is", "broken"]
+    table.fill(*kept, "value")
+    report = table.backfill()
+    assert table.read() == [*kept, "sealed:value"]
+    assert report.columns == {"a": Tally(empty=2, unchanged=2, changed=1, rejected=1)}
+    assert (report.changed, report.rejected, report.conflicts) == (1, 1, 0)
+
+
+def test_a_change_that_gives_its_value_back_has_nothing_to_do(table: Table) -> None:
+    table.fill("Straße", "strasse", "STRASSE")
+    assert table.backfill(str.casefold).columns == {"a": Tally(unchanged=1, changed=2)}
+    assert table.read() == ["strasse"] * 3
+    assert table.backfill(str.casefold).columns == {"a": Tally(unchanged=3)}
+
+
+def test_columns_are_changed_in_one_pass(table: Table) -> None:
+    table.fill(("one", "two"), ("one", None), (None, "two"), ("", "broken"), ("sealed:", "two"), (None, None))
+    report = table.backfill(seal, "a", "b")
+    assert table.read("a") == ["sealed:one", "sealed:one", None, "", "sealed:", None]
+    assert table.read("b") == ["sealed:two", None, "sealed:two", "broken", "sealed:two", None]
+    assert report.columns == {"a": Tally(3, 1, 2, 0), "b": Tally(2, 0, 3, 1)}
+    assert adds_up(report)
+
+
+def test_no_other_column_is_touched(table: Table) -> None:
+    table.fill(("one", "two"))
+    table.backfill()
+    assert (table.read("a"), table.read("b"), table.read("other")) == (["sealed:one"], ["two"], ["other"])
+
+
+def test_names_are_quoted(table: Table) -> None:
+    table.run('DROP TABLE IF EXISTS "Order items"')
+    table.run('CREATE TABLE "Order items" ("the key" integer PRIMARY KEY, "select" text)')
+    table.run("""INSERT INTO "Order items" VALUES (1, 'value')""")
+    assert backfill(table.ours, "Order items", ["select"], seal, key="the key").changed == 1
+    assert table.theirs.scalar(sa.text('SELECT "select" FROM "Order items"')) == "sealed:value"
+
+
+@pytest.mark.parametrize("theirs", ["sealed:theirs", "theirs", "", None])
+def test_what_another_writes_meanwhile_is_not_lost(any_table: Table, theirs: str | None) -> None:
+    any_table.fill("one", "two", "three")
+    change = interfering(lambda: any_table.write(any_table.keys[1], "a", theirs), "two")
+    report = any_table.backfill(change)
+    assert any_table.read() == ["sealed:one", sealed(theirs), "sealed:three"]
+    assert report.conflicts == 1
+    assert report.changed == 3 - (theirs != "theirs")
+    assert adds_up(report)
+
+
+def test_what_another_writes_into_one_column_saves_the_row(table: Table) -> None:
+    table.fill(("one", "two"))
+    report = table.backfill(interfering(lambda: table.write(table.keys[0], "b", "sealed:theirs"), "one"), "a", "b")
+    assert (table.read("a"), table.read("b")) == (["sealed:one"], ["sealed:theirs"])
+    assert (report.conflicts, report.columns) == (1, {"a": Tally(changed=1), "b": Tally(unchanged=1)})
+
+
+def test_what_another_writes_elsewhere_in_the_row_is_no_conflict(table: Table) -> None:
+    table.fill("one")
+    report = table.backfill(interfering(lambda: table.write(table.keys[0], "other", "theirs"), "one"))
+    assert (table.read(), table.read("other")) == (["sealed:one"], ["theirs"])
+    assert report == Report("items", 1, {"a": Tally(changed=1)})
+
+
+def test_a_row_that_another_deletes_meanwhile_is_gone(table: Table) -> None:
+    table.fill("one", "two")
+    change = interfering(lambda: table.run("DELETE FROM items WHERE a = 'two'"), "two")
+    report = table.backfill(change)
+    assert table.read() == ["sealed:one"]
+    assert (report.rows, report.columns) == (1, {"a": Tally(changed=1)})
+
+
+def test_all_rows_may_be_lost_to_another_and_are_met_again(table: Table) -> None:
+    table.fill("one", "two")
+    report = table.backfill(interfering(lambda: table.run("UPDATE items SET a = 'theirs ' || a"), "two"))
+    assert table.read() == ["sealed:theirs one", "sealed:theirs two"]
+    assert (report.conflicts, report.columns) == (2, {"a": Tally(changed=2)})
+
+
+def test_a_row_that_another_undoes_is_changed_again(table: Table) -> None:
+    table.fill("one", "two", "three", "four")
+    report = table.backfill(interfering(lambda: table.write(table.keys[0], "a", "again"), "four"))
+    assert table.read() == ["sealed:again", "sealed:two", "sealed:three", "sealed:four"]
+    assert adds_up(report)
+
+
+@pytest.mark.parametrize("position", [0, 9, 90], ids=["before the first", "behind", "after the last"])
+def test_rows_that_are_added_meanwhile_are_met(any_table: Table, position: int) -> None:
+    key = any_table.keys[position]
+    values = [f"value {n}" for n in range(20)]
+    any_table.keys = [other for other in any_table.keys if other != key]
+    any_table.fill(*values)
+    report = any_table.backfill(
+        interfering(lambda: any_table.run("INSERT INTO items (id, a) VALUES (:id, 'theirs')", id=key), values[15])
+    )
+    assert sorted(map(str, any_table.read())) == sorted(f"sealed:{value}" for value in [*values, "theirs"])
+    assert report == Report("items", 21, {"a": Tally(changed=21)})
+
+
+def test_rejected_values_are_reported_by_key_and_the_rest_is_done(table: Table) -> None:
+    table.fill("one", "broken one", "two", "broken two", "three")
+    report = table.backfill()
+    assert table.read() == ["sealed:one", "broken one", "sealed:two", "broken two", "sealed:three"]
+    assert report.rejections == [("a", table.keys[1], "is not whole"), ("a", table.keys[3], "is not whole")]
+    assert report.columns == {"a": Tally(changed=3, rejected=2)}
+
+
+def test_many_rejections_are_counted_and_the_first_are_kept(table: Table) -> None:
+    table.fill(*["broken"] * (KEPT_REJECTIONS + 5), "one")
+    report = table.backfill()
+    assert report.rejected == KEPT_REJECTIONS + 5
+    assert [key for _, key, _ in report.rejections] == table.keys[:KEPT_REJECTIONS]
+    assert table.read()[-1] == "sealed:one"
+
+
+def test_a_dry_run_counts_and_writes_nothing(table: Table) -> None:
+    values = ["one", None, "sealed:", "broken", "two", "three", "", "four"]
+    table.fill(*values)
+    expected = table.backfill(dry_run=True)
+    assert table.read() == values
+    assert expected.columns == {"a": Tally(empty=2, unchanged=1, changed=4, rejected=1)}
+    assert table.backfill() == expected
+
+
+def test_each_page_is_committed_by_itself(table: Table) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def progress(number: int) -> None:
+        seen.append((number, sum(str(value).startswith("sealed:") for value in table.read())))
+
+    table.fill(*(f"value {n}" for n in range(7)))
+    table.backfill(progress=progress)
+    assert seen == [(3, 3), (6, 6), (7, 7), (3, 7), (6, 7), (7, 7)]
+
+
+def test_a_run_that_is_killed_goes_on_where_it_stopped(any_table: Table) -> None:
+    def die(value: str) -> str | None:
+        if value == "value 7":
+            raise KeyboardInterrupt
+        return seal(value)
+
+    def go_on(value: str) -> str | None:
+        met.append(value)
+        return seal(value)
+
+    met: list[str] = []
+    values = [f"value {n}" for n in range(10)]
+    done = [f"sealed:{value}" for value in values]
+    any_table.fill(*values)
+    with pytest.raises(KeyboardInterrupt):
+        any_table.backfill(die)
+    assert any_table.read() == done[:6] + values[6:]
+    report = any_table.backfill(go_on)
+    assert any_table.read() == done
+    assert met == done[:6] + values[6:] + done
+    assert report.columns == {"a": Tally(unchanged=6, changed=4)}
+
+
+def test_a_page_that_finds_the_database_locked_is_not_written(sqlite_url: str) -> None:
+    with autocommit(f"{sqlite_url}?timeout=0") as ours, autocommit(sqlite_url) as theirs:
+        table = Table(ours, theirs)
+        table.fill("one", "two")
+        theirs.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(sa.exc.OperationalError, match="database is locked"):
+            table.backfill()
+        theirs.exec_driver_sql("ROLLBACK")
+        assert table.read() == ["one", "two"]
+        assert table.backfill().changed == 2
+
+
+def test_a_page_that_the_database_refuses_is_rolled_back(table: Table) -> None:
+    values = ["zero", "one", "two", "three", "four"]
+    table.fill(*values)
+    table.run("CREATE UNIQUE INDEX items_a ON items (a)")
+    with pytest.raises(sa.exc.IntegrityError):
+        table.backfill(lambda value: None if value == "same" else "same")
+    assert table.read() == values
+    assert table.backfill().changed == 5
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_connection_that_does_not_commit_by_itself_is_refused(table: Table, begun: bool) -> None:
+    table.fill("one")
+    with db.migration_engine(table.ours.engine.url).connect() as connection:
+        if begun:
+            connection.execute(sa.text("SELECT 1"))
+        with pytest.raises(BackfillError, match=r"commits page by page: give it a connection in AUTOCOMMIT\.$"):
+            backfill(connection, "items", ["a"], seal)
+    assert table.read() == ["one"]
+
+
+def test_every_write_is_marked_as_one_that_can_be_run_again(table: Table) -> None:
+    seen: list[str] = []
+    sa.event.listen(table.ours, "before_cursor_execute", lambda *event: seen.append(event[2]))
+    table.fill("one", "two", "three", "four")
+    table.backfill()
+    writes = [statement for statement in seen if "UPDATE" in statement]
+    assert len(writes) == 2
+    assert all(statement.startswith(MARKER) for statement in writes)
+
+
+def test_a_rehearsal_reads_and_writes_nothing(table: Table) -> None:
+    seen: list[str] = []
+    table.fill("one")
+    with table.ours.execution_options(**{REHEARSAL: True}) as rehearsing:
+        sa.event.listen(rehearsing, "before_cursor_execute", lambda *event: seen.append(event[2]))
+        assert backfill(rehearsing, "items", ["a"], seal) == Report("items", 0, {"a": Tally()})
+    assert seen == []
+    assert table.read() == ["one"]
+
+
+def test_a_table_that_somebody_keeps_adding_to_is_given_up(table: Table) -> None:
+    def change(value: str) -> str | None:
+        new = seal(value)
+        if new:
+            added.append(table.keys[len(added) + 1])
+            table.run("INSERT INTO items (id, a) VALUES (:id, :a)", id=added[-1], a=f"value {len(added)}")
+        return new
+
+    added: list[Any] = []
+    table.fill("value 0")
+    with pytest.raises(BackfillError, match=rf"^items: after {MAX_WALKS} walks there are still new values to change: "):
+        table.backfill(change)
+    assert table.read() == [*(f"sealed:value {n}" for n in range(MAX_WALKS)), f"value {MAX_WALKS}"]
+
+
+values = (
+    st.none()
+    | st.sampled_from(["", "sealed:", "sealed:it is", "broken"])
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+)
+as_often = hypothesis.settings(
+    deadline=None, max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+
+
+@hypothesis.given(pairs=st.lists(st.tuples(values, values), max_size=12), page_rows=st.integers(1, 5))
+@as_often
+def test_the_result_is_that_of_the_change_applied_to_each_value(
+    table: Table, pairs: list[tuple[str | None, str | None]], page_rows: int
+) -> None:
+    table.fill(*pairs)
+    report = table.backfill(seal, "a", "b", page_rows=page_rows)
+    for number, name in enumerate("ab"):
+        before = [pair[number] for pair in pairs]
+        after = table.read(name)
+        assert after == [sealed(value) for value in before]
+        assert report.columns[name] == Tally(
+            empty=sum(not value for value in before),
+            unchanged=sum(bool(value) and str(value).startswith("sealed:") for value in before),
+            changed=sum(was != is_now for was, is_now in zip(before, after, strict=True)),
+            rejected=sum(bool(value) and str(value).startswith("broken") for value in before),
+        )
+    assert adds_up(report)
+    again = table.backfill(seal, "a", "b", page_rows=page_rows)
+    assert (again.changed, again.rejected, again.rows) == (0, report.rejected, len(pairs))
+
+
+@hypothesis.given(
+    before=st.lists(values, min_size=1, max_size=9),
+    writes=st.lists(st.tuples(st.integers(0, 8), values), max_size=4),
+    page_rows=st.integers(1, 5),
+)
+@as_often
+def test_whatever_others_write_meanwhile_is_kept_and_counted(
+    table: Table, before: list[str | None], writes: list[tuple[int, str | None]], page_rows: int
+) -> None:
+    def change(value: str) -> str | None:
+        if todo:
+            number, theirs = todo.pop()
+            table.write(table.keys[number], "a", theirs)
+            if number < len(expected):
+                expected[number] = theirs
+        return seal(value)
+
+    todo, expected = [*writes], [*before]
+    table.fill(*before)
+    report = table.backfill(change, page_rows=page_rows)
+    kept = [(value, sealed(value)) for value in expected]  # the last walk may have passed where it was written
+    assert all(value in either for value, either in zip(table.read(), kept, strict=True))
+    assert adds_up(report)
+    table.backfill(page_rows=page_rows)
+    assert table.read() == [sealed(value) for value in expected]
