@@ -9,6 +9,7 @@ import datetime as dt
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ from app.migrations.errors import DriftDetected, MigrationError
 ID_FORMAT = "%Y%m%d%H%M%S"
 
 _GENERATED_BY_ALEMBIC = re.compile(r"[0-9a-f]{12}")
+_BRACKETS = re.compile(r"\(('(?:[^']|'')*'|\w+)\)")
+_CAST = re.compile(r"('(?:[^']|'')*')::[\w ]+(?:\(\d+\))?")
 _BANNER = re.compile(r"^ *# ### .* ###\n", re.MULTILINE)
 
 
@@ -39,7 +42,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         context.imports.add("from sqlalchemy.dialects import postgresql")
         return f"postgresql.ARRAY(sa.{item.item_type!r})"
     if not type(item).__module__.startswith("app."):
-        return False
+        return _render_reflected_type(item)
     if getattr(item, "timezone", False):
         context.imports.add("from sqlalchemy.dialects import postgresql")
         exact = "postgresql.TIMESTAMP(timezone=True, precision=6)"
@@ -57,12 +60,18 @@ def process_revision_directives(
     """
     if not context.opts["fn"].__qualname__.startswith("revision."):  # `alembic check` compares and writes nothing
         return
-    script = directives[0]
+    script, config = directives[0], context.config
+    assert config is not None
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
     if autogenerate and script.upgrade_ops is not None and script.upgrade_ops.is_empty():
         util.msg("Nothing has changed: no revision was written.")
         directives[:] = []
         return
+    if autogenerate:
+        _say_it_for_both_databases(context, script)
+    name = config.attributes.get("name_revision")
+    if name is not None and not script.message and script.upgrade_ops is not None:
+        script.message = name(script.upgrade_ops.as_diffs())
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = _next_id(context, script.rev_id)
@@ -101,6 +110,8 @@ def describe(diff: Any) -> str:
     if verb == "change":
         _schema, table, column, _existing, old, new = rest
         return f"change {noun} of {table}.{column} from {_shown(old)} to {_shown(new)}"
+    if verb == "rename":
+        return f"rename {noun} {rest[0]} to {rest[1]}"
     if noun == "column":
         return f"{verb} column {rest[1]}.{rest[2].name}"
     owner = getattr(getattr(rest[0], "table", None), "name", None) or getattr(rest[0], "table", None)
@@ -114,10 +125,48 @@ def _shown(value: Any) -> str:
     return "none" if text is None else str(text)
 
 
+def _say_it_for_both_databases(context: MigrationContext, script: ops.MigrationScript) -> None:
+    """Takes from the models what stays as it is: each database has its own words for it, or none."""
+    metadata = context.opts["target_metadata"]
+    for operation in [*_flat(script.upgrade_ops), *_flat(script.downgrade_ops)]:
+        if isinstance(operation, ops.AlterColumnOp) and operation.modify_name is None:
+            columns = metadata.tables[operation.table_name].columns
+            model = next(column for column in columns if column.name == operation.column_name)
+            if operation.modify_type is None:
+                operation.existing_type = model.type
+            if operation.modify_comment is False:
+                operation.existing_comment = model.comment
+            if operation.modify_server_default is False:
+                operation.existing_server_default = model.server_default
+        elif isinstance(operation, ops.AddColumnOp) and not operation.column.primary_key:
+            operation.column.autoincrement = "auto"
+        elif isinstance(operation, ops.CreateIndexOp | ops.CreateUniqueConstraintOp):
+            # PostgreSQL tells its defaults as well.
+            operation.kw = {name: value for name, value in operation.kw.items() if value is not False and value != []}
+
+
+def _flat(container: ops.OpContainer | None) -> Iterator[ops.MigrateOperation]:
+    for operation in container.ops if container is not None else []:
+        if isinstance(operation, ops.OpContainer):
+            yield from _flat(operation)
+        else:
+            yield operation
+
+
+def _render_reflected_type(item: sa.types.TypeEngine[Any]) -> str | Literal[False]:
+    if not type(item).__module__.startswith("sqlalchemy."):
+        return False
+    generic = item.as_generic(allow_nulltype=True)
+    said_by_database = type(generic) is not type(item) and type(generic).__module__ == "sqlalchemy.sql.sqltypes"
+    return f"sa.{generic!r}" if said_by_database and not isinstance(generic, sa.types.NullType) else False
+
+
 def _render_default(item: Any) -> str | Literal[False]:
     default = getattr(item, "arg", item)
-    if isinstance(default, sa.TextClause):  # on SQLite Alembic puts brackets around it
-        return f"sa.text({default.text!r})"
+    if isinstance(default, sa.TextClause):
+        # SQLite and Alembic put brackets around it, PostgreSQL says a literal's type.
+        plain = _BRACKETS.fullmatch(default.text) or _CAST.fullmatch(default.text)
+        return f"sa.text({(plain[1] if plain else default.text)!r})"
     if type(default).__name__ != "DialectText":
         return False
     return f"op.dialect_text(postgresql={default.postgresql!r}, sqlite={default.sqlite!r})"
@@ -125,18 +174,21 @@ def _render_default(item: Any) -> str | Literal[False]:
 
 def _next_id(context: MigrationContext, asked: str | None) -> str:
     if asked and not _GENERATED_BY_ALEMBIC.fullmatch(asked):
-        try:
-            return _time(asked).strftime(ID_FORMAT)
-        except ValueError:
+        if not _is_time(asked):
             raise MigrationError(
                 f"The revision id {asked} isn't a time, as the others are: leave out --rev-id, or give YYYYMMDDHHMMSS."
-            ) from None
-    now = dt.datetime.now(dt.UTC)
+            )
+        return asked
     assert context.script is not None
-    for head in context.script.get_heads():
-        if re.fullmatch(r"\d{14}", head):
-            now = max(now, _time(head) + dt.timedelta(seconds=1))
-    return now.strftime(ID_FORMAT)
+    after = [_time(head) + dt.timedelta(seconds=1) for head in context.script.get_heads() if _is_time(head)]
+    return max([dt.datetime.now(dt.UTC), *after]).strftime(ID_FORMAT)
+
+
+def _is_time(revision: str) -> bool:
+    try:
+        return _time(revision).strftime(ID_FORMAT) == revision  # strptime doesn't insist on all the digits
+    except ValueError:
+        return False
 
 
 def _time(revision: str) -> dt.datetime:

@@ -11,6 +11,7 @@ plain operations, and means the same on both databases.
 
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -181,13 +182,78 @@ def _run(operations: Operations, statement: str) -> None:
     operations.execute(sa.text(statement.replace(":", r"\:")))
 
 
+# --- PostgreSQL: concurrent index builds, which no transaction takes back ----
+
+_INVALID_INDEX = """
+SELECT 1 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+WHERE NOT x.indisvalid AND i.relname = :name AND x.indrelid = to_regclass(:table)
+"""
+
+
+def _create_index(operations: Operations, operation: ops.CreateIndexOp) -> None:
+    """Creates an index; a concurrent build can be run again, whatever became of the last one."""
+    if _concurrently(operations, operation):
+        index = operation.to_index(operations.migration_context)
+        table = operations.impl.dialect.identifier_preparer.format_table(index.table)
+        found = operations.get_bind().execute(sa.text(_INVALID_INDEX), {"name": str(index.name), "table": table})
+        if found.first() is not None:
+            _drop_index(operations, ops.DropIndexOp.from_index(index))
+        operation.if_not_exists = True
+    toimpl.create_index(operations, operation)
+
+
+def _drop_index(operations: Operations, operation: ops.DropIndexOp) -> None:
+    if _concurrently(operations, operation):
+        operation.if_exists = True
+    toimpl.drop_index(operations, operation)
+
+
+def _concurrently(operations: Operations, operation: ops.CreateIndexOp | ops.DropIndexOp) -> bool:
+    context = operations.get_context()
+    online = context.dialect.name == "postgresql" and not context.as_sql
+    return online and bool(operation.kw.get("postgresql_concurrently"))
+
+
+# --- whoever looks on --------------------------------------------------------
+
+Observer = Callable[[Operations, Any, Callable[[], Any]], Any]
+
+observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+"""Hears of each of Alembic's operations before it is carried out, and carries it out, or doesn't."""
+
+
+def _implementation(operation_class: type[Any], original: Callable[[Operations, Any], Any]) -> None:
+    @Operations.implementation_for(operation_class, replace=True)
+    def implementation(operations: Operations, operation: Any) -> Any:
+        def carry_out() -> Any:
+            token = observer.set(None)  # a table copy invokes the operation a second time
+            try:
+                return original(operations, operation)
+            finally:
+                observer.reset(token)
+
+        watching = observer.get()
+        return original(operations, operation) if watching is None else watching(operations, operation, carry_out)
+
+
+for _class, _original in (
+    (ops.CreateTableOp, toimpl.create_table),
+    (ops.DropTableOp, toimpl.drop_table),
+    (ops.RenameTableOp, toimpl.rename_table),
+    (ops.CreateIndexOp, _create_index),
+    (ops.DropIndexOp, _drop_index),
+    (ops.BulkInsertOp, toimpl.bulk_insert),
+    (ops.ExecuteSQLOp, toimpl.execute_sql),
+):
+    _implementation(_class, _original)
+
+
 # --- SQLite: what it has no ALTER for ----------------------------------------
 
 
 def _copies_table_on_sqlite(
     operation_class: type[Any], original: Callable[[Operations, Any], Any], table_of: Callable[[Any], str]
 ) -> None:
-    @Operations.implementation_for(operation_class, replace=True)
     def implementation(operations: Operations, operation: Any) -> Any:
         context = operations.get_context()
         if context.dialect.name != "sqlite":
@@ -199,7 +265,11 @@ def _copies_table_on_sqlite(
         if isinstance(operations.impl, BatchOperationsImpl):
             return original(operations, operation)
         table = table_of(operation)
+        if isinstance(operation, ops.AlterColumnOp) and _only_renames(operation):
+            return _rename_column(operations, operation)
         before = _stated(operations, table) if context.as_sql else None
+        if isinstance(operation, ops.DropColumnOp):
+            _drop_indexes(operations, operation, before)
         copies: Literal["never", "always"] = (
             "never" if isinstance(operation, ops.AddColumnOp) and _fits_in_place(operation.column) else "always"
         )
@@ -207,11 +277,23 @@ def _copies_table_on_sqlite(
             batch.invoke(operation)
         return None
 
+    _implementation(operation_class, implementation)
+
 
 def _stated(operations: Operations, table: str) -> sa.Table:
     impl: Any = operations.impl
     table_now: sa.Table = operations.get_context().opts["sqlite_table"](table, impl.autogen_column_reflect)
     return table_now
+
+
+def _drop_indexes(operations: Operations, operation: ops.DropColumnOp, stated: sa.Table | None) -> None:
+    """Drops the indexes on a column that is dropped: PostgreSQL does so by itself, Alembic's copy would fail."""
+    table = stated
+    if table is None:
+        table = sa.Table(operation.table_name, sa.MetaData(), autoload_with=operations.get_bind())
+    for index in [index for index in table.indexes if operation.column_name in index.columns]:
+        operations.drop_index(str(index.name), table_name=table.name)
+        table.indexes.remove(index)
 
 
 def _fits_in_place(column: sa.Column[Any]) -> bool:
@@ -225,8 +307,23 @@ def _fits_in_place(column: sa.Column[Any]) -> bool:
 
 
 def _only_comments(operation: ops.AlterColumnOp) -> bool:
-    changes = (operation.modify_nullable, operation.modify_name, operation.modify_type)
-    return all(change is None for change in changes) and operation.modify_server_default is False
+    return operation.modify_name is None and _keeps_definition(operation)
+
+
+def _only_renames(operation: ops.AlterColumnOp) -> bool:
+    return operation.modify_name is not None and _keeps_definition(operation)
+
+
+def _keeps_definition(operation: ops.AlterColumnOp) -> bool:
+    changed = operation.modify_nullable is not None or operation.modify_type is not None
+    return not changed and operation.modify_server_default is False
+
+
+def _rename_column(operations: Operations, operation: ops.AlterColumnOp) -> None:
+    """SQLite has this one: indexes, triggers, views and other tables' foreign keys follow."""
+    quote = operations.get_context().dialect.identifier_preparer.quote
+    old, new = quote(operation.column_name), quote(str(operation.modify_name))
+    _run(operations, f"ALTER TABLE {quote(operation.table_name)} RENAME COLUMN {old} TO {new}")
 
 
 def _table_name(operation: Any) -> str:
@@ -244,10 +341,11 @@ _copies_table_on_sqlite(ops.CreateForeignKeyOp, toimpl.create_constraint, lambda
 
 
 def _skipped_on_sqlite(operation_class: type[Any], original: Callable[[Operations, Any], None]) -> None:
-    @Operations.implementation_for(operation_class, replace=True)
     def implementation(operations: Operations, operation: Any) -> None:
         if operations.get_context().dialect.name != "sqlite":
             original(operations, operation)
+
+    _implementation(operation_class, implementation)
 
 
 _skipped_on_sqlite(ops.CreateTableCommentOp, toimpl.create_table_comment)

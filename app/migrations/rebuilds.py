@@ -22,13 +22,27 @@ _NAME = r'["\[`]?(\w+)["\]`]?'
 _CREATE = re.compile(r'\s*CREATE\s+TABLE\s+["\[`]?(_alembic_tmp_\w+)', re.IGNORECASE)
 _DROP = re.compile(rf"\s*DROP\s+TABLE\s+{_NAME}", re.IGNORECASE)
 _RENAME = re.compile(rf'\s*ALTER\s+TABLE\s+["\[`]?(_alembic_tmp_\w+)["\]`]?\s+RENAME\s+TO\s+{_NAME}', re.IGNORECASE)
-_UNSEEN_BY_ALEMBIC = ("AUTOINCREMENT", "COLLATE", "STRICT", "WITHOUT ROWID", "GENERATED ALWAYS")
+_INDEX = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+{_NAME}\s+ON\s", re.IGNORECASE)
+_DROP_INDEX = re.compile(rf"\s*DROP\s+INDEX\s+{_NAME}", re.IGNORECASE)
+# What a table's statement may say and Alembic doesn't copy.
+_UNSEEN_IN_TABLE = {
+    "AUTOINCREMENT": r"\bAUTOINCREMENT\b",
+    "COLLATE": r"\bCOLLATE\b",
+    "STRICT": r"\bSTRICT\b",
+    "WITHOUT ROWID": r"\bWITHOUT\s+ROWID\b",
+    "ON CONFLICT": r"\bON\s+CONFLICT\b",
+    "INITIALLY DEFERRED": r"\bINITIALLY\s+DEFERRED\b",
+    "a CHECK without a name": r"\bCHECK\s*\(",
+}
+_UNSEEN_IN_INDEX = re.compile(r"\s+(?:COLLATE\s+\w+|DESC)\b", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(
+    r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\bCONSTRAINT\s+(?:"[^"]*"|\S+)\s+CHECK\b""", re.DOTALL | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class _Before:
     table: str
-    sql: str
     triggers: Rows
     indexes: Rows
     expression_indexes: frozenset[str]
@@ -49,15 +63,18 @@ class RebuildGuard:
         self._offline = offline
         self._copies: dict[str, _Before] = {}
         self._checked: dict[str, Counter[tuple[str, str]]] = {}
+        self._indexes: dict[str, str] = {}
 
     def before(self, statement: str) -> None:
         """To be called before each statement.
 
         Raises:
-            MigrationError: a copy has other rows than its table, or is left over from a run that died.
+            MigrationError: a copy lacks something that its table has, or is left over from a run that died.
         """
         if match := _CREATE.match(statement):
-            self._begin(match[1])
+            self._begin(match[1], statement)
+        elif match := _DROP_INDEX.match(statement):
+            self._indexes.pop(match[1], None)
         elif (match := _DROP.match(statement)) and (copy := self._copy_of(match[1])):
             self._compare_rows(match[1], copy)
 
@@ -65,13 +82,15 @@ class RebuildGuard:
         """To be called after each statement.
 
         Raises:
-            MigrationError: the new table lacks something that the old one had.
+            MigrationError: an index lacks something that the old one had.
         """
         if match := _RENAME.match(statement):
             before = self._copies.pop(match[1], None)
             self._write("PRAGMA legacy_alter_table = OFF")
             if before is not None:
                 self._restore(before)
+        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(match[1], None)):
+            self._restore_index(match[1], sql, statement)
 
     def verify(self) -> None:
         """To be called at the end of a revision, inside its transaction.
@@ -79,8 +98,11 @@ class RebuildGuard:
         Raises:
             MigrationError: rows refer to rows that aren't there, and didn't before the revision.
         """
-        checked, self._checked = self._checked, {}
+        checked, self._checked, self._indexes = self._checked, {}, {}
+        present = {name for (name,) in self._read("SELECT name FROM sqlite_master")} if checked else set()
         for table, before in checked.items():
+            if table not in present:  # dropped by the same revision
+                continue
             if self._offline:
                 broken = f"SELECT 1 FROM pragma_foreign_key_check('{table}')"
                 self._write(f"SELECT CASE WHEN EXISTS ({broken}) THEN {RAISE} END")
@@ -88,7 +110,7 @@ class RebuildGuard:
                 rows = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
                 raise MigrationError(f"The revision would leave references to rows that don't exist: {rows}.")
 
-    def _begin(self, copy: str) -> None:
+    def _begin(self, copy: str, statement: str) -> None:
         tables: dict[str, str] = dict(self._read("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         table = next((name for name in tables if f"_alembic_tmp_{name}"[:50] == copy), None)
         if table is None:
@@ -96,12 +118,13 @@ class RebuildGuard:
                 f"The table {copy} is a copy whose original is gone: an upgrade without transactions died half-way. "
                 f"Look at it, then: ALTER TABLE {copy} RENAME TO {copy.removeprefix('_alembic_tmp_')}"
             )
+        self._refuse_losses(table, tables[table], statement)
         if copy in tables:
             self._write(f'DROP TABLE "{copy}"')
         for relative in (table, *self._children(table)):
             self._checked.setdefault(relative, self._broken_references(relative))
         self._copies[copy] = _Before(
-            table, tables[table], self._objects("trigger", table), self._objects("index", table), self._unseen(table)
+            table, self._objects("trigger", table), self._objects("index", table), self._on_expressions(table)
         )
         # Else the rename looks into every view and trigger, and fails while the table they name isn't there.
         self._write("PRAGMA legacy_alter_table = ON")
@@ -116,30 +139,40 @@ class RebuildGuard:
         elif self._read(f"SELECT {differ}")[0][0]:
             raise MigrationError(f"The copy of {table} has not as many rows as the table: nothing was changed.")
 
-    def _restore(self, before: _Before) -> None:
-        (new,) = self._read(f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = '{before.table}'")
-        lost = [word for word in _UNSEEN_BY_ALEMBIC if _count(word, before.sql) > _count(word, new[0])]
+    def _refuse_losses(self, table: str, old: str, new: str) -> None:
+        generated = self._read(f"SELECT 1 FROM pragma_table_xinfo('{table}') WHERE hidden IN (2, 3)")
+        lost = [*(["a generated column"] if generated else []), *(_unseen(old) - _unseen(new))]
         if lost:
             raise MigrationError(
-                f"Copying the table {before.table} would lose {', '.join(lost)}, which SQLite doesn't report: "
+                f"Copying the table {table} would lose {', '.join(lost)}, which SQLite doesn't report: "
                 "write the CREATE TABLE of the copy by hand, with op.execute()."
             )
-        present: dict[str, str] = dict(self._objects("index", before.table))
+
+    def _restore(self, before: _Before) -> None:
+        # Alembic makes the other indexes again, next: see _restore_index.
         for name, sql in before.indexes:
-            if name in present and _count("DESC", sql) + _count("COLLATE", sql) > 0:
-                self._write(f'DROP INDEX "{name}"')
+            if name in before.expression_indexes:
                 self._write(sql)
-            elif name not in present and name in before.expression_indexes:
-                self._write(sql)
+            elif _UNSEEN_IN_INDEX.search(sql):
+                self._indexes[name] = sql
         for _name, sql in before.triggers:
             self._write(sql)
+
+    def _restore_index(self, name: str, old: str, new: str) -> None:
+        if _plain(old) != _plain(new):
+            raise MigrationError(
+                f"The index {name} would lose its DESC or COLLATE, which Alembic doesn't see: "
+                "drop it before the table is changed, and create it after that with op.execute()."
+            )
+        self._write(f'DROP INDEX "{name}"')
+        self._write(old)
 
     def _objects(self, kind: str, table: str) -> Rows:
         return self._read(
             f"SELECT name, sql FROM sqlite_master WHERE type = '{kind}' AND tbl_name = '{table}' AND sql IS NOT NULL"
         )
 
-    def _unseen(self, table: str) -> frozenset[str]:
+    def _on_expressions(self, table: str) -> frozenset[str]:
         on_expressions = "EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) WHERE cid = -2)"
         rows = self._read(
             f"SELECT m.name FROM sqlite_master m WHERE type = 'index' AND tbl_name = '{table}' AND {on_expressions}"
@@ -158,5 +191,10 @@ class RebuildGuard:
         return Counter({(child, parent): count for child, parent, count in rows})
 
 
-def _count(word: str, sql: str) -> int:
-    return len(re.findall(rf"\b{word}\b", sql, re.IGNORECASE))
+def _unseen(sql: str) -> Counter[str]:
+    said = _SAYS_NOTHING.sub(" ", sql)
+    return Counter({word: len(re.findall(pattern, said, re.IGNORECASE)) for word, pattern in _UNSEEN_IN_TABLE.items()})
+
+
+def _plain(index: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s\"]", _UNSEEN_IN_INDEX.sub("", index).lower())

@@ -1,0 +1,197 @@
+"""Alembic's commands in this process, on the project's history or on a small one of a test's own."""
+
+import io
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from app import db
+from tests.conftest import ROOT
+
+INI = ROOT / "alembic.ini"
+
+_INI = """\
+[alembic]
+script_location = %(here)s
+path_separator = os
+file_template = %%(rev)s
+"""
+_ENV = """\
+import sqlalchemy as sa
+from alembic import context
+
+from app.migrations import runtime
+
+runtime.run(context, sa.MetaData)
+"""
+_REVISION = '''\
+"""{slug}."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = {parent!r}
+
+
+def upgrade() -> None:
+    {upgrade}
+
+
+def downgrade() -> None:
+    {downgrade}
+'''
+
+
+class Memory(io.StringIO):
+    """What a command printed, without an encoding: Alembic asks for one."""
+
+    encoding = "utf-8"
+
+
+def config(url: str, ini: Path = INI, output: io.StringIO | None = None) -> Config:
+    """A configuration for a command on the database `url`, handed over as an engine."""
+    made = Config(ini, stdout=Memory(), output_buffer=output)
+    made.attributes["connection"] = db.migration_engine(url)
+    return made
+
+
+def upgrade(url: str, revision: str = "head", ini: Path = INI) -> None:
+    command.upgrade(config(url, ini), revision)
+
+
+def downgrade(url: str, revision: str = "base", ini: Path = INI) -> None:
+    command.downgrade(config(url, ini), revision)
+
+
+def upgrade_script(url: str, revisions: str = "head", ini: Path = INI) -> str:
+    """What `alembic upgrade REVISIONS --sql` prints; the database isn't asked."""
+    return _script(command.upgrade, url, revisions, ini)
+
+
+def downgrade_script(url: str, revisions: str, ini: Path = INI) -> str:
+    """What `alembic downgrade REVISIONS --sql` prints; the database isn't asked."""
+    return _script(command.downgrade, url, revisions, ini)
+
+
+def _script(run: Callable[..., None], url: str, revisions: str, ini: Path) -> str:
+    output = io.StringIO()
+    run(config(url, ini, output), revisions, sql=True)
+    return output.getvalue()
+
+
+def run_script(url: str, script: str) -> None:
+    """Runs a script as the database's own shell would that stops at the first error."""
+    if (file := db.sqlite_file(db.database_url(url))) is not None:
+        connection = sqlite3.connect(file, isolation_level=None)
+        try:
+            connection.executescript(script)
+        finally:
+            connection.close()
+        return
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as postgresql:
+        postgresql.execute(script.encode())
+
+
+class Ended(Protocol):
+    """How a command ended that ran as a process."""
+
+    @property
+    def returncode(self) -> int: ...
+    @property
+    def stdout(self) -> str: ...
+    @property
+    def stderr(self) -> str: ...
+
+
+def failed(done: Ended, code: int, *secrets: str) -> str:
+    """The one line that a command said when it failed with this code; no secret may be in anything that it said."""
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    assert "Traceback" not in said
+    assert not [secret for secret in secrets if secret in said]
+    [line] = [line for line in said.splitlines() if line.startswith("FAILED")]
+    return line
+
+
+def revision_of(url: str) -> str | None:
+    """The revision that a database is at, None before the first."""
+    with connected(url) as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return revision
+
+
+def forget(url: str) -> None:
+    """Drops the books that Alembic and we keep in a database."""
+    execute(url, "DROP TABLE IF EXISTS alembic_version", "DROP TABLE IF EXISTS schema_ledger")
+
+
+@contextmanager
+def connected(url: str) -> Iterator[sa.Connection]:
+    """A connection whose statements are committed at the end."""
+    with db.migration_engine(url).begin() as connection:
+        yield connection
+
+
+def execute(url: str, *statements: str) -> None:
+    """Runs statements as they stand, in one transaction."""
+    with connected(url) as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement.replace("%", "%%") if "postgresql" in url else statement)
+
+
+def query(url: str, question: str) -> list[tuple[object, ...]]:
+    """The rows that answer a question, asked as it stands."""
+    with connected(url) as connection:
+        rows = connection.exec_driver_sql(question.replace("%", "%%") if "postgresql" in url else question)
+        return [tuple(row) for row in rows]
+
+
+class History:
+    """A history of a test's own: an empty one in `folder`, run by the project's `runtime`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ini = folder / "alembic.ini"
+        self.ini.write_text(_INI, encoding="utf-8")
+        (folder / "env.py").write_text(_ENV, encoding="utf-8")
+        self._versions = folder / "versions"
+        self._versions.mkdir()
+        self._last: str | None = None
+
+    def add(self, upgrade: str, downgrade: str = "pass") -> str:
+        """Adds a revision whose functions have these bodies, and returns its id."""
+        revision = f"2026010100{len(list(self._versions.iterdir())):04}"
+        text = _REVISION.format(
+            slug=revision, revision=revision, parent=self._last, upgrade=_body(upgrade), downgrade=_body(downgrade)
+        )
+        (self._versions / f"{revision}.py").write_text(text, encoding="utf-8")
+        self._last = revision
+        return revision
+
+    def upgrade(self, url: str, revision: str = "head") -> None:
+        upgrade(url, revision, self.ini)
+
+    def downgrade(self, url: str, revision: str = "base") -> None:
+        downgrade(url, revision, self.ini)
+
+    def upgrade_script(self, url: str, revisions: str = "head") -> str:
+        return upgrade_script(url, revisions, self.ini)
+
+
+def _body(text: str) -> str:
+    return "\n    ".join(text.strip().splitlines())
+
+
+def scripts() -> ScriptDirectory:
+    """The project's revisions."""
+    return ScriptDirectory.from_config(Config(INI))
