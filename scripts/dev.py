@@ -16,6 +16,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may well have 
 USAGE = """usage: python3 scripts/dev.py COMMAND [ARGUMENT...]
 
   upgrade  bring the database at DATABASE_URL to head: `alembic upgrade head ARGUMENT...`
+  schema   run our own command: `schema ARGUMENT...`
   test     run the tests: `pytest ARGUMENT...`
   check    run ruff and mypy, and compare the models with the migrated schema on SQLite and PostgreSQL
   lock     write the lock files anew from pyproject.toml: `uv pip compile ... ARGUMENT...`"""
@@ -30,7 +31,7 @@ LOCKS = ["requirements.txt", "requirements-test.txt", "requirements-dev.txt"]
 def main() -> int:
     """Runs the subcommand named on the command line and returns its exit code."""
     name, *args = sys.argv[1:] or ["help"]
-    command = {"upgrade": upgrade, "test": test, "check": check, "lock": lock}.get(name)
+    command = {"upgrade": upgrade, "schema": schema, "test": test, "check": check, "lock": lock}.get(name)
     if not command:
         sys.exit(USAGE)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the command; we wait for it to tidy up
@@ -41,6 +42,12 @@ def upgrade(args: list[str]) -> int:
     """Runs `alembic upgrade head`."""
     install("requirements.txt")
     return run("alembic", "upgrade", "head", *args)
+
+
+def schema(args: list[str]) -> int:
+    """Runs the command `schema`."""
+    install("requirements.txt")
+    return run("app.cli", *args)
 
 
 def test(args: list[str]) -> int:

@@ -1,0 +1,162 @@
+"""Takes turns between things to be timed, and says how they compare.
+
+Times drift with whatever else the machine does. So each round runs every case once, one after the other, and begins
+with another one each time; a ratio compares two times of the same round, and what is reported is the median of the
+rounds, with the middle half of them beside it. The ratio of processor times, the operating system's too, is less moved
+by what others do; a database server's work isn't in it.
+"""
+
+import argparse
+import datetime as dt
+import gc
+import json
+import os
+import platform
+import resource
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import NamedTuple
+
+FEWEST_ROUNDS = 9
+
+
+@dataclass
+class Case:
+    """Something to be timed.
+
+    Attributes:
+        group: cases of a group are compared with the first of it.
+        name: what it is, for the table.
+        run: what is timed.
+        prepare: called before each run; not timed.
+    """
+
+    group: str
+    name: str
+    run: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
+    times: list["Times"] = field(default_factory=list)
+
+    def once(self) -> "Times":
+        """Runs it, and returns the time it took."""
+        self.prepare()
+        gc.collect()
+        elapsed, processor = time.perf_counter(), _processor_seconds()
+        self.run()
+        return Times(time.perf_counter() - elapsed, _processor_seconds() - processor)
+
+
+class Times(NamedTuple):
+    """Seconds on the clock, and seconds of processors."""
+
+    elapsed: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found about a case; the ratios, and the quartiles of the first, are to the first case of its group."""
+
+    group: str
+    case: str
+    median_ms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    processor_ratio: float
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """Reads the command line that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=15, help=f"at least {FEWEST_ROUNDS}; 15 unless told otherwise")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    if options.rounds < FEWEST_ROUNDS:
+        parser.error(f"fewer than {FEWEST_ROUNDS} rounds say nothing")
+    return options
+
+
+def measure(cases: Sequence[Case], rounds: int) -> list[Result]:
+    """Times the cases in turn; a first round, which fills caches, doesn't count."""
+    for number in range(rounds + 1):
+        first = number % len(cases)
+        for case in (*cases[first:], *cases[:first]):
+            times = case.once()
+            if number:
+                case.times.append(times)
+    return [_result(case, next(c for c in cases if c.group == case.group)) for case in cases]
+
+
+def report(results: Sequence[Result], rounds: int, databases: Sequence[str], *, as_json: bool) -> None:
+    """Prints what was found, and on what."""
+    where = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("alembic", "sqlalchemy", "psycopg")},
+        "databases": ", ".join(databases),
+        "rounds": rounds,
+        "load average": round(os.getloadavg()[0], 1),
+    }
+    if as_json:
+        print(json.dumps(where | {"results": [vars(result) for result in results]}, indent=2))
+        return
+    print(", ".join(f"{name} {value}" if name != "machine" else str(value) for name, value in where.items()))
+    width = max(len(result.case) for result in results) + 2
+    print(f"\n{'':{width}}{'median ms':>10}{'ratio':>8}   middle half   processor")
+    for index, result in enumerate(results):
+        if not index or results[index - 1].group != result.group:
+            print(result.group)
+        spread = f"{result.ratio_low:.2f}-{result.ratio_high:.2f}"
+        times = f"{result.median_ms:>10.1f}{result.ratio:>8.2f}   {spread:11}{result.processor_ratio:>12.2f}"
+        print(f"  {result.case:{width - 2}}{times}")
+
+
+def sqlite() -> str:
+    """SQLite and its version."""
+    return f"SQLite {sqlite3.sqlite_version}"
+
+
+@contextmanager
+def environment() -> Iterator[dict[str, str]]:
+    """The variables for a process that is timed: nobody's settings, and bytecode cached in a folder of its own.
+
+    A shell may tell Python to write no bytecode; then every start would compile whatever isn't an installed package,
+    which no deployment does.
+    """
+    ours = ("ALEMBIC_", "DATABASE_URL", "ENCRYPTION_", "GITHUB_TOKEN_", "PG", "PYTHON", "SCHEMA_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    with tempfile.TemporaryDirectory() as folder:
+        yield inherited | {"GATEWAY_SCHEMA_ENV_FILE": "", "PYTHONPYCACHEPREFIX": folder}
+
+
+def _result(case: Case, reference: Case) -> Result:
+    rounds = list(zip(case.times, reference.times, strict=True))
+    low, ratio, high = statistics.quantiles([a.elapsed / b.elapsed for a, b in rounds], n=4, method="inclusive")
+    processor = statistics.median(a.processor / b.processor for a, b in rounds)
+    return Result(
+        case.group,
+        case.name,
+        round(statistics.median(times.elapsed for times in case.times) * 1000, 1),
+        *(round(value, 3) for value in (ratio, low, high, processor)),
+    )
+
+
+def _processor_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a file of ours
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

@@ -1,0 +1,60 @@
+"""What a start costs: importing the models, and an `alembic upgrade head` that finds nothing to do.
+
+python -m benchmarks.startup [--rounds 15] [--json]
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks import measure, stock
+from benchmarks.measure import Case
+from tests.postgres import Server
+
+
+def main() -> None:
+    """Measures and prints."""
+    options = measure.arguments("Times import app.models, and an alembic upgrade head that finds nothing to do.")
+    with tempfile.TemporaryDirectory() as name, Server() as server, measure.environment() as variables:
+        folder = Path(name)
+        urls = {
+            measure.sqlite(): f"sqlite:///{folder}/gateway.db",
+            f"PostgreSQL {server.major}": server.create_database(),
+        }
+        cases = list(imports(folder, variables))
+        for database, url in urls.items():
+            cases += no_op(database, url, folder / database, variables)
+        results = measure.measure(cases, options.rounds)
+    measure.report(results, options.rounds, list(urls), as_json=options.json)
+
+
+def imports(folder: Path, variables: Mapping[str, str]) -> Iterator[Case]:
+    """Processes that import a module and end."""
+    (folder / "stock_models.py").write_text(stock.models(), encoding="utf-8")
+    for name, module in [
+        ("stock models of the same tables", "stock_models"),
+        ("sqlalchemy.orm alone", "sqlalchemy.orm"),
+        ("ours: app.models", "app.models"),
+    ]:
+        run = stock.process({**variables, "PYTHONPATH": str(folder)}, sys.executable, "-c", f"import {module}")
+        yield Case("python -c 'import ...'", name, run)
+
+
+def no_op(database: str, url: str, folder: Path, variables: Mapping[str, str]) -> Iterator[Case]:
+    """Upgrades of a database that is at head: as processes, and in this one."""
+    ours = stock.ours(url)
+    models = stock.environment(folder / "models", url)
+    none = stock.environment(folder / "none", url, models=False)
+    ours.in_process()()
+    group = f"no-op alembic upgrade head, {database}"
+    yield Case(group, "stock env.py, imports the models", models.process(variables))
+    yield Case(group, "stock env.py, imports no models", none.process(variables))
+    yield Case(group, "ours", ours.process(variables))
+    group = f"the same in process, {database}"
+    yield Case(group, "stock env.py", models.in_process())
+    yield Case(group, "ours", ours.in_process())
+
+
+if __name__ == "__main__":
+    main()

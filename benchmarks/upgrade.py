@@ -1,0 +1,58 @@
+"""What a full upgrade costs: `alembic upgrade head` from an empty database, as a process and in process.
+
+python -m benchmarks.upgrade [--rounds 15] [--json]
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from app import db
+from benchmarks import measure, stock
+from benchmarks.measure import Case
+from tests.postgres import Server
+
+
+def main() -> None:
+    """Measures and prints."""
+    options = measure.arguments("Times alembic upgrade head from an empty database.")
+    with tempfile.TemporaryDirectory() as name, Server() as server, measure.environment() as variables:
+        folder = Path(name)
+        urls = {
+            measure.sqlite(): f"sqlite:///{folder}/gateway.db",
+            f"PostgreSQL {server.major}": server.create_database(),
+        }
+        cases = [case for database, url in urls.items() for case in full(database, url, folder / database, variables)]
+        results = measure.measure(cases, options.rounds)
+    measure.report(results, options.rounds, list(urls), as_json=options.json)
+
+
+def full(database: str, url: str, folder: Path, variables: Mapping[str, str]) -> Iterator[Case]:
+    """Upgrades of an empty database: as processes, and in this one."""
+    ours = stock.ours(url)
+    bare = {"bare env.py": stock.environment(folder / "bare", url, operations=True)}
+    if url.startswith("sqlite"):
+        bare["bare env.py with transactions"] = stock.environment(
+            folder / "transactions", url, operations=True, sqlite_transactions=True
+        )
+    emptied = partial(empty, url)
+    for name, environment in {**bare, "ours": ours}.items():
+        yield Case(f"full alembic upgrade head, {database}", name, environment.process(variables), emptied)
+    for name, environment in {**bare, "ours": ours}.items():
+        yield Case(f"the same in process, {database}", name, environment.in_process(), emptied)
+
+
+def empty(url: str) -> None:
+    """Empties the database."""
+    if file := db.sqlite_file(db.database_url(url)):
+        for path in file.parent.glob(f"{file.name}*"):
+            path.unlink()
+        return
+    with db.migration_engine(url).begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+
+
+if __name__ == "__main__":
+    main()
