@@ -47,6 +47,7 @@ table = sa.Table(
     sa.Column("pid", sa.Integer),
     sa.Column("code_version", sa.String(200)),
     sa.Column("reason", sa.Text),
+    sa.Column("subject", sa.Text),
 )
 
 
@@ -59,6 +60,8 @@ class Outcome(StrEnum):
     ROLLED_BACK = "rolled_back"
     SKIPPED = "skipped"
     ADOPTED = "adopted"
+    ACCEPTED = "accepted"
+    REVERTED = "reverted"
 
 
 class Direction(StrEnum):
@@ -67,6 +70,7 @@ class Direction(StrEnum):
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
+    CHECK = "check"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Entry:
         repeatable: false once something ran outside the revision's transaction that can't simply be run again.
         checksum: of the revision's code, see `checksum`.
         code_version: the commit that the code was at, or the setting `SCHEMA_CODE_VERSION`.
+        subject: what `schema check` was told about, such as `column users.nick`; `checksum` is of the difference then.
     """
 
     id: int
@@ -96,6 +101,7 @@ class Entry:
     pid: int | None
     code_version: str | None
     reason: str | None
+    subject: str | None = None
 
     @property
     def by(self) -> str:
@@ -138,23 +144,41 @@ class Ledger:
         return cast("int", self._connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one())
 
     def record(
-        self, revision: str, direction: Direction, outcome: Outcome, checksum: str | None, reason: str | None
+        self,
+        revision: str,
+        direction: Direction,
+        outcome: Outcome,
+        checksum: str | None,
+        reason: str | None,
+        *,
+        subject: str | None = None,
     ) -> None:
         """Adds a row for something that was decided rather than run."""
         values = self._values(revision, direction, outcome, checksum)
-        values |= {"finished_at": values["started_at"], "duration_ms": 0, "reason": reason}
+        values |= {"finished_at": values["started_at"], "duration_ms": 0, "reason": reason, "subject": subject}
         self._connection.execute(sa.insert(table), values)
 
-    def finish(self, entry: int, outcome: Outcome, seconds: float, failure: "Failure | None" = None) -> None:
-        """Writes how an attempt ended."""
+    def finish(
+        self,
+        entry: int,
+        outcome: Outcome,
+        seconds: float,
+        failure: "Failure | None" = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
+        """Writes how an attempt ended, unless that is known already."""
         values: dict[str, Any] = {
             "outcome": outcome,
             "finished_at": datetime.now(UTC),
             "duration_ms": round(seconds * 1000),
         }
+        if reason is not None:
+            values["reason"] = reason
         if failure is not None:
             values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:ERROR_LENGTH]}
-        self._connection.execute(sa.update(table).where(table.c.id == entry), values)
+        running = table.c.outcome == Outcome.RUNNING
+        self._connection.execute(sa.update(table).where(table.c.id == entry, running), values)
 
     def close_crashed(self) -> list[Entry]:
         """Marks rows as failed that still say `running`; only to be called by who holds the lock."""
@@ -197,19 +221,18 @@ class Failure:
             primary = getattr(getattr(original, "diag", None), "message_primary", None)
             text = primary or " ".join(str(original).split("DETAIL:")[0].split())
             return cls(type(original).__name__, getattr(original, "sqlstate", None), text)
-        return cls(type(error).__name__, None, " ".join(str(error).split()))
+        text = "Interrupted from outside: Ctrl-C or SIGTERM." if isinstance(error, KeyboardInterrupt) else str(error)
+        return cls(type(error).__name__, None, " ".join(text.split()))
 
     def __str__(self) -> str:
-        return f"{self.kind}{f' {self.sqlstate}' if self.sqlstate else ''}: {self.text}"
+        kind = f"{self.kind}{f' {self.sqlstate}' if self.sqlstate else ''}"
+        return f"{kind}: {self.text}" if self.text else kind
 
 
+@cache
 def checksum(source: str) -> str:
     """A checksum of what a revision does: comments, formatting, docstrings and `acknowledged` don't count."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-            node.body = [statement for statement in node.body if not _is_words(statement)]
-    return hashlib.sha256(_canonical(tree).encode()).hexdigest()
+    return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
 
 
 @cache
@@ -232,19 +255,26 @@ def code_version() -> str | None:
 
 
 def _canonical(node: object) -> str:
-    # ast.dump() isn't the same on every Python: newer ones have more fields, and leave out empty ones.
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+    # ast.dump() isn't the same on every Python: newer ones have more fields, and leave out empty ones. Every start
+    # reads the whole history this way, so it is written to be fast.
     if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
-    return repr(node)
+        return f"[{','.join([_canonical(item) for item in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+            value = [statement for statement in node.body if not _is_words(statement)]
+        if value is not None and value != []:
+            parts.append(f"{name}={_canonical(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
 
 
 def _is_words(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         return isinstance(statement.value.value, str)
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     return any(isinstance(target, ast.Name) and target.id == "acknowledged" for target in targets)
 
 

@@ -194,6 +194,7 @@ def _create_index(operations: Operations, operation: ops.CreateIndexOp) -> None:
     """Creates an index; a concurrent build can be run again, whatever became of the last one."""
     if _concurrently(operations, operation):
         index = operation.to_index(operations.migration_context)
+        assert index.table is not None
         table = operations.impl.dialect.identifier_preparer.format_table(index.table)
         found = operations.get_bind().execute(sa.text(_INVALID_INDEX), {"name": str(index.name), "table": table})
         if found.first() is not None:
@@ -403,7 +404,7 @@ def compare_triggers(
     wanted = declared_triggers(context.metadata)
     found = _triggers_in(context.connection)
     dialect = context.connection.dialect.name
-    gone = [t for name, t in found.items() if name not in wanted]
+    gone = [t for name, t in found.items() if name not in wanted and _is_managed(context, t)]
     changed = [t for name, t in found.items() if name in wanted and not _same(t, wanted[name], dialect)]
     added = [t for name, t in wanted.items() if name not in found or found[name] in changed]
     # A trigger goes before its table does, so that the downgrade, in reverse, makes the table first.
@@ -413,6 +414,10 @@ def compare_triggers(
     if found and not wanted:
         upgrade_ops.ops.append(DropTriggerFunctionOp(UPDATED_AT_FUNCTION.name, UPDATED_AT_FUNCTION))
     return PriorityDispatchResult.CONTINUE
+
+
+def _is_managed(context: AutogenContext, trigger: Any) -> bool:
+    return context.run_object_filters(trigger, trigger.name, "trigger", True, None)  # type: ignore[arg-type]
 
 
 def setup(plugin: Plugin) -> None:

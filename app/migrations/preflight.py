@@ -3,19 +3,55 @@
 Each check reads; none writes. The texts name what is wrong, where, and the command or the edit that mends it.
 """
 
+import sqlite3
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
 
 from app.migrations import ledger
-from app.migrations.errors import HistoryError, UnresolvedFailure
+from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure
 from app.migrations.ledger import Direction, Entry, Outcome
 
 VERSION_TABLE = "alembic_version"
 MINIMUM_SQLITE = (3, 35)
+
+
+def loadable(script: ScriptDirectory) -> None:
+    """The files of the history must be there and be revisions.
+
+    Raises:
+        HistoryError: one isn't; the message says which, and what is wrong with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
+            revisions = list(script.walk_revisions())
+    except CommandError as error:
+        raise HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        raise HistoryError(f"The history can't be read: {_place_of(error)}{_said_by(error)}.") from error
+    for revision in revisions:
+        if not callable(getattr(revision.module, "upgrade", None)):
+            raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
+
+
+def supported(connection: sa.Connection) -> None:
+    """SQLite must be new enough; PostgreSQL is.
+
+    Raises:
+        ConfigurationError: it isn't.
+    """
+    if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        raise ConfigurationError(
+            f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, MINIMUM_SQLITE))} or newer is needed. It "
+            "comes with Python: use a newer one."
+        )
 
 
 def one_line(script: ScriptDirectory) -> None:
@@ -99,7 +135,7 @@ def unedited(entries: list[Entry], script: ScriptDirectory, applied: set[str]) -
         raise HistoryError(
             f"The revision {revision} was edited after it was applied here ({entry.started_at:%Y-%m-%d %H:%M} UTC by "
             f"{entry.by}). Restore the file, and make the change in a new revision; if the edit changes nothing that "
-            f"matters, say so: schema resolve {revision} --applied --force --reason '…'"
+            f"matters, say so: schema resolve {revision} --applied"
         )
 
 
@@ -146,15 +182,30 @@ def failure(entry: Entry) -> UnresolvedFailure:
     return UnresolvedFailure(
         f"The revision {entry.revision} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
         f"transaction ({entry.error or 'it crashed'}), so part of it may have been done, and it can't simply be run "
-        "again. Look at the database, undo or complete what is there, then say which: "
-        f"schema resolve {entry.revision} --rolled-back --force --reason '…' (it will run again), "
-        "or --applied (it won't)"
+        "again. Undo or complete what is there, then say which: "
+        f"schema resolve {entry.revision} --rolled-back (it will run again), or --applied (it won't). What you say is "
+        "proved first, and a refusal tells what is left to do."
     )
 
 
 def unresolved(entries: list[Entry], revision: str | None) -> Entry | None:
     """The last attempt at a revision, if it failed half-way and nobody has said anything since."""
-    attempts = [entry for entry in entries if entry.revision == revision]
-    if attempts and attempts[-1].outcome is Outcome.FAILED and not attempts[-1].repeatable:
+    attempts = [entry for entry in entries if entry.revision == revision and entry.direction is not Direction.CHECK]
+    ended_badly = (Outcome.FAILED, Outcome.RUNNING)  # whoever holds the lock knows that nobody is running
+    if attempts and attempts[-1].outcome in ended_badly and not attempts[-1].repeatable:
         return attempts[-1]
     return None
+
+
+def _place_of(error: Exception) -> str:
+    """The file and line of the history that an error comes from, as the beginning of a sentence; empty if none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name} line {error.lineno}: "
+    places = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "versions"]
+    return f"{Path(places[-1].filename).name} line {places[-1].lineno}: " if places else ""
+
+
+def _said_by(error: Exception) -> str:
+    if isinstance(error, UserWarning):
+        return " ".join(str(error).split())
+    return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else ' '.join(str(error).split())}"

@@ -38,6 +38,11 @@ class Progress:
         """An earlier run ended without a word."""
         log.warning("%s was left unfinished by a run that crashed (%s)", entry.revision, entry.by)
 
+    def note(self, text: str) -> None:
+        """Something that the operator should know."""
+        self._clear()
+        log.warning("%s", text)
+
     def begins(self, step: Any) -> None:
         """A revision is about to run."""
         self._show(_name(step))
@@ -86,6 +91,8 @@ class Progress:
 
 
 def _name(step: Any) -> str:
+    if step is None:
+        return "the migration"
     if step.info.is_stamp:
         return f"stamp {', '.join(step.info.destination_revision_ids) or 'base'}"
     revision = step.revision

@@ -7,11 +7,13 @@ tried again for a while. Whatever happens, the ledger says so.
 
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
@@ -19,18 +21,23 @@ from alembic.util import CommandError
 
 from app import db, settings
 from app.backfill import BackfillError
-from app.ciphers import CipherError
 from app.migrations import lock, preflight
-from app.migrations.blockers import BlockerWatch
 from app.migrations.errors import ConfigurationError, HistoryError, Interrupted, MigrationError
 from app.migrations.ledger import Direction, Failure, Ledger, Outcome
 from app.migrations.progress import Progress
-from app.migrations.rebuilds import RebuildGuard
 from app.migrations.statements import StatementWatch, Timeouts
 from app.settings import SettingsError
 
+if TYPE_CHECKING:
+    from app.migrations.blockers import BlockerWatch
+    from app.migrations.gate import Gate
+    from app.migrations.rebuilds import RebuildGuard
+
 LOCK_NOT_AVAILABLE = "55P03"
+INSUFFICIENT_PRIVILEGE = "42501"
 DEADLOCK_DETECTED = "40P01"
+BASE = "base"
+_SQLITE_STEPS = 100_000
 _PAUSE_SECONDS = (0.5, 10.0)
 
 
@@ -64,8 +71,12 @@ class Runner:
         self._patience = options.number("SCHEMA_RETRY_TIMEOUT", 120)
         self._ledger = Ledger(connection)
         self._statements = StatementWatch(connection, self._cant_be_repeated)
+        self._gate: Gate | None = None
         self._step: Any = None
         self._entry: int | None = None
+        self._following: int | None = None
+        self._half_done = False
+        self._told_to_end: list[int] = []
         self._next: list[Any] = []
         self._started = 0.0
         self._wrote = False
@@ -80,7 +91,8 @@ class Runner:
             MigrationError: in one line, what failed. What had finished stays applied.
         """
         with ExitStack() as stack:
-            stack.enter_context(_ended_politely(on_command_line=self._env.config.cmd_opts is not None))
+            if self._env.config.cmd_opts is not None:
+                stack.enter_context(_ended_politely(self._connection, self._told_to_end))
             held = self._env.config.attributes.get("lock") or stack.enter_context(
                 lock.held(self._connection.engine, wait=self._lock_wait, waiting=self._progress.waiting)
             )
@@ -92,13 +104,13 @@ class Runner:
                 options["on_version_apply"] = [lambda **_: guard.verify(), self._applied]
             options["fn"] = lambda heads, context: self._steps(heads, context, held)
             self._env.configure(connection=self._connection, **options)
-            self._preflight()
             self._until_done()
 
     # --- before ---------------------------------------------------------------
 
     def _preflight(self) -> None:
         script, context = self._env.script, self._env.get_context()
+        preflight.supported(self._connection)
         preflight.one_line(script)
         heads = context.get_current_heads()
         entries = self._ledger.entries()
@@ -108,7 +120,16 @@ class Runner:
         applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
         if upgrade:
             preflight.unedited(entries, script, applied)
+        plan = [step for step in self._plan_of(heads, context) if not step.info.is_stamp]
+        preflight.resolved(entries, plan)
+        # An empty database has nothing to lose.
+        guarded = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()
+        if guarded and self._gate is None:
+            from app.migrations.gate import Gate
+
+            self._gate = Gate(self._connection, _accepted(self._env), self._progress.note)
+            self._gate.refuse(self._gate.judge(plan))
 
     # --- during ---------------------------------------------------------------
 
@@ -118,12 +139,16 @@ class Runner:
         while True:
             blockers = self._blockers()
             try:
-                with blockers.watching() if blockers else ExitStack(), self._env.begin_transaction():
-                    self._env.run_migrations()
+                with blockers.watching() if blockers else ExitStack():
+                    self._statements.start(self._timeouts, repeatable=True)
+                    self._preflight()
+                    with self._gate.guarding() if self._gate else ExitStack(), self._env.begin_transaction():
+                        self._env.run_migrations()
                 # The version table of a database without revisions is made outside any of their transactions.
                 if self._connection.in_transaction():
                     self._connection.commit()
-            except BaseException as error:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
+            except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
+                error = KeyboardInterrupt() if self._told_to_end else caught  # SQLite makes another error of it
                 again = self._failed(error)
                 now = time.monotonic()
                 deadline = deadline or now + self._patience
@@ -138,25 +163,29 @@ class Runner:
 
     def _steps(self, heads: tuple[str, ...], context: Any, held: lock.Lock) -> Iterator[Any]:
         plan = list(self._plan_of(heads, context))
-        preflight.resolved(self._ledger.entries(), plan)
         if self._connection.in_transaction():
             self._connection.commit()
         if plan and not self._wrote:
             self._ledger.create()
             for entry in self._ledger.close_crashed():
                 self._progress.crashed(entry)
+            self._connection.commit()
             self._wrote = True
-        self._entry = None
+        if plan:
+            preflight.resolved(self._ledger.entries(), plan)
+        self._entry = self._following = None
         self._next = plan
         for step in plan:
             held.check()
             self._begin(step)
             yield step
+            self._step = None
         self._progress.finished(len(plan))
 
     def _begin(self, step: Any) -> None:
         self._step = step
         self._next = self._next[1:]
+        self._entry, self._following = self._following, None
         if self._entry is None:
             self._entry = self._announce(step)
             self._connection.commit()
@@ -166,21 +195,25 @@ class Runner:
         except ValueError as error:
             raise ConfigurationError(f"The revision {step.revision.revision}: {error}.") from None
         self._statements.start(timeouts, repeatable=bool(getattr(module, "repeatable", False)))
+        if self._gate:
+            self._gate.begin(step)
         self._started = time.monotonic()
         self._progress.begins(step)
 
     def _announce(self, step: Any) -> int:
-        checksum = preflight.checksum_of(step.info.up_revision) if step.info.up_revision else None
-        return self._ledger.begin(_revision_of(step), _direction(step), checksum)
+        revision = _revision_of(step)
+        checksum = preflight.checksum_of(self._env.script.get_revision(revision)) if revision != BASE else None
+        return self._ledger.begin(revision, _direction(step), checksum)
 
     def _applied(self, **_: Any) -> None:
         """Called by Alembic inside the revision's transaction, after it has written the version."""
-        self._statements.stop()
+        self._statements.start(self._timeouts, repeatable=True)
+        accepted = self._gate.end() if self._gate else None
         assert self._entry is not None
         seconds = time.monotonic() - self._started
-        self._ledger.finish(self._entry, Outcome.APPLIED, seconds)
+        self._ledger.finish(self._entry, Outcome.APPLIED, seconds, reason=accepted)
         # The next one's row goes along: a commit less for each revision.
-        self._entry = self._announce(self._next[0]) if self._next else None
+        self._following = self._announce(self._next[0]) if self._next else None
         self._progress.ended(self._step, seconds)
 
     def _cant_be_repeated(self) -> None:
@@ -191,34 +224,37 @@ class Runner:
 
     def _failed(self, error: BaseException) -> bool:
         """Rolls back, writes the failure down, and says whether to try again."""
-        self._statements.stop()
-        again = False
-        with suppress(sa.exc.DBAPIError):
-            if not self._connection.invalidated:
-                self._connection.rollback()
-            if self._entry is not None:
-                self._ledger.finish(self._entry, Outcome.FAILED, time.monotonic() - self._started, Failure.of(error))
-                self._connection.commit()
-                again = _met_a_lock(error) and self._repeatable(self._entry)
-        return again
+        self._statements.start(self._timeouts, repeatable=True)
+        if self._gate:
+            self._gate.end()
+        with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
+            self._connection.rollback()
+            begun = [entry for entry in (self._entry, self._following) if entry is not None]
+            for entry in begun:
+                self._ledger.finish(entry, Outcome.FAILED, time.monotonic() - self._started, Failure.of(error))
+            entries = self._ledger.entries() if begun else []
+            self._half_done = any(not entry.repeatable for entry in entries if entry.id in begun)
+            self._connection.commit()
+            return _met_a_lock(error) and not self._half_done
+        return False
 
-    def _repeatable(self, entry: int) -> bool:
-        repeatable = next(e.repeatable for e in self._ledger.entries() if e.id == entry)
-        self._connection.rollback()
-        return repeatable
-
-    def _blockers(self) -> BlockerWatch | None:
+    def _blockers(self) -> "BlockerWatch | None":
         if self._connection.dialect.name != "postgresql":
             return None
+        from app.migrations.blockers import BlockerWatch
+
         driver: Any = self._connection.connection.driver_connection
         return BlockerWatch(self._connection.engine, driver.info.backend_pid)
 
     def _as_operator_error(self, error: BaseException, blockers: list[str]) -> BaseException:
+        from app.ciphers import CipherError
+
         what = f"The revision {_revision_of(self._step)}" if self._step is not None else "The migration"
         if isinstance(error, KeyboardInterrupt):
             if self._env.config.cmd_opts is None:
                 return error
-            return Interrupted(f"{what} was interrupted and rolled back; what had finished stays applied.")
+            done = "after it had left its transaction" if self._half_done else "and rolled back"
+            return Interrupted(f"{what} was interrupted {done}; what had finished stays applied.")
         if isinstance(error, MigrationError) or not isinstance(error, Exception):
             return error
         if isinstance(error, CipherError | SettingsError | BackfillError):
@@ -226,19 +262,32 @@ class Runner:
             return kind(f"{what}: {error}")
         if isinstance(error, CommandError) and self._step is None:
             return HistoryError(str(error)) if "Multiple head" in str(error) else ConfigurationError(str(error))
-        return MigrationError(_explained(what, error, blockers))
+        return MigrationError(_explained(what, error, blockers, half_done=self._half_done))
 
 
-def _explained(what: str, error: Exception, blockers: list[str]) -> str:
+def _explained(what: str, error: Exception, blockers: list[str], *, half_done: bool) -> str:
     failure = Failure.of(error)
+    place = _place(error)
+    hint = ". Migrate as the role that owns the tables." if failure.sqlstate == INSUFFICIENT_PRIVILEGE else ""
+    if half_done:
+        return (
+            f"{what} failed after it had left its transaction, so part of it may have been done: "
+            f"{failure}{f' ({place})' if place else ''}"
+        )
     if blockers:
         return f"{what} couldn't get its locks and was rolled back; in its way: {'; '.join(blockers)}."
     if _met_a_lock(error):
         return (
             f"{what} couldn't get its locks and was rolled back ({failure}). Run it again when the database is quieter."
         )
-    place = _place(error)
-    return f"{what} failed and was rolled back: {failure}{f' ({place})' if place else ''}"
+    return f"{what} failed and was rolled back: {failure}{f' ({place})' if place else ''}{hint}"
+
+
+def _accepted(env: EnvironmentContext) -> set[str]:
+    """The revisions whose losses the operator accepts: `-x accept-data-loss=REVISION`, as often as needed."""
+    pairs = [argument.partition("=") for argument in env.get_x_argument()]
+    named = {value for name, _, value in pairs if name == "accept-data-loss"}
+    return named | set(env.config.attributes.get("accept_data_loss", ()))
 
 
 def _place(error: Exception) -> str:
@@ -247,28 +296,33 @@ def _place(error: Exception) -> str:
     traceback = error.__traceback__
     while traceback is not None:
         name = traceback.tb_frame.f_code.co_filename
-        if "/versions/" in name.replace("\\", "/"):
-            place = f"{name.replace(chr(92), '/').rpartition('/')[2]} line {traceback.tb_lineno}"
+        if Path(name).parent.name == "versions":
+            place = f"{Path(name).name} line {traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
 
 
 def _cause(error: BaseException) -> BaseException | None:
+    from app.ciphers import CipherError
+
     # What a database error is chained to quotes rows in its details; of all others the traceback helps.
     hides = sa.exc.SQLAlchemyError | CipherError | BackfillError | SettingsError | MigrationError | KeyboardInterrupt
     return None if isinstance(error, hides) else error
 
 
 def _met_a_lock(error: BaseException) -> bool:
-    if not isinstance(error, sa.exc.DBAPIError):
+    original: Any = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if not isinstance(error, sa.exc.DBAPIError | sqlite3.Error):
         return False
-    original: Any = error.orig
     if getattr(original, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED):
         return True
     return "database is locked" in str(original)
 
 
 def _revision_of(step: Any) -> str:
+    """The revision that a step applies or reverts; of a stamp where the database is to be."""
+    if step.info.is_stamp:
+        return str(next(iter(step.info.destination_revision_ids), BASE))
     return str(step.info.up_revision_id)
 
 
@@ -289,24 +343,34 @@ def _seconds(options: Mapping[str, Any], default: float) -> float:
 
 
 @contextmanager
-def _ended_politely(*, on_command_line: bool) -> Iterator[None]:
-    """Lets SIGTERM, which container platforms stop a process with, roll back as Ctrl-C does."""
-    if not on_command_line:
-        yield
-        return
+def _ended_politely(connection: sa.Connection, told: list[int]) -> Iterator[None]:
+    """Lets SIGTERM, which container platforms stop a process with, roll back as Ctrl-C does.
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    Args:
+        connection: the one that revisions run on.
+        told: gets the numbers of the signals that came.
+    """
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    if connection.dialect.name == "sqlite":
+        # While a statement runs, signals are heard only when it calls back.
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: bool(told), _SQLITE_STEPS)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _guarded(connection: sa.Connection) -> Iterator[RebuildGuard]:
+def _guarded(connection: sa.Connection) -> Iterator["RebuildGuard"]:
+    from app.migrations.rebuilds import RebuildGuard
+
     driver: Any = connection.connection.driver_connection
     guard = RebuildGuard(lambda question: driver.execute(question).fetchall(), driver.execute)
 

@@ -2,7 +2,7 @@
 
 import io
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -40,7 +40,7 @@ from alembic import op
 
 revision = "{revision}"
 down_revision = {parent!r}
-
+{consent}
 
 def upgrade() -> None:
     {upgrade}
@@ -68,8 +68,11 @@ def upgrade(url: str, revision: str = "head", ini: Path = INI) -> None:
     command.upgrade(config(url, ini), revision)
 
 
-def downgrade(url: str, revision: str = "base", ini: Path = INI) -> None:
-    command.downgrade(config(url, ini), revision)
+def downgrade(url: str, revision: str = "base", ini: Path = INI, *, accept: Iterable[str] = ()) -> None:
+    """Runs `alembic downgrade REVISION`, with `-x accept-data-loss=` for the revisions in `accept`."""
+    made = config(url, ini)
+    made.attributes["accept_data_loss"] = list(accept)
+    command.downgrade(made, revision)
 
 
 def upgrade_script(url: str, revisions: str = "head", ini: Path = INI) -> str:
@@ -168,11 +171,16 @@ class History:
         self._versions.mkdir()
         self._last: str | None = None
 
-    def add(self, upgrade: str, downgrade: str = "pass") -> str:
+    def add(self, upgrade: str, downgrade: str = "pass", *, acknowledged: Mapping[str, str] | None = None) -> str:
         """Adds a revision whose functions have these bodies, and returns its id."""
         revision = f"2026010100{len(list(self._versions.iterdir())):04}"
         text = _REVISION.format(
-            slug=revision, revision=revision, parent=self._last, upgrade=_body(upgrade), downgrade=_body(downgrade)
+            slug=revision,
+            revision=revision,
+            parent=self._last,
+            consent=f"acknowledged = {acknowledged!r}\n" if acknowledged is not None else "",
+            upgrade=_body(upgrade),
+            downgrade=_body(downgrade),
         )
         (self._versions / f"{revision}.py").write_text(text, encoding="utf-8")
         self._last = revision
@@ -181,8 +189,8 @@ class History:
     def upgrade(self, url: str, revision: str = "head") -> None:
         upgrade(url, revision, self.ini)
 
-    def downgrade(self, url: str, revision: str = "base") -> None:
-        downgrade(url, revision, self.ini)
+    def downgrade(self, url: str, revision: str = "base", *, accept: Iterable[str] = ()) -> None:
+        downgrade(url, revision, self.ini, accept=accept)
 
     def upgrade_script(self, url: str, revisions: str = "head") -> str:
         return upgrade_script(url, revisions, self.ini)

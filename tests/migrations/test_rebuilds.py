@@ -164,7 +164,10 @@ def test_a_copied_table_keeps_its_options(option: str, rebuild: Rebuild, history
 
 
 def test_an_index_goes_with_the_column_that_the_revision_drops(history: History, url: str) -> None:
-    history.add('op.drop_index("parents_partial_idx", "parents")\nop.drop_column("parents", "parent_id")')
+    history.add(
+        'op.drop_index("parents_partial_idx", "parents")\nop.drop_column("parents", "parent_id")',
+        acknowledged={"drop_column parents.parent_id": "not what this test is about"},
+    )
     gone = {"parents_partial_idx", "parents_plain_idx"}
     before = {name: sql for name, sql in around(url).items() if name not in gone}
     history.upgrade(url)
@@ -172,7 +175,10 @@ def test_an_index_goes_with_the_column_that_the_revision_drops(history: History,
 
 
 def test_a_child_may_be_dropped_in_the_revision_that_copies_its_parent(history: History, url: str) -> None:
-    history.add(f'{plain()}\nop.execute("DROP VIEW codes_of_children")\nop.drop_table("children")')
+    history.add(
+        f'{plain()}\nop.execute("DROP VIEW codes_of_children")\nop.drop_table("children")',
+        acknowledged={"drop_table children": "not what this test is about"},
+    )
     history.upgrade(url)
     assert not query(url, "SELECT 1 FROM sqlite_master WHERE name = 'children'")
     assert type_of_code(url) == "TEXT"
@@ -236,7 +242,7 @@ def test_a_copy_that_would_lose_what_alembic_does_not_see_is_refused(
     assert f"Copying the table things would lose {lost}," in refused(history, sqlite_url)
 
 
-@pytest.mark.parametrize("lost", UNSEEN.keys() - {"a CHECK without a name"})  # which a script does copy
+@pytest.mark.parametrize("lost", sorted(UNSEEN.keys() - {"a CHECK without a name"}))  # which a script does copy
 def test_no_script_is_written_that_would_lose_what_alembic_does_not_see(
     lost: str, history: History, sqlite_url: str
 ) -> None:

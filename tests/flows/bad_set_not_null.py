@@ -1,0 +1,12 @@
+"""A column with NULLs becomes NOT NULL."""
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade() -> None:
+    op.alter_column("users", "email", nullable=False, existing_type=sa.Text)
+
+
+def downgrade() -> None:
+    op.alter_column("users", "email", nullable=True, existing_type=sa.Text)

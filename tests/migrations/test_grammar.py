@@ -1,0 +1,389 @@
+"""What statements do, as PostgreSQL's grammar and SQLite itself tell it, and which changes of a type lose nothing."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from app.migrations import grammar
+from app.migrations.effects import Effect, Kind, parts_of, qualified
+from app.migrations.safety import widens
+
+
+def short(effects: list[Effect]) -> list[str]:
+    """Each effect as `kind table.columns`, with what else it says."""
+    return [" ".join([effect.name(), *more(effect)]) for effect in effects]
+
+
+def more(effect: Effect) -> Iterator[str]:
+    if effect.to:
+        yield f"to {', '.join(effect.to)}"
+    if effect.using:
+        yield f"using {effect.using}"
+    if not effect.whole and effect.kind is not Kind.FILL:
+        yield "in part"
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------------------------
+
+POSTGRESQL: dict[str, list[str]] = {
+    "": [],
+    ";": [],
+    "-- DROP TABLE users": [],
+    "/* DROP TABLE /* users */ */ SELECT 1": [],
+    "SELECT 'DROP TABLE users'": [],
+    "SELECT * INTO kept FROM users": [],
+    "DROP TABLE users": ["drop_table users"],
+    "drop table if exists only_here, public.users, s.users CASCADE": [
+        "drop_table only_here",
+        "drop_table users",
+        "drop_table s.users",
+    ],
+    'DROP TABLE "Users", "a.b", s."a""b", "public"': [
+        "drop_table Users",
+        'drop_table "a.b"',
+        'drop_table s."a""b"',
+        "drop_table public",
+    ],
+    "/* a */ DROP -- b\n TABLE users": ["drop_table users"],
+    "DROP FOREIGN TABLE far": ["drop_table far"],
+    "DROP VIEW v": [],
+    "DROP MATERIALIZED VIEW v": [],
+    "DROP INDEX CONCURRENTLY i": [],
+    "DROP TYPE mood": [],
+    "DROP TYPE s.mood CASCADE": ["cascade type s.mood"],
+    "DROP DOMAIN d CASCADE": ["cascade domain d"],
+    "DROP FUNCTION f(integer) CASCADE": ["cascade function f"],
+    "DROP EXTENSION citext CASCADE": ["cascade extension citext"],
+    "DROP SCHEMA s": ["drop_schema s"],
+    "DROP SCHEMA s, public CASCADE": ["drop_schema s", "drop_schema public"],
+    "DROP OWNED BY somebody": ["opaque DROP OWNED"],
+    "DROP DATABASE gateway": ["opaque DROPDB"],
+    "ALTER TABLE users DROP COLUMN a": ["drop_column users.a"],
+    "ALTER TABLE ONLY s.users DROP IF EXISTS a CASCADE, DROP b": ["drop_column s.users.a", "drop_column s.users.b"],
+    "ALTER TABLE users ALTER a TYPE varchar(5)": ["alter_type users.a to varchar(5)"],
+    "ALTER TABLE users ALTER COLUMN a SET DATA TYPE numeric(4, 2) USING a::numeric / 2": [
+        "alter_type users.a to numeric(4, 2) using a::numeric / 2"
+    ],
+    'ALTER TABLE users ALTER a TYPE "Mood"[] USING NULL': ['alter_type users.a to "Mood"[] using NULL'],
+    "ALTER TABLE users ALTER a TYPE timestamp with time zone": ["alter_type users.a to timestamp with time zone"],
+    "ALTER TABLE users ALTER a SET NOT NULL, ALTER b DROP NOT NULL": ["set_not_null users.a"],
+    "ALTER TABLE users ADD a integer": ["add_column users.a"],
+    "ALTER TABLE users ADD COLUMN IF NOT EXISTS a integer NOT NULL": ["add_column users.a to required"],
+    "ALTER TABLE users ADD a integer NOT NULL DEFAULT 0": ["add_column users.a"],
+    "ALTER TABLE users ADD a bigserial NOT NULL": ["add_column users.a"],
+    "ALTER TABLE users ADD a integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY": ["add_column users.a"],
+    "ALTER TABLE users ADD a integer PRIMARY KEY": ["add_column users.a to required"],
+    "ALTER TABLE users ADD UNIQUE (a, b)": ["add_unique users.a,b"],
+    "ALTER TABLE users ADD PRIMARY KEY (a)": ["set_not_null users.a", "add_unique users.a"],
+    "ALTER TABLE users ADD UNIQUE USING INDEX i": [],
+    "ALTER TABLE users ADD CHECK (a > 0), ADD FOREIGN KEY (a) REFERENCES b, DROP CONSTRAINT c CASCADE": [],
+    "ALTER TABLE users RENAME TO people": ["rename_table users to people"],
+    "ALTER TABLE users RENAME a TO b": ["rename_column users.a to b"],
+    "ALTER TABLE users RENAME CONSTRAINT a TO b": [],
+    "ALTER INDEX i RENAME TO j": [],
+    "ALTER TYPE mood ADD VALUE 'glad'": [],
+    "ALTER TYPE mood RENAME TO temper": [],
+    "CREATE UNIQUE INDEX CONCURRENTLY i ON s.users (a, b)": ["add_unique s.users.a,b"],
+    "CREATE UNIQUE INDEX i ON users (lower(a))": ["add_unique users in part"],
+    "CREATE UNIQUE INDEX i ON users (a) WHERE b": ["add_unique users.a in part"],
+    "CREATE INDEX i ON users (a)": [],
+    "CREATE TABLE IF NOT EXISTS users (id integer)": ["create_table users"],
+    "CREATE TABLE kept AS SELECT * FROM users": ["create_table kept", "fill kept"],
+    "CREATE TYPE s.mood AS ENUM ('glad', 'it''s')": ["create_enum s.mood to glad, it's"],
+    "TRUNCATE users": ["truncate users"],
+    "TRUNCATE ONLY users, s.b RESTART IDENTITY CASCADE": [
+        "truncate users",
+        "cascade truncate users",
+        "truncate s.b",
+        "cascade truncate s.b",
+    ],
+    "DELETE FROM users": ["delete users"],
+    "DELETE FROM ONLY s.users AS u USING b WHERE u.id = b.id": ["delete s.users in part"],
+    "UPDATE users SET a = 1": ["update users.a"],
+    "UPDATE users SET (a, b) = (SELECT 1, 2 WHERE true)": ["update users.a,b"],
+    "UPDATE users SET a = %(a)s::jsonb WHERE b LIKE 'x%%' AND c = %(c)s": ["update users.a in part"],
+    "INSERT INTO users VALUES (%(a)s, %s) ON CONFLICT (id) DO UPDATE SET a = 1": ["fill users"],
+    "COPY users FROM stdin": ["fill users"],
+    "MERGE INTO users USING b ON true WHEN MATCHED THEN DELETE": ["opaque MERGE INTO users"],
+    "CALL p()": ["opaque CALL"],
+    "PREPARE p AS DELETE FROM users": ["opaque PREPARE", "delete users"],
+    "EXECUTE p": ["opaque EXECUTE"],
+    "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone": ["delete users"],
+    "WITH gone AS (DELETE FROM users RETURNING *) INSERT INTO kept SELECT * FROM gone": ["fill kept", "delete users"],
+    "WITH a AS (SELECT 1 WHERE true) DELETE FROM users": ["delete users"],
+    "EXPLAIN ANALYZE UPDATE users SET a = 1": ["update users.a"],
+    "COPY (DELETE FROM users RETURNING *) TO stdout": ["delete users"],
+    "SELECT 1; DROP TABLE users; DELETE FROM b WHERE c": ["drop_table users", "delete b in part"],
+    "BEGIN; COMMIT": [],
+    "DO $$ BEGIN DROP TABLE users; UPDATE b SET c = 1; END $$": ["drop_table users", "update b.c"],
+    "DO LANGUAGE plpgsql $$ BEGIN IF EXISTS (SELECT 1) THEN DELETE FROM users; END IF; END $$": ["delete users"],
+    "DO $$ DECLARE r record; BEGIN FOR r IN DELETE FROM users RETURNING * LOOP NULL; END LOOP; END $$": [
+        "delete users"
+    ],
+    "DO $$ DECLARE n integer; BEGIN n := (SELECT 1); PERFORM f(n); RETURN; EXCEPTION WHEN others THEN NULL; END $$": [],
+    "DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'users'; END $$": ["opaque DO block with EXECUTE"],
+    "DO $$ DECLARE c refcursor; BEGIN OPEN c FOR EXECUTE 'SELECT 1'; END $$": ["opaque DO block with EXECUTE"],
+    "DO $$ BEGIN CALL p(); END $$": ["opaque CALL"],
+    "DO $$ this is no block $$": ["opaque DO block"],
+    "DO LANGUAGE plpython3u 'plpy.execute(x)'": ["opaque DO block in plpython3u"],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'DELETE FROM users'": [],
+    "CREATE RULE r AS ON INSERT TO a DO INSTEAD DELETE FROM users": ["delete users"],
+    "DROP TABEL users": ["opaque SQL that PostgreSQL's grammar doesn't know"],
+    "DROP TABLE users, \x00": ["opaque SQL that PostgreSQL's grammar doesn't know"],
+    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
+}
+
+
+@pytest.mark.parametrize("statement", POSTGRESQL, ids=lambda statement: statement[:60])
+def test_what_a_statement_does_on_postgresql(statement: str) -> None:
+    assert short(grammar.of_postgresql(statement)) == POSTGRESQL[statement]
+
+
+READS_POSTGRESQL = [
+    "SELECT * FROM users WHERE a = %(a)s",
+    "TABLE users",
+    "VALUES (1)",
+    "SELECT 'DELETE', \"update\" FROM insert_into",
+    "WITH a AS (SELECT 1) SELECT * FROM a",
+    "/* DROP TABLE */ SELECT 1;",
+    "SHOW server_version",
+    "EXPLAIN SELECT 1",
+    "SAVEPOINT s",
+    "RELEASE SAVEPOINT s",
+    "ROLLBACK TO SAVEPOINT s",
+]
+WRITES_POSTGRESQL = [
+    "",
+    "nonsense",
+    "COMMIT",
+    "ROLLBACK",
+    "SET ROLE x",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; COMMIT; BEGIN READ WRITE; DROP TABLE users",
+    "SELECT * INTO kept FROM users",
+    "SELECT set_config('default_transaction_read_only', 'off', false)",
+    "SELECT pg_catalog.set_config('default_transaction_read_only', 'off', false)",
+    "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone",
+    "WITH new AS (INSERT INTO users VALUES (1) RETURNING *) SELECT * FROM new",
+    "EXPLAIN ANALYZE SELECT f()",
+    "EXPLAIN (ANALYZE) SELECT f()",
+    "CREATE TABLE a (b integer)",
+    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'",
+]
+
+
+@pytest.mark.parametrize("statement", [*READS_POSTGRESQL, *WRITES_POSTGRESQL], ids=lambda statement: statement[:60])
+def test_what_only_reads_on_postgresql(statement: str) -> None:
+    assert grammar.reads_postgresql(statement) is (statement in READS_POSTGRESQL)
+
+
+# --- SQLite ------------------------------------------------------------------------------------------------------
+
+TABLES = """
+CREATE TABLE users (id INTEGER PRIMARY KEY, legacy TEXT, updated_at TEXT);
+CREATE TABLE log (id INTEGER REFERENCES users ON DELETE CASCADE, line TEXT);
+CREATE TABLE "a.b" ("a.b" TEXT, "a""b" TEXT);
+CREATE VIEW seen AS SELECT * FROM users;
+CREATE TRIGGER touch AFTER UPDATE ON users BEGIN UPDATE users SET updated_at = 1 WHERE id = new.id; END;
+CREATE TRIGGER forget AFTER DELETE ON "a.b" BEGIN DELETE FROM log WHERE line = old."a.b"; END;
+INSERT INTO users VALUES (1, 'x', NULL);
+INSERT INTO log VALUES (1, 'x');
+INSERT INTO "a.b" VALUES ('x', 'y');
+"""
+SQLITE: dict[str, list[str]] = {
+    "": [],
+    ";": [],
+    "-- DROP TABLE users": [],
+    "SELECT 'DROP TABLE users'": [],
+    "DROP TABLE users": ["drop_table users"],
+    "drop\ttable\nif exists main . users;": ["drop_table users"],
+    'DROP TABLE "main"."users"': ["drop_table users"],
+    "DROP TABLE [main].[users]": ["drop_table users"],
+    "DROP TABLE 'users'": ["drop_table users"],
+    'DROP TABLE "a.b"': ['drop_table "a.b"'],
+    "/* a */ DROP -- b\n TABLE/**/users": ["drop_table users"],
+    ";; DROP TABLE users": ["drop_table users"],
+    "DROP TABLE nowhere": ["drop_table nowhere"],
+    "DROP INDEX i": [],
+    "DROP VIEW seen": [],
+    "DROP TRIGGER touch": [],
+    "ALTER TABLE users DROP legacy": ["drop_column users.legacy"],
+    "ALTER TABLE main.users DROP COLUMN [legacy]": ["drop_column users.legacy"],
+    'ALTER TABLE"users"DROP COLUMN"legacy"': ["opaque ALTER TABLE users"],
+    'ALTER TABLE "a.b" DROP COLUMN "a""b"': ['drop_column "a.b".a"b'],
+    "ALTER TABLE 'users' DROP COLUMN legacy": ["opaque ALTER TABLE users"],
+    "ALTER TABLE users DROP columnist": ["drop_column users.columnist"],
+    "ALTER TABLE users RENAME TO people": ["rename_table users to people"],
+    "ALTER TABLE users RENAME legacy TO old": ["rename_column users.legacy to old"],
+    "ALTER TABLE users RENAME COLUMN legacy TO `to`": ["rename_column users.legacy to to"],
+    "ALTER TABLE users ADD COLUMN c TEXT NOT NULL DEFAULT ''": ["add_column users.c"],
+    "CREATE TABLE IF NOT EXISTS people (id INTEGER)": ["create_table people"],
+    "CREATE TEMP TABLE people (id INTEGER)": ["create_table people"],
+    "CREATE TABLE kept AS SELECT * FROM users": ["create_table kept", "fill kept"],
+    "CREATE UNIQUE INDEX i ON users (id, [legacy])": ["add_unique users.id,legacy"],
+    "CREATE UNIQUE INDEX i ON users (legacy COLLATE NOCASE)": ["add_unique users in part"],
+    "CREATE INDEX i ON users (legacy)": [],
+    "DELETE FROM users": ["delete users"],
+    "DELETE FROM users WHERE id = ?": ["delete users in part"],
+    "DELETE FROM users RETURNING (SELECT 1 WHERE 1)": ["delete users"],
+    'DELETE FROM "a.b" WHERE "a.b" = \':where ?\'': ['delete "a.b" in part', "delete log"],
+    "WITH a AS (SELECT 1 WHERE 1) DELETE FROM users": ["delete users"],
+    "WITH a AS (SELECT 1) DELETE FROM users WHERE id IN a": ["delete users in part"],
+    "UPDATE users SET legacy = :legacy": ["update users.legacy"],
+    "UPDATE users SET legacy = (SELECT line FROM log WHERE log.id = users.id)": ["update users.legacy"],
+    "UPDATE users SET legacy = 'WHERE' -- WHERE": ["update users.legacy"],
+    'UPDATE users SET legacy = "where"': ["update users.legacy"],
+    "UPDATE OR REPLACE main.users SET legacy = 1, id = 2 WHERE id = 1": ["update users.id,legacy in part"],
+    "UPDATE nowhere SET a = 1": ["update nowhere"],
+    "INSERT INTO users (id) VALUES (?), (?)": ["fill users"],
+    "REPLACE INTO users (id) VALUES (:id)": ["fill users"],
+    "INSERT INTO log SELECT id, legacy FROM users WHERE id = 1": ["fill log"],
+    "DELETE users": ["opaque SQL that SQLite can't compile yet"],
+    "DROP TABEL users": ["opaque SQL that SQLite can't compile yet"],
+    "DELETE FROM log; DELETE FROM users": ["delete log"],
+    "DROP TABEL users; DELETE FROM users": ["opaque SQL that SQLite can't compile yet"],
+    "PRAGMA writable_schema = ON": ["opaque PRAGMA writable_schema"],
+    "PRAGMA main.writable_schema(1)": ["opaque PRAGMA writable_schema"],
+    "PRAGMA foreign_keys = ON": [],
+    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
+}
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[sqlite3.Connection]:
+    """A connection to a database with some tables, and a row in each."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(TABLES)
+    yield connection
+    connection.close()
+
+
+def dump(driver: sqlite3.Connection) -> list[str]:
+    return list(driver.iterdump())
+
+
+@pytest.mark.parametrize("statement", SQLITE, ids=lambda statement: statement[:60])
+def test_what_a_statement_does_on_sqlite(statement: str, driver: sqlite3.Connection) -> None:
+    before = dump(driver)
+    assert short(grammar.of_sqlite(statement, driver)) == SQLITE[statement]
+    assert dump(driver) == before
+
+
+READS_SQLITE = [
+    "SELECT * FROM users",
+    "/* a */ select 1 -- b",
+    "VALUES (1)",
+    "EXPLAIN DELETE FROM users",
+    "WITH a AS (SELECT 'delete') SELECT \"update\" FROM a",
+    "SAVEPOINT s",
+    "RELEASE s",
+    "ROLLBACK TO s",
+    "PRAGMA user_version",
+    'PRAGMA main.table_xinfo("users")',
+    "PRAGMA index_list(users)",
+    "PRAGMA foreign_key_list(users);",
+]
+WRITES_SQLITE = [
+    "",
+    "nonsense",
+    "COMMIT",
+    "ROLLBACK",
+    "WITH a AS (SELECT 1) DELETE FROM users",
+    "REPLACE INTO users VALUES (1)",
+    "PRAGMA query_only(0)",
+    "PRAGMA user_version = 7",
+    "PRAGMA main.journal_mode(WAL)",
+    "ATTACH 'other.db' AS other",
+    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'",
+]
+
+
+@pytest.mark.parametrize("statement", [*READS_SQLITE, *WRITES_SQLITE], ids=lambda statement: statement[:60])
+def test_what_only_reads_on_sqlite(statement: str) -> None:
+    assert grammar.reads_sqlite(statement) is (statement in READS_SQLITE)
+
+
+# --- whatever is written -----------------------------------------------------------------------------------------
+
+WORDS = re.findall(
+    r"\S+",
+    "SELECT DROP TABLE ALTER users COLUMN DELETE FROM WHERE UPDATE SET WITH AS INSERT INTO VALUES PRAGMA CREATE "
+    "UNIQUE INDEX ON EXECUTE LANGUAGE DO BEGIN END NULL 1 = ( ) ; , ' \" ` [ ] -- /* */ $$ % %(a)s :a ? main. "
+    "public. \x00 \ud800",
+)
+sql = st.one_of(
+    st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join), st.lists(st.sampled_from(WORDS)).map("".join)
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example("DELETE FROM users WHERE :1a = ?")
+@example("WITH" * 5000)
+@example("(" * 20_000)
+@given(sql)
+def test_nothing_that_is_written_breaks_it(driver: sqlite3.Connection, statement: str) -> None:
+    before = dump(driver)
+    for effect in [*grammar.of_postgresql(statement), *grammar.of_sqlite(statement, driver)]:
+        assert effect.name()
+    assert grammar.reads_postgresql(statement) in (True, False)
+    assert grammar.reads_sqlite(statement) in (True, False)
+    assert dump(driver) == before
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=3))
+def test_a_name_in_one_word_says_its_parts(parts: list[str]) -> None:
+    without_public = parts[1:] if len(parts) > 1 and parts[0] == "public" else parts
+    assert parts_of(qualified(*parts)) == without_public
+
+
+# --- types -------------------------------------------------------------------------------------------------------
+
+WIDENS = [
+    ("integer", "INTEGER"),
+    ("integer", "BIGINT"),
+    ("smallint", "int"),
+    ("bigint", "numeric"),
+    ("character varying(50)", "VARCHAR(50)"),
+    ("character varying(50)", "VARCHAR(51)"),
+    ("character varying(50)", "TEXT"),
+    ("text", "character varying"),
+    ("numeric(10,2)", "NUMERIC(12, 2)"),
+    ("numeric(10,2)", "numeric"),
+    ("real", "DOUBLE PRECISION"),
+    ("timestamp without time zone", "TIMESTAMP WITHOUT TIME ZONE"),
+    ("timestamp(3) with time zone", "TIMESTAMP WITH TIME ZONE"),
+    ("timestamp with time zone", "timestamp(6) with time zone"),
+    ("cidr", "inet"),
+    ("uuid", "UUID"),
+]
+NARROWS = [
+    ("bigint", "INTEGER"),
+    ("integer", "real"),
+    ("integer", "numeric(4, 0)"),
+    ("integer", "TEXT"),
+    ("character varying(50)", "VARCHAR(49)"),
+    ("text", "VARCHAR(50)"),
+    ("character varying", "VARCHAR(50)"),
+    ("text", "character(50)"),
+    ("numeric(10,2)", "numeric(10,1)"),
+    ("numeric(10,2)", "numeric(10,3)"),
+    ("numeric", "numeric(10,2)"),
+    ("double precision", "real"),
+    ("timestamp with time zone", "TIMESTAMP WITHOUT TIME ZONE"),
+    ("timestamp without time zone", "timestamp(3) without time zone"),
+    ("inet", "cidr"),
+    ("json", "jsonb"),
+    ("integer[]", "integer"),
+    ('"Mood"', '"Mood" ('),
+    ("nonsense (", "nonsense ("),
+]
+
+
+@pytest.mark.parametrize(("now", "to"), [*WIDENS, *NARROWS])
+def test_which_changes_of_a_type_keep_every_value(now: str, to: str) -> None:
+    assert widens(now, to) is ((now, to) in WIDENS)
