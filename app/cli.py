@@ -1,26 +1,20 @@
 """The command `schema`: arguments in, text or JSON out; no logic."""
 
-import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from app.ciphers import CipherError, RawKey
-from app.migrations import commands
-from app.migrations.commands import Deployment
-from app.migrations.errors import MigrationError
-from app.migrations.ledger import Outcome
-from app.migrations.status import RevisionStatus, Status, when
+from app.answering import json_text as _json
+from app.answering import one_line as _one_line
+from app.cli_secrets import secrets
+from app.migrations import commands, terminal, texts
+from app.migrations.resolution import Claim
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-secrets = typer.Typer(no_args_is_help=True, help="Keys, and the secrets that are encrypted with them.")
 app.add_typer(secrets, name="secrets")
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON; times are UTC.")]
@@ -59,7 +53,7 @@ def status(
     """
     with _one_line(as_json=as_json):
         found = commands.read_status()
-    typer.echo(_json(_status_values(found)) if as_json else _status_text(found, history=history))
+    typer.echo(_json(texts.of_status_as_values(found)) if as_json else texts.of_status(found, history=history))
     raise typer.Exit(found.exit_code if exit_code else 0)
 
 
@@ -85,7 +79,119 @@ def deploy(
         live = sys.stderr.isatty()
         done = commands.deploy(dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live)
     values = asdict(done) | {"code": "ok", "backup": str(done.backup) if done.backup else None}
-    typer.echo(_json(values) if as_json else _deployment_text(done))
+    typer.echo(_json(values) if as_json else texts.of_deployment(done))
+
+
+@app.command()
+def dev(
+    *,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="Name of the revision; else it is asked for.")
+    ] = None,
+    not_a_rename: Annotated[
+        list[str] | None, typer.Option(help="A column, users.nick, or a table that is dropped, not renamed.")
+    ] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="The database may be on another machine.")] = False,
+    as_json: Json = False,
+) -> None:
+    """After editing a model: applies what is pending, writes a revision for the edit, shows it and applies it.
+
+    A drop and an add of the same shape may be a rename: it asks, and where nobody can answer it refuses. The model may
+    say so beforehand: mapped_column(..., info={"renamed_from": "nick"}).
+
+    Example: schema dev -m "add user nicknames"
+    """
+    ask = terminal.ask if terminal.is_there() and not as_json else None
+    with _one_line(as_json=as_json):
+        done = commands.develop(
+            message=message, ask=ask, not_a_rename=not_a_rename or (), remote=remote, live=sys.stderr.isatty()
+        )
+    typer.echo(_json(asdict(done) | {"code": "ok"}) if as_json else texts.of_development(done))
+
+
+@app.command()
+def docs(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only tell whether it is fresh; if not, end with 8.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Writes docs/schema.md, a diagram, a data dictionary and the history, from the models and the revisions.
+
+    It asks no database. CI runs it with --check.
+
+    Example: schema docs && git add docs/schema.md
+    """
+    with _one_line(as_json=as_json):
+        file = commands.write_docs(check=check)
+    said = f"{file} is fresh." if check else f"Wrote {file}."
+    typer.echo(_json({"code": "ok", "file": str(file)}) if as_json else said)
+
+
+@app.command()
+def check(
+    *,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")
+    ] = False,
+    message: Annotated[str, typer.Option("--message", "-m", help="Name of that revision.")] = "",
+    revert: Annotated[bool, typer.Option("--revert", help="Show the SQL that makes it what it should be.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Run that SQL.")] = False,
+    accept_data_loss: Annotated[
+        bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
+    ] = False,
+    accept: Annotated[str | None, typer.Option(help='An object that may stay as it is: "column users.nick".')] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger for ever.")] = "",
+    lock_timeout: LockTimeout = None,
+    as_json: Json = False,
+) -> None:
+    """Compares the database with what its revision makes, and with the models. Changes nothing.
+
+    Ends with 8 if anything differs, with 3 if revisions are pending and nothing else is the matter. A difference has
+    three ways out: --adopt it, --revert it, --accept it with a reason. What is somebody else's is declared as unmanaged
+    in alembic.ini.
+
+    Example: schema check --accept "index users.idx_by_hand" --reason "the analysts need it until May"
+    """
+    if adopt + revert + (accept is not None) > 1:
+        raise typer.BadParameter("say one of --adopt, --revert and --accept")
+    with _one_line(as_json=as_json):
+        if adopt:
+            values, said = texts.of_adopted(commands.adopt(message, lock_timeout=lock_timeout))
+        elif revert and yes:
+            done = commands.revert(accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+            values, said = texts.of_revert(done, [], done=True)
+        elif revert:
+            values, said = texts.of_revert(*commands.plan_revert(), done=False)
+        elif accept is not None:
+            values, said = texts.of_accept(commands.accept(accept, reason, lock_timeout=lock_timeout))
+        else:
+            found = commands.check()
+            values, said = texts.of_check_as_values(found), texts.of_check(found)
+    typer.echo(_json(values) if as_json else said)
+    raise typer.Exit(0 if adopt or revert or accept is not None else found.exit_code)
+
+
+@app.command()
+def snapshot(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only tell whether the files are fresh.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Writes what the schema looks like at each revision, to be committed: schema check and resolve read it.
+
+    The kind of database is that of DATABASE_URL; the revisions run in a scratch database, which is dropped again. After
+    writing a revision, run it for both kinds.
+
+    Example: schema snapshot && python -m tests.postgres schema snapshot
+    """
+    with _one_line(as_json=as_json):
+        files = commands.stale_snapshots() if check else commands.snapshot()
+    code = "stale" if check and files else "ok"
+    said = f"{len(files)} snapshots written." if not check else "The snapshots are fresh."
+    if code == "stale":
+        said = "\n".join([*(f"stale: {file}" for file in files), "Make them anew, and commit them: schema snapshot"])
+    typer.echo(_json({"code": code, "files": [str(file) for file in files]}) if as_json else said)
+    raise typer.Exit(1 if code == "stale" else 0)
 
 
 @app.command()
@@ -96,143 +202,32 @@ def resolve(
     rolled_back: Annotated[
         bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="I have looked; take my word.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")
+    ] = False,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger for ever.")] = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
-    """Records what became of a revision that failed half-way, or that its code was edited for good reason.
+    """Records what became of a revision that failed half-way, was put right by hand, or whose code was edited.
 
-    Example: schema resolve 20260301120000 --rolled-back --force --reason "index dropped by hand"
+    The claim is proved first: the schema must be what the snapshot of the revision says, or that of the one before, and
+    its verify() must have nothing left to do. A claim that doesn't hold writes nothing, and the answer says what
+    contradicts it. With --force a revision that isn't there counts as skipped, which the status shows for ever.
+
+    Example: schema resolve 20260301120000 --rolled-back
     """
     if applied == rolled_back:
         raise typer.BadParameter("say either --applied or --rolled-back")
-    if not force:
-        raise typer.BadParameter("this can't be proved yet: look at the database yourself, then say --force")
-    outcome = Outcome.APPLIED if applied else Outcome.ROLLED_BACK
     with _one_line(as_json=as_json):
-        commands.resolve(revision, outcome, reason=reason, lock_timeout=lock_timeout)
-    said = f"{revision} is recorded as {'applied' if applied else 'rolled back'}."
-    typer.echo(_json({"code": "ok", "revision": revision, "outcome": outcome}) if as_json else said)
-
-
-@secrets.command()
-def keygen(
-    *,
-    from_hex: Annotated[
-        bool, typer.Option("--from-hex", help="Convert a key of 64 hexadecimal digits, read from standard input.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Prints a fresh key of each kind, as lines for the environment or .env; keeps nothing.
-
-    Example: schema secrets keygen >> .env
-    """
-    keys = {"ENCRYPTION_KEY": _from_hex() if from_hex else RawKey.generate()}
-    if not from_hex:
-        keys["GITHUB_TOKEN_ENCRYPTION_KEY"] = RawKey.generate()
-    typer.echo(_json(keys) if as_json else "\n".join(f"{name}={key}" for name, key in keys.items()))
+        done = commands.resolve(Claim(revision, applied, force, reason), lock_timeout=lock_timeout)
+    values = {"code": "ok", "at": done.at, "outcomes": done.outcomes, "overruled": done.contradictions}
+    typer.echo(_json(values) if as_json else texts.of_resolution(done))
 
 
 def main() -> None:
     """Runs the command."""
     app()
-
-
-@contextmanager
-def _one_line(*, as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except MigrationError as error:
-        if as_json:
-            typer.echo(_json({"code": error.code, "message": str(error)}))
-        typer.echo(f"FAILED: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("FAILED: interrupted; what had finished stays applied.", err=True)
-        raise typer.Exit(130) from None
-
-
-def _from_hex() -> str:
-    import base64
-
-    text = sys.stdin.read() if not sys.stdin.isatty() else typer.prompt("Hexadecimal key", hide_input=True, err=True)
-    try:
-        key = base64.urlsafe_b64encode(bytes.fromhex(text.strip())).decode()
-        RawKey.from_base64(key)
-    except (ValueError, CipherError):
-        typer.echo("That isn't a key of 64 hexadecimal digits.", err=True)
-        raise typer.Exit(2) from None
-    return key
-
-
-def _json(values: object) -> str:
-    def plain(value: object) -> str:
-        return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
-
-    return json.dumps(values, indent=2, default=plain)
-
-
-def _status_values(found: Status) -> dict[str, Any]:
-    return {
-        "code": found.code,
-        "database": found.database,
-        "at": found.at,
-        "head": found.head,
-        "running": asdict(found.holder) if found.holder else None,
-        "problems": [{"code": problem.code, "message": str(problem)} for problem in found.problems],
-        "notes": found.notes,
-        "revisions": [asdict(revision) for revision in found.revisions],
-        "history": [asdict(entry) for entry in found.entries],
-    }
-
-
-def _status_text(found: Status, *, history: bool) -> str:
-    at = ", ".join(found.at) or "no revision"
-    pending = len(found.pending)
-    lines = [
-        f"Database  {found.database}",
-        f"At        {at}" + (", the head" if found.at == [found.head] else ""),
-        f"Pending   {pending or 'nothing'}",
-    ]
-    lines += [f"Running   {found.holder}"] if found.holder else []
-    width = max((len(revision.title) for revision in found.revisions), default=0)
-    lines += ["", *(_revision_text(revision, width) for revision in found.revisions)]
-    if history:
-        lines += ["", "History", *(f"  {_entry_text(entry)}" for entry in found.entries)]
-    lines += [f"\nNote: {note}" for note in found.notes]
-    lines += [f"\n{problem}" for problem in found.problems]
-    return "\n".join(lines)
-
-
-def _revision_text(revision: RevisionStatus, width: int) -> str:
-    line = f"  {revision.state:<8}  {revision.revision:<14}  {revision.title:<{width}}"
-    entry = revision.entry
-    if entry is None:
-        return f"{line}  {'before the ledger' if revision.state == 'applied' else ''}".rstrip()
-    took = "" if entry.duration_ms is None else f"  {entry.duration_ms / 1000:.2f} s"
-    reason = f"\n      {entry.reason}" if entry.reason else ""
-    failure = f"\n      {entry.error}" if entry.error and revision.state != "applied" else ""
-    return f"{line}  {when(entry.started_at)}{took}  {entry.by}{failure}{reason}"
-
-
-def _entry_text(entry: Any) -> str:
-    took = "" if entry.duration_ms is None else f"  {entry.duration_ms / 1000:.2f} s"
-    why = entry.error or entry.reason
-    text = (
-        f"{when(entry.started_at)}  {entry.direction:<9}  {entry.revision:<14}  {entry.outcome:<11}{took}  {entry.by}"
-    )
-    return f"{text}\n      {why}" if why else text
-
-
-def _deployment_text(done: Deployment) -> str:
-    if done.dry_run:
-        names = "\n".join(f"  {revision}" for revision in done.applied)
-        return f"Would apply to {done.database}:\n{names}" if names else f"Nothing to do: {done.database} is at head."
-    copied = f"\nBackup: {done.backup}" if done.backup else ""
-    count = len(done.applied)
-    what = f"{count} revision{'s' if count != 1 else ''} applied in {done.seconds:.1f} s" if count else "Nothing to do"
-    return f"{what}; the database is at {done.head}, and equals the models.{copied}"
 
 
 if __name__ == "__main__":

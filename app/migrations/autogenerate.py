@@ -21,8 +21,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import write_hooks
 from sqlalchemy.dialects import postgresql
 
-from app.migrations import ledger
+from app.migrations import leases, ledger
 from app.migrations.errors import DriftDetected, MigrationError
+from app.migrations.progress import log
 
 ID_FORMAT = "%Y%m%d%H%M%S"
 
@@ -63,6 +64,10 @@ def process_revision_directives(
     script, config = directives[0], context.config
     assert config is not None
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
+    if autogenerate and context.dialect.name == "sqlite" and not config.attributes.get("adopts"):
+        from app.migrations import unseen
+
+        log.info(unseen.add(context, script))
     if autogenerate and script.upgrade_ops is not None and script.upgrade_ops.is_empty():
         util.msg("Nothing has changed: no revision was written.")
         directives[:] = []
@@ -78,8 +83,8 @@ def process_revision_directives(
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    """Keeps the ledger out of comparisons: it is part of no model."""
-    return not (kind == "table" and name == ledger.TABLE)
+    """Keeps the ledger and the leases out of comparisons: they are part of no model."""
+    return not (kind == "table" and name in (ledger.TABLE, leases.TABLE))
 
 
 def no_differences(revision_context: Any) -> None:

@@ -20,7 +20,16 @@ SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.state, ''),
        extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::int, coalesce(a.query, '')
 FROM pg_stat_activity a WHERE a.pid = ANY(pg_blocking_pids(:pid)) ORDER BY 4 DESC
 """
-_LITERALS = re.compile(r"\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b", re.DOTALL)
+# The server cuts a long text off, so that a string or a comment may have no end.
+_LITERALS = re.compile(
+    r"""(?P<name>"(?:[^"]|"")*(?:"|\Z))
+    |(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+    |\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z)
+    |\b[Ee]'(?:[^'\\]|''|\\.)*(?:'|\Z)
+    |'(?:[^']|'')*(?:'|\Z)
+    |\b\d[\w.]*""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -83,5 +92,5 @@ class BlockerWatch:
 
 def redacted(query: str) -> str:
     """A statement's text without the values in it, in one line of at most `QUERY_LENGTH` characters."""
-    text = " ".join(_LITERALS.sub("?", query).split())
+    text = " ".join(_LITERALS.sub(lambda found: found["name"] or ("" if found["comment"] else "?"), query).split())
     return text if len(text) <= QUERY_LENGTH else f"{text[: QUERY_LENGTH - 1]}…"

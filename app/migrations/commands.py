@@ -8,25 +8,51 @@ import io
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from app import db, settings
-from app.migrations import lock, preflight, status
-from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
-from app.migrations.ledger import Direction, Ledger, Outcome
+from app import db
+from app.migrations import access, checks, drift, status
+from app.migrations.checks import Adopted, accept, check, plan_revert, revert
+from app.migrations.dev import develop
+from app.migrations.errors import ConfigurationError, DriftDetected, MigrationError
+from app.migrations.ledger import Ledger
 from app.migrations.progress import Progress
+from app.migrations.resolution import Claim, Resolution, Resolver
+from app.migrations.snapshots.making import snapshot, stale_snapshots
 from app.migrations.status import Status
-from app.settings import SettingsError
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from app.encrypted import EncryptedColumn
+
+__all__ = [
+    "Adopted",
+    "Deployment",
+    "accept",
+    "adopt",
+    "backup_sqlite",
+    "check",
+    "deploy",
+    "develop",
+    "pg_dump_line",
+    "plan_revert",
+    "read_status",
+    "resolve",
+    "revert",
+    "script",
+    "secret_columns",
+    "snapshot",
+    "stale_snapshots",
+    "write_docs",
+]
 
 
 @dataclass(frozen=True)
@@ -52,8 +78,8 @@ def read_status(engine: sa.Engine | None = None) -> Status:
     Raises:
         MigrationError: the database can't be reached, or its version table not read.
     """
-    with _reading(engine) as connection:
-        return status.read(connection, _script(), _shown(engine))
+    with access.reading(engine) as connection:
+        return status.read(connection, access.history(), access.shown(engine))
 
 
 def deploy(
@@ -69,7 +95,7 @@ def deploy(
 
     Args:
         engine: the database.
-        dry_run: only tells what would run, and whether something is in the way.
+        dry_run: only tells what would run, and whether something is in the way, such as data that would be lost.
         backup: SQLite only: copies the database to this file first, which must not exist.
         lock_timeout: the longest wait for another migration, in seconds; else the setting `SCHEMA_LOCK_TIMEOUT`.
         live: a terminal watches: show what is going on between two lines too.
@@ -79,13 +105,14 @@ def deploy(
     """
     started = time.monotonic()
     if dry_run:
-        return _planned(read_status(engine), started)
-    with _writing(engine, lock_timeout, live=live) as (config, held_engine):
+        with access.reading(engine) as connection:
+            return _planned(connection, engine, started)
+    with access.writing(engine, lock_timeout, live=live) as (config, held_engine):
         copied = backup_sqlite(held_engine, backup) if backup is not None else None
         with held_engine.connect() as connection:
-            before = status.read(connection, _script(), _shown(engine))
+            before = status.read(connection, access.history(), access.shown(engine))
         command.upgrade(config, "head")
-        command.check(config)
+        _must_equal_the_models(config, held_engine)
         applied = [revision.revision for revision in before.pending]
         return Deployment(before.database, before.head or "", applied, dry_run, time.monotonic() - started, copied)
 
@@ -99,57 +126,31 @@ def script(engine: sa.Engine | None = None) -> str:
     found = read_status(engine)
     _no_problems(found)
     output = io.StringIO()
-    config = _config(engine)
+    config = access.configuration(engine)
     config.output_buffer = output
     command.upgrade(config, f"{found.at[0] if found.at else 'base'}:head", sql=True)
     return output.getvalue()
 
 
-def resolve(
-    revision: str,
-    outcome: Outcome,
-    *,
-    reason: str,
-    engine: sa.Engine | None = None,
-    lock_timeout: float | None = None,
-) -> None:
-    """Records what somebody found out, or did, about a revision; believes it, and keeps the reason for ever.
+def resolve(claim: Claim, engine: sa.Engine | None = None, *, lock_timeout: float | None = None) -> Resolution:
+    """Proves what somebody claims about a revision with the live schema, and writes it down; else writes nothing.
 
     Args:
-        revision: the revision.
-        outcome: ROLLED_BACK: nothing of it is there, it may run again. APPLIED: all of it is there; if it is the next
-            one to run, the database is at it from now on; if it was applied before, its code as it is now is accepted.
-        reason: why; shown in the status.
+        claim: that a revision is applied, or rolled back; with `force` and a reason it is believed.
         engine: the database.
         lock_timeout: as in `deploy`.
 
     Raises:
-        HistoryError: there is no such revision, or it is neither applied nor the next to run.
-        ConfigurationError: the reason is empty.
+        UnresolvedFailure: the claim doesn't hold; the message says what contradicts it.
+        MigrationError: there is no such revision, or it isn't its turn, or the lock isn't free.
     """
-    if not reason.strip():
-        raise ConfigurationError("A reason is needed: it is kept in the ledger, and shown in the status.")
-    directory = _script()
-    found = directory.get_revision(revision) if revision in {r.revision for r in directory.walk_revisions()} else None
-    if found is None:
-        raise HistoryError(f"There is no revision {revision}.")
-    with _writing(engine, lock_timeout, live=False) as (config, held_engine):
-        with held_engine.connect() as connection:
-            at = status.read(connection, directory, _shown(engine))
-            applied = {r.revision for r in at.revisions} - {r.revision for r in at.pending}
-        stamps = outcome is Outcome.APPLIED and revision not in applied
-        if stamps and at.at != [found.down_revision] and not (not at.at and found.down_revision is None):
-            raise HistoryError(f"{revision} isn't the next revision to run here: the database is at {at.at or 'base'}.")
-        if outcome is Outcome.ROLLED_BACK and revision in applied:
-            raise HistoryError(f"{revision} is applied here; to take it back: alembic downgrade {found.down_revision}")
-        if stamps:
-            command.stamp(config, revision)
-        with held_engine.begin() as connection:
-            ledger = Ledger(connection)
-            ledger.create()
-            checksum = preflight.checksum_of(found) if outcome is Outcome.APPLIED else None
-            kept = Outcome.ADOPTED if outcome is Outcome.APPLIED else outcome
-            ledger.record(revision, Direction.STAMP, kept, checksum, reason)
+    with access.writing(engine, lock_timeout) as (config, held_engine), access.transaction(held_engine) as connection:
+        return Resolver(connection, config, access.history()).resolve(claim)
+
+
+def adopt(message: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None) -> Adopted:
+    """Writes a revision that makes every other database like this one: see `checks.adopt`."""
+    return checks.adopt(message, _model_of, engine, lock_timeout=lock_timeout)
 
 
 def backup_sqlite(engine: sa.Engine, target: Path) -> Path | None:
@@ -188,14 +189,70 @@ def pg_dump_line(url: sa.URL) -> str:
     return shlex.join([*parts, str(url.database)])
 
 
-def _planned(found: Status, started: float) -> Deployment:
+def write_docs(root: Path = access.ROOT, *, check: bool = False) -> Path:
+    """Writes `docs/schema.md` from the models and the revisions.
+
+    Args:
+        root: the folder to write it in.
+        check: only tells whether it is fresh.
+
+    Returns:
+        The file, seen from there.
+
+    Raises:
+        DriftDetected: with `check`, it isn't.
+    """
+    from app.migrations.docs import PAGE, document
+    from app.models import Base
+
+    file = root / PAGE
+    text = document(Base.metadata, access.history())
+    if not check:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    elif not file.exists() or file.read_text(encoding="utf-8") != text:
+        raise DriftDetected(f"{PAGE} isn't what the models and revisions say. Write it anew: schema docs", None, [])
+    return PAGE
+
+
+def _planned(connection: sa.Connection, engine: sa.Engine | None, started: float) -> Deployment:
+    script = access.history()
+    found = status.read(connection, script, access.shown(engine))
     _no_problems(found)
+    _no_losses(connection, engine, found.at, script)
     pending = [revision.revision for revision in found.pending]
     return Deployment(found.database, found.head or "", pending, True, time.monotonic() - started, None)
 
 
-def _shown(engine: sa.Engine | None) -> str:
-    return db.shown(engine.url if engine is not None else db.database_url())
+def _must_equal_the_models(config: Config, engine: sa.Engine) -> None:
+    try:
+        command.check(config)
+    except DriftDetected as error:
+        with engine.connect() as connection:
+            entries = Ledger(connection).entries()
+        if drift.unaccepted(error.diffs, entries):
+            raise
+
+
+def _model_of(table: str) -> str | None:
+    from app.models import Base
+
+    for mapper in Base.registry.mappers:
+        if isinstance(mapper.local_table, sa.Table) and mapper.local_table.name == table:
+            return f"{mapper.class_.__name__} in {mapper.class_.__module__.replace('.', '/')}.py"
+    return None
+
+
+def _no_losses(connection: sa.Connection, engine: sa.Engine | None, at: list[str], script: ScriptDirectory) -> None:
+    from app.migrations.gate import Gate
+
+    plan: list[Any] = script._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
+    something_to_lose = bool(plan and (at or sa.inspect(connection).get_table_names()))
+    connection.rollback()
+    if something_to_lose:
+        gate = Gate(connection, set(), Progress(live=False).note)
+        with EnvironmentContext(access.configuration(engine), script):  # revisions may ask it for -x
+            gate.refuse(gate.judge(plan))
 
 
 def _no_problems(found: Status) -> None:
@@ -203,45 +260,9 @@ def _no_problems(found: Status) -> None:
         raise found.problems[0]
 
 
-def _script() -> ScriptDirectory:
-    try:
-        return ScriptDirectory.from_config(_config(None))
-    except SyntaxError as error:
-        raise MigrationError(f"{error.filename} line {error.lineno}: {error.msg}") from None
+def secret_columns() -> "list[EncryptedColumn]":
+    """The columns of secrets of the models."""
+    from app.encrypted import encrypted_columns
+    from app.models import Base
 
-
-def _config(engine: sa.Engine | None) -> Config:
-    config = Config(ROOT / "alembic.ini", stdout=io.StringIO())
-    if engine is not None:
-        config.attributes["connection"] = engine
-    return config
-
-
-@contextmanager
-def _reading(engine: sa.Engine | None) -> Iterator[sa.Connection]:
-    try:
-        with db.connect(engine if engine is not None else db.migration_engine(read_only=True)) as connection:
-            yield connection
-    except SettingsError as error:
-        raise ConfigurationError(str(error)) from None
-    except db.DatabaseUnreachable as error:
-        raise MigrationError(str(error)) from None
-
-
-@contextmanager
-def _writing(engine: sa.Engine | None, lock_timeout: float | None, *, live: bool) -> Iterator[tuple[Config, sa.Engine]]:
-    """Holds the lock, and gives a configuration under which Alembic's commands run beneath it."""
-    progress = Progress(live=live)
-    try:
-        engine = engine if engine is not None else db.migration_engine()
-        wait = settings.load().number("SCHEMA_LOCK_TIMEOUT", 60) if lock_timeout is None else lock_timeout
-        with lock.held(engine, wait=wait, waiting=progress.waiting) as held:
-            config = _config(engine)
-            config.attributes |= {"lock": held, "progress": progress}
-            yield config, engine
-    except SettingsError as error:
-        raise ConfigurationError(str(error)) from None
-    except db.DatabaseUnreachable as error:
-        raise MigrationError(str(error)) from None
-    finally:
-        progress.close()
+    return list(encrypted_columns(Base))

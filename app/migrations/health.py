@@ -29,6 +29,7 @@ def missing(bind: sa.Engine | sa.Connection) -> list[str]:
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database can't be reached or read.
+        FileNotFoundError: the revisions aren't there: the package runs from a checkout, or an image that holds it.
     """
     if isinstance(bind, sa.Engine):
         with bind.connect() as connection:
@@ -41,4 +42,7 @@ def missing(bind: sa.Engine | sa.Connection) -> list[str]:
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    return tuple(sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py")))
+    found = tuple(sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py")))
+    if not found:
+        raise FileNotFoundError(f"no revisions in {VERSIONS}: run from a checkout, or an image that holds one")
+    return found

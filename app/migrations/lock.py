@@ -106,7 +106,7 @@ class _InProcess:
 # --- PostgreSQL --------------------------------------------------------------
 
 _HOLDER = """
-SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'local'), a.xact_start AT TIME ZONE 'UTC'
+SELECT a.pid, a.application_name, host(a.client_addr), a.xact_start AT TIME ZONE 'UTC'
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.classid = :high AND l.objid = :low AND l.objsubid = 1
 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -161,9 +161,8 @@ def _postgresql_holder(connection: sa.Connection) -> Holder | None:
     if row is None:
         return None
     pid, application, address, since = row
-    return Holder(
-        f"{application or 'a session'} (server pid {pid}, from {address})", since and since.replace(tzinfo=UTC)
-    )
+    place = f", from {address}" if address else ""
+    return Holder(f"{application or 'a session'} (server pid {pid}{place})", since and since.replace(tzinfo=UTC))
 
 
 # --- SQLite ------------------------------------------------------------------
@@ -225,6 +224,7 @@ def _sqlite_holder(database: Path) -> Holder | None:
 
 
 def _side_file(database: Path) -> Path:
+    database = database.resolve()  # by whatever name it is called
     return database.with_name(f"{database.name}-migrating")
 
 
@@ -246,5 +246,5 @@ def _wait(found: Holder | None, deadline: float, wait: float, waiting: Waiting) 
 def _too_late(found: Holder | None, wait: float) -> str:
     return (
         f"Another migration is running on this database: {found or 'its holder has just gone'}. Waited {wait:g} s for "
-        "it; nothing was done. Run the same command again, or wait longer: -x lock_timeout=SECONDS."
+        "it; nothing was done. Run the same command again, or wait longer: SCHEMA_LOCK_TIMEOUT=SECONDS."
     )

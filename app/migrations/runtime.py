@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 
 from app import db
-from app.backfill import BackfillError
-from app.ciphers import CipherError
-from app.migrations import operations
-from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
+from app.migrations import operations, preflight, renames
+from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions
+from app.migrations.ledger import Failure
 from app.migrations.progress import Progress
 from app.migrations.runner import Runner
 from app.settings import SettingsError
 
-PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", operations.PLUGIN]
+PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", operations.PLUGIN, renames.PLUGIN]
 
 
 def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData]) -> None:
@@ -40,12 +40,15 @@ def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData])
     on_command_line = context.config.cmd_opts is not None
     try:
         _run(context, target_metadata)
-    except MigrationError as error:
-        failure = error
-    except (SettingsError, CipherError) as error:
-        failure = ConfigurationError(str(error))
-    except (BackfillError, db.DatabaseUnreachable) as error:
-        failure = MigrationError(str(error))
+    except Exception as error:
+        told = _as_operator_error(error)
+        if told is None:
+            raise
+        failure = told
+    except KeyboardInterrupt:
+        if not on_command_line:
+            raise
+        failure = Interrupted("Interrupted while no revision was running.")
     else:
         return
     if not on_command_line or context.config.cmd_opts.raiseerr:  # type: ignore[union-attr]
@@ -65,11 +68,12 @@ def _run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData]
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
         logging.config.fileConfig(env.config.config_file_name, disable_existing_loggers=False)
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
+    preflight.loadable(env.script)
     if env.is_offline_mode():
         _write_script(env, dialect, options)
         return
     if "template_args" in command:
-        options |= _comparison(target_metadata)
+        options |= _comparison(env.config, target_metadata)
     writes = "destination_rev" in command or command["fn"].__name__ == "do_ensure_version"
     with _connection(given, command, read_only=not writes) as connection:
         if not writes:
@@ -86,8 +90,22 @@ def _on_terminal(env: EnvironmentContext) -> bool:
     return env.config.cmd_opts is not None and sys.stderr.isatty()
 
 
-def _comparison(target_metadata: Callable[[], sa.MetaData]) -> dict[str, Any]:
+def _as_operator_error(error: Exception) -> MigrationError | None:
+    from app.backfill import BackfillError
+    from app.ciphers import CipherError
+
+    if isinstance(error, SettingsError | CipherError):
+        return ConfigurationError(str(error))
+    if isinstance(error, BackfillError | db.DatabaseUnreachable):
+        return MigrationError(str(error))
+    if isinstance(error, sa.exc.DBAPIError):
+        return MigrationError(f"The database refuses: {Failure.of(error)}")
+    return error if isinstance(error, MigrationError) else None
+
+
+def _comparison(config: Config, target_metadata: Callable[[], sa.MetaData]) -> dict[str, Any]:
     from app.migrations import autogenerate
+    from app.migrations.unmanaged import Unmanaged
 
     return {
         "target_metadata": target_metadata(),
@@ -95,6 +113,7 @@ def _comparison(target_metadata: Callable[[], sa.MetaData]) -> dict[str, Any]:
         "compare_type": True,
         "compare_server_default": autogenerate.compare_server_default,
         "include_name": autogenerate.include_name,
+        "include_object": Unmanaged(config).include_object,
         "render_item": autogenerate.render_item,
         "process_revision_directives": autogenerate.process_revision_directives,
     }
@@ -160,4 +179,11 @@ def _engine(command: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
     revision = command.get("revision_context")
     if revision is not None and not revision.command_args["autogenerate"]:
         return db.migration_engine("sqlite://")  # `alembic revision` without --autogenerate asks no database
-    return db.migration_engine(read_only=read_only)
+    return db.migration_engine(read_only=read_only and not _was_killed_while_writing(db.database_url()))
+
+
+def _was_killed_while_writing(url: sa.URL) -> bool:
+    """Whether a SQLite file has to be put right by whoever opens it next, for which reading isn't enough."""
+    path = db.sqlite_file(url)
+    journal = path.resolve().with_name(f"{path.resolve().name}-journal") if path is not None else None
+    return journal is not None and journal.is_file() and journal.stat().st_size > 0

@@ -26,12 +26,14 @@ _UNHURRIED = re.compile(
     r"|ANALYZE|ALTER\s+TABLE\s+.*\bVALIDATE\s+CONSTRAINT)",
     re.IGNORECASE | re.DOTALL,
 )
+_INDEX = re.compile(r"\s*(CREATE|DROP)\b", re.IGNORECASE)
 _DEFINES = re.compile(
     r"\s*(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
 )
 _READS = re.compile(
     r"\s*(SELECT|SHOW|SET|RESET|EXPLAIN|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE
 )
+_MOST_SECONDS = 2_147_483
 _UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
 
 
@@ -50,7 +52,7 @@ class Timeouts:
         """
         declared: Any = getattr(revision, "timeouts", {})
         known = isinstance(declared, Mapping) and set(declared) <= {"lock", "statement"}
-        if not known or not all(isinstance(value, int | float) and value >= 0 for value in declared.values()):
+        if not known or not all(_is_seconds(value) for value in declared.values()):
             raise ValueError('timeouts must look like {"lock": 10, "statement": 0}, in seconds')
         return Timeouts(declared.get("lock", self.lock), declared.get("statement", self.statement))
 
@@ -61,11 +63,20 @@ class Timeouts:
         return self if _DEFINES.match(statement) else Timeouts(self.lock, 0)
 
 
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST_SECONDS
+
+
+def _milliseconds(seconds: float) -> int:
+    """As PostgreSQL wants them: 0 is no limit, so the shortest is 1, and its longest is that of 32 bits."""
+    return min(max(round(seconds * 1000), 1 if seconds else 0), _MOST_SECONDS * 1000)
+
+
 def can_run_again(statement: str) -> bool:
     """Whether a statement may be run a second time after it was done, or half done."""
     return bool(
         _READS.match(statement)
-        or _UNHURRIED.match(statement)
+        or (_UNHURRIED.match(statement) and not _INDEX.match(statement))
         or MARKER in statement
         or (_DEFINES.match(statement) and _UNLESS_DONE.search(statement))
     )
@@ -103,14 +114,10 @@ class StatementWatch:
                 self._connection.commit()
 
     def start(self, timeouts: Timeouts, *, repeatable: bool) -> None:
-        """To be called before each revision."""
+        """To be called before each revision, and after it for what isn't a revision's."""
         self._timeouts = timeouts
         self._in_force = None
         self._noted = repeatable
-
-    def stop(self) -> None:
-        """To be called after each revision, or when it has failed."""
-        self._timeouts = None
 
     def _before(self, connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
         if self._timeouts is None:
@@ -132,7 +139,7 @@ class StatementWatch:
         self._set_for_session |= autocommit
         driver = cursor.connection
         driver.execute(
-            f"SELECT set_config('lock_timeout', '{timeouts.lock * 1000:.0f}', {scope}), "
-            f"set_config('statement_timeout', '{timeouts.statement * 1000:.0f}', {scope})"
+            f"SELECT set_config('lock_timeout', '{_milliseconds(timeouts.lock)}', {scope}), "
+            f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
         )
         self._in_force = (timeouts, autocommit)

@@ -73,6 +73,11 @@ class Status:
         return [revision for revision in self.revisions if revision.state not in done]
 
     @property
+    def accepted(self) -> list[Entry]:
+        """What somebody said is to stay as it is, though it isn't what the history makes."""
+        return [entry for entry in self.entries if entry.outcome is Outcome.ACCEPTED]
+
+    @property
     def exit_code(self) -> int:
         """0 in order, 3 pending, or the code of the first problem."""
         return self.problems[0].exit_code if self.problems else 3 if self.pending else 0
@@ -143,7 +148,7 @@ def _of_ours(
     revision: Script, entries: list[Entry], *, applied: bool, edited: Iterable[str], held: bool
 ) -> RevisionStatus:
     name, title = revision.revision, revision.doc.rstrip(".")
-    attempts = [entry for entry in entries if entry.revision == name]
+    attempts = [entry for entry in entries if entry.revision == name and entry.direction is not Direction.CHECK]
     last = attempts[-1] if attempts else None
     if last is not None and last.outcome is Outcome.RUNNING:
         return RevisionStatus(

@@ -55,6 +55,13 @@ def at(
 
 
 @pytest.fixture
+def sqlite_head(stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path) -> Iterator[str]:
+    """The URL of an SQLite database at head, where one kind of database will do."""
+    with database("sqlite", servers, tmp_path, template=stops("sqlite", str(scripts().get_current_head()))) as url:
+        yield url
+
+
+@pytest.fixture
 def history(tmp_path: Path) -> History:
     """An empty history of the test's own."""
     folder = tmp_path / "history"

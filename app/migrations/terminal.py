@@ -1,0 +1,29 @@
+"""Asks whoever sits at the terminal."""
+
+import sys
+from collections.abc import Callable
+
+from app.migrations.errors import Interrupted
+
+Ask = Callable[[str, str], str]
+"""Asks a question, given with what an empty answer means; gives the answer."""
+
+
+def is_there() -> bool:
+    """Whether somebody can see a question and answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str, default: str) -> str:
+    """Asks on standard error, reads a line of standard input; an empty one means `default`.
+
+    Raises:
+        Interrupted: the input has ended.
+    """
+    sys.stderr.write(f"{question} ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        sys.stderr.write("\n")
+        raise Interrupted("The question wasn't answered, so nothing was written.")
+    return line.strip() or default

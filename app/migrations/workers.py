@@ -1,0 +1,243 @@
+"""Several processes at one table: each changes the stretches that it leases, or counts those that it is given."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+
+import sqlalchemy as sa
+
+from app import census, db, secrets
+from app.backfill import Report
+from app.census import Census
+from app.migrations import sealing
+from app.migrations.counting import Counting
+from app.migrations.errors import MigrationError
+from app.migrations.leases import ROWS, SECONDS, Job, Lease, Leases
+from app.migrations.progress import log
+from app.migrations.sealing import Action, Find, Sealed, Throttle
+from app.pages import Rows, Span
+from app.walks import Walk
+
+_TELL_EVERY = 0.5
+_POLL = 0.3
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is told: all of it can be pickled, and keys aren't in it; each process reads its own settings.
+
+    Attributes:
+        find: a function of a module that names the columns of secrets.
+        url: the database, with its password.
+        owner: the worker's name.
+    """
+
+    find: Find
+    url: str
+    table: str
+    columns: tuple[str, ...]
+    action: Action = Action.ENCRYPT
+    throttle: Throttle = field(default_factory=Throttle)
+    owner: str = ""
+    seconds: float = SECONDS
+    size: int = ROWS
+
+    def sealed(self) -> Sealed:
+        """The columns, with their cipher."""
+        found = [c for c in self.find() if c.table.name == self.table and c.column.name in self.columns]
+        return Sealed(self.table, self.columns, found[0].cipher)
+
+    def leases(self, connection: sa.Connection, sealed: Sealed) -> tuple[Rows, Leases]:
+        """The table, and its leases."""
+        rows = Rows(connection, self.table, self.columns)
+
+        def finished() -> bool:
+            return not secrets.count_plaintext(connection, self.table, self.columns, sealed.cipher)
+
+        return rows, Leases(
+            connection.engine,
+            rows,
+            sealed.job(self.action),
+            self.owner,
+            finished=finished if self.action is Action.ENCRYPT else None,
+            seconds=self.seconds,
+            size=self.size,
+        )
+
+
+def change(task: Task, count: int, counting: Counting, stopped: Callable[[], bool]) -> Report:
+    """Has some processes do the work, joins whoever is at it elsewhere, and returns what all of them did.
+
+    Raises:
+        MigrationError: it can't be done, or all workers died.
+        KeyConfigurationError: a key is missing or wrong; nothing was written.
+    """
+    sealed = task.sealed()
+    with sealing.session(db.migration_engine(task.url)) as connection:
+        if task.action is Action.ROTATE or secrets.count_plaintext(connection, task.table, task.columns, sealed.cipher):
+            secrets.check_keys(connection, task.table, task.columns, sealed.cipher, writes=True)
+        _, leases = task.leases(connection, sealed)
+        leases.join()
+        failures = _Crew(task, count).work(counting, stopped)
+        job = leases.look()
+    if job is not None and job.over:
+        for failure in failures:
+            log.warning("a worker failed, and others did its work: %s", failure)
+        return job.report
+    if failures:
+        raise failures[0]
+    report = job.report if job is not None else Report(task.table)
+    report.stopped = True
+    return report
+
+
+class _Crew:
+    """The processes."""
+
+    def __init__(self, task: Task, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._seen: dict[Connection, int] = {}
+        self._processes = []
+        for _ in range(count):
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(task, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._seen[ours] = 0
+            self._processes.append(process)
+
+    def work(self, counting: Counting, stopped: Callable[[], bool]) -> list[MigrationError]:
+        """Waits until all have ended; gives what went wrong."""
+        failures: list[MigrationError] = []
+        open_, told = list(self._seen), False
+        while open_:
+            for channel in wait_for(open_, timeout=_POLL):
+                assert isinstance(channel, Connection)
+                try:
+                    message = channel.recv()
+                except (EOFError, OSError):
+                    open_.remove(channel)
+                    continue
+                if isinstance(message, MigrationError):
+                    failures.append(message)
+                else:
+                    self._seen[channel] += message
+                    counting.rows(sum(self._seen.values()))
+            if stopped() and not told:
+                told = True
+                for process in self._processes:
+                    with suppress(OSError):
+                        process.terminate()
+        for process in self._processes:
+            process.join()
+            if process.exitcode and process.exitcode < 0:
+                name = signal.Signals(-process.exitcode).name
+                failures.append(MigrationError(f"A worker was killed ({name}). Run the same command again."))
+        return failures
+
+
+def work(task: Task, channel: Connection) -> None:
+    """One worker: leases stretches and changes them, until nothing is left or it is told to stop."""
+    with sealing.told_to_stop() as stopped:
+        try:
+            with sealing.one_line():
+                _work(replace(task, owner=sealing.who()), channel, stopped)
+        except MigrationError as error:
+            channel.send(type(error)(str(error)))
+        except KeyboardInterrupt:
+            pass
+
+
+def _work(task: Task, channel: Connection, stopped: Callable[[], bool]) -> None:
+    sealed = task.sealed()
+    with sealing.session(db.migration_engine(task.url)) as connection:
+        rows, leases = task.leases(connection, sealed)
+        pace = task.throttle.pace(stopped, lambda _: None)
+        change_ = sealed.change(task.action)
+        while not stopped():
+            claimed = leases.claim()
+            if isinstance(claimed, Job):
+                return
+            if claimed is None:
+                pace.nap(_POLL)
+                continue
+            teller = _Teller(channel, leases, claimed)
+            report = Walk(rows, change_, pace, progress=teller.rows).through(claimed.span)
+            if report.stopped:
+                leases.give_back(claimed)
+            else:
+                leases.finish(claimed, report)
+                teller.tell()
+
+
+class _Teller:
+    """Says now and then how far a stretch is, and that its lease is still wanted."""
+
+    def __init__(self, channel: Connection, leases: Leases, lease: Lease) -> None:
+        self._channel, self._leases, self._lease = channel, leases, lease
+        self._seen = self._told = 0
+        self._last = self._kept = time.monotonic()
+
+    def rows(self, seen: int) -> None:
+        self._seen = seen
+        now = time.monotonic()
+        if now >= self._kept + self._leases.seconds / 3:
+            self._kept = now
+            self._leases.keep(self._lease)
+        if now >= self._last + _TELL_EVERY:
+            self._last = now
+            self.tell()
+
+    def tell(self) -> None:
+        self._channel.send(self._seen - self._told)
+        self._told = self._seen
+
+
+def count(
+    engine: sa.Engine, task: Task, processes: int, counting: Counting, stopped: Callable[[], bool]
+) -> list[Census]:
+    """Looks at every value of a table's secrets, with as many processes."""
+    sealed = task.sealed()
+    with sealing.session(engine) as connection:
+        rows = Rows(connection, task.table, task.columns)
+        span = rows.span()
+        if processes < 2 or span is None:  # noqa: PLR2004 - one is this one
+            return census.take(rows, sealed.cipher, span, counting.rows, stopped)
+        totals = census.blank(task.table, task.columns, sealed.cipher)
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            running: set[Future[list[Census]]] = set()
+            for stretch in _stretches(rows, span, task.size):
+                if stopped():
+                    break
+                running.add(pool.submit(_count, task, stretch))
+                if len(running) > 2 * processes:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    _add(totals, done, counting)
+            _add(totals, running, counting)
+    return totals
+
+
+def _stretches(rows: Rows, span: Span, size: int) -> Iterator[Span]:
+    low = span.low
+    while low != span.high:
+        high = rows.cut(Span(low, span.high), size)
+        yield Span(low, high)
+        low = high
+
+
+def _count(task: Task, span: Span) -> list[Census]:
+    with sealing.session(db.migration_engine(task.url, read_only=True)) as connection:
+        return census.take(Rows(connection, task.table, task.columns), task.sealed().cipher, span)
+
+
+def _add(totals: list[Census], done: set[Future[list[Census]]], counting: Counting) -> None:
+    for future in done:
+        for total, found in zip(totals, future.result(), strict=True):
+            total.add(found)
+        counting.rows(totals[0].rows)

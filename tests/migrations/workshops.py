@@ -1,0 +1,197 @@
+"""A copy of the project's history, snapshots and models that a test may change, and our commands on it."""
+
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from app import db
+from app.migrations import snapshots
+from tests.conftest import ROOT
+from tests.migrations.histories import execute, upgrade
+from tests.migrations.processes import IMPORTED, PATIENCE, Done, _processes
+
+_processes.set_forkserver_preload([*IMPORTED, "app.cli", "app.migrations.unseen", "app.migrations.gate"])
+
+_ENV = """\
+import pathlib
+
+import sqlalchemy as sa
+from alembic import context
+
+from app.migrations import runtime
+
+
+def target_metadata():
+    from app.models import Base
+
+    metadata = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.sorted_tables:
+        table.to_metadata(metadata)
+    metadata.info["triggers"] = dict(Base.metadata.info["triggers"])
+    edit = pathlib.Path(__file__).with_name("edit.py").read_text(encoding="utf-8")
+    exec(edit, {"metadata": metadata, "tables": metadata.tables, "sa": sa})
+    return metadata
+
+
+runtime.run(context, target_metadata)
+"""
+
+_REVISION = '''\
+"""A revision of a test."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{parent}"
+{extra}
+
+def upgrade() -> None:
+    {upgrade}
+
+
+def downgrade() -> None:
+    {downgrade}
+'''
+
+
+class Workshop:
+    """The project's history in a folder, with models that can be edited; the package `app` is the real one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ini = folder / "alembic.ini"
+        self.versions = folder / "alembic" / "versions"
+        self.snapshots = folder / "app" / "migrations" / "snapshots"
+        shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "alembic.ini", folder)
+        for dialect in ("sqlite", "postgresql"):
+            shutil.copytree(snapshots.FOLDER / dialect, self.snapshots / dialect)
+        (folder / "alembic" / "env.py").write_text(_ENV, encoding="utf-8")
+        self.edit_models("")
+
+    def edit_models(self, code: str) -> None:
+        """Lets `code` change the models' metadata, which it knows as `metadata` and `tables`."""
+        (self.folder / "alembic" / "edit.py").write_text(code, encoding="utf-8")
+
+    def add(self, upgrade: str, downgrade: str = "pass", extra: str = "") -> str:
+        """Adds a revision whose functions have these bodies, after the last one, and returns its id."""
+        last = max(path.name[:14] for path in self.versions.glob("*.py"))
+        revision = str(int(last) + 1)
+        text = _REVISION.format(
+            revision=revision, parent=last, upgrade=_body(upgrade), downgrade=_body(downgrade), extra=extra
+        )
+        (self.versions / f"{revision}_test.py").write_text(text, encoding="utf-8")
+        return revision
+
+    def snap(self, url: str, *revisions: str) -> None:
+        """Runs revisions on a database, and keeps what each makes as its snapshot."""
+        for revision in revisions:
+            upgrade(url, revision, self.ini)
+            with engine(url).connect() as connection:
+                dialect, taken = connection.dialect.name, snapshots.take(connection)
+            (self.snapshots / dialect / f"{revision}.json").write_text(snapshots.text_of(taken), encoding="utf-8")
+
+    def file(self, revision: str) -> Path:
+        """The file of a revision."""
+        (path,) = self.versions.glob(f"{revision}*.py")
+        return path
+
+    def configure(self, **options: str) -> None:
+        """Sets options of `[schema]`."""
+        text = self.ini.read_text(encoding="utf-8")
+        for name, value in options.items():
+            text = text.replace(f"{name} =\n", f"{name} = {value}\n")
+        self.ini.write_text(text, encoding="utf-8")
+
+
+def engine(url: str) -> sa.Engine:
+    return db.migration_engine(url)
+
+
+def by_hand(url: str, *statements: str) -> None:
+    """Changes a database behind our back; on SQLite `table | old | new` is a copy with another CREATE TABLE."""
+    for statement in statements:
+        if "|" in statement and url.startswith("sqlite"):
+            _copy(url, *(part.strip() for part in statement.split("|")))
+        else:
+            execute(url, statement)
+
+
+def _copy(url: str, table: str, old: str, new: str) -> None:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("PRAGMA legacy_alter_table = ON")
+    question = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type <> 'table' AND sql IS NOT NULL"
+    others = connection.execute(question, (table,)).fetchall()
+    (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    before = _plain(f"CREATE TABLE copied ({sql.partition('(')[2]}")
+    after = re.sub(r", *(?=[,)])", "", before.replace(_plain(old), _plain(new), 1))
+    assert after != before, before
+    connection.execute("BEGIN")
+    connection.execute(after)
+    columns = ", ".join(row[1] for row in connection.execute("PRAGMA table_info(copied)"))
+    connection.execute(f"INSERT INTO copied ({columns}) SELECT {columns} FROM {table}")
+    connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"ALTER TABLE copied RENAME TO {table}")
+    for (other,) in others:
+        connection.execute(other)
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def _plain(sql: str) -> str:
+    """Whoever wrote it: one blank between words, none around brackets, and no brackets around a default."""
+    text = re.sub(r" ?\( ?", "(", " ".join(sql.split()))
+    return re.sub(r"DEFAULT ?\(([^()]*)\)", r"DEFAULT \1", text)
+
+
+def _body(text: str) -> str:
+    return "\n    ".join(text.strip().splitlines())
+
+
+def schema(*args: str, **variables: str) -> Done:
+    """Runs the command `schema` in a process of its own, forked from one that has imported what it needs."""
+    return start_schema(*args, **variables).wait()
+
+
+def start_schema(*args: str, **variables: str) -> "Schema":
+    """Starts it."""
+    return Schema(args, {"GATEWAY_SCHEMA_ENV_FILE": "", "COLUMNS": "100", "TERM": "dumb", **variables})
+
+
+class Schema:
+    """A `schema` that was started."""
+
+    def __init__(self, args: tuple[str, ...], variables: dict[str, str]) -> None:
+        self._output = Path(tempfile.mkdtemp(prefix="schema-"))
+        self._process = _processes.Process(target=_schema, args=(args, variables, str(self._output)))
+        self._process.start()
+
+    def wait(self) -> Done:
+        """Waits for its end."""
+        self._process.join(PATIENCE)
+        code = self._process.exitcode
+        assert code is not None, "still running"
+        said = [(self._output / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")]
+        shutil.rmtree(self._output)
+        return Done(code, *said)
+
+
+def _schema(args: tuple[str, ...], variables: dict[str, str], output: str) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        file = Path(output) / stream.name.strip("<>")
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(ROOT)
+    sys.argv = ["schema", *args]
+    from app.cli import main
+
+    main()
