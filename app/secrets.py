@@ -1,7 +1,7 @@
-"""The secrets that a table holds: encrypting and decrypting them in place, counting what is still plaintext.
+"""The secrets that a table holds: encrypting, re-encrypting and decrypting them in place, counting what is plaintext.
 
-The data revisions and the scripts are these functions; `backfill` does the walking. Which values are secrets in
-plaintext is told from how they begin (`ciphers.Format`), so counting needs no key.
+The data revisions, the scripts and `schema secrets` are these functions; `backfill` does the walking. Which values are
+secrets in plaintext is told from how they begin (`ciphers.Format`), so counting needs no key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill import BackfillError, Rejected, Report, backfill, rehearses
-from app.ciphers import CipherError, DecryptionError, FieldCipher, KeyConfigurationError, State
+from app.backfill import BackfillError, ByPage, Rejected, Report, backfill, rehearses
+from app.ciphers import CipherError, DecryptionError, FieldCipher, KeyConfigurationError, Opened, State
+from app.pacing import Pace
 
 SAMPLED_ROWS = 20
 
@@ -23,6 +24,7 @@ def encrypt(
     *,
     dry_run: bool = False,
     progress: Callable[[int], None] | None = None,
+    pace: Pace | None = None,
 ) -> Report:
     """Encrypts every plaintext secret of the columns; NULL, empty and encrypted values stay as they are, to the byte.
 
@@ -31,11 +33,12 @@ def encrypt(
 
     Args:
         connection: one in AUTOCOMMIT: see `backfill`.
-        table: the table's name; its key is `id`.
+        table: the table's name.
         columns: the encrypted columns.
         cipher: the columns' cipher; asked for a key only when there is something to encrypt.
         dry_run: writes nothing.
         progress: called after each page with the number of rows seen.
+        pace: see `backfill`.
 
     Raises:
         KeyConfigurationError: there is plaintext and no key, or none of the keys opens what is stored beside it;
@@ -43,21 +46,80 @@ def encrypt(
         BackfillError: see `backfill`.
     """
     if count_plaintext(connection, table, columns, cipher):
-        _check_keys(connection, table, columns, cipher)
-    seal = cipher.batch()
+        check_keys(connection, table, columns, cipher, writes=True)
 
-    def sealed(stored: str) -> str | None:
-        state = cipher.state(stored)
-        if state is State.ENCRYPTED:
-            return None
-        if state is State.MALFORMED:
-            raise Rejected("looks encrypted but isn't a whole ciphertext")
-        ciphertext = seal(stored, of=f"a value of {table}")
-        if cipher.open(ciphertext).plaintext != stored:
-            raise BackfillError(f"{table}: a fresh ciphertext didn't decrypt to its plaintext; nothing was written.")
-        return ciphertext
+    def finished() -> bool:
+        return not count_plaintext(connection, table, columns, cipher)
 
-    return backfill(connection, table, columns, sealed, dry_run=dry_run, progress=progress)
+    change = encrypting(table, cipher)
+    return backfill(
+        connection, table, columns, change, dry_run=dry_run, progress=progress, pace=pace, finished=finished
+    )
+
+
+def encrypting(table: str, cipher: FieldCipher) -> ByPage:
+    """The change that `encrypt` makes."""
+    seal = _sealing(table, cipher)
+
+    def sealed(page: Sequence[Any]) -> list[Any]:
+        changes = _verdicts(cipher, page)
+        return seal(changes, [n for n, state in enumerate(changes) if state is State.PLAINTEXT], page)
+
+    return ByPage(sealed)
+
+
+def rotate(
+    connection: sa.Connection,
+    table: str,
+    columns: Sequence[str],
+    cipher: FieldCipher,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
+    pace: Pace | None = None,
+) -> Report:
+    """Encrypts anew, under the writing key, what is encrypted under a previous one; the rest stays as it is.
+
+    A value that no key opens, or that isn't a whole ciphertext, is left alone and reported (`Report.rejections`).
+
+    Args:
+        connection: one in AUTOCOMMIT, as for the rest: see `encrypt`.
+        table: the table's name.
+        columns: the encrypted columns.
+        cipher: the columns' cipher.
+        dry_run: writes nothing.
+        progress: called after each page with the number of rows seen.
+        pace: see `backfill`.
+
+    Raises:
+        KeyConfigurationError: there is no writing key, or none of the keys opens what is stored; nothing was written.
+        BackfillError: see `backfill`.
+    """
+    check_keys(connection, table, columns, cipher, writes=True)
+    change = rotating(table, cipher)
+    return backfill(connection, table, columns, change, dry_run=dry_run, progress=progress, pace=pace)
+
+
+def rotating(table: str, cipher: FieldCipher) -> ByPage:
+    """The change that `rotate` makes."""
+    seal = _sealing(table, cipher)
+    writing = cipher.keyring.writing
+
+    def rotated(page: Sequence[Any]) -> list[Any]:
+        changes = _verdicts(cipher, page)
+        plaintexts = list(page)
+        stale = []
+        for number, state in enumerate(changes):
+            if state is State.ENCRYPTED:
+                opened = _opened(cipher, page[number])
+                if isinstance(opened, Rejected):
+                    changes[number] = opened
+                elif opened.key is not writing:
+                    plaintexts[number] = opened.plaintext
+                    stale.append(number)
+        return seal(changes, stale, plaintexts)
+
+    return ByPage(rotated)
 
 
 def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> Report:
@@ -70,17 +132,15 @@ def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], ciphe
         BackfillError: see `backfill`.
     """
 
-    def opened(stored: str) -> str | None:
+    def plaintext(stored: Any) -> Any:
         if cipher.state(stored) is State.PLAINTEXT:
             return None
-        try:
-            return cipher.open(stored).plaintext
-        except KeyConfigurationError:
-            raise
-        except DecryptionError:
-            raise Rejected("no configured key opens it") from None
+        opened = _opened(cipher, stored)
+        if isinstance(opened, Rejected):
+            raise opened
+        return opened.plaintext
 
-    return backfill(connection, table, columns, opened)
+    return backfill(connection, table, columns, plaintext)
 
 
 def count_plaintext(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> int:
@@ -151,19 +211,73 @@ def _plaintext(dialect: str, columns: Sequence[str], cipher: FieldCipher) -> str
     return " OR ".join(cipher.format.plaintext_sql(column, name) for column in columns)
 
 
-def _check_keys(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> None:
+def check_keys(
+    connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher, *, writes: bool = False
+) -> None:
+    """Makes sure that the keys belong to what is stored: for an application's start, and before anything is written.
+
+    It looks at twenty values of each column, and writes nothing.
+
+    Args:
+        connection: to the database.
+        table: the table's name.
+        columns: the encrypted columns.
+        cipher: theirs.
+        writes: a writing key is needed whatever is stored.
+
+    Raises:
+        KeyConfigurationError: a key is missing, or none of them opens what is stored in a column.
+    """
     keyring = cipher.keyring
-    if keyring.writing is None:
+    if writes and keyring.writing is None:
         raise keyring.missing(f"the plaintext in {table}", "encrypted")
-    for column in columns:
+    quote = connection.dialect.identifier_preparer.quote
+    for name in columns:
+        column = quote(name)
         marked = f"{column} <> '' AND NOT {_plaintext(connection.dialect.name, [column], cipher)}"
-        rows = connection.exec_driver_sql(f"SELECT {column} FROM {table} WHERE {marked} LIMIT {SAMPLED_ROWS}")
+        rows = connection.exec_driver_sql(f"SELECT {column} FROM {quote(table)} WHERE {marked} LIMIT {SAMPLED_ROWS}")
         stored = [value for (value,) in rows if cipher.state(value) is State.ENCRYPTED]
+        if stored and not keyring.keys:
+            raise keyring.missing(f"what is stored in {table}.{name}", "decrypted")
         if stored and not any(_opens(cipher, value) for value in stored):
             raise KeyConfigurationError(
-                f"None of the keys in {keyring.name} opens the values stored in {table}.{column} "
+                f"None of the keys in {keyring.name} opens the values stored in {table}.{name} "
                 f"(sampled {len(stored)}). Refusing to write under a new key beside them."
             )
+
+
+def _sealing(table: str, cipher: FieldCipher) -> Callable[[list[Any], Sequence[int], Sequence[str]], list[Any]]:
+    batch, of = cipher.batch(), f"a value of {table}"
+
+    def seal(changes: list[Any], numbers: Sequence[int], plaintexts: Sequence[str]) -> list[Any]:
+        """Puts ciphertexts of the texts with these numbers into the changes; takes out what says that all is well."""
+        texts = [plaintexts[number] for number in numbers]
+        fresh: Sequence[Any] = batch.all(texts, of=of) if texts else []
+        if not cipher.hold(fresh, texts) if texts else False:
+            raise BackfillError(f"{table}: a fresh ciphertext didn't decrypt to its plaintext; nothing was written.")
+        found = [change if isinstance(change, Rejected) else None for change in changes]
+        for number, ciphertext in zip(numbers, fresh, strict=True):
+            found[number] = ciphertext
+        return found
+
+    return seal
+
+
+def _verdicts(cipher: FieldCipher, page: Sequence[Any]) -> list[Any]:
+    """The state of each value, or why it is rejected."""
+    state = cipher.format.state
+    found: list[Any] = [state(stored) if isinstance(stored, str) else Rejected("isn't text") for stored in page]
+    broken = "looks encrypted but isn't a whole ciphertext"
+    return [Rejected(broken) if one is State.MALFORMED else one for one in found]
+
+
+def _opened(cipher: FieldCipher, stored: str) -> Opened | Rejected:
+    try:
+        return cipher.open(stored)
+    except KeyConfigurationError:
+        raise
+    except DecryptionError:
+        return Rejected("no configured key opens it")
 
 
 def _opens(cipher: FieldCipher, stored: str) -> bool:

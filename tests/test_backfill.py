@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app import db
 from app.backfill import KEPT_REJECTIONS, MARKER, MAX_WALKS, REHEARSAL, BackfillError, Rejected, Report, Tally, backfill
+from app.pacing import Pace
 from tests.conftest import DATABASES, Servers, database
 from tests.helpers import autocommit
 
@@ -302,20 +303,21 @@ def test_a_page_that_finds_the_database_locked_is_not_written(sqlite_url: str) -
         table.fill("one", "two")
         theirs.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(sa.exc.OperationalError, match="database is locked"):
-            table.backfill()
+            table.backfill(pace=Pace(patience=0), page_rows=None)
         theirs.exec_driver_sql("ROLLBACK")
         assert table.read() == ["one", "two"]
         assert table.backfill().changed == 2
 
 
-def test_a_page_that_the_database_refuses_is_rolled_back(table: Table) -> None:
-    values = ["zero", "one", "two", "three", "four"]
-    table.fill(*values)
+def test_rows_that_the_database_refuses_are_reported_by_key_and_the_rest_is_done(table: Table) -> None:
+    table.fill("zero", "one", "two", "three", "four", "five", "six")
     table.run("CREATE UNIQUE INDEX items_a ON items (a)")
-    with pytest.raises(sa.exc.IntegrityError):
-        table.backfill(lambda value: None if value == "same" else "same")
-    assert table.read() == values
-    assert table.backfill().changed == 5
+    report = table.backfill(lambda value: None if value in ("same", "other") else "same" if value < "p" else "other")
+    assert table.read() == ["other", "same", "two", "three", "four", "five", "six"]
+    assert report.columns == {"a": Tally(changed=2, rejected=5)}
+    assert [key for _, key, _ in report.rejections] == table.keys[2:7]
+    assert "the database refuses the new value" in report.rejections[0][2]
+    assert adds_up(report)
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -77,7 +77,10 @@ def cipher(
 
 ENC_CIPHER = cipher("enc", RAW)
 TOKEN_CIPHER = cipher("token", PASSPHRASE)
-ENCRYPT = {ENC_CIPHER: ENC_CIPHER.encrypt, TOKEN_CIPHER: TOKEN_CIPHER.batch()}  # a salt each would take 20 ms each
+ENCRYPT: dict[FieldCipher, Callable[[str], Ciphertext]] = {
+    ENC_CIPHER: ENC_CIPHER.encrypt,
+    TOKEN_CIPHER: TOKEN_CIPHER.batch(),
+}  # a salt each would take 20 ms each
 both = pytest.mark.parametrize("field", [ENC_CIPHER, TOKEN_CIPHER], ids=["enc", "token"])
 KNOWN = vectors("enc", "ciphertext", "plaintext") + vectors("token", "ciphertext", "plaintext")
 
@@ -341,7 +344,8 @@ def test_errors_say_whose_secret_and_what_to_do() -> None:
     with pytest.raises(PlaintextRefused) as refused:
         field.decrypt("sk-plain", of="ServiceProvider.api_key of 5")
     assert str(refused.value) == (
-        "ServiceProvider.api_key of 5 is stored unencrypted and ENCRYPTION_PLAINTEXT=refuse. Run: alembic upgrade head"
+        "ServiceProvider.api_key of 5 is stored unencrypted and ENCRYPTION_PLAINTEXT=refuse. "
+        "Run: schema secrets encrypt"
     )
 
 

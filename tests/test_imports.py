@@ -11,12 +11,16 @@ import pytest
 from tests.conftest import ROOT
 
 GROUPS = [
-    ["app.ciphers", "app.triggers", "app.backfill", "app.migrations.errors"],
-    ["app.secrets"],
+    ["app.ciphers", "app.triggers", "app.pages", "app.pacing", "app.migrations.errors"],
+    ["app.walks"],
+    ["app.backfill"],
+    ["app.secrets", "app.census"],
     ["app.settings"],
     ["app.encrypted", "app.db"],
     ["app.models"],
     ["app.migrations"],
+    ["app.answering"],
+    ["app.cli_secrets"],
     ["app.cli"],
 ]
 OF_A_REVISION = ["app.backfill", "app.ciphers", "app.secrets", "app.encrypted"]

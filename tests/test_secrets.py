@@ -1,6 +1,6 @@
 """Encrypting and decrypting what a table holds, counting what is left, and the guard for SQL scripts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import hypothesis
@@ -13,8 +13,7 @@ from app.backfill import BackfillError, Report, Tally
 from app.ciphers import (
     ENC,
     TOKEN,
-    Ciphertext,
-    Encrypt,
+    Batch,
     FieldCipher,
     Format,
     KeyConfigurationError,
@@ -173,11 +172,12 @@ def test_a_new_key_may_write_where_a_previous_one_opens(table: Table, cipher: Fi
 
 def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldCipher) -> None:
     class Faulty(FieldCipher):
-        def batch(self) -> Encrypt:
-            def encrypt(plaintext: str, *, of: str = "the value") -> Ciphertext:
-                return self.encrypt(plaintext.upper(), of=of)
+        def batch(self) -> Batch:
+            return Shouting(self)
 
-            return encrypt
+    class Shouting(Batch):
+        def all(self, plaintexts: Sequence[str], *, of: str = "the value") -> list[str]:
+            return super().all([text.upper() for text in plaintexts], of=of)
 
     table.fill((SECRET, None))
     with pytest.raises(BackfillError, match=r"^holders: a fresh ciphertext didn't decrypt to its plaintext; nothing"):

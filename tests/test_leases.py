@@ -1,0 +1,172 @@
+"""Workers that share a table: who gets which stretch, who takes over, when it is over."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app import db
+from app.backfill import Report
+from app.migrations.leases import TABLE, Job, Lease, Leases
+from app.pacing import Pace
+from app.pages import Rows
+from app.walks import Walk
+from tests.helpers import autocommit
+
+ROWS = 25
+SIZE = 10
+
+
+class Table:
+    """A table `items` of 25 rows, and workers at it."""
+
+    def __init__(self, connection: sa.Connection, key: str) -> None:
+        self.connection = connection
+        connection.exec_driver_sql(f"CREATE TABLE items (id {key} PRIMARY KEY, a text)")
+        values = {"integer": "i", "uuid": "md5(i::text)::uuid", "text": "'k' || i", "timestamptz": "to_timestamp(i)"}
+        connection.exec_driver_sql(
+            f"INSERT INTO items SELECT {values[key]}, 'v' || i FROM generate_series(1, {ROWS}) i"
+        )
+
+    def worker(self, name: str, seconds: float = 30, **options: Any) -> Leases:
+        rows = Rows(self.connection, "items", ["a"])
+        engine = db.migration_engine(self.connection.engine.url)
+        return Leases(engine, rows, "job", name, seconds=seconds, size=SIZE, **options)
+
+    def do(self, lease: Lease) -> Report:
+        def change(value: str) -> str | None:
+            return None if value.startswith("done ") else f"done {value}"
+
+        return Walk(Rows(self.connection, "items", ["a"]), change, Pace()).through(lease.span)
+
+    def done(self) -> int:
+        return int(self.connection.exec_driver_sql("SELECT count(*) FROM items WHERE a ~ '^done v'").scalar_one())
+
+
+@pytest.fixture(params=["integer", "uuid", "text", "timestamptz"])
+def table(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[Table]:
+    with autocommit(postgres_url) as connection:
+        yield Table(connection, request.param)
+
+
+def claimed(worker: Leases) -> Lease:
+    lease = worker.claim()
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def finish(table: Table, worker: Leases) -> Job:
+    """Works until the job is over."""
+    while not isinstance(lease := worker.claim(), Job):
+        if lease is not None:
+            worker.finish(lease, table.do(lease))
+    return lease
+
+
+def test_each_stretch_is_given_out_once_and_all_are_done(table: Table) -> None:
+    one, two = table.worker("one"), table.worker("two")
+    one.join()
+    two.join()
+    leases = [claimed(one), claimed(two), claimed(one)]
+    assert two.claim() is None
+    for worker, lease in zip([one, two, one], leases, strict=True):
+        report = table.do(lease)
+        assert report.changed == report.rows <= SIZE
+        worker.finish(lease, report)
+    job = finish(table, two)
+    assert (job.report.rows, job.report.changed, table.done()) == (ROWS, ROWS, ROWS)
+    assert job.walks.number == 2
+    assert isinstance(one.claim(), Job)
+
+
+def test_the_last_walk_is_saved_where_it_can_be_asked(table: Table) -> None:
+    worker = table.worker("one", finished=lambda: table.done() == ROWS)
+    worker.join()
+    assert finish(table, worker).walks.number == 1
+
+
+def test_the_stretch_of_a_dead_worker_is_taken_over(table: Table) -> None:
+    dead, alive = table.worker("dead", seconds=0.2), table.worker("alive")
+    dead.join()
+    lost = claimed(dead)
+    alive.join()
+    mine = claimed(alive)
+    assert mine.span != lost.span
+    time.sleep(0.3)
+    assert claimed(alive) == lost
+    dead.finish(lost, Report("items", 1000))  # it comes back, and what it says doesn't count
+    alive.finish(lost, table.do(lost))
+    alive.finish(mine, table.do(mine))
+    assert finish(table, alive).report.rows == ROWS
+    assert table.done() == ROWS
+
+
+def test_who_says_so_keeps_a_stretch(table: Table) -> None:
+    slow, other = table.worker("slow", seconds=0.5), table.worker("other")
+    slow.join()
+    lease = claimed(slow)
+    for _ in range(4):
+        time.sleep(0.2)
+        slow.keep(lease)
+    assert claimed(other).span != lease.span
+
+
+def test_a_stretch_that_is_given_back_is_taken_at_once(table: Table) -> None:
+    one, two = table.worker("one"), table.worker("two")
+    one.join()
+    lease = claimed(one)
+    one.give_back(lease)
+    assert claimed(two) == lease
+
+
+def test_a_job_of_which_nobody_is_alive_begins_anew(table: Table) -> None:
+    dead = table.worker("dead", seconds=0.1)
+    dead.join()
+    lease = claimed(dead)
+    dead.finish(lease, table.do(lease))
+    claimed(dead)
+    time.sleep(0.2)
+    heir = table.worker("heir")
+    heir.join()
+    assert claimed(heir).span == lease.span
+
+
+def test_a_job_that_is_over_can_be_done_again(table: Table) -> None:
+    worker = table.worker("one")
+    worker.join()
+    finish(table, worker)
+    again = table.worker("two")
+    again.join()
+    job = finish(table, again)
+    assert (job.report.changed, job.report.rows, job.walks.number) == (0, ROWS, 1)
+
+
+def test_an_empty_table_is_done_at_once(table: Table) -> None:
+    table.connection.exec_driver_sql("DELETE FROM items")
+    worker = table.worker("one")
+    worker.join()
+    assert finish(table, worker).report.rows == 0
+
+
+def test_rows_that_come_in_meanwhile_are_met(postgres_url: str) -> None:
+    with autocommit(postgres_url) as connection:
+        table = Table(connection, "integer")
+        worker = table.worker("one")
+        worker.join()
+        first = claimed(worker)
+        connection.exec_driver_sql("INSERT INTO items VALUES (-1, 'v'), (1000, 'v')")
+        worker.finish(first, table.do(first))
+        assert finish(table, worker).report.changed == ROWS + 2
+        assert table.done() == ROWS + 2
+
+
+def test_the_table_is_ours_alone(postgres_url: str, alembic: Callable[..., Any]) -> None:
+    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
+    with autocommit(postgres_url) as connection:
+        Table(connection, "integer").worker("one").join()
+        connection.exec_driver_sql("DROP TABLE items")
+        assert sa.inspect(connection).has_table(TABLE)
+    done = alembic("check", url=postgres_url)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,283 @@
+"""`schema secrets`, as processes: what is written, what is said, how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
+from tests.conftest import ROOT
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run
+
+SECRET = "sk-do-not-show-me-{}"
+NEW_KEY, NEW_PASSPHRASE = RawKey.generate(), "another passphrase, as long as the first"
+BROKEN = "enc:do-not-show-me"
+NEW = {
+    "ENCRYPTION_KEY": NEW_KEY,
+    "ENCRYPTION_KEY_PREVIOUS": KEY,
+    "GITHUB_TOKEN_ENCRYPTION_KEY": NEW_PASSPHRASE,
+    "GITHUB_TOKEN_ENCRYPTION_KEY_PREVIOUS": PASSPHRASE,
+}
+NEW_ENC = FieldCipher(ENC, Keyring.parse("K", RawKey.from_base64, NEW_KEY))
+NEW_TOKEN = FieldCipher(TOKEN, Keyring.parse("K", PassphraseKey, NEW_PASSPHRASE))
+
+
+@dataclass
+class Gateway:
+    """A database at head, with secrets in both tables, and the command at work on it."""
+
+    url: str
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        keys = {"ENCRYPTION_KEY": KEY, "GITHUB_TOKEN_ENCRYPTION_KEY": PASSPHRASE, "GATEWAY_SCHEMA_ENV_FILE": ""}
+        self.env = {"DATABASE_URL": self.url} | keys
+
+    def fill(self, number: int) -> None:
+        providers = [{"i": n, "name": f"n{n}", "secret": SECRET.format(n)} for n in range(number)]
+        users = [{"id": f"{n:032x}", "i": n, "secret": SECRET.format(n)} for n in range(number)]
+        with autocommit(self.url) as connection:
+            connection.exec_driver_sql("BEGIN")
+            connection.execute(
+                sa.text(
+                    "INSERT INTO service_providers (id, name, base_url, protocol, api_key) "
+                    "VALUES (:i, :name, 'https://x', 'openai', :secret)"
+                ),
+                providers,
+            )
+            connection.execute(
+                sa.text(
+                    "INSERT INTO users (id, github_user_id, updated_at, github_access_token, github_refresh_token) "
+                    "VALUES (:id, :i, '2025-01-01 00:00:00', :secret, NULL)"
+                ),
+                users,
+            )
+            connection.exec_driver_sql("COMMIT")
+
+    def schema(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        done = python("-m", "app.cli", "secrets", *args, env=self.env | env)
+        assert "do-not-show-me" not in done.stdout + done.stderr
+        return done
+
+    def json(self, *args: str, **env: str) -> Any:
+        done = self.schema(*args, "--json", **env)
+        found = json.loads(done.stdout)
+        assert done.returncode == {"ok": 0, "remain": 1}[found["code"]], done.stderr
+        return found
+
+    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "secrets", *args],
+            cwd=ROOT,
+            env=os.environ | self.env | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def opened(self, enc: FieldCipher, token: FieldCipher) -> list[str]:
+        """All secrets, which must be encrypted under these keys, by number."""
+        keys = rows(self.url, "SELECT api_key FROM service_providers ORDER BY id")
+        tokens = rows(self.url, "SELECT github_access_token FROM users ORDER BY github_user_id")
+        return [enc.open(key).plaintext for (key,) in keys] + [token.open(one).plaintext for (one,) in tokens]
+
+
+@pytest.fixture
+def gateway(head_url: str) -> Gateway:
+    """A database at head, without rows."""
+    return Gateway(head_url)
+
+
+def expected(number: int) -> list[str]:
+    return [SECRET.format(n) for n in range(number)] * 2
+
+
+def test_secrets_are_encrypted_rotated_and_verified(gateway: Gateway) -> None:
+    gateway.fill(20)
+    run(gateway.url, "UPDATE service_providers SET api_key = '' WHERE id = 3")
+    run(gateway.url, "UPDATE service_providers SET api_key = :value WHERE id = 4", value=str(ENC_CIPHER.encrypt("x")))
+    dry = gateway.json("encrypt", "--dry-run")
+    assert [table["columns"]["api_key"]["changed"] for table in dry["tables"] if "api_key" in table["columns"]] == [18]
+    assert rows(gateway.url, "SELECT api_key FROM service_providers WHERE id = 5") == [(SECRET.format(5),)]
+    assert gateway.json("encrypt")["code"] == "ok"
+    assert gateway.json("encrypt")["tables"][0]["columns"]["api_key"]["changed"] == 0
+
+    before = {column["column"]: column for column in gateway.json("status")["columns"]}
+    assert (before["api_key"]["plaintext"], before["api_key"]["empty"], [*before["api_key"]["keys"].values()]) == (
+        0,
+        1,
+        [19],
+    )
+    assert gateway.json("rotate", **NEW)["tables"][0]["columns"]["api_key"]["changed"] == 19
+    after = {column["column"]: column for column in gateway.json("verify", **NEW)["columns"]}
+    assert [*after["api_key"]["keys"].values()] == [19, 0]
+    assert [*after["github_access_token"]["keys"].values()] == [20, 0]
+    assert after["github_refresh_token"]["empty"] == 20
+    assert not any(column["under_previous_keys"] for column in after.values())
+    run(gateway.url, "DELETE FROM service_providers WHERE id IN (3, 4)")
+    assert gateway.opened(NEW_ENC, NEW_TOKEN)[3:] == [SECRET.format(n) for n in [*range(5, 20), *range(20)]]
+
+
+def test_one_column_can_be_chosen(gateway: Gateway) -> None:
+    gateway.fill(2)
+    assert gateway.schema("encrypt", "--table", "users", "--column", "github_access_token").returncode == 0
+    columns = {c["column"]: c["plaintext"] for c in gateway.json("status")["columns"]}
+    assert columns == {"api_key": 2, "github_access_token": 0, "github_refresh_token": 0}
+    done = gateway.schema("encrypt", "--column", "nonsense")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "service_providers.api_key" in done.stderr
+
+
+def test_what_makes_no_sense_remains_and_is_told_by_key(gateway: Gateway) -> None:
+    gateway.fill(3)
+    run(gateway.url, "UPDATE service_providers SET api_key = :value WHERE id = 1", value=BROKEN)
+    done = gateway.schema("encrypt", "--table", "service_providers")
+    assert done.returncode == 1
+    assert "service_providers.api_key of 1: looks encrypted but isn't a whole ciphertext" in done.stdout
+    verified = gateway.json("verify", "--table", "service_providers")
+    assert verified["code"] == "remain"
+    assert verified["columns"][0]["bad"] == [{"key": "1", "state": "malformed"}]
+    assert gateway.schema("status").returncode == 0
+
+
+def test_a_key_that_was_taken_away_half_way_leaves_rows_and_says_so(gateway: Gateway) -> None:
+    gateway.fill(30)
+    assert gateway.schema("encrypt").returncode == 0
+    run(gateway.url, "UPDATE service_providers SET api_key = :v WHERE id = 0", v=str(NEW_ENC.encrypt("new")))
+    done = gateway.schema("rotate", "--table", "service_providers", **NEW | {"ENCRYPTION_KEY_PREVIOUS": ""})
+    assert done.returncode == 1
+    assert "no configured key opens it" in done.stdout
+    assert "… and 9 more" in done.stdout
+    assert gateway.schema("rotate", "--table", "service_providers", **NEW).returncode == 0
+    assert gateway.schema("verify", "--table", "service_providers", **NEW).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["rotate", "check-keys"])
+def test_wrong_and_missing_keys_are_one_line(gateway: Gateway, command: str) -> None:
+    gateway.fill(2)
+    gateway.schema("encrypt")
+    before = rows(gateway.url, "SELECT api_key FROM service_providers")
+    for key, words in (
+        (RawKey.generate(), "None of the keys in ENCRYPTION_KEY opens the values stored in service_providers.api_key"),
+        ("", "ENCRYPTION_KEY is not set"),
+        ("nonsense", "Invalid ENCRYPTION_KEY"),
+    ):
+        done = gateway.schema(command, ENCRYPTION_KEY=key)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith(f"FAILED: {words}")
+    assert rows(gateway.url, "SELECT api_key FROM service_providers") == before
+    assert gateway.schema("check-keys").returncode == 0
+
+
+def test_workers_share_the_work(gateway: Gateway) -> None:
+    gateway.fill(50)
+    done = gateway.schema("encrypt", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert ("SQLite has one writer at a time" in done.stderr) is gateway.url.startswith("sqlite")
+    assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(50)
+    assert gateway.json("verify", "--workers", "2")["columns"][0]["rows"] == 50
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
+    gateway: Gateway, ending: signal.Signals
+) -> None:
+    finishes_its_page(gateway, ending)
+
+
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has one writer
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Signals) -> None:
+    finishes_its_page(gateway, ending, "--workers", "2")
+
+
+def finishes_its_page(gateway: Gateway, ending: signal.Signals, *workers: str) -> None:
+    gateway.fill(3000)
+    running = gateway.start("encrypt", "--table", "service_providers", "--pause", "300", *workers)
+    deadline = time.monotonic() + 30
+    while not encrypted(gateway.url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(ending)
+    output, errors = running.communicate(timeout=30)
+    assert running.returncode == 1, errors
+    assert "The same command goes on from there." in output
+    assert 0 < encrypted(gateway.url) < 3000
+    assert gateway.schema("encrypt").returncode == 0
+    assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3000)
+
+
+def encrypted(url: str) -> int:
+    return int(rows(url, "SELECT count(*) FROM service_providers WHERE api_key LIKE 'enc:%'")[0][0])
+
+
+def test_a_throttle_query_holds_the_work(gateway: Gateway) -> None:
+    gateway.fill(3000)
+    run(gateway.url, "CREATE TABLE brake (pulled integer)")
+    run(gateway.url, "INSERT INTO brake VALUES (1)")
+    query = "SELECT count(*) FROM brake WHERE pulled = 1"
+    running = gateway.start("encrypt", "--table", "service_providers", "--throttle-query", query)
+    assert running.stderr is not None
+    assert "waiting, the throttle query says so" in running.stderr.readline()
+    assert encrypted(gateway.url) < 3000
+    run(gateway.url, "DELETE FROM brake")
+    running.communicate(timeout=30)
+    assert (running.returncode, encrypted(gateway.url)) == (0, 3000)
+
+
+def test_a_database_that_is_not_there_is_one_line(sqlite_url: str) -> None:
+    gateway = Gateway(sqlite_url)
+    for command in ("encrypt", "rotate", "status", "verify", "check-keys"):
+        done = gateway.schema(command)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), command
+    assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
+
+
+def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(postgres_url: str, alembic: Any) -> None:
+    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
+    gateway = Gateway(postgres_url)
+    gateway.fill(3000)
+    running = gateway.start("encrypt", "--table", "service_providers", "--pause", "300")
+    while not encrypted(postgres_url):
+        time.sleep(0.05)
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'schema secrets%'"
+    rows(postgres_url, cut)
+    output, errors = running.communicate(timeout=60)
+    assert (running.returncode, output, errors.count("\n")) == (1, "", 1)
+    assert "run the same command again" in errors
+    assert gateway.schema("encrypt").returncode == 0
+    assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3000)
+
+
+def test_rows_that_others_have_locked_are_waited_for(postgres_url: str, alembic: Any) -> None:
+    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
+    gateway = Gateway(postgres_url)
+    gateway.fill(100)
+    with autocommit(postgres_url) as other:
+        other.exec_driver_sql("BEGIN")
+        other.exec_driver_sql("SELECT 1 FROM service_providers WHERE id = 50 FOR UPDATE")
+        running = gateway.start("encrypt", "--table", "service_providers")
+        deadline = time.monotonic() + 30
+        while encrypted(postgres_url) < 49 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        other.exec_driver_sql("ROLLBACK")
+        running.communicate(timeout=60)
+    assert (running.returncode, encrypted(postgres_url)) == (0, 100)
+
+
+@pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # the server's files: see the exhaustive tests
+def test_plaintext_is_in_no_file_of_a_database_after_vacuum(head_url: str) -> None:
+    gateway = Gateway(head_url)
+    gateway.fill(500)
+    file = Path(head_url.removeprefix("sqlite:///"))
+    assert b"sk-do-not-show-me-499" in file.read_bytes()
+    assert gateway.schema("encrypt").returncode == 0
+    run(head_url, "VACUUM")
+    assert all(b"do-not-show-me" not in path.read_bytes() for path in file.parent.iterdir() if path.is_file())
