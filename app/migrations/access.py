@@ -17,7 +17,7 @@ from app import db, settings
 from app.migrations import lock
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.ledger import Failure
-from app.migrations.progress import Progress
+from app.migrations.progress import Progress, Silent
 from app.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,13 @@ def configuration(engine: sa.Engine | sa.Connection | None = None) -> Config:
     config = Config(os.environ.get("ALEMBIC_CONFIG") or ROOT / "alembic.ini", stdout=io.StringIO())
     if engine is not None:
         config.attributes["connection"] = engine
+    return config
+
+
+def scratch_configuration(engine: sa.Engine) -> Config:
+    """The same, for a database that nobody will look at."""
+    config = configuration(engine)
+    config.attributes["progress"] = Silent()
     return config
 
 
