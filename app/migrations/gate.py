@@ -188,14 +188,10 @@ class Gate:
             return
         if self._refusal is not None:  # the revision has caught it
             raise self._refusal
-        if connection.dialect.name == "postgresql":
-            found = grammar.of_postgresql(statement)
-        else:
-            found = [
-                e for e in grammar.of_sqlite(statement, cursor.connection) if not self._is_copy(e, cursor.connection)
-            ]
-        for effect in found:
-            self._check(effect)
+        dialect = connection.dialect.name
+        for effect in grammar.effects_of(dialect, statement, cursor.connection):
+            if dialect != "sqlite" or not self._is_copy(effect, cursor.connection):
+                self._check(effect)
 
     def _is_copy(self, effect: Effect, driver: Any) -> bool:
         if effect.table.startswith("_alembic_tmp_"):

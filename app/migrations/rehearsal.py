@@ -235,11 +235,10 @@ class _Recorder:
         """Whether the statement counts as executed."""
         if not self._is_ours(cursor):  # somebody else's, in another thread
             return False
-        postgresql = self._connection.dialect.name == "postgresql"
-        if (grammar.reads_postgresql if postgresql else grammar.reads_sqlite)(statement):
+        dialect = self._connection.dialect.name
+        if grammar.reads(dialect, statement):
             return False
-        found = grammar.of_postgresql(statement) if postgresql else grammar.of_sqlite(statement, cursor.connection)
-        for effect in found:
+        for effect in grammar.effects_of(dialect, statement, cursor.connection):
             self._add(effect)
         return True
 

@@ -140,7 +140,7 @@ POSTGRESQL: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("statement", POSTGRESQL, ids=lambda statement: statement[:60])
 def test_what_a_statement_does_on_postgresql(statement: str) -> None:
-    assert short(grammar.of_postgresql(statement)) == POSTGRESQL[statement]
+    assert short(grammar.effects_of("postgresql", statement)) == POSTGRESQL[statement]
 
 
 READS_POSTGRESQL = [
@@ -178,7 +178,7 @@ WRITES_POSTGRESQL = [
 
 @pytest.mark.parametrize("statement", [*READS_POSTGRESQL, *WRITES_POSTGRESQL], ids=lambda statement: statement[:60])
 def test_what_only_reads_on_postgresql(statement: str) -> None:
-    assert grammar.reads_postgresql(statement) is (statement in READS_POSTGRESQL)
+    assert grammar.reads("postgresql", statement) is (statement in READS_POSTGRESQL)
 
 
 # --- SQLite ------------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def dump(driver: sqlite3.Connection) -> list[str]:
 @pytest.mark.parametrize("statement", SQLITE, ids=lambda statement: statement[:60])
 def test_what_a_statement_does_on_sqlite(statement: str, driver: sqlite3.Connection) -> None:
     before = dump(driver)
-    assert short(grammar.of_sqlite(statement, driver)) == SQLITE[statement]
+    assert short(grammar.effects_of("sqlite", statement, driver)) == SQLITE[statement]
     assert dump(driver) == before
 
 
@@ -304,7 +304,7 @@ WRITES_SQLITE = [
 
 @pytest.mark.parametrize("statement", [*READS_SQLITE, *WRITES_SQLITE], ids=lambda statement: statement[:60])
 def test_what_only_reads_on_sqlite(statement: str) -> None:
-    assert grammar.reads_sqlite(statement) is (statement in READS_SQLITE)
+    assert grammar.reads("sqlite", statement) is (statement in READS_SQLITE)
 
 
 # --- whatever is written -----------------------------------------------------------------------------------------
@@ -327,10 +327,10 @@ sql = st.one_of(
 @given(sql)
 def test_nothing_that_is_written_breaks_it(driver: sqlite3.Connection, statement: str) -> None:
     before = dump(driver)
-    for effect in [*grammar.of_postgresql(statement), *grammar.of_sqlite(statement, driver)]:
+    for effect in [*grammar.effects_of("postgresql", statement), *grammar.effects_of("sqlite", statement, driver)]:
         assert effect.name()
-    assert grammar.reads_postgresql(statement) in (True, False)
-    assert grammar.reads_sqlite(statement) in (True, False)
+    assert grammar.reads("postgresql", statement) in (True, False)
+    assert grammar.reads("sqlite", statement) in (True, False)
     assert dump(driver) == before
 
 
