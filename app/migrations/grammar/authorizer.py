@@ -4,7 +4,7 @@ import re
 import sqlite3
 from dataclasses import dataclass, field
 
-from app.migrations.effects import qualified
+from app.migrations.effects import HOME, qualified
 from app.migrations.grammar.tokens import unquoted
 
 
@@ -26,8 +26,8 @@ def told(statement: str, driver: sqlite3.Connection | None) -> Told | None:
     found = Told()
     by_trigger: dict[str, set[str]] = {}
 
-    def note(action: int, first: str | None, second: str | None, _database: str | None, trigger: str | None) -> int:
-        table = qualified(first or "")
+    def note(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+        table = qualified(database or "", first or "")
         if action == sqlite3.SQLITE_DELETE:
             found.deletes.add(table)
         elif action == sqlite3.SQLITE_UPDATE:
@@ -37,7 +37,7 @@ def told(statement: str, driver: sqlite3.Connection | None) -> Told | None:
         elif action == sqlite3.SQLITE_DROP_TABLE:
             found.drops.add(table)
         elif action == sqlite3.SQLITE_ALTER_TABLE:
-            found.alters.add(qualified(second or ""))
+            found.alters.add(qualified(first if first and first != HOME["sqlite"] else "", second or ""))
         return sqlite3.SQLITE_OK
 
     driver.set_authorizer(note)

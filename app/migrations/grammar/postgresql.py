@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.migrations.effects import Effect, Kind
-from app.migrations.grammar.nodes import HANDLERS, NESTED, WRITES
+from app.migrations.grammar.nodes import HANDLERS, NESTED
 
 _BIND = re.compile(r"%\(\w+\)[sb]|%[sb]")
 
@@ -37,16 +37,18 @@ def reads(statement: str) -> bool:
             kind = postgast.pg_query_pb2.TransactionStmtKind.Name(node.transaction_stmt.kind)
             return kind in ("TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO")
         case "explain_stmt":
-            if any(option.def_elem.defname == "analyze" for option in node.explain_stmt.options):
+            if _analyzes(node.explain_stmt):
                 return False
         case "select_stmt":
             pass
         case _:
             return False
-    inner = [found for _field, found in postgast.walk(node)]
-    writes = any(type(found).__name__ in WRITES for found in inner)
-    sets = any(type(found).__name__ == "String" and found.sval == "set_config" for found in inner)
-    return not writes and not sets
+    if any(type(found).__name__ == "String" and found.sval == "set_config" for _field, found in postgast.walk(node)):
+        return False
+    # Nor may a question be asked that has an effect: WITH … DELETE, SELECT … INTO, SELECT set_config(…).
+    return not any(
+        type(found).__name__ in NESTED and list(NESTED[type(found).__name__](found)) for _, found in postgast.walk(node)
+    )
 
 
 def _parsed(text: str) -> Any | None:
@@ -80,10 +82,20 @@ def _of_node(statement: Any, text: str) -> Iterator[Effect]:
             yield Effect(Kind.OPAQUE, f"DO block in {languages[0]}")
     elif kind not in _HARMLESS:
         yield Effect(Kind.OPAQUE, kind.removesuffix("_stmt").replace("_", " ").upper())
-    # WITH x AS (DELETE …): a write inside another statement.
+    if kind in _UNEXECUTED and not _analyzes(node):
+        return
+    # WITH x AS (DELETE …): a write inside another statement. What CREATE TABLE … AS makes, its handler has said.
     for _field, inner in postgast.walk(node):
-        if inner is not node and type(inner).__name__ in NESTED:
-            yield from NESTED[type(inner).__name__](inner)
+        name = type(inner).__name__
+        if inner is not node and name in NESTED and not (name == "IntoClause" and kind == "create_table_as_stmt"):
+            yield from NESTED[name](inner)
+
+
+def _analyzes(node: Any) -> bool:
+    return any(option.def_elem.defname == "analyze" for option in node.options)
+
+
+_UNEXECUTED = ("explain_stmt", "create_function_stmt")
 
 
 _HARMLESS = frozenset(
@@ -91,17 +103,19 @@ _HARMLESS = frozenset(
         "alter_database_stmt",
         "alter_database_set_stmt",
         "alter_default_privileges_stmt",
+        "alter_collation_stmt",
         "alter_domain_stmt",
         "alter_enum_stmt",
         "alter_extension_stmt",
         "alter_function_stmt",
         "alter_object_depends_stmt",
-        "alter_object_schema_stmt",
         "alter_owner_stmt",
         "alter_policy_stmt",
         "alter_role_stmt",
         "alter_role_set_stmt",
+        "alter_publication_stmt",
         "alter_seq_stmt",
+        "alter_stats_stmt",
         "check_point_stmt",
         "close_portal_stmt",
         "cluster_stmt",
@@ -113,6 +127,7 @@ _HARMLESS = frozenset(
         "create_extension_stmt",
         "create_function_stmt",
         "create_policy_stmt",
+        "create_publication_stmt",
         "create_range_stmt",
         "create_role_stmt",
         "create_schema_stmt",
@@ -122,7 +137,7 @@ _HARMLESS = frozenset(
         "deallocate_stmt",
         "declare_cursor_stmt",
         "define_stmt",
-        "discard_stmt",
+        "drop_role_stmt",
         "explain_stmt",
         "fetch_stmt",
         "grant_stmt",
@@ -132,6 +147,7 @@ _HARMLESS = frozenset(
         "lock_stmt",
         "notify_stmt",
         "refresh_mat_view_stmt",
+        "reassign_owned_stmt",
         "reindex_stmt",
         "rule_stmt",
         "sec_label_stmt",
@@ -139,7 +155,6 @@ _HARMLESS = frozenset(
         "transaction_stmt",
         "unlisten_stmt",
         "vacuum_stmt",
-        "variable_set_stmt",
         "variable_show_stmt",
         "view_stmt",
     }

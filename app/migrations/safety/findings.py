@@ -32,8 +32,8 @@ class Finding:
     def text(self) -> str:
         """The three beats of a refusal."""
         effect = self.effect
-        columns = ", ".join(f"{effect.table}.{column}" for column in effect.columns) or effect.table
-        harm = self.rule.harm.format(what=columns, table=effect.table, rows=self._rows(), to=", ".join(effect.to))
+        columns = ", ".join(f"{effect.shown}.{column}" for column in effect.columns) or effect.shown
+        harm = self.rule.harm.format(what=columns, table=effect.shown, rows=self._rows(), to=", ".join(effect.to))
         where = f" ({self.file} {effect.where})" if effect.where else f" ({self.file})"
         return (
             f"{self.revision}: {harm}{f' [{self.note}]' if self.note else ''}{where}\n"
@@ -44,7 +44,7 @@ class Finding:
     def _code(self) -> str:
         if self.rule.mend:
             columns = self.effect.columns or ("…",)
-            mend = self.rule.mend.format(table=self.effect.table, column=columns[0], columns=", ".join(columns))
+            mend = self.rule.mend.format(table=self.effect.shown, column=columns[0], columns=", ".join(columns))
             return f"For example: {mend}"
         if not self.upgrade:
             return f"If you mean it, this time: alembic -x accept-data-loss={self.revision} downgrade …"

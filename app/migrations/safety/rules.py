@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.migrations.effects import Effect, Kind, parts_of
+from app.migrations.effects import ONLY, Effect, Kind, parts_of
 from app.migrations.safety.casts import widens
 
 COUNTED = 1000
@@ -72,7 +72,8 @@ class Words:
 
 def _rows_where(condition: Callable[[Effect, Words], str], doubt: Verdict) -> Callable[[Effect, Words], Question]:
     def ask(effect: Effect, words: Words) -> Question:
-        rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition(effect, words)} LIMIT {COUNTED + 1}"
+        alone = "ONLY " if ONLY in effect.to else ""
+        rows = f"SELECT 1 FROM {alone}{words.quote(effect.table)} WHERE {condition(effect, words)} LIMIT {COUNTED + 1}"
         return Question(f"SELECT count(*) FROM ({rows}) AS at_risk", doubt)
 
     return ask
