@@ -20,7 +20,7 @@ from app.migrations import copies, effects, grammar, operations, rehearsal
 from app.migrations.effects import Effect, Kind
 from app.migrations.errors import ConfigurationError, DataLossRefused
 from app.migrations.questions import Answer, Questions
-from app.migrations.safety import RULES, Finding, Run, Verdict
+from app.migrations.safety import Finding, Run, Verdict, rule_of
 
 ACCEPTED = "accepted by the operator"
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
@@ -147,17 +147,16 @@ class Gate:
     def _ask(self, effect: Effect, run: Run, connection: sa.Connection) -> Answer | None:
         """The verdict on an effect; None if it is harmless."""
         concerned = run.concerns(effect)
-        rule = RULES.get(effect.kind)
+        rule = rule_of(effect)
         if concerned is None or rule is None or _harmless(concerned):
             return None
         if rule.ask is None:
             return Verdict.AT_RISK, None, ""
         ask = self._questions
+        answer: Answer
         match concerned.kind:
             case Kind.ADD_COLUMN if self._is_there(effect, run, connection):  # IF NOT EXISTS, or it fails by itself
                 return None
-            case Kind.DELETE if not concerned.whole:
-                answer = ask.cascades(connection, concerned.table)
             case Kind.ADD_UNIQUE if not concerned.whole:
                 answer = Verdict.UNKNOWN, None, "a unique index on an expression, or on some rows"
             case Kind.ALTER_TYPE if (labels := run.made(concerned.to[0])) is not None:

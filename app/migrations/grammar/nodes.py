@@ -14,6 +14,7 @@ def _dropped(node: Any) -> Iterator[Effect]:
     import postgast
 
     what = postgast.pg_query_pb2.ObjectType.Name(node.remove_type).removeprefix("OBJECT_").lower()
+    cascade = node.behavior == postgast.pg_query_pb2.DropBehavior.DROP_CASCADE
     for item in node.objects:
         parts = item.list.items or item.type_name.names or item.object_with_args.objname
         names = [part.string.sval for part in parts]
@@ -22,7 +23,8 @@ def _dropped(node: Any) -> Iterator[Effect]:
             yield Effect(Kind.DROP_TABLE, name)
         elif what == "schema":
             yield Effect(Kind.DROP_SCHEMA, name)
-        elif node.behavior == postgast.pg_query_pb2.DropBehavior.DROP_CASCADE:
+        # An extension takes its own tables along whatever is said.
+        if what == "extension" or (cascade and what not in ("schema", "foreign_table")):
             yield Effect(Kind.CASCADE, f"{what} {name}".strip())
 
 

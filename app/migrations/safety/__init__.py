@@ -7,11 +7,11 @@ a run and during it; a linter can ask nobody, and only reads.
 
 from app.migrations.safety.casts import widens
 from app.migrations.safety.findings import Finding
-from app.migrations.safety.rules import CASCADING, COUNTED, RULES, Question, Rule, Verdict, Words, text_of
+from app.migrations.safety.rules import COUNTED, RULES, Rule, rule_of
 from app.migrations.safety.run import Run
+from app.migrations.safety.words import Question, Verdict, Words, text_of
 
 __all__ = [
-    "CASCADING",
     "COUNTED",
     "RULES",
     "Finding",
@@ -20,6 +20,7 @@ __all__ = [
     "Run",
     "Verdict",
     "Words",
+    "rule_of",
     "text_of",
     "widens",
 ]

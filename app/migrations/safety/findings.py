@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from app.migrations.effects import Effect, Kind
-from app.migrations.safety.rules import CASCADING, COUNTED, RULES, Rule, Verdict
+from app.migrations.effects import Effect
+from app.migrations.safety.rules import COUNTED, Rule, rule_of
+from app.migrations.safety.words import Verdict
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class Finding:
     @property
     def rule(self) -> Rule:
         """The rule that was asked."""
-        return CASCADING if self.effect.kind is Kind.DELETE and not self.effect.whole else RULES[self.effect.kind]
+        rule = rule_of(self.effect)
+        assert rule is not None
+        return rule
 
     def text(self) -> str:
         """The three beats of a refusal."""

@@ -2,33 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-from app.migrations.effects import ONLY, Effect, Kind, parts_of
+from app.migrations.effects import ONLY, Effect, Kind
+from app.migrations.safety import dependents
 from app.migrations.safety.casts import widens
+from app.migrations.safety.words import Question, Verdict, Words
 
 COUNTED = 1000
-
-
-class Verdict(StrEnum):
-    """The answer to a rule's question."""
-
-    SAFE = "safe"
-    AT_RISK = "at risk"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to ask a database.
-
-    Attributes:
-        sql: gives the number of rows at risk, or any number above 0.
-        doubt: what it means that there was no answer in time.
-    """
-
-    sql: str
-    doubt: Verdict
 
 
 @dataclass(frozen=True)
@@ -43,7 +23,7 @@ class Rule:
             somebody must consent to.
     """
 
-    ask: Callable[[Effect, "Words"], Question] | None
+    ask: Callable[[Effect, Words], Question] | None
     harm: str
     instead: str
     mend: str = ""
@@ -52,22 +32,6 @@ class Rule:
     def loses(self) -> bool:
         """Whether data would be lost; else the revision would only fail."""
         return not self.mend
-
-
-@dataclass(frozen=True)
-class Words:
-    """How a database spells things.
-
-    Attributes:
-        quote: quotes the name of a table, part by part.
-        column: quotes that of a column.
-        type_of: the type of a column as it is now, None if there is no such column.
-    """
-
-    dialect: str
-    quote: Callable[[str], str]
-    column: Callable[[str], str]
-    type_of: Callable[[str, str], str | None]
 
 
 def _rows_where(condition: Callable[[Effect, Words], str], doubt: Verdict) -> Callable[[Effect, Words], Question]:
@@ -84,16 +48,13 @@ def _any(_effect: Effect, words: Words) -> str:
 
 
 def _set(effect: Effect, words: Words) -> str:
-    return " OR ".join(f"{words.column(column)} IS NOT NULL" for column in effect.columns)
+    # To PostgreSQL a composite value with a NULL in it isn't "NOT NULL".
+    given = "IS DISTINCT FROM NULL" if words.dialect == "postgresql" else "IS NOT NULL"
+    return " OR ".join(f"{words.column(column)} {given}" for column in effect.columns)
 
 
 def _unset(effect: Effect, words: Words) -> str:
     return " OR ".join(f"{words.column(column)} IS NULL" for column in effect.columns)
-
-
-def text_of(value: str) -> str:
-    """A value as a literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _changed_by_cast(effect: Effect, words: Words) -> str:
@@ -115,24 +76,6 @@ def _duplicates(effect: Effect, words: Words) -> Question:
     given = " AND ".join(f"{words.column(column)} IS NOT NULL" for column in effect.columns)
     groups = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {given} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
     return Question(f"SELECT count(*) FROM ({groups}) AS duplicates", Verdict.UNKNOWN)
-
-
-def _tables_of_schema(effect: Effect, _words: Words) -> Question:
-    (schema,) = parts_of(effect.table) or ("",)
-    return Question(f"SELECT count(*) FROM pg_tables WHERE schemaname = {text_of(schema)}", Verdict.AT_RISK)
-
-
-def _taken_along(effect: Effect, words: Words) -> Question:
-    what, _, name = effect.table.partition(" ")
-    named = text_of(words.quote(name))
-    if what == "truncate":
-        referring = f"confrelid = to_regclass({named}) AND contype = 'f' AND conrelid <> confrelid"
-        return Question(f"SELECT count(*) FROM pg_constraint WHERE {referring}", Verdict.AT_RISK)
-    if what in ("type", "domain"):
-        columns = f"atttypid = to_regtype({named}) AND NOT attisdropped AND relkind IN ('r', 'p')"
-        joined = "pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
-        return Question(f"SELECT count(*) FROM {joined} WHERE {columns}", Verdict.AT_RISK)
-    return Question(f"SELECT {1 if what in ('extension', 'owned') else 0}", Verdict.AT_RISK)
 
 
 RULES: dict[Kind, Rule] = {
@@ -185,12 +128,12 @@ RULES: dict[Kind, Rule] = {
         "say in a WHERE which rows are meant, or write to a new column.",
     ),
     Kind.DROP_SCHEMA: Rule(
-        _tables_of_schema,
+        dependents.of_schema,
         "dropping the schema {what} would take its tables along.",
         "drop its tables one by one, so that each can be looked at.",
     ),
     Kind.CASCADE: Rule(
-        _taken_along,
+        dependents.of_cascade,
         "CASCADE ({what}) would take along what nobody has looked at.",
         "name what is meant to go, without CASCADE.",
     ),
@@ -201,7 +144,12 @@ RULES: dict[Kind, Rule] = {
     ),
 }
 CASCADING = Rule(
-    None,
+    dependents.of_delete,
     "a DELETE from {what} would take along rows that refer to it, ON DELETE CASCADE: there are {rows}.",
     "delete those first, in a statement that says which.",
 )
+
+
+def rule_of(effect: Effect) -> Rule | None:
+    """The rule for an effect; None where there is nothing to ask or to say."""
+    return CASCADING if effect.kind is Kind.DELETE and not effect.whole else RULES.get(effect.kind)
