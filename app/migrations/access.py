@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from app import db, settings
 from app.migrations import lock
 from app.migrations.errors import ConfigurationError, MigrationError
-from app.migrations.ledger import Failure
+from app.migrations.failures import Failure
 from app.migrations.progress import Progress
 from app.settings import SettingsError
 

@@ -3,7 +3,7 @@
 import logging.config
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +12,9 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 
 from app import db
-from app.migrations import operations, preflight, renames
+from app.migrations import interrupts, operations, preflight, renames
 from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions
-from app.migrations.ledger import Failure
+from app.migrations.failures import Failure
 from app.migrations.progress import Progress
 from app.migrations.runner import Runner
 from app.settings import SettingsError
@@ -39,7 +39,8 @@ def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData])
     """
     on_command_line = context.config.cmd_opts is not None
     try:
-        _run(context, target_metadata)
+        with interrupts.heard() if on_command_line else nullcontext():
+            _run(context, target_metadata)
     except Exception as error:
         told = _as_operator_error(error)
         if told is None:
