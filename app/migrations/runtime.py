@@ -180,11 +180,4 @@ def _engine(command: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
     revision = command.get("revision_context")
     if revision is not None and not revision.command_args["autogenerate"]:
         return db.migration_engine("sqlite://")  # `alembic revision` without --autogenerate asks no database
-    return db.migration_engine(read_only=read_only and not _was_killed_while_writing(db.database_url()))
-
-
-def _was_killed_while_writing(url: sa.URL) -> bool:
-    """Whether a SQLite file has to be put right by whoever opens it next, for which reading isn't enough."""
-    path = db.sqlite_file(url)
-    journal = path.resolve().with_name(f"{path.resolve().name}-journal") if path is not None else None
-    return journal is not None and journal.is_file() and journal.stat().st_size > 0
+    return db.migration_engine(read_only=read_only)
