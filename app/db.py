@@ -125,7 +125,8 @@ def migration_engine(url: str | URL | None = None, *, read_only: bool = False) -
 
     Args:
         url: where to; the setting `DATABASE_URL` if None.
-        read_only: SQLite opens the file for reading only. One that doesn't exist is not made: it reads as empty.
+        read_only: SQLite opens the file for reading only, unless what a killed process left has to be put right
+            first. One that doesn't exist is not made: it reads as empty.
 
     Raises:
         SettingsError: the URL can't be used, or its driver isn't installed.
@@ -134,6 +135,8 @@ def migration_engine(url: str | URL | None = None, *, read_only: bool = False) -
     if read_only and (path := sqlite_file(url)) is not None:
         if not path.exists():
             return _create(URL.create("sqlite"), {})
+        if _was_killed_while_writing(path):
+            return migration_engine(url)
         query = {**url.query, "mode": "ro", "uri": "true"}
         url = url.set(database=f"file:{_quoted(path)}", query=query)
     return _create(url, {} if url.database in (None, "", ":memory:") else {"poolclass": sa.NullPool})
@@ -205,6 +208,11 @@ def _begin_immediate(connection: sa.Connection) -> None:
     driver = _driver(connection)
     driver.isolation_level = None  # leaving autocommit_block() puts sqlite3's own "" back
     driver.execute("BEGIN IMMEDIATE")
+
+
+def _was_killed_while_writing(path: Path) -> bool:
+    journal = path.resolve().with_name(f"{path.resolve().name}-journal")
+    return journal.is_file() and journal.stat().st_size > 0
 
 
 def _driver(connection: sa.Connection) -> Any:
