@@ -6,8 +6,10 @@ for each row of a range.
 """
 
 import secrets
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -166,16 +168,26 @@ class Rows:
             f"AND {unchanged} RETURNING {', '.join(f'v.k{n}' for n in range(len(self.key)))}"
         )
 
+        texts = self._texts()
+
         def write(page: Page) -> set[Key]:
             parameters: dict[str, Any] = {}
-            for short, rows in (("k", page.keys), ("o", page.old), ("n", page.new)):
-                parameters |= {f"{short}{n}": list(values) for n, values in enumerate(zip(*rows, strict=True))}
+            for short, rows, wrap in (("k", page.keys, list), ("o", page.old, texts), ("n", page.new, texts)):
+                parameters |= {f"{short}{n}": wrap(list(values)) for n, values in enumerate(zip(*rows, strict=True))}
             for bound, key in (("low", page.keys[0]), ("high", page.keys[-1])):
                 parameters |= {f"{bound}{n}": value for n, value in enumerate(key)}
             found = self.connection.exec_driver_sql(statement, parameters).all()
             return set(page.keys) if len(found) == len(page) else {tuple(row) for row in found}
 
         return write
+
+    def _texts(self) -> Callable[[list[Any]], Any]:
+        """What a list of values of one column is put into, for the driver to send."""
+        if not {self._types[name] for name in self.columns} <= {"text", "character varying"}:
+            return list
+        driver: Any = self.connection.connection.driver_connection
+        driver.adapters.register_dumper(Texts, _texts_dumper())
+        return Texts
 
     # --- SQLite --------------------------------------------------------------
 
@@ -218,6 +230,31 @@ class Rows:
             return set(written)
 
         return write
+
+
+class Texts(list[Any]):
+    """Texts and NULLs, to be sent as one array in a third of the time that the driver's own way takes."""
+
+
+@cache
+def _texts_dumper() -> Any:
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
+
+    head, length, null = struct.Struct("!5i").pack, struct.Struct("!i").pack, struct.pack("!i", -1)
+    element, array = 25, 1009  # pg_type.oid of text and text[]
+
+    class TextsDumper(Dumper):
+        format = Format.BINARY
+        oid = array
+
+        def dump(self, obj: Texts) -> bytes:
+            """The array in PostgreSQL's binary form: dimensions, whether there are NULLs, then each with its length."""
+            data = [None if value is None else value.encode() for value in obj]
+            parts = [null if one is None else length(len(one)) + one for one in data]
+            return head(1, None in data, element, len(data), 1) + b"".join(parts)
+
+    return TextsDumper
 
 
 def _plain(value: Any) -> Any:

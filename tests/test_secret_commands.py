@@ -1,11 +1,15 @@
 """`schema secrets`, as processes: what is written, what is said, how it ends."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app import db
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.conftest import ROOT
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run
@@ -281,3 +286,87 @@ def test_plaintext_is_in_no_file_of_a_database_after_vacuum(head_url: str) -> No
     assert gateway.schema("encrypt").returncode == 0
     run(head_url, "VACUUM")
     assert all(b"do-not-show-me" not in path.read_bytes() for path in file.parent.iterdir() if path.is_file())
+
+
+def test_a_key_is_replaced_while_an_application_works(gateway: Gateway) -> None:
+    """The steps of docs/rotation.md, each of which an application of the step before lives to see."""
+    gateway.fill(300)
+    assert gateway.schema("encrypt").returncode == 0
+    old, new = {"ENCRYPTION_KEY": KEY}, {"ENCRYPTION_KEY": NEW_KEY}
+    readable, writing = old | {"ENCRYPTION_KEY_PREVIOUS": NEW_KEY}, new | {"ENCRYPTION_KEY_PREVIOUS": KEY}
+    written: dict[int, str] = {}
+    with contextlib.ExitStack() as rollout:
+        first = rollout.enter_context(application(gateway.url, old, written))
+        second = rollout.enter_context(application(gateway.url, readable, written))
+        first.stop()
+        third = rollout.enter_context(application(gateway.url, writing, written))
+        second.stop()
+        rotated = gateway.json("rotate", "--table", "service_providers", **writing)
+        assert rotated["code"] == "ok"
+        verified = gateway.json("verify", "--table", "service_providers", **writing)
+        assert verified["columns"][0]["under_previous_keys"] == 0
+        fourth = rollout.enter_context(application(gateway.url, new, written))
+        third.stop()
+        fourth.stop()
+    assert [app.failed for app in (first, second, third, fourth)] == [None] * 4
+    assert all(app.rounds for app in (first, second, third, fourth))
+    stored = dict(rows(gateway.url, "SELECT id, api_key FROM service_providers"))
+    assert {key: NEW_ENC.open(value).plaintext for key, value in stored.items()} == {
+        number: written.get(number, SECRET.format(number)) for number in range(300)
+    }
+
+
+class Application(threading.Thread):
+    """Reads random secrets, and replaces them, as the models do, with keys of its own."""
+
+    def __init__(self, url: str, keys: dict[str, str], written: dict[int, str]) -> None:
+        super().__init__()
+        previous = [keys["ENCRYPTION_KEY_PREVIOUS"]] if "ENCRYPTION_KEY_PREVIOUS" in keys else []
+        ring = Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, keys["ENCRYPTION_KEY"], previous)
+        self._cipher = FieldCipher(ENC, ring)
+        self._engine = db.engine(url)
+        self._written = written
+        self._ending = threading.Event()
+        self.rounds = 0
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        chance = random.Random(len(self._written))
+        try:
+            while not self._ending.is_set():
+                self._round(chance.randrange(300))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.failed = error
+
+    def _round(self, number: int) -> None:
+        secret = f"{self.name} {self.rounds}"
+        with USING, self._engine.begin() as connection:
+            key = {"id": number}
+            found = connection.execute(sa.text("SELECT api_key FROM service_providers WHERE id = :id"), key)
+            assert self._cipher.decrypt(found.scalar_one()) == self._written.get(number, SECRET.format(number))
+            statement = sa.text("UPDATE service_providers SET api_key = :value WHERE id = :id")
+            connection.execute(statement, key | {"value": str(self._cipher.encrypt(secret))})
+            self._written[number] = secret
+        self.rounds += 1
+        time.sleep(0.005)
+
+    def stop(self) -> None:
+        self._ending.set()
+        self.join()
+        self._engine.dispose()
+
+
+# Two of the applications know each other's writes only in turn.
+USING = threading.Lock()
+
+
+@contextlib.contextmanager
+def application(url: str, keys: dict[str, str], written: dict[int, str]) -> Iterator[Application]:
+    running = Application(url, keys, written)
+    running.start()
+    while not running.rounds and running.is_alive():
+        time.sleep(0.01)
+    try:
+        yield running
+    finally:
+        running.stop()
