@@ -245,6 +245,25 @@ def test_a_database_that_is_not_there_is_one_line(sqlite_url: str) -> None:
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
+def test_a_database_without_the_table_is_one_line(url: str) -> None:
+    done = Gateway(url).schema("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "FAILED: There is no table service_providers in this database. Run: alembic upgrade head, or choose another "
+        "with --table.\n"
+    )
+
+
+@pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # PostgreSQL has only text that is UTF-8
+def test_a_secret_that_is_not_utf8_stops_no_one_and_is_not_shown(gateway: Gateway) -> None:
+    gateway.fill(3)
+    run(gateway.url, "UPDATE service_providers SET api_key = CAST(api_key || x'ff' AS text) WHERE id = 1")
+    done = gateway.schema("encrypt")
+    assert (done.returncode, encrypted(gateway.url)) == (1, 2)
+    assert "service_providers.api_key of 1: isn't UTF-8" in done.stdout
+    assert "malformed: service_providers.api_key of 1" in gateway.schema("verify").stdout
+
+
 def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(postgres_url: str, alembic: Any) -> None:
     assert alembic("upgrade", "head", url=postgres_url).returncode == 0
     gateway = Gateway(postgres_url)

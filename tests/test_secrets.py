@@ -185,6 +185,33 @@ def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldC
     assert table.read() == [(SECRET, None)]
 
 
+def test_keys_are_tried_at_both_ends_of_the_table_wherever_its_rows_lie(table: Table, cipher: FieldCipher) -> None:
+    seal, other = cipher.batch(), with_keys(cipher.format, another_key(cipher.format))
+    for ours in ("first", "last"):
+        table.fill(*[(str(seal(SECRET)), None)] * 60)
+        number = 1 if ours == "first" else 60
+        with pytest.raises(KeyConfigurationError, match=r"sampled 20\)\. Refusing"):
+            secrets.check_keys(table.connection, "holders", ["a"], other)
+        # What is written anew lies elsewhere than before on PostgreSQL.
+        table.connection.execute(
+            sa.text("UPDATE holders SET a = :a WHERE id = :id"), {"a": str(other.encrypt(SECRET)), "id": number}
+        )
+        secrets.check_keys(table.connection, "holders", ["a"], other)
+        table.connection.execute(sa.text("UPDATE holders SET a = a WHERE id <> :id"), {"id": number})
+        secrets.check_keys(table.connection, "holders", ["a"], other)
+
+
+def test_before_anything_is_written_ciphertext_is_looked_for_everywhere(
+    table: Table, cipher: FieldCipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "SAMPLED_ROWS", 1)
+    table.fill((None, None), (str(cipher.encrypt(SECRET)), None), (OTHER, None))
+    stranger = with_keys(cipher.format, another_key(cipher.format))
+    secrets.check_keys(table.connection, "holders", ["a"], stranger)
+    with pytest.raises(KeyConfigurationError, match="Refusing to write under a new key"):
+        table.encrypt(stranger)
+
+
 def test_ciphertext_is_decrypted_and_nothing_else_is_touched(table: Table, cipher: FieldCipher) -> None:
     foreign = str(with_keys(cipher.format, another_key(cipher.format)).encrypt(SECRET))
     broken = MALFORMED[cipher.format]

@@ -12,6 +12,7 @@ import ast
 import getpass
 import hashlib
 import os
+import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -219,7 +220,8 @@ class Failure:
         if isinstance(error, sa.exc.DBAPIError) and error.orig is not None:
             original: Any = error.orig
             primary = getattr(getattr(original, "diag", None), "message_primary", None)
-            text = primary or " ".join(str(original).split("DETAIL:")[0].split())
+            # SQLite quotes text that isn't UTF-8, a secret for instance.
+            text = primary or " ".join(re.split("DETAIL:| with text '", str(original))[0].split())
             return cls(type(original).__name__, getattr(original, "sqlstate", None), text)
         text = "Interrupted from outside: Ctrl-C or SIGTERM." if isinstance(error, KeyboardInterrupt) else str(error)
         return cls(type(error).__name__, None, " ".join(text.split()))

@@ -169,6 +169,10 @@ def one_line() -> Iterator[None]:
         raise ConfigurationError(str(error)) from None
     except (db.DatabaseUnreachable, BackfillError) as error:
         raise MigrationError(str(error)) from None
+    except sa.exc.NoSuchTableError as error:
+        raise MigrationError(
+            f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with --table."
+        ) from None
     except sa.exc.DBAPIError as error:
         raise MigrationError(
             f"The database refuses: {Failure.of(error)}. What was written is kept; run the same command again."

@@ -81,7 +81,7 @@ def change(task: Task, count: int, counting: Counting, stopped: Callable[[], boo
     sealed = task.sealed()
     with sealing.session(db.migration_engine(task.url)) as connection:
         if task.action is Action.ROTATE or secrets.count_plaintext(connection, task.table, task.columns, sealed.cipher):
-            secrets.check_keys(connection, task.table, task.columns, sealed.cipher, writes=True)
+            secrets.check_keys(connection, task.table, task.columns, sealed.cipher, writes=True, everywhere=True)
         _, leases = task.leases(connection, sealed)
         leases.join()
         failures = _Crew(task, count).work(counting, stopped)
