@@ -28,6 +28,7 @@ import hashlib
 import hmac
 import os
 import re
+import string
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,8 @@ _PASSPHRASE_LENGTH = 32
 _PASSPHRASE_VARIETY = 10
 _BATCH = 4096
 _PUBLISHED = "HVx9vVfo5y-kkR39gDXiRIi3Mu-A1q8DGqGyrMjsAQs="  # the sample key of the gateway's documentation
+
+_DIGITS = string.ascii_letters + string.digits + "+/"
 
 Plaintext = Literal["allow", "refuse"]
 
@@ -130,6 +133,16 @@ class Format(ABC):
         """Takes a ciphertext apart; None for anything that isn't spelt exactly as `dump` does."""
 
     @abstractmethod
+    def sealed_sql(self, column: str) -> str:
+        """A condition for a CHECK constraint, in words of every database: NULL, empty, or begins as a ciphertext does.
+
+        It holds for no row that `state` calls PLAINTEXT, and for all that it calls EMPTY or ENCRYPTED.
+
+        Args:
+            column: the column as it is written in SQL, quoted where it must be.
+        """
+
+    @abstractmethod
     def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:
         """Gives what puts ciphertexts of one salt together, each out of its nonce and its sealed bytes."""
 
@@ -186,6 +199,9 @@ class _Enc(Format):
             return None
         return Parts(b"", data[: self.nonce_bytes], data[self.nonce_bytes :])
 
+    def sealed_sql(self, column: str) -> str:
+        return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
+
     def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:  # noqa: ARG002 - this format has none
         b2a = binascii.b2a_base64
         return lambda nonce, sealed: "enc:" + b2a(nonce + sealed, newline=False).translate(_TO_URLSAFE).decode()
@@ -203,6 +219,13 @@ class _Token(Format):
             case [bytes(salt), bytes(nonce), bytes(tag), bytes(text)] if [*map(len, (salt, nonce, tag))] == sizes:
                 return Parts(salt, nonce, text + tag)
         return None
+
+    def sealed_sql(self, column: str) -> str:
+        ends = [
+            f"substr({column}, {place}, {len(end)}) = '{end}'" for place, end in ((44, "=:"), (68, "==:"), (93, "==:"))
+        ]
+        salt = f"ltrim(substr({column}, 1, 43), '{_DIGITS}') = ''"
+        return f"{column} IS NULL OR {column} = '' OR ({' AND '.join([*ends, salt])})"
 
     def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:
         first = _base64(salt)

@@ -258,6 +258,22 @@ def test_whatever_is_encrypted_comes_back(
     assert table.read() == pairs
 
 
+@hypothesis.given(values=st.lists(stored, min_size=1, max_size=20))
+@as_often
+def test_the_check_constraint_lets_no_plaintext_in_and_no_ciphertext_out(
+    table: Table, cipher: FieldCipher, values: list[str | None]
+) -> None:
+    sealed = [str(cipher.encrypt("x")), str(cipher.encrypt(""))]
+    damaged = [sealed[0].replace("=", " "), f" {sealed[0]}", sealed[0].upper(), sealed[0][1:], "é" + sealed[0][1:]]
+    tried = [*values, None, "", *sealed, *damaged, "=" * 200, ":" * 200, "A" * 43 + "=:" + "A" * 22]
+    table.fill(*((value, None) for value in tried))
+    condition = cipher.format.sealed_sql("a")
+    found = table.connection.exec_driver_sql(f"SELECT a, {condition} FROM holders ORDER BY id").all()
+    for value, holds in found:
+        state = cipher.state(value)
+        assert holds if state in (State.EMPTY, State.ENCRYPTED) else not holds or state is State.MALFORMED, value
+
+
 def test_plaintext_is_counted_by_row_and_without_a_key(table: Table, cipher: FieldCipher) -> None:
     sealed, broken = str(cipher.encrypt(OTHER)), MALFORMED[cipher.format]
     table.fill((SECRET, OTHER), (SECRET, None), (sealed, SECRET), (sealed, ""), (broken, None), (None, None))
