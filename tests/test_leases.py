@@ -1,10 +1,11 @@
 """Workers that share a table: who gets which stretch, who takes over, when it is over."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from app import db
 from app.backfill import Report
@@ -13,6 +14,7 @@ from app.pacing import Pace
 from app.pages import Rows
 from app.walks import Walk
 from tests.helpers import autocommit
+from tests.migrations.histories import config
 
 ROWS = 25
 SIZE = 10
@@ -183,11 +185,10 @@ def test_rows_that_come_in_meanwhile_are_met(postgres_url: str) -> None:
         assert table.done() == ROWS + 2
 
 
-def test_the_table_is_ours_alone(postgres_url: str, alembic: Callable[..., Any]) -> None:
-    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
-    with autocommit(postgres_url) as connection:
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)
+def test_the_table_is_ours_alone(head_url: str) -> None:
+    with autocommit(head_url) as connection:
         Table(connection, "integer").worker("one").join()
         connection.exec_driver_sql("DROP TABLE items")
         assert sa.inspect(connection).has_table(TABLE)
-    done = alembic("check", url=postgres_url)
-    assert done.returncode == 0, done.stderr
+    command.check(config(head_url))

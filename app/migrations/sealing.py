@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.encrypted import EncryptedColumn
 
 LOCK_TIMEOUT = "2s"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Action(StrEnum):
@@ -147,7 +148,7 @@ def told_to_stop() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         told.append(number)
 
-    before = [(number, signal.signal(number, tell)) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [(number, signal.signal(number, tell)) for number in SIGNALS]
     try:
         yield lambda: bool(told)
     finally:
