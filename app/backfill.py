@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from app.pacing import Pace
-from app.pages import MARKER, NoKeyError, Rows
+from app.pages import NoKeyError, Rows
 from app.walks import KEPT_REJECTIONS, ByPage, Change, Rejected, Report, Tally, Walk, blank
+from app.writers import MARKER
 
 __all__ = [
     "KEPT_REJECTIONS",

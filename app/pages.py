@@ -1,19 +1,14 @@
-"""The rows of a table, read a page at a time in the order of a key, and written a page in one statement.
+"""The rows of a table, read a page at a time in the order of a key.
 
-A page is written by compare and swap: only rows whose values are still those that were read. The two databases do it
-differently, each the fastest way that was measured: PostgreSQL takes a page as arrays, SQLite asks a function of ours
-for each row of a range.
+Values come as the driver gives them, with two exceptions. JSON and arrays of PostgreSQL come as their text, and are
+written as text: the database compares them only so. What SQLite calls text and isn't UTF-8 comes as `Undecodable`.
 """
 
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-
-# In each page's UPDATE: tells whoever watches the statements that this one can be run again at any time.
-MARKER = "/* backfill */"
 
 Key = tuple[Any, ...]
 Values = tuple[Any, ...]
@@ -45,6 +40,13 @@ class Span:
     high: Key
 
 
+class Undecodable(bytes):
+    """What SQLite keeps as text and isn't UTF-8: nothing can be made of it."""
+
+    def __repr__(self) -> str:
+        return "<Undecodable>"
+
+
 class NoKeyError(ValueError):
     """The table can't be walked: it has no primary key, or not that one."""
 
@@ -57,6 +59,10 @@ class Rows:
         table: the table's name.
         columns: the columns to read and to write.
         key: columns that are unique together and never NULL; the primary key if None.
+
+    Attributes:
+        types: of all columns by their name; none on SQLite.
+        quote: quotes a name for SQL.
 
     Raises:
         NoKeyError: there is no such key.
@@ -73,35 +79,41 @@ class Rows:
         self.key = [key] if isinstance(key, str) else list(key)
         if not self.key:
             raise NoKeyError(f"{table} has no primary key: name columns that are unique together and never NULL.")
-        self._quote = connection.dialect.identifier_preparer.quote
-        postgresql = connection.dialect.name == "postgresql"
-        self._types = self._postgresql_types() if postgresql else {}
-        self.write = self._postgresql_writer() if postgresql else self._sqlite_writer()
+        self.quote = connection.dialect.identifier_preparer.quote
+        self.types = self._postgresql_types() if connection.dialect.name == "postgresql" else {}
 
     def span(self) -> Span | None:
         """From the first to the last row that is there now; None where there is none."""
-        names = self._listed(self.key)
-        order = ", ".join(f"{self._quote(name)} DESC" for name in self.key)
+        names = self.listed(self.key)
+        order = ", ".join(f"{self.quote(name)} DESC" for name in self.key)
         last = self.connection.exec_driver_sql(
-            f"SELECT {names} FROM {self._quote(self.table)} ORDER BY {order} LIMIT 1"
+            f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT 1"
         ).first()
         return None if last is None else Span(None, tuple(last))
 
     def read(self, span: Span, rows: int) -> Sequence[sa.Row[Any]]:
         """The first rows of a stretch: key and values."""
         condition, parameters = self._within(span)
-        return self.connection.exec_driver_sql(
-            f"SELECT {self._listed([*self.key, *self.columns])} FROM {self._quote(self.table)} WHERE {condition} "
-            f"ORDER BY {self._listed(self.key)} LIMIT {rows}",
-            parameters,
-        ).all()
+        names = ", ".join([*map(self.quote, self.key), *map(self.read_as, self.columns)])
+        statement = (
+            f"SELECT {names} FROM {self.quote(self.table)} WHERE {condition} "
+            f"ORDER BY {self.listed(self.key)} LIMIT {rows}"
+        )
+        return fetched(self.connection, statement, parameters)
+
+    def end(self, rows: int, *, last: bool) -> Sequence[sa.Row[Any]]:
+        """The first rows of the table, or the last ones, beginning with the outermost."""
+        names = ", ".join([*map(self.quote, self.key), *map(self.read_as, self.columns)])
+        order = ", ".join(f"{self.quote(name)} {'DESC' if last else 'ASC'}" for name in self.key)
+        statement = f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT {rows}"
+        return fetched(self.connection, statement)
 
     def cut(self, span: Span, rows: int) -> Key:
         """The key of the row up to which a stretch has that many rows, or the end of the stretch."""
         condition, parameters = self._within(span)
-        names = self._listed(self.key)
+        names = self.listed(self.key)
         found = self.connection.exec_driver_sql(
-            f"SELECT {names} FROM {self._quote(self.table)} WHERE {condition} ORDER BY {names} "
+            f"SELECT {names} FROM {self.quote(self.table)} WHERE {condition} ORDER BY {names} "
             f"LIMIT 1 OFFSET {rows - 1}",
             parameters,
         ).first()
@@ -110,116 +122,70 @@ class Rows:
     def estimate(self) -> int:
         """About how many rows there are, without counting them."""
         if self.connection.dialect.name != "postgresql":
-            return int(self.connection.exec_driver_sql(f"SELECT count(*) FROM {self._quote(self.table)}").scalar_one())
+            return int(self.connection.exec_driver_sql(f"SELECT count(*) FROM {self.quote(self.table)}").scalar_one())
         question = sa.text("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
-        return max(int(self.connection.execute(question, {"table": self._quote(self.table)}).scalar_one()), 0)
+        return max(int(self.connection.execute(question, {"table": self.quote(self.table)}).scalar_one()), 0)
 
     def named(self, key: Key) -> Any:
         """A key as it is told: the value itself where it is of one column."""
         return key[0] if len(key) == 1 else key
 
-    def _listed(self, names: Sequence[str]) -> str:
-        return ", ".join(map(self._quote, names))
+    def read_as(self, column: str) -> str:
+        """A column as it is read and compared."""
+        return self.quote(column) + ("::text" if self.is_text_here(column) else "")
+
+    def is_text_here(self, column: str) -> bool:
+        """Whether a column's values come and go as text though they are something else."""
+        kind = self.types.get(column, "")
+        return kind in ("json", "jsonb") or kind.endswith("[]")
+
+    def listed(self, names: Sequence[str]) -> str:
+        """Names, quoted, with commas between them."""
+        return ", ".join(map(self.quote, names))
 
     def _within(self, span: Span) -> tuple[str, dict[str, Any]]:
-        names = f"({self._listed(self.key)})"
+        names = f"({self.listed(self.key)})"
         parameters = {f"high{n}": value for n, value in enumerate(span.high)}
-        condition = f"{names} <= ({self._marks('high')})"
+        condition = f"{names} <= ({self.marks('high')})"
         if span.low is not None:
             parameters |= {f"low{n}": value for n, value in enumerate(span.low)}
-            condition = f"{names} > ({self._marks('low')}) AND {condition}"
+            condition = f"{names} > ({self.marks('low')}) AND {condition}"
         return condition, parameters
 
-    def _marks(self, name: str) -> str:
-        if self._types:
-            return ", ".join(f"%({name}{n})s::{self._types[column]}" for n, column in enumerate(self.key))
+    def marks(self, name: str) -> str:
+        """The parameters of a key, `low0` and so on."""
+        if self.types:
+            return ", ".join(f"%({name}{n})s::{self.types[column]}" for n, column in enumerate(self.key))
         return ", ".join(f":{name}{n}" for n in range(len(self.key)))
-
-    # --- PostgreSQL ----------------------------------------------------------
 
     def _postgresql_types(self) -> dict[str, str]:
         question = sa.text(
             "SELECT attname, format_type(atttypid, -1) FROM pg_attribute "
             "WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"
         )
-        found = self.connection.execute(question, {"table": self._quote(self.table)})
+        found = self.connection.execute(question, {"table": self.quote(self.table)})
         return {name: kind.replace("%", "%%") for name, kind in found}
 
-    def _postgresql_writer(self) -> Callable[[Page], set[Key]]:
-        columns = {
-            **{f"k{n}": name for n, name in enumerate(self.key)},
-            **{f"o{n}": name for n, name in enumerate(self.columns)},
-            **{f"n{n}": name for n, name in enumerate(self.columns)},
-        }
-        arrays = ", ".join(f"%({short})b::{self._types[name]}[]" for short, name in columns.items())
-        assigned = ", ".join(f"{self._quote(name)} = v.n{n}" for n, name in enumerate(self.columns))
-        own = [f"t.{self._quote(name)}" for name in self.key]
-        matched = " AND ".join(f"{name} = v.k{n}" for n, name in enumerate(own))
-        unchanged = " AND ".join(
-            f"t.{self._quote(name)} IS NOT DISTINCT FROM v.o{n}" for n, name in enumerate(self.columns)
-        )
-        # Without the bounds the planner walks the whole index for each page.
-        statement = (
-            f"{MARKER} UPDATE {self._quote(self.table)} AS t SET {assigned} "
-            f"FROM unnest({arrays}) AS v({', '.join(columns)}) WHERE {matched} "
-            f"AND ({', '.join(own)}) >= ({self._marks('low')}) AND ({', '.join(own)}) <= ({self._marks('high')}) "
-            f"AND {unchanged} RETURNING {', '.join(f'v.k{n}' for n in range(len(self.key)))}"
-        )
 
-        def write(page: Page) -> set[Key]:
-            parameters: dict[str, Any] = {}
-            for short, rows in (("k", page.keys), ("o", page.old), ("n", page.new)):
-                parameters |= {f"{short}{n}": list(values) for n, values in enumerate(zip(*rows, strict=True))}
-            for bound, key in (("low", page.keys[0]), ("high", page.keys[-1])):
-                parameters |= {f"{bound}{n}": value for n, value in enumerate(key)}
-            found = self.connection.exec_driver_sql(statement, parameters).all()
-            return set(page.keys) if len(found) == len(page) else {tuple(row) for row in found}
-
-        return write
-
-    # --- SQLite --------------------------------------------------------------
-
-    def _sqlite_writer(self) -> Callable[[Page], set[Key]]:
-        own = self._listed(self.key)
-        name = f"backfill_{secrets.token_hex(4)}"
-        width = len(self.key)
-        numbers = range(len(self.columns))
-        assigned = ", ".join(f"{self._quote(self.columns[n])} = {name}_new({n}, {own})" for n in numbers)
-        unchanged = " AND ".join(f"{self._quote(self.columns[n])} IS {name}_old({n}, {own})" for n in numbers)
-        statement = (
-            f"{MARKER} UPDATE {self._quote(self.table)} SET {assigned} WHERE ({own}) >= ({self._marks('low')}) "
-            f"AND ({own}) <= ({self._marks('high')}) AND {unchanged}"
-        )
-        old: dict[Key, Values] = {}
-        new: dict[Key, Values] = {}
-        written: set[Key] = set()
-        # What no column of another row holds.
-        nothing = (secrets.token_bytes(16),) * len(self.columns)
-
-        def was(column: int, *key: Any) -> Any:
-            return old.get(key, nothing)[column]
-
-        def becomes(column: int, *key: Any) -> Any:
-            written.add(key)
-            return _plain(new[key][column])
-
-        driver: Any = self.connection.connection.driver_connection
-        driver.create_function(f"{name}_old", width + 1, was)
-        driver.create_function(f"{name}_new", width + 1, becomes)
-
-        def write(page: Page) -> set[Key]:
-            for kept in (old, new, written):
-                kept.clear()
-            old.update(zip(page.keys, page.old, strict=True))
-            new.update(zip(page.keys, page.new, strict=True))
-            parameters = {f"low{n}": value for n, value in enumerate(page.keys[0])}
-            parameters |= {f"high{n}": value for n, value in enumerate(page.keys[-1])}
-            self.connection.exec_driver_sql(statement, parameters)
-            return set(written)
-
-        return write
+def fetched(
+    connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None
+) -> Sequence[sa.Row[Any]]:
+    """All rows that a statement finds, even if SQLite keeps text in them that isn't UTF-8."""
+    try:
+        return connection.exec_driver_sql(statement, parameters).all()
+    except sa.exc.OperationalError as error:
+        if "decode" not in str(error.orig):
+            raise
+    driver: Any = connection.connection.driver_connection
+    before, driver.text_factory = driver.text_factory, _decoded
+    try:
+        return connection.exec_driver_sql(statement, parameters).all()
+    finally:
+        driver.text_factory = before
 
 
-def _plain(value: Any) -> Any:
-    # Drivers know str, and look long for what to do with a kind of str.
-    return str(value) if isinstance(value, str) and type(value) is not str else value
+def _decoded(data: bytes) -> str | Undecodable:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Undecodable(data)

@@ -12,8 +12,11 @@ import sqlalchemy as sa
 from app.backfill import BackfillError, ByPage, Rejected, Report, backfill, rehearses
 from app.ciphers import CipherError, DecryptionError, FieldCipher, KeyConfigurationError, Opened, State
 from app.pacing import Pace
+from app.pages import Rows, fetched
 
-SAMPLED_ROWS = 20
+# Of each column so many ciphertexts are tried, among so many rows at either end of the table.
+SAMPLED_VALUES = 20
+SAMPLED_ROWS = 1000
 
 
 def encrypt(
@@ -46,7 +49,7 @@ def encrypt(
         BackfillError: see `backfill`.
     """
     if count_plaintext(connection, table, columns, cipher):
-        check_keys(connection, table, columns, cipher, writes=True)
+        check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
 
     def finished() -> bool:
         return not count_plaintext(connection, table, columns, cipher)
@@ -95,7 +98,7 @@ def rotate(
         KeyConfigurationError: there is no writing key, or none of the keys opens what is stored; nothing was written.
         BackfillError: see `backfill`.
     """
-    check_keys(connection, table, columns, cipher, writes=True)
+    check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
     change = rotating(table, cipher)
     return backfill(connection, table, columns, change, dry_run=dry_run, progress=progress, pace=pace)
 
@@ -147,8 +150,9 @@ def count_plaintext(connection: sa.Connection, table: str, columns: Sequence[str
     """How many rows hold a secret of these columns in plaintext; one scan of the table, no key needed."""
     if rehearses(connection):
         return 0
-    condition = _plaintext(connection.dialect.name, columns, cipher)
-    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table} WHERE {condition}").scalar_one())
+    quote = connection.dialect.identifier_preparer.quote
+    condition = _plaintext(connection.dialect.name, [*map(quote, columns)], cipher)
+    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote(table)} WHERE {condition}").scalar_one())
 
 
 def guard(dialect: str, table: str, columns: Sequence[str], cipher: FieldCipher) -> sa.TextClause:
@@ -212,11 +216,17 @@ def _plaintext(dialect: str, columns: Sequence[str], cipher: FieldCipher) -> str
 
 
 def check_keys(
-    connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher, *, writes: bool = False
+    connection: sa.Connection,
+    table: str,
+    columns: Sequence[str],
+    cipher: FieldCipher,
+    *,
+    writes: bool = False,
+    everywhere: bool = False,
 ) -> None:
     """Makes sure that the keys belong to what is stored: for an application's start, and before anything is written.
 
-    It looks at twenty values of each column, and writes nothing.
+    It tries twenty values of each column, from both ends of the table, and writes nothing.
 
     Args:
         connection: to the database.
@@ -224,6 +234,7 @@ def check_keys(
         columns: the encrypted columns.
         cipher: theirs.
         writes: a writing key is needed whatever is stored.
+        everywhere: where no ciphertext is at the ends of the table, look through all of it.
 
     Raises:
         KeyConfigurationError: a key is missing, or none of them opens what is stored in a column.
@@ -231,12 +242,9 @@ def check_keys(
     keyring = cipher.keyring
     if writes and keyring.writing is None:
         raise keyring.missing(f"the plaintext in {table}", "encrypted")
-    quote = connection.dialect.identifier_preparer.quote
     for name in columns:
-        column = quote(name)
-        marked = f"{column} <> '' AND NOT {_plaintext(connection.dialect.name, [column], cipher)}"
-        rows = connection.exec_driver_sql(f"SELECT {column} FROM {quote(table)} WHERE {marked} LIMIT {SAMPLED_ROWS}")
-        stored = [value for (value,) in rows if cipher.state(value) is State.ENCRYPTED]
+        rows = Rows(connection, table, [name])
+        stored = _at_the_ends(rows, cipher) or (_anywhere(rows, cipher) if everywhere else [])
         if stored and not keyring.keys:
             raise keyring.missing(f"what is stored in {table}.{name}", "decrypted")
         if stored and not any(_opens(cipher, value) for value in stored):
@@ -244,6 +252,29 @@ def check_keys(
                 f"None of the keys in {keyring.name} opens the values stored in {table}.{name} "
                 f"(sampled {len(stored)}). Refusing to write under a new key beside them."
             )
+
+
+def _at_the_ends(rows: Rows, cipher: FieldCipher) -> list[str]:
+    """Ciphertexts from the first and the last rows: not those that happen to lie first, which changes by the hour."""
+    found: dict[Any, str] = {}
+    for last in (False, True):
+        page = rows.end(SAMPLED_ROWS, last=last)
+        sealed = [row for row in page if isinstance(row[-1], str) and cipher.state(row[-1]) is State.ENCRYPTED]
+        found |= {tuple(row[:-1]): row[-1] for row in sealed[: SAMPLED_VALUES // 2]}
+    return [*found.values()]
+
+
+def _anywhere(rows: Rows, cipher: FieldCipher) -> list[str]:
+    [column] = map(rows.quote, rows.columns)
+    marked = f"{column} <> '' AND NOT {_plaintext(rows.connection.dialect.name, [column], cipher)}"
+    key = rows.listed(rows.key)
+    # MATERIALIZED: in the order of the key, PostgreSQL would walk an index through the whole table.
+    found = fetched(
+        rows.connection,
+        f"WITH marked AS MATERIALIZED (SELECT {key}, {column} FROM {rows.quote(rows.table)} WHERE {marked}) "
+        f"SELECT {column} FROM marked ORDER BY {key} LIMIT {SAMPLED_VALUES}",
+    )
+    return [value for (value,) in found if isinstance(value, str) and cipher.state(value) is State.ENCRYPTED]
 
 
 def _sealing(table: str, cipher: FieldCipher) -> Callable[[list[Any], Sequence[int], Sequence[str]], list[Any]]:

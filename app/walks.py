@@ -10,7 +10,8 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from app.pacing import Pace
-from app.pages import Key, Page, Rows, Span, Values
+from app.pages import Key, Page, Rows, Span, Undecodable, Values
+from app.writers import writer
 
 KEPT_REJECTIONS = 20
 
@@ -120,6 +121,7 @@ class Walk:
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._rows = rows
+        self._write_page = writer(rows)
         self._change = change.change if isinstance(change, ByPage) else _each(change)
         self._pace = pace
         self._dry_run = dry_run
@@ -172,12 +174,16 @@ class Walk:
             for name, values in zip(self._rows.columns, zip(*old, strict=True), strict=False)
         ]
         rows = [row for row in zip(keys, old, zip(*columns, strict=True), strict=False) if row[1] != row[2]]
+        rows = [row for row in rows if self._can_be_compared(*row)]
         return Page([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
 
     def _changed(self, values: list[Any], column: str, keys: Sequence[Key]) -> list[Any]:
         tally = self._report.columns[column]
-        numbers = [number for number, value in enumerate(values) if value is not None and value not in ("", b"")]
-        tally.empty += len(values) - len(numbers)
+        filled = [number for number, value in enumerate(values) if value is not None and value not in ("", b"")]
+        numbers = [number for number in filled if not isinstance(values[number], Undecodable)]
+        tally.empty += len(values) - len(filled)
+        for number in set(filled).difference(numbers) if len(numbers) < len(filled) else ():
+            self._report.reject(column, self._rows.named(keys[number]), "isn't UTF-8")
         changed = 0
         for number, new in zip(numbers, self._change([values[number] for number in numbers]), strict=True):
             if isinstance(new, Rejected):
@@ -190,13 +196,20 @@ class Walk:
         tally.unchanged += len(numbers) - changed
         return values
 
+    def _can_be_compared(self, key: Key, old: Values, new: Values) -> bool:
+        bad = any(isinstance(value, Undecodable) for value in old)
+        if bad:
+            for name in self._uncount(old, new):
+                self._report.reject(name, self._rows.named(key), "another column of the row isn't UTF-8")
+        return not bad
+
     def _write(self, page: Page, deadline: float) -> set[Key]:
         """Writes a page, in halves where it meets a lock or a row that is refused; gives the keys that were written."""
         if self._dry_run or not len(page):
             return set(page.keys)
         started = time.monotonic()
         try:
-            written = self._rows.write(page)
+            written = self._write_page(page)
         except sa.exc.DBAPIError as error:
             if not (locked := _met_a_lock(error)) and not _refuses(error):
                 raise

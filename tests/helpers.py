@@ -1,5 +1,6 @@
 """What tests of several modules do: a connection that commits by itself, stored rows, a Python process."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
-from app import db
+from app import cli, db, encrypted, settings
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.conftest import ROOT
 
@@ -60,3 +63,27 @@ def python(*args: str, answer: bytes = b"", env: Mapping[str, str] | None = None
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def schema(*args: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs the command `schema` in this process, with settings of its own: a tenth of the time that a process takes."""
+    logger = logging.getLogger("app.migrations")
+    handlers = [*logger.handlers]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        _forget_settings()
+        try:
+            done = CliRunner().invoke(cli.app, args)
+        finally:
+            logger.handlers[:] = handlers
+    _forget_settings()
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(args, done.exit_code, done.stdout, done.stderr)
+
+
+def _forget_settings() -> None:
+    settings.load.cache_clear()
+    encrypted.API_KEYS.forget()
+    encrypted.GITHUB_TOKENS.forget()

@@ -1,7 +1,9 @@
 """The backfill engine on tables of every kind, alone and among other writers."""
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import hypothesis
@@ -162,6 +164,90 @@ def test_columns_are_changed_in_one_pass(table: Table) -> None:
     assert table.read("b") == ["sealed:two", None, "sealed:two", "broken", "sealed:two", None]
     assert report.columns == {"a": Tally(3, 1, 2, 0), "b": Tally(2, 0, 3, 1)}
     assert adds_up(report)
+
+
+def test_keys_of_several_columns(connections: tuple[sa.Connection, sa.Connection]) -> None:
+    ours, theirs = connections
+    theirs.exec_driver_sql("DROP TABLE IF EXISTS pairs")
+    theirs.exec_driver_sql("CREATE TABLE pairs (a text, n integer, tenant text, PRIMARY KEY (tenant, n))")
+    keys = [(tenant, number) for tenant in ("ä", "b", "c") for number in (-1, 0, 7)]
+    values = [{"t": tenant, "n": n, "a": "broken" if (tenant, n) == ("c", 0) else f"{tenant}{n}"} for tenant, n in keys]
+    theirs.execute(sa.text("INSERT INTO pairs (tenant, n, a) VALUES (:t, :n, :a)"), values)
+    report = backfill(ours, "pairs", ["a"], seal, page_rows=2)
+    assert (report.changed, report.rejections) == (8, [("a", ("c", 0), "is not whole")])
+    found = theirs.execute(sa.text("SELECT tenant, n, a FROM pairs"))
+    assert {tuple(row) for row in found} == {(value["t"], value["n"], sealed(value["a"])) for value in values}
+
+
+def test_a_table_without_a_key_is_refused(connections: tuple[sa.Connection, sa.Connection]) -> None:
+    ours, theirs = connections
+    theirs.exec_driver_sql("DROP TABLE IF EXISTS keyless")
+    theirs.exec_driver_sql("CREATE TABLE keyless (a text)")
+    with pytest.raises(BackfillError, match=r"^keyless has no primary key: name columns that are unique together and"):
+        backfill(ours, "keyless", ["a"], seal)
+
+
+KINDS: dict[str, dict[str, tuple[str, Callable[[Any], Any], Any]]] = {
+    "sqlite": {
+        "integer": ("7", lambda value: value + 1, 8),
+        "real": ("7.5", lambda value: value + 1, 8.5),
+        "blob": ("x'01'", lambda value: value + b"!", b"\x01!"),
+        "json": ("'[1]'", lambda value: value.replace("1", "2"), "[2]"),
+    },
+    "postgresql": {
+        "bigint": ("7", lambda value: value + 1, 8),
+        "numeric(12, 4)": ("7.5", lambda value: value + 1, Decimal("8.5")),
+        "boolean": ("true", lambda value: not value, False),
+        "date": ("'2020-02-01'", lambda value: value.replace(year=2021), dt.date(2021, 2, 1)),
+        "interval": ("'1 day'", lambda value: value * 2, dt.timedelta(days=2)),
+        "bytea": ("'a'", lambda value: value + b"!", b"a!"),
+        "varchar(9)": ("'a'", lambda value: value + "!", "a!"),
+        "char(3)": ("'a'", lambda value: value.strip() + "!!", "a!!"),
+        "json": ("""'{"a": [1,  2]}'""", lambda value: value.replace("1,  2", "3"), {"a": [3]}),
+        "jsonb": ("""'{"a": [1, 2]}'""", lambda value: value.replace("1, 2", "3"), {"a": [3]}),
+        "text[]": ("""'{a,NULL,"b c"}'""", lambda value: value.replace("b c", "d,e"), ["a", None, "d,e"]),
+    },
+}
+
+
+def test_columns_of_any_type_can_be_changed(connections: tuple[sa.Connection, sa.Connection]) -> None:
+    _, theirs = connections
+    for kind, (value, change, expected) in KINDS[theirs.dialect.name].items():
+        met: list[Any] = []
+
+        def once(value: Any, change: Callable[[Any], Any] = change, met: list[Any] = met) -> Any:
+            met.append(value)
+            return change(value) if len(met) == 1 else None
+
+        theirs.exec_driver_sql("DROP TABLE IF EXISTS kinds")
+        theirs.exec_driver_sql(f"CREATE TABLE kinds (id integer PRIMARY KEY, a {kind})")
+        theirs.exec_driver_sql(f"INSERT INTO kinds VALUES (1, {value}), (2, NULL)")
+        with autocommit(theirs.engine.url.render_as_string(hide_password=False)) as ours:
+            assert backfill(ours, "kinds", ["a"], once).columns == {"a": Tally(empty=1, changed=1)}, kind
+        assert theirs.exec_driver_sql(f"SELECT a FROM kinds /* {kind} */ WHERE id = 1").scalar() == expected, kind
+
+
+def test_text_that_is_not_utf8_is_left_alone_and_never_shown(sqlite_url: str) -> None:
+    with autocommit(sqlite_url) as ours, autocommit(sqlite_url) as theirs:
+        table = Table(ours, theirs)
+        table.fill("one", "two", ("three", "four"), "five")
+        table.run("UPDATE items SET a = CAST(x'736bff' AS text) WHERE a = 'two'")
+        table.run("UPDATE items SET b = CAST(x'736bff' AS text) WHERE b = 'four'")
+        report = table.backfill(seal, "a", "b")
+        assert table.read("hex(a)")[1] == table.read("hex(b)")[2] == "736BFF"
+        assert (report.columns["a"].changed, report.columns["b"].changed, report.rejected) == (2, 0, 3)
+        assert report.rejections == [
+            ("a", table.keys[1], "isn't UTF-8"),
+            ("b", table.keys[2], "isn't UTF-8"),
+            ("a", table.keys[2], "another column of the row isn't UTF-8"),
+        ]
+        assert adds_up(report)
+        assert table.read("CASE WHEN hex(a) LIKE '%FF' THEN NULL ELSE a END") == [
+            "sealed:one",
+            None,
+            "three",
+            "sealed:five",
+        ]
 
 
 def test_no_other_column_is_touched(table: Table) -> None:

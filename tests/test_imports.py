@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 GROUPS = [
     ["app.ciphers", "app.triggers", "app.pages", "app.pacing", "app.migrations.errors"],
+    ["app.writers"],
     ["app.walks"],
     ["app.backfill"],
     ["app.secrets", "app.census"],

@@ -1,11 +1,15 @@
-"""`schema secrets`, as processes: what is written, what is said, how it ends."""
+"""`schema secrets`: what is written, what is said, how it ends."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app import db
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.conftest import ROOT
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, rows, run, schema
 
 SECRET = "sk-do-not-show-me-{}"
 NEW_KEY, NEW_PASSPHRASE = RawKey.generate(), "another passphrase, as long as the first"
+HOLD = ["--throttle-query", "SELECT 1 = 1"]  # after the first page
 BROKEN = "enc:do-not-show-me"
 NEW = {
     "ENCRYPTION_KEY": NEW_KEY,
@@ -63,7 +69,7 @@ class Gateway:
             connection.exec_driver_sql("COMMIT")
 
     def schema(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        done = python("-m", "app.cli", "secrets", *args, env=self.env | env)
+        done = schema("secrets", *args, env=self.env | env)
         assert "do-not-show-me" not in done.stdout + done.stderr
         return done
 
@@ -124,6 +130,15 @@ def test_secrets_are_encrypted_rotated_and_verified(gateway: Gateway) -> None:
     assert not any(column["under_previous_keys"] for column in after.values())
     run(gateway.url, "DELETE FROM service_providers WHERE id IN (3, 4)")
     assert gateway.opened(NEW_ENC, NEW_TOKEN)[3:] == [SECRET.format(n) for n in [*range(5, 20), *range(20)]]
+
+
+def test_a_process_of_its_own_does_the_same(gateway: Gateway) -> None:
+    gateway.fill(3)
+    running = gateway.start("encrypt", "--json")
+    output, errors = running.communicate(timeout=120)
+    assert (running.returncode, errors) == (0, "")
+    assert [table["rows"] for table in json.loads(output)["tables"]] == [3, 3]
+    assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3)
 
 
 def test_one_column_can_be_chosen(gateway: Gateway) -> None:
@@ -201,17 +216,21 @@ def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Si
 
 def finishes_its_page(gateway: Gateway, ending: signal.Signals, *workers: str) -> None:
     gateway.fill(3000)
-    running = gateway.start("encrypt", "--table", "service_providers", "--pause", "300", *workers)
-    deadline = time.monotonic() + 30
-    while not encrypted(gateway.url) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    running = gateway.start("encrypt", "--table", "service_providers", *HOLD, *workers)
+    wait_for(running, lambda: encrypted(gateway.url) > 0)
     running.send_signal(ending)
-    output, errors = running.communicate(timeout=30)
+    output, errors = running.communicate(timeout=120)
     assert running.returncode == 1, errors
     assert "The same command goes on from there." in output
     assert 0 < encrypted(gateway.url) < 3000
     assert gateway.schema("encrypt").returncode == 0
     assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3000)
+
+
+def wait_for(running: subprocess.Popen[str], done: Callable[[], bool]) -> None:
+    """Waits until something has come about, for as long as the command runs."""
+    while not done() and running.poll() is None:
+        time.sleep(0.05)
 
 
 def encrypted(url: str) -> int:
@@ -228,7 +247,7 @@ def test_a_throttle_query_holds_the_work(gateway: Gateway) -> None:
     assert "waiting, the throttle query says so" in running.stderr.readline()
     assert encrypted(gateway.url) < 3000
     run(gateway.url, "DELETE FROM brake")
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
     assert (running.returncode, encrypted(gateway.url)) == (0, 3000)
 
 
@@ -240,36 +259,57 @@ def test_a_database_that_is_not_there_is_one_line(sqlite_url: str) -> None:
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
-def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(postgres_url: str, alembic: Any) -> None:
-    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
-    gateway = Gateway(postgres_url)
+def test_a_database_without_the_table_is_one_line(url: str) -> None:
+    run(url, "CREATE TABLE other (a integer)")
+    done = Gateway(url).schema("status")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "FAILED: There is no table service_providers in this database. Run: alembic upgrade head, or choose another "
+        "with --table.\n"
+    )
+
+
+@pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # PostgreSQL has only text that is UTF-8
+def test_a_secret_that_is_not_utf8_stops_no_one_and_is_not_shown(gateway: Gateway) -> None:
+    gateway.fill(3)
+    run(gateway.url, "UPDATE service_providers SET api_key = CAST(api_key || x'ff' AS text) WHERE id = 1")
+    done = gateway.schema("encrypt")
+    assert (done.returncode, encrypted(gateway.url)) == (1, 2)
+    assert "service_providers.api_key of 1: isn't UTF-8" in done.stdout
+    assert "malformed: service_providers.api_key of 1" in gateway.schema("verify").stdout
+
+
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has no connection to cut
+def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(gateway: Gateway) -> None:
     gateway.fill(3000)
-    running = gateway.start("encrypt", "--table", "service_providers", "--pause", "300")
-    while not encrypted(postgres_url):
-        time.sleep(0.05)
-    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'schema secrets%'"
-    rows(postgres_url, cut)
-    output, errors = running.communicate(timeout=60)
-    assert (running.returncode, output, errors.count("\n")) == (1, "", 1)
-    assert "run the same command again" in errors
+    running = gateway.start("encrypt", "--table", "service_providers", *HOLD)
+    wait_for(running, lambda: encrypted(gateway.url) > 0)
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name LIKE 'schema secrets%' AND datname = current_database()"
+    )
+    rows(gateway.url, cut)
+    output, errors = running.communicate(timeout=120)
+    waiting, failed, end = errors.split("\n")
+    assert (running.returncode, output, end) == (1, "", "")
+    assert "waiting" in waiting
+    assert failed.startswith("FAILED: ")
+    assert "run the same command again" in failed
     assert gateway.schema("encrypt").returncode == 0
     assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3000)
 
 
-def test_rows_that_others_have_locked_are_waited_for(postgres_url: str, alembic: Any) -> None:
-    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
-    gateway = Gateway(postgres_url)
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite locks no rows
+def test_rows_that_others_have_locked_are_waited_for(gateway: Gateway) -> None:
     gateway.fill(100)
-    with autocommit(postgres_url) as other:
+    with autocommit(gateway.url) as other:
         other.exec_driver_sql("BEGIN")
         other.exec_driver_sql("SELECT 1 FROM service_providers WHERE id = 50 FOR UPDATE")
         running = gateway.start("encrypt", "--table", "service_providers")
-        deadline = time.monotonic() + 30
-        while encrypted(postgres_url) < 49 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(running, lambda: encrypted(gateway.url) >= 49)
         other.exec_driver_sql("ROLLBACK")
-        running.communicate(timeout=60)
-    assert (running.returncode, encrypted(postgres_url)) == (0, 100)
+        running.communicate(timeout=120)
+    assert (running.returncode, encrypted(gateway.url)) == (0, 100)
 
 
 @pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # the server's files: see the exhaustive tests
@@ -281,3 +321,87 @@ def test_plaintext_is_in_no_file_of_a_database_after_vacuum(head_url: str) -> No
     assert gateway.schema("encrypt").returncode == 0
     run(head_url, "VACUUM")
     assert all(b"do-not-show-me" not in path.read_bytes() for path in file.parent.iterdir() if path.is_file())
+
+
+def test_a_key_is_replaced_while_an_application_works(gateway: Gateway) -> None:
+    """The steps of docs/rotation.md, each of which an application of the step before lives to see."""
+    gateway.fill(300)
+    assert gateway.schema("encrypt").returncode == 0
+    old, new = {"ENCRYPTION_KEY": KEY}, {"ENCRYPTION_KEY": NEW_KEY}
+    readable, writing = old | {"ENCRYPTION_KEY_PREVIOUS": NEW_KEY}, new | {"ENCRYPTION_KEY_PREVIOUS": KEY}
+    written: dict[int, str] = {}
+    with contextlib.ExitStack() as rollout:
+        first = rollout.enter_context(application(gateway.url, old, written))
+        second = rollout.enter_context(application(gateway.url, readable, written))
+        first.stop()
+        third = rollout.enter_context(application(gateway.url, writing, written))
+        second.stop()
+        rotated = gateway.json("rotate", "--table", "service_providers", **writing)
+        assert rotated["code"] == "ok"
+        verified = gateway.json("verify", "--table", "service_providers", **writing)
+        assert verified["columns"][0]["under_previous_keys"] == 0
+        fourth = rollout.enter_context(application(gateway.url, new, written))
+        third.stop()
+        fourth.stop()
+    assert [app.failed for app in (first, second, third, fourth)] == [None] * 4
+    assert all(app.rounds for app in (first, second, third, fourth))
+    stored = dict(rows(gateway.url, "SELECT id, api_key FROM service_providers"))
+    assert {key: NEW_ENC.open(value).plaintext for key, value in stored.items()} == {
+        number: written.get(number, SECRET.format(number)) for number in range(300)
+    }
+
+
+class Application(threading.Thread):
+    """Reads random secrets, and replaces them, as the models do, with keys of its own."""
+
+    def __init__(self, url: str, keys: dict[str, str], written: dict[int, str]) -> None:
+        super().__init__()
+        previous = [keys["ENCRYPTION_KEY_PREVIOUS"]] if "ENCRYPTION_KEY_PREVIOUS" in keys else []
+        ring = Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, keys["ENCRYPTION_KEY"], previous)
+        self._cipher = FieldCipher(ENC, ring)
+        self._engine = db.engine(url)
+        self._written = written
+        self._ending = threading.Event()
+        self.rounds = 0
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        chance = random.Random(len(self._written))
+        try:
+            while not self._ending.is_set():
+                self._round(chance.randrange(300))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.failed = error
+
+    def _round(self, number: int) -> None:
+        secret = f"{self.name} {self.rounds}"
+        with USING, self._engine.begin() as connection:
+            key = {"id": number}
+            found = connection.execute(sa.text("SELECT api_key FROM service_providers WHERE id = :id"), key)
+            assert self._cipher.decrypt(found.scalar_one()) == self._written.get(number, SECRET.format(number))
+            statement = sa.text("UPDATE service_providers SET api_key = :value WHERE id = :id")
+            connection.execute(statement, key | {"value": str(self._cipher.encrypt(secret))})
+            self._written[number] = secret
+        self.rounds += 1
+        time.sleep(0.005)
+
+    def stop(self) -> None:
+        self._ending.set()
+        self.join()
+        self._engine.dispose()
+
+
+# Two of the applications know each other's writes only in turn.
+USING = threading.Lock()
+
+
+@contextlib.contextmanager
+def application(url: str, keys: dict[str, str], written: dict[int, str]) -> Iterator[Application]:
+    running = Application(url, keys, written)
+    running.start()
+    while not running.rounds and running.is_alive():
+        time.sleep(0.01)
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -185,6 +185,33 @@ def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldC
     assert table.read() == [(SECRET, None)]
 
 
+def test_keys_are_tried_at_both_ends_of_the_table_wherever_its_rows_lie(table: Table, cipher: FieldCipher) -> None:
+    seal, other = cipher.batch(), with_keys(cipher.format, another_key(cipher.format))
+    for ours in ("first", "last"):
+        table.fill(*[(str(seal(SECRET)), None)] * 60)
+        number = 1 if ours == "first" else 60
+        with pytest.raises(KeyConfigurationError, match=r"sampled 20\)\. Refusing"):
+            secrets.check_keys(table.connection, "holders", ["a"], other)
+        # What is written anew lies elsewhere than before on PostgreSQL.
+        table.connection.execute(
+            sa.text("UPDATE holders SET a = :a WHERE id = :id"), {"a": str(other.encrypt(SECRET)), "id": number}
+        )
+        secrets.check_keys(table.connection, "holders", ["a"], other)
+        table.connection.execute(sa.text("UPDATE holders SET a = a WHERE id <> :id"), {"id": number})
+        secrets.check_keys(table.connection, "holders", ["a"], other)
+
+
+def test_before_anything_is_written_ciphertext_is_looked_for_everywhere(
+    table: Table, cipher: FieldCipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "SAMPLED_ROWS", 1)
+    table.fill((None, None), (str(cipher.encrypt(SECRET)), None), (OTHER, None))
+    stranger = with_keys(cipher.format, another_key(cipher.format))
+    secrets.check_keys(table.connection, "holders", ["a"], stranger)
+    with pytest.raises(KeyConfigurationError, match="Refusing to write under a new key"):
+        table.encrypt(stranger)
+
+
 def test_ciphertext_is_decrypted_and_nothing_else_is_touched(table: Table, cipher: FieldCipher) -> None:
     foreign = str(with_keys(cipher.format, another_key(cipher.format)).encrypt(SECRET))
     broken = MALFORMED[cipher.format]
@@ -229,6 +256,22 @@ def test_whatever_is_encrypted_comes_back(
                 assert now == value
     table.decrypt(cipher)
     assert table.read() == pairs
+
+
+@hypothesis.given(values=st.lists(stored, min_size=1, max_size=20))
+@as_often
+def test_the_check_constraint_lets_no_plaintext_in_and_no_ciphertext_out(
+    table: Table, cipher: FieldCipher, values: list[str | None]
+) -> None:
+    sealed = [str(cipher.encrypt("x")), str(cipher.encrypt(""))]
+    damaged = [sealed[0].replace("=", " "), f" {sealed[0]}", sealed[0].upper(), sealed[0][1:], "é" + sealed[0][1:]]
+    tried = [*values, None, "", *sealed, *damaged, "=" * 200, ":" * 200, "A" * 43 + "=:" + "A" * 22]
+    table.fill(*((value, None) for value in tried))
+    condition = cipher.format.sealed_sql("a")
+    found = table.connection.exec_driver_sql(f"SELECT a, {condition} FROM holders ORDER BY id").all()
+    for value, holds in found:
+        state = cipher.state(value)
+        assert holds if state in (State.EMPTY, State.ENCRYPTED) else not holds or state is State.MALFORMED, value
 
 
 def test_plaintext_is_counted_by_row_and_without_a_key(table: Table, cipher: FieldCipher) -> None:

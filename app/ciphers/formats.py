@@ -2,6 +2,7 @@
 
 import binascii
 import re
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import StrEnum
@@ -12,6 +13,7 @@ from app.ciphers.texts import TO_URLSAFE, decode_base64, encode_base64, require_
 
 _BLANKS = r"[ \t\n\r\f\v]*"
 _TAG_BYTES = 16
+_DIGITS = string.ascii_letters + string.digits + "+/"
 
 
 class State(StrEnum):
@@ -61,6 +63,16 @@ class Format(ABC):
     @abstractmethod
     def parse(self, stored: str) -> Parts | None:
         """Takes a ciphertext apart; None for anything that isn't spelt exactly as `dump` does."""
+
+    @abstractmethod
+    def sealed_sql(self, column: str) -> str:
+        """A condition for a CHECK constraint, in words of every database: NULL, empty, or begins as a ciphertext does.
+
+        It holds for no row that `state` calls PLAINTEXT, and for all that it calls EMPTY or ENCRYPTED.
+
+        Args:
+            column: the column as it is written in SQL, quoted where it must be.
+        """
 
     @abstractmethod
     def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:
@@ -119,6 +131,9 @@ class _Enc(Format):
             return None
         return Parts(b"", data[: self.nonce_bytes], data[self.nonce_bytes :])
 
+    def sealed_sql(self, column: str) -> str:
+        return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
+
     def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:  # noqa: ARG002 - this format has none
         b2a = binascii.b2a_base64
         return lambda nonce, sealed: "enc:" + b2a(nonce + sealed, newline=False).translate(TO_URLSAFE).decode()
@@ -136,6 +151,13 @@ class _Token(Format):
             case [bytes(salt), bytes(nonce), bytes(tag), bytes(text)] if [*map(len, (salt, nonce, tag))] == sizes:
                 return Parts(salt, nonce, text + tag)
         return None
+
+    def sealed_sql(self, column: str) -> str:
+        ends = [
+            f"substr({column}, {place}, {len(end)}) = '{end}'" for place, end in ((44, "=:"), (68, "==:"), (93, "==:"))
+        ]
+        salt = f"ltrim(substr({column}, 1, 43), '{_DIGITS}') = ''"
+        return f"{column} IS NULL OR {column} = '' OR ({' AND '.join([*ends, salt])})"
 
     def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:
         first = encode_base64(salt)

@@ -55,7 +55,7 @@ database it is TEXT, and Alembic finds no difference; for revisions that say so 
 `"sa.Text()"` for it.
 """
 
-from app.encrypted.attributes import EncryptedAttribute, EncryptedColumn, encrypted, encrypted_columns
+from app.encrypted.attributes import EncryptedAttribute, EncryptedColumn, encrypted, encrypted_columns, sealed_check
 from app.encrypted.configured import API_KEYS, GITHUB_TOKENS
 from app.encrypted.types import EncryptedColumnComparison, NotTextError, SealedText, UnsealedValue
 
@@ -70,4 +70,5 @@ __all__ = [
     "UnsealedValue",
     "encrypted",
     "encrypted_columns",
+    "sealed_check",
 ]

@@ -121,6 +121,19 @@ def encrypted(
     return EncryptedAttribute(column, cipher, nullable=nullable, blank_as_none=blank_as_none)
 
 
+def sealed_check(column: str, cipher: FieldCipher) -> sa.CheckConstraint:
+    """A CHECK constraint for `__table_args__` that lets nothing into a column but what begins as a ciphertext does.
+
+    It is for a column that holds no plaintext any more. The database refuses what is written past the attribute, too,
+    and puts the refused row into its error: see docs/rotation.md.
+
+    Args:
+        column: the column's name in the table.
+        cipher: the column's.
+    """
+    return sa.CheckConstraint(cipher.format.sealed_sql(column), name=f"{column}_sealed")
+
+
 @dataclass(frozen=True)
 class EncryptedColumn:
     """A column of secrets, and its `name` as errors say it: `ServiceProvider.api_key`."""

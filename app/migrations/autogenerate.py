@@ -21,7 +21,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import write_hooks
 from sqlalchemy.dialects import postgresql
 
-from app.migrations import leases, ledger
+from app.migrations import leases, ledger, validation
 from app.migrations.errors import DriftDetected, MigrationError
 from app.migrations.progress import log
 
@@ -54,7 +54,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
 def process_revision_directives(
     context: MigrationContext, _revision: Any, directives: list[ops.MigrationScript]
 ) -> None:
-    """Gives new revisions their ids; drops one that would change nothing.
+    """Gives new revisions their ids; drops one that would change nothing, and splits one that adds a CHECK.
 
     Raises:
         MigrationError: an id that was asked for isn't a time, or there is no message to name the file by.
@@ -80,6 +80,8 @@ def process_revision_directives(
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = _next_id(context, script.rev_id)
+    if autogenerate and not config.attributes.get("adopts"):
+        directives += validation.split(script, ID_FORMAT)
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:

@@ -88,7 +88,7 @@ def look(options: Options, engine: sa.Engine | None = None) -> tuple[list[Census
     found: list[Census] = []
     with _at_work(counting), sealing.told_to_stop() as stopped:
         chosen = sealing.chosen(options.find(), options.table, options.column)
-        engine = engine if engine is not None else db.migration_engine(read_only=True)
+        engine = engine if engine is not None else _engine(read_only=True)
         for sealed in chosen:
             _begin(counting, engine, sealed)
             task = _task(options, engine, sealed, Action.ROTATE)
@@ -104,7 +104,7 @@ def check_keys(options: Options, engine: sa.Engine | None = None) -> None:
         MigrationError: the database can't be read.
     """
     with sealing.one_line():
-        engine = engine if engine is not None else db.migration_engine(read_only=True)
+        engine = engine if engine is not None else _engine(read_only=True)
         with sealing.session(engine) as connection:
             for sealed in sealing.chosen(options.find(), options.table, options.column):
                 secrets.check_keys(connection, sealed.table, sealed.columns, sealed.cipher, writes=True)
@@ -152,11 +152,10 @@ def _begin(counting: Counting, engine: sa.Engine, sealed: Sealed) -> None:
 
 
 def _engine(*, read_only: bool) -> sa.Engine:
-    engine = db.migration_engine(read_only=read_only)
-    path = db.sqlite_file(engine.url)
-    if path is not None and not path.exists() and not read_only:
-        raise MigrationError(f"There is no database at {db.shown(engine.url)}.")
-    return engine
+    path = db.sqlite_file(url := db.database_url())
+    if path is not None and not path.exists():
+        raise MigrationError(f"There is no database at {db.shown(url)}.")
+    return db.migration_engine(url, read_only=read_only)
 
 
 def _count_of_workers(options: Options, engine: sa.Engine, *, dry_run: bool) -> int | None:

@@ -1,5 +1,6 @@
 """What went wrong in a revision, without a value of a row, a parameter or a key."""
 
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
+DATA_EXCEPTION = "22"  # a class of errors whose messages quote the value: invalid input syntax for type integer: "sk-…"
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,12 @@ class Failure:
         if isinstance(error, sa.exc.DBAPIError) and error.orig is not None:
             original: Any = error.orig
             primary = getattr(getattr(original, "diag", None), "message_primary", None)
-            text = primary or " ".join(str(original).split("DETAIL:")[0].split())
-            return cls(type(original).__name__, getattr(original, "sqlstate", None), text)
+            sqlstate = getattr(original, "sqlstate", None)
+            if sqlstate is not None and sqlstate.startswith(DATA_EXCEPTION):
+                primary = re.sub('".*"', "(a value)", str(primary), flags=re.DOTALL)
+            # SQLite quotes text that isn't UTF-8, a secret for instance.
+            text = primary or " ".join(re.split("DETAIL:| with text '", str(original))[0].split())
+            return cls(type(original).__name__, sqlstate, text)
         text = "Interrupted from outside: Ctrl-C or SIGTERM." if isinstance(error, KeyboardInterrupt) else str(error)
         return cls(type(error).__name__, None, " ".join(text.split()))
 

@@ -12,7 +12,13 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import CommandError
 
 from app import db
-from app.migrations import interrupts, operations, preflight, renames
+from app.migrations import (
+    interrupts,
+    operations,
+    preflight,
+    renames,
+    validation,  # noqa: F401 - it gives `op` a word
+)
 from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions
 from app.migrations.failures import Failure
 from app.migrations.progress import Progress

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.encrypted import EncryptedColumn
 
 LOCK_TIMEOUT = "2s"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Action(StrEnum):
@@ -147,7 +148,7 @@ def told_to_stop() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         told.append(number)
 
-    before = [(number, signal.signal(number, tell)) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [(number, signal.signal(number, tell)) for number in SIGNALS]
     try:
         yield lambda: bool(told)
     finally:
@@ -169,6 +170,10 @@ def one_line() -> Iterator[None]:
         raise ConfigurationError(str(error)) from None
     except (db.DatabaseUnreachable, BackfillError) as error:
         raise MigrationError(str(error)) from None
+    except sa.exc.NoSuchTableError as error:
+        raise MigrationError(
+            f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with --table."
+        ) from None
     except sa.exc.DBAPIError as error:
         raise MigrationError(
             f"The database refuses: {Failure.of(error)}. What was written is kept; run the same command again."

@@ -5,10 +5,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.synchronize import Event
+from secrets import token_hex
 
 import sqlalchemy as sa
 
@@ -81,7 +83,7 @@ def change(task: Task, count: int, counting: Counting, stopped: Callable[[], boo
     sealed = task.sealed()
     with sealing.session(db.migration_engine(task.url)) as connection:
         if task.action is Action.ROTATE or secrets.count_plaintext(connection, task.table, task.columns, sealed.cipher):
-            secrets.check_keys(connection, task.table, task.columns, sealed.cipher, writes=True)
+            secrets.check_keys(connection, task.table, task.columns, sealed.cipher, writes=True, everywhere=True)
         _, leases = task.leases(connection, sealed)
         leases.join()
         failures = _Crew(task, count).work(counting, stopped)
@@ -104,13 +106,14 @@ class _Crew:
         context = multiprocessing.get_context("spawn")
         self._seen: dict[Connection, int] = {}
         self._processes = []
-        for _ in range(count):
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=work, args=(task, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            self._seen[ours] = 0
-            self._processes.append(process)
+        with _held_back():
+            for _ in range(count):
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=work, args=(task, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                self._seen[ours] = 0
+                self._processes.append(process)
 
     def work(self, counting: Counting, stopped: Callable[[], bool]) -> list[MigrationError]:
         """Waits until all have ended; gives what went wrong."""
@@ -142,12 +145,23 @@ class _Crew:
         return failures
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Processes that are started here hear of no signal before they ask: one that still imports would die of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, sealing.SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def work(task: Task, channel: Connection) -> None:
     """One worker: leases stretches and changes them, until nothing is left or it is told to stop."""
     with sealing.told_to_stop() as stopped:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, sealing.SIGNALS)
         try:
             with sealing.one_line():
-                _work(replace(task, owner=sealing.who()), channel, stopped)
+                _work(replace(task, owner=f"{sealing.who()} {token_hex(4)}"), channel, stopped)
         except MigrationError as error:
             channel.send(type(error)(str(error)))
         except KeyboardInterrupt:
@@ -210,16 +224,21 @@ def count(
         if processes < 2 or span is None:  # noqa: PLR2004 - one is this one
             return census.take(rows, sealed.cipher, span, counting.rows, stopped)
         totals = census.blank(task.table, task.columns, sealed.cipher)
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        ending = context.Event()
+        with ProcessPoolExecutor(processes, context, initializer=_listen, initargs=(ending,)) as pool:
             running: set[Future[list[Census]]] = set()
             for stretch in _stretches(rows, span, task.size):
+                with _held_back():
+                    running.add(pool.submit(_count, task, stretch))
+                while len(running) > 2 * processes and not stopped():
+                    running = _added(totals, running, counting)
                 if stopped():
                     break
-                running.add(pool.submit(_count, task, stretch))
-                if len(running) > 2 * processes:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    _add(totals, done, counting)
-            _add(totals, running, counting)
+            while running:
+                running = _added(totals, running, counting)
+                if stopped():
+                    ending.set()
     return totals
 
 
@@ -231,13 +250,27 @@ def _stretches(rows: Rows, span: Span, size: int) -> Iterator[Span]:
         low = high
 
 
+_ending: list[Event] = []
+
+
+def _listen(ending: Event) -> None:
+    """Has a process that only reads end when it is told so by the one that started it, and by nobody else."""
+    _ending.append(ending)
+    for number in sealing.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _count(task: Task, span: Span) -> list[Census]:
     with sealing.session(db.migration_engine(task.url, read_only=True)) as connection:
-        return census.take(Rows(connection, task.table, task.columns), task.sealed().cipher, span)
+        rows = Rows(connection, task.table, task.columns)
+        return census.take(rows, task.sealed().cipher, span, stopped=_ending[0].is_set)
 
 
-def _add(totals: list[Census], done: set[Future[list[Census]]], counting: Counting) -> None:
+def _added(totals: list[Census], running: set[Future[list[Census]]], counting: Counting) -> set[Future[list[Census]]]:
+    """Adds what has come in, waiting a moment for it, and gives what hasn't."""
+    done, left = wait(running, _POLL, FIRST_COMPLETED)
     for future in done:
         for total, found in zip(totals, future.result(), strict=True):
             total.add(found)
         counting.rows(totals[0].rows)
+    return left

@@ -1,0 +1,81 @@
+"""A CHECK that lets no plaintext into a column any more: how it is written and applied, and what it refuses."""
+
+import pytest
+import sqlalchemy as sa
+
+from app.encrypted import API_KEYS, sealed_check
+from tests.conftest import Approve
+from tests.helpers import ENC_CIPHER, TOKEN_CIPHER, rows, run
+from tests.migrations.conftest import At
+from tests.migrations.histories import downgrade, failed
+from tests.migrations.test_autogenerate import HEAD, Copy, timeless
+from tests.test_secret_commands import Gateway
+
+MODELS = {
+    "gateway.py": [
+        ("import API_KEYS, SealedText, encrypted", "import API_KEYS, SealedText, encrypted, sealed_check"),
+        (
+            '({"comment": "Upstream LLM providers."},)',
+            '(sealed_check("api_key", API_KEYS), {"comment": "Upstream LLM providers."})',
+        ),
+    ],
+    "auth.py": [
+        ("import GITHUB_TOKENS, SealedText, encrypted", "import GITHUB_TOKENS, SealedText, encrypted, sealed_check"),
+        (
+            '({"comment": "GitHub accounts that have signed in."},)',
+            '(sealed_check("github_access_token", GITHUB_TOKENS), {"comment": "GitHub accounts that have signed in."})',
+        ),
+    ],
+}
+
+
+@pytest.fixture
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    copy = Copy(tmp_path_factory.mktemp("copy"))
+    for file, edits in MODELS.items():
+        copy.edit(file, *edits)
+    return copy
+
+
+def test_a_check_is_written_in_two_revisions_and_then_the_database_refuses_plaintext(
+    copy: Copy, at: At, approve: Approve
+) -> None:
+    url = at(HEAD)
+    gateway = Gateway(url)
+    gateway.fill(3)
+    done = copy.edited("revision", "--autogenerate", "-m", "refuse plaintext", url=url)
+    assert done.returncode == 0, done.stderr
+    first, second = copy.written()
+    approve("sealed.py.txt", timeless(first) + timeless(second).replace(first.name[:14], "THE ONE BEFORE"))
+
+    # What is plaintext already makes the second of them fail, on SQLite the first.
+    why = "CHECK constraint failed" if url.startswith("sqlite") else "is violated by some row"
+    line = failed(copy.alembic("upgrade", "head", url=url), 1)
+    assert why in line
+    assert "do-not-show-me" not in line
+    assert gateway.schema("encrypt").returncode == 0
+    done = copy.alembic("upgrade", "head", url=url)
+    assert done.returncode == 0, done.stderr
+    assert copy.edited("check", url=url).returncode == 0
+
+    for table, column, cipher in (
+        ("service_providers", "api_key", ENC_CIPHER),
+        ("users", "github_access_token", TOKEN_CIPHER),
+    ):
+        with pytest.raises(sa.exc.IntegrityError, match=f"{table}_{column}_sealed_check"):
+            run(url, f"UPDATE {table} SET {column} = 'sk-plain'")
+        for value in (None, "", str(cipher.encrypt("sk"))):
+            run(url, f"UPDATE {table} SET {column} = :value", value=value)
+    if not url.startswith("sqlite"):
+        checks = rows(url, "SELECT convalidated FROM pg_constraint WHERE conname LIKE '%_sealed_check'")
+        assert checks == [(True,)] * 2
+    downgrade(url, HEAD, ini=copy.ini)
+    run(url, "UPDATE service_providers SET api_key = 'sk-plain'")
+
+
+def test_a_table_that_is_new_has_the_check_at_once() -> None:
+    table = sa.Table("t", sa.MetaData(), sa.Column("api_key", sa.Text), sealed_check("api_key", API_KEYS))
+    engine = sa.create_engine("sqlite://")
+    table.create(engine)
+    with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(sa.insert(table).values(api_key="sk-plain"))

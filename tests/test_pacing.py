@@ -1,0 +1,112 @@
+"""How large a page is, and when it is waited."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app import pacing
+from app.pacing import LAG, MOST_ROWS, Pace, held_by
+from tests.helpers import autocommit
+
+
+class Clock:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pacing, "time", clock)
+    return clock
+
+
+NOBODY: Any = None
+
+
+def test_pages_grow_towards_the_time_they_should_take_and_no_further() -> None:
+    pace = Pace(target=0.02)
+    for _ in range(50):
+        pace.wrote(pace.rows, pace.rows * 0.00001)  # 100,000 rows a second
+    assert pace.rows == pytest.approx(2000, rel=0.1)
+    for _ in range(50):
+        pace.wrote(pace.rows, pace.rows * 0.000001)
+    assert pace.rows == MOST_ROWS
+    for _ in range(50):
+        pace.wrote(pace.rows, 10)
+    assert (pace.rows, pace.longest) == (1, 10)
+
+
+def test_a_page_of_which_little_was_written_says_nothing() -> None:
+    pace = Pace()
+    before = pace.rows
+    pace.wrote(1, 0.00001)
+    assert pace.rows == before
+
+
+def test_a_lock_halves_the_page_unless_its_size_was_given() -> None:
+    pace, fixed = Pace(rows=5), Pace(rows=5, target=0)
+    for _ in range(4):
+        pace.met_a_lock()
+        fixed.met_a_lock()
+    assert (pace.rows, fixed.rows) == (1, 5)
+
+
+def test_it_rests_in_proportion(clock: Clock) -> None:
+    Pace(pause=3).rest(NOBODY, 0.5)
+    assert clock.slept == pytest.approx(1.5)
+
+
+def test_it_waits_while_the_server_says_so_and_asks_once_a_second(clock: Clock) -> None:
+    answers, said, asked = [None, "busy", "busy", None], list[str | None](), list[float]()
+
+    def hold(_connection: sa.Connection) -> str | None:
+        asked.append(clock.now)
+        return answers.pop(0)
+
+    pace = Pace(hold=hold, said=said.append)
+    for _ in range(15):
+        pace.rest(NOBODY, 0)
+        clock.now += 0.1
+    assert said == ["busy", None]
+    assert [round(later - earlier, 1) for earlier, later in pairwise(asked)] == [1.0, 1.0, 1.0]
+
+
+def test_who_is_told_to_stop_waits_no_longer(clock: Clock) -> None:
+    pace = Pace(pause=1000, hold=lambda _: "busy", stopped=lambda: clock.slept > 1)
+    pace.rest(NOBODY, 10)
+    assert clock.slept < 2
+
+
+def test_a_query_of_the_operator_is_asked(url: str) -> None:
+    with autocommit(url) as connection:
+        assert held_by(None, None) is None
+        hold = held_by(None, "SELECT 'a:b' = 'a:b'")
+        assert hold is not None
+        assert hold(connection) == "the throttle query says so"
+        hold = held_by(None, "SELECT NULL")
+        assert hold is not None
+        assert hold(connection) is None
+
+
+def test_replicas_that_lag_are_waited_for(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = held_by(5, None)
+    assert hold is not None
+    with autocommit(postgres_url) as connection:
+        assert connection.exec_driver_sql(LAG).scalar() is None  # there are none here
+        assert hold(connection) is None
+        for seconds, reason in ((4.9, None), (7, "a replica is 7.0 s behind")):
+            monkeypatch.setattr(pacing, "LAG", f"SELECT {seconds}")
+            assert hold(connection) == reason

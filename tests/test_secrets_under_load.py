@@ -1,0 +1,233 @@
+"""The long way round: a writer at work all the while, workers killed at random, full disks, plaintext sought."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app import db
+from app.ciphers import ENC, FieldCipher, Keyring, RawKey
+from tests.conftest import Servers
+from tests.helpers import ENC_CIPHER, KEY, autocommit, python, rows, run
+from tests.postgres import Server
+from tests.test_secret_commands import NEW, NEW_ENC, SECRET, Gateway, encrypted
+
+pytestmark = pytest.mark.exhaustive
+
+SECONDS = 60
+LIMITED = """
+import sys
+import sqlalchemy
+from app import db
+from app.cli import main
+make = db._create
+def limited(url, options):
+    engine = make(url, options)
+    sqlalchemy.event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA max_page_count = {pages}"))
+    return engine
+db._create = limited
+sys.argv = ["schema", "secrets", "encrypt", "--table", "service_providers"]
+main()
+"""
+ROWS = 20_000
+MANY = 100_000
+EITHER = FieldCipher(ENC, Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, KEY, [NEW["ENCRYPTION_KEY"]]))
+
+
+class Writer(threading.Thread):
+    """An application that reads and replaces random secrets as fast as it can, under a key of its own.
+
+    Attributes:
+        written: what each row must hold in the end.
+        longest: seconds of its longest update.
+    """
+
+    def __init__(self, url: str, number: int, write: Callable[[str], str]) -> None:
+        super().__init__()
+        self._engine = db.engine(url)
+        self._number, self._write = number, write
+        self._ending = threading.Event()
+        self.written: dict[int, str] = {}
+        self.updates = 0
+        self.longest = 0.0
+        self.failed: list[BaseException] = []
+
+    def run(self) -> None:
+        chance = random.Random(1)
+        try:
+            while not self._ending.is_set():
+                self._update(chance.randrange(self._number))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            self.failed.append(error)
+
+    def _update(self, row: int) -> None:
+        secret = f"theirs {self.updates} of {row}"
+        started = time.monotonic()
+        with self._engine.begin() as connection:
+            found = connection.execute(
+                sa.text("UPDATE service_providers SET api_key = :value WHERE id = :id RETURNING api_key"),
+                {"value": self._write(secret), "id": row},
+            ).scalar_one()
+        self.longest = max(self.longest, time.monotonic() - started)
+        EITHER.decrypt(found)
+        self.written[row] = secret
+        self.updates += 1
+
+    def stop(self) -> None:
+        self._ending.set()
+        self.join()
+        self._engine.dispose()
+        assert not self.failed
+
+
+@contextmanager
+def writing(url: str, number: int, write: Callable[[str], str]) -> Iterator[Writer]:
+    writer = Writer(url, number, write)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+
+
+@pytest.fixture
+def gateway(head_url: str) -> Gateway:
+    return Gateway(head_url)
+
+
+def workers(gateway: Gateway) -> list[str]:
+    return ["--workers", "2"] if "postgresql" in gateway.url else []
+
+
+def check(gateway: Gateway, cipher: FieldCipher, number: int, written: dict[int, str]) -> None:
+    """Each row holds what was written last, under this key."""
+    for row, stored in rows(gateway.url, "SELECT id, api_key FROM service_providers"):
+        assert cipher.open(stored).plaintext == written.get(row, SECRET.format(row)), row
+    assert number == int(rows(gateway.url, "SELECT count(*) FROM service_providers")[0][0])
+
+
+def test_a_writer_loses_nothing_while_all_is_encrypted(gateway: Gateway) -> None:
+    """The writer stores ciphertext; plaintext is put back between runs, so that there is something to do."""
+    gateway.fill(ROWS)
+    ends, written, runs = time.monotonic() + SECONDS, {}, 0
+    while time.monotonic() < ends:
+        with writing(gateway.url, ROWS, lambda secret: str(ENC_CIPHER.encrypt(secret))) as writer:
+            done = gateway.schema("encrypt", "--table", "service_providers", "--pause", "0.5", *workers(gateway))
+            assert done.returncode == 0, done.stderr
+        written |= writer.written
+        check(gateway, ENC_CIPHER, ROWS, written)
+        runs += 1
+        plain = {row: written.get(row, SECRET.format(row)) for row in range(ROWS)}
+        with autocommit(gateway.url) as connection:
+            connection.exec_driver_sql("BEGIN")
+            statement = sa.text("UPDATE service_providers SET api_key = :value WHERE id = :id")
+            connection.execute(statement, [{"value": value, "id": row} for row, value in plain.items()])
+            connection.exec_driver_sql("COMMIT")
+    assert runs
+
+
+def test_a_writer_loses_nothing_while_all_is_rotated(gateway: Gateway) -> None:
+    """To and fro between two keys, for a minute, with the writer always under the new one."""
+    gateway.fill(ROWS)
+    assert gateway.schema("encrypt", "--table", "service_providers").returncode == 0
+    there = NEW, NEW_ENC
+    back = {"ENCRYPTION_KEY": KEY, "ENCRYPTION_KEY_PREVIOUS": NEW["ENCRYPTION_KEY"]}, ENC_CIPHER
+    ends, written, turns = time.monotonic() + SECONDS, {}, [there, back]
+    while time.monotonic() < ends:
+        env, cipher = turns[0]
+        turns.reverse()
+        with writing(gateway.url, ROWS, lambda secret, cipher=cipher: str(cipher.encrypt(secret))) as writer:  # type: ignore[misc]
+            done = gateway.schema("rotate", "--table", "service_providers", *workers(gateway), **env)
+            assert done.returncode == 0, done.stderr
+        written |= writer.written
+        assert writer.updates
+        check(gateway, cipher, ROWS, written)
+
+
+def test_workers_that_are_killed_at_random_lose_nothing(postgres_url: str, alembic: Any) -> None:
+    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
+    gateway = Gateway(postgres_url)
+    gateway.fill(MANY)
+    assert gateway.schema("encrypt", "--table", "service_providers", "--workers", "2").returncode == 0
+    chance = random.Random(7)
+    for _ in range(10):
+        running = gateway.start("rotate", "--table", "service_providers", "--workers", "2", "--pause", "1", **NEW)
+        time.sleep(chance.uniform(1.5, 5))
+        victims = children(running.pid)
+        if chance.random() < 0.5:
+            victims.append(running.pid)
+        for pid in victims:
+            kill(pid)
+        running.wait(timeout=120)
+        for pid in victims:
+            kill(pid)
+    time.sleep(31)  # what the dead have leased is free by now
+    done = gateway.schema("rotate", "--table", "service_providers", "--workers", "2", **NEW)
+    assert done.returncode == 0, done.stderr
+    check(gateway, NEW_ENC, MANY, {})
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text(encoding="ascii").split()] if found.exists() else []
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_statement_timeout_of_the_role_makes_pages_smaller(postgres_url: str, alembic: Any) -> None:
+    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
+    gateway = Gateway(postgres_url)
+    gateway.fill(2000)
+    # Each row takes 2 ms to write, and a statement may take 100.
+    run(
+        postgres_url,
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END'",
+    )
+    run(
+        postgres_url,
+        "CREATE TRIGGER slow BEFORE UPDATE ON service_providers FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    name = postgres_url.rpartition("/")[2]
+    run(postgres_url, f"ALTER DATABASE {name} SET statement_timeout = '100ms'")
+    done = gateway.schema("encrypt", "--table", "service_providers")
+    assert done.returncode == 0, done.stderr
+    assert encrypted(postgres_url) == 2000
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(sqlite_url: str, alembic: Any) -> None:
+    assert alembic("upgrade", "head", url=sqlite_url).returncode == 0
+    gateway = Gateway(sqlite_url)
+    gateway.fill(5000)
+    [(pages,)] = rows(sqlite_url, "PRAGMA page_count")
+    # SQLite says the same when the disk is full as when a file may not grow further.
+    done = python("-c", LIMITED.format(pages=pages + 20), env=gateway.env)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "full" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert gateway.schema("encrypt").returncode == 0
+    assert encrypted(sqlite_url) == 5000
+
+
+def test_plaintext_is_in_no_file_of_a_server_after_vacuum_full(servers: Servers, alembic: Any) -> None:
+    del servers
+    with Server() as server:
+        url = server.create_database()
+        assert alembic("upgrade", "head", url=url).returncode == 0
+        gateway = Gateway(url)
+        gateway.fill(2000)
+        assert gateway.schema("encrypt").returncode == 0
+        for statement in ("VACUUM FULL service_providers", "VACUUM FULL users", "ANALYZE", "CHECKPOINT"):
+            run(url, statement)
+        folder = server._base / "data" / "base"
+        assert not [path for path in folder.rglob("*") if path.is_file() and b"sk-do-not-show-me" in path.read_bytes()]
