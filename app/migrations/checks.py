@@ -15,7 +15,7 @@ from app.migrations.adoption import Adoption
 from app.migrations.alterations import Plan
 from app.migrations.drift import Check, Drift
 from app.migrations.errors import MigrationError, PendingRevisions
-from app.migrations.snapshots import Snapshots
+from app.migrations.snapshots import Snapshots, making
 from app.migrations.snapshots.difference import differences
 
 
@@ -108,6 +108,7 @@ def adopt(
             )
         with held_engine.connect() as connection:
             adoption = Adoption(connection, found.drift)
+        config.set_section_option("post_write_hooks", "hooks", "tidy")  # what it makes is made sure of here
         config.attributes |= {"adopts": True, "ask": lambda *_: "y", "not_a_rename": adoption.not_a_rename}
         with redirect_stdout(io.StringIO()):  # Alembic says there what it does
             written = command.revision(
@@ -130,7 +131,7 @@ def _must_make(engine: sa.Engine, written: Script, adoption: Adoption) -> None:
     try:
         with access.scratch(engine) as scratch_engine:
             with access.transaction(scratch_engine) as connection:
-                adoption.prepare(connection, access.history(), str(written.down_revision))
+                making.prepare(connection, adoption.expected, access.history(), str(written.down_revision))
             command.upgrade(access.configuration(scratch_engine), written.revision)
             with scratch_engine.connect() as connection:
                 wrong = differences(adoption.snapshot, snapshots.take(connection))
