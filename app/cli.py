@@ -170,6 +170,14 @@ def check(
     """
     if adopt + revert + (accept is not None) > 1:
         raise typer.BadParameter("say one of --adopt, --revert and --accept")
+    for option, given, way, needed in (
+        ("--message", message, adopt, "--adopt"),
+        ("--yes", yes, revert, "--revert"),
+        ("--accept-data-loss", accept_data_loss, revert, "--revert"),
+        ("--reason", reason, accept is not None, "--accept"),
+    ):
+        if given and not way:
+            raise typer.BadParameter(f"{option} goes with {needed}")
     with _one_line(as_json=as_json):
         if adopt:
             values, said = texts.of_adopted(commands.adopt(message, lock_timeout=lock_timeout))

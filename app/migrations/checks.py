@@ -14,7 +14,7 @@ from app.migrations import access, drift, resolution, reversion, snapshots, stat
 from app.migrations.adoption import Adoption
 from app.migrations.alterations import Plan
 from app.migrations.drift import Check, Drift
-from app.migrations.errors import MigrationError, PendingRevisions
+from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
 from app.migrations.snapshots import Snapshots, making
 from app.migrations.snapshots.difference import differences
 
@@ -70,12 +70,13 @@ def revert(
 
     Raises:
         DataLossRefused: rows or values would go, and nobody has said that they may.
-        MigrationError: a statement failed; all of the transaction is rolled back.
+        MigrationError: a statement failed, or hadn't the effect it should have; all of the transaction is rolled back.
     """
     with access.writing(engine, lock_timeout) as (_, held_engine):
         with access.transaction(held_engine) as connection:
-            planned = reversion.run(connection, _drift(connection), accept_data_loss=accept_data_loss)
-        reversion.finish(held_engine, planned)
+            found = _drift(connection)
+            planned = reversion.run(connection, found, accept_data_loss=accept_data_loss)
+        reversion.finish(held_engine, planned, found)
         return planned
 
 
@@ -95,9 +96,11 @@ def adopt(
         lock_timeout: as in `deploy`.
 
     Raises:
-        ConfigurationError: there is nothing to adopt, or something that no revision should take over.
+        ConfigurationError: there is no name, nothing to adopt, or something that no revision should take over.
         PendingRevisions: the database isn't at head.
     """
+    if not message.strip():
+        raise ConfigurationError("--adopt needs a --message: it names the revision.")
     with access.writing(engine, lock_timeout) as (config, held_engine):
         found = check(held_engine)
         if found.status.problems:
@@ -132,7 +135,7 @@ def _must_make(engine: sa.Engine, written: Script, adoption: Adoption) -> None:
         with access.scratch(engine) as scratch_engine:
             with access.transaction(scratch_engine) as connection:
                 making.prepare(connection, adoption.expected, access.history(), str(written.down_revision))
-            command.upgrade(access.configuration(scratch_engine), written.revision)
+            making.upgrade(access.configuration(scratch_engine), written.revision)
             with scratch_engine.connect() as connection:
                 wrong = differences(adoption.snapshot, snapshots.take(connection))
     except access.NoScratch:

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from alembic import command
 
-from app.migrations import access, commands, drift, status
-from app.migrations.errors import ConfigurationError, DataLossRefused, DriftDetected, PendingRevisions
+from app.migrations import access, alterations, commands, drift, status, texts
+from app.migrations.errors import (
+    ConfigurationError,
+    DataLossRefused,
+    DriftDetected,
+    MigrationError,
+    PendingRevisions,
+)
 from app.triggers import updated_at_trigger
 from tests.conftest import Approve, Servers, database
+from tests.helpers import KEY
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.drifts import HEAD, KINDS, Kind
@@ -178,6 +185,25 @@ def test_values_are_not_lost_unasked(head_url: str) -> None:
     assert query(head_url, "SELECT name FROM service_providers") == [("a",)]
 
 
+def test_a_revert_proves_what_it_did(head_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_hand(head_url, "DROP TABLE service_audit_logs")
+    before = schema_of(head_url)
+    monkeypatch.setattr(
+        alterations, "plan", lambda *_: alterations.Plan(statements=["CREATE TABLE other (id INTEGER)"])
+    )
+    with pytest.raises(MigrationError, match="still isn't what") as refusal:
+        commands.revert(engine(head_url))
+    assert "table service_audit_logs: is not there" in str(refusal.value)
+    assert schema_of(head_url) == before
+
+
+def test_an_invalid_index_is_for_no_revision(new: New) -> None:
+    url = new("postgresql")
+    by_hand(url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_request_logs_model'::regclass")
+    with pytest.raises(ConfigurationError, match="schema check --revert$"):
+        commands.adopt("no", engine(url))
+
+
 def test_rows_survive_what_is_reverted(head_url: str) -> None:
     by_hand(
         head_url,
@@ -224,6 +250,17 @@ def test_plaintext_left_behind_is_unfinished(head_url: str) -> None:
     assert said(head_url) == []
     by_hand(head_url, provider.format(2))
     assert said(head_url) == [f"revision {HEAD}: rows still to do is 2, should be 0"]
+    told = "\n".join(texts.ways_out(commands.check(engine(head_url)).drift))
+    assert "schema secrets encrypt" in told
+    assert "--revert" not in told
+    done = schema("secrets", "encrypt", DATABASE_URL=head_url, ENCRYPTION_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    assert said(head_url) == []
+
+
+def test_an_adoption_needs_a_name(head_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="--message"):
+        commands.adopt(" ", engine(head_url))
 
 
 def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:

@@ -87,6 +87,12 @@ def snapshot_new(file: Path, config: Config) -> str:
     return f"Snapshots of {file.name}: {'; '.join(said)}"
 
 
+def upgrade(config: Config, revision: str) -> None:
+    """Runs revisions in a scratch database, and says nothing of it."""
+    config.attributes["progress"] = _Quiet(live=False)
+    command.upgrade(config, revision)
+
+
 def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, revision: str | None) -> None:
     """Makes an empty database what it is at `revision`, without running the revisions."""
     everything = alterations.goal({}, made, differences(made, {}))
@@ -101,23 +107,22 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
 def _every_snapshot(engine: sa.Engine) -> dict[str, Snapshot]:
     """What each revision makes, oldest first, on an empty database."""
     config = access.configuration(engine)
-    config.attributes["progress"] = _Quiet(live=False)
     taken = {}
     for revision in reversed(list(access.history().walk_revisions())):
-        command.upgrade(config, revision.revision)
+        upgrade(config, revision.revision)
         with engine.connect() as connection:
             taken[revision.revision] = snapshots.take(connection)
     return taken
 
 
 def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
-    config.attributes |= {"connection": engine, "progress": _Quiet(live=False)}
+    config.attributes["connection"] = engine
     script = ScriptDirectory.from_config(config)
     revision = script.get_revision(file.name.partition("_")[0])
     before = str(revision.down_revision) if revision.down_revision else None
     with access.transaction(engine) as connection:
         prepare(connection, Snapshots(config).of(engine.dialect.name, before), script, before)
-    command.upgrade(config, revision.revision)
+    upgrade(config, revision.revision)
 
 
 def _within_reach() -> dict[str, sa.URL]:
