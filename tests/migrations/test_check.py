@@ -200,7 +200,7 @@ def test_a_revert_proves_what_it_did(head_url: str, monkeypatch: pytest.MonkeyPa
 def test_an_invalid_index_is_for_no_revision(new: New) -> None:
     url = new("postgresql")
     by_hand(url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_request_logs_model'::regclass")
-    with pytest.raises(ConfigurationError, match="schema check --revert$"):
+    with pytest.raises(ConfigurationError, match=r"schema check --revert$"):
         commands.adopt("no", engine(url))
 
 
@@ -221,6 +221,21 @@ def test_rows_survive_what_is_reverted(head_url: str) -> None:
     assert query(head_url, "SELECT p.name, m.id FROM service_providers p JOIN model_mapping_providers m ON true") == [
         ("a", 1)
     ]
+
+
+def test_a_partitioned_table_is_one(new: New) -> None:
+    url = new("postgresql")
+    by_hand(
+        url,
+        "CREATE TABLE parts (at date) PARTITION BY RANGE (at)",
+        "CREATE TABLE parts_2026 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+        "CREATE INDEX parts_at_idx ON parts (at)",
+    )
+    assert [str(difference) for difference in commands.check(engine(url)).drift.open] == [
+        "table parts: is there, and should not be (kind 'partitioned')"
+    ]
+    commands.revert(engine(url))
+    assert said(url) == []
 
 
 def test_several_differences_at_once(head_url: str) -> None:
