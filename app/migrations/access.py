@@ -50,6 +50,11 @@ def history() -> ScriptDirectory:
         raise MigrationError(f"{error.filename} line {error.lineno}: {error.msg}") from None
 
 
+def from_root(path: Path) -> Path:
+    """A path as it is seen from the project's root."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
 def shown(engine: sa.Engine | None) -> str:
     """The database's URL for people."""
     return db.shown(engine.url if engine is not None else db.database_url())

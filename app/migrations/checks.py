@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
+from alembic.config import Config
 from alembic.script import Script
 
 from app.migrations import access, drift, resolution, reversion, snapshots, status
@@ -111,18 +112,22 @@ def adopt(
             )
         with held_engine.connect() as connection:
             adoption = Adoption(connection, found.drift)
-        config.set_section_option("post_write_hooks", "hooks", "tidy")  # what it makes is made sure of here
-        config.attributes |= {"adopts": True, "ask": lambda *_: "y", "not_a_rename": adoption.not_a_rename}
-        with redirect_stdout(io.StringIO()):  # Alembic says there what it does
-            written = command.revision(
-                config, message, autogenerate=True, process_revision_directives=adoption.directives
-            )
-        assert isinstance(written, Script)
+        written = _write(config, message, adoption)
         _must_make(held_engine, written, adoption)
         kept = Snapshots(config).save(held_engine.dialect.name, written.revision, adoption.snapshot)
         with access.transaction(held_engine) as connection:
             resolution.record_adopted(connection, access.history(), written.revision, message)
-    return Adopted(written.revision, Path(written.path), kept, adoption.model_edits(where))
+    files = access.from_root(Path(written.path)), access.from_root(kept)
+    return Adopted(written.revision, *files, adoption.model_edits(where))
+
+
+def _write(config: Config, message: str, adoption: Adoption) -> Script:
+    config.set_section_option("post_write_hooks", "hooks", "tidy")  # what it makes is made sure of here
+    config.attributes |= {"adopts": True, "ask": lambda *_: "y", "not_a_rename": adoption.not_a_rename}
+    with redirect_stdout(io.StringIO()):  # Alembic says there what it does
+        written = command.revision(config, message, autogenerate=True, process_revision_directives=adoption.directives)
+    assert isinstance(written, Script)
+    return written
 
 
 def _must_make(engine: sa.Engine, written: Script, adoption: Adoption) -> None:

@@ -38,7 +38,7 @@ def snapshot(engine: sa.Engine | None = None) -> list[Path]:
         taken = _every_snapshot(scratch_engine)
     for revision in kept.saved(dialect) - taken.keys():
         kept.path(dialect, revision).unlink()
-    return [kept.save(dialect, revision, found) for revision, found in taken.items()]
+    return [access.from_root(kept.save(dialect, revision, found)) for revision, found in taken.items()]
 
 
 def stale_snapshots(engine: sa.Engine | None = None) -> list[Path]:
@@ -56,7 +56,7 @@ def stale_snapshots(engine: sa.Engine | None = None) -> list[Path]:
         path = kept.path(dialect, revision)
         if not path.is_file() or path.read_text(encoding="utf-8") != snapshots.text_of(found):
             stale.add(revision)
-    return [kept.path(dialect, revision) for revision in sorted(stale)]
+    return [access.from_root(kept.path(dialect, revision)) for revision in sorted(stale)]
 
 
 def snapshot_new(file: Path, config: Config) -> str:
