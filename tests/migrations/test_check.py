@@ -112,7 +112,7 @@ def test_drift_is_named_and_reverted(where: str, kind: Kind, new: New) -> None:
     assert schema_of(url) == before
 
 
-@pytest.mark.parametrize(("where", "kind"), cases(ALL_THE_WAY))
+@pytest.mark.parametrize(("where", "kind"), [case for case in cases(ALL_THE_WAY) if case.values[0] in SERVERS[:2]])
 def test_drift_is_accepted(where: str, kind: Kind, new: New) -> None:
     url = new(where)
     by_hand(url, *kind.statements(where))
@@ -252,7 +252,7 @@ def test_several_differences_at_once(head_url: str) -> None:
     assert said(head_url) == []
 
 
-def test_plaintext_left_behind_is_unfinished(head_url: str) -> None:
+def test_plaintext_left_behind_is_unfinished(head_url: str, approve: Approve) -> None:
     provider = (
         "INSERT INTO service_providers (id, name, base_url, protocol, api_key) VALUES ({0}, 'a{0}', 'b', 'c', 'sk-1')"
     )
@@ -265,9 +265,7 @@ def test_plaintext_left_behind_is_unfinished(head_url: str) -> None:
     assert said(head_url) == []
     by_hand(head_url, provider.format(2))
     assert said(head_url) == [f"revision {HEAD}: rows still to do is 2, should be 0"]
-    told = "\n".join(texts.ways_out(commands.check(engine(head_url)).drift))
-    assert "schema secrets encrypt" in told
-    assert "--revert" not in told
+    approve("check/rows.txt", "\n".join(texts.ways_out(commands.check(engine(head_url)).drift)) + "\n")
     done = schema("secrets", "encrypt", DATABASE_URL=head_url, ENCRYPTION_KEY=KEY)
     assert done.returncode == 0, done.stderr
     assert said(head_url) == []

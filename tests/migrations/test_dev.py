@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import db, settings
-from app.migrations import snapshots
+from app.migrations import snapshots, texts
 from app.migrations.dev import Development, develop, must_be_local, offered_name
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from app.triggers import updated_at_trigger
@@ -119,7 +119,7 @@ def test_a_name_is_not_made_up(copy: Copy, sqlite_head: str, approve: Approve) -
 
 
 def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
-    project: Project, at: At, monkeypatch: pytest.MonkeyPatch
+    project: Project, at: At, monkeypatch: pytest.MonkeyPatch, approve: Approve
 ) -> None:
     monkeypatch.setenv("ALEMBIC_CONFIG", str(project.ini))
     url = at(REVISIONS[-2])
@@ -127,6 +127,7 @@ def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
     for applied in [HEAD], []:
         done = develop(db.migration_engine(url))
         assert done == Development(database, HEAD, applied, [], [])
+    approve("dev_unchanged.txt", texts.of_development(done).replace(database, "PLACE") + "\n")
 
 
 def test_a_database_that_is_ahead_is_left_alone(project: Project, at: At, monkeypatch: pytest.MonkeyPatch) -> None:
