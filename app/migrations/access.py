@@ -73,9 +73,15 @@ def reading(engine: sa.Engine | None) -> Iterator[sa.Connection]:
 
 @contextmanager
 def writing(
-    engine: sa.Engine | None, lock_timeout: float | None, *, live: bool = False
+    engine: sa.Engine | None, lock_timeout: float | None, *, live: bool = False, create: bool = False
 ) -> Iterator[tuple[Config, sa.Engine]]:
     """Holds the lock, and gives a configuration under which Alembic's commands run beneath it.
+
+    Args:
+        engine: the database; the setting `DATABASE_URL` if None.
+        lock_timeout: the longest wait for another migration, in seconds; else the setting `SCHEMA_LOCK_TIMEOUT`.
+        live: a terminal watches.
+        create: make a SQLite file that isn't there.
 
     Raises:
         MigrationError: the database can't be reached or locked, or refuses something.
@@ -84,6 +90,9 @@ def writing(
     try:
         with one_line():
             engine = engine if engine is not None else db.migration_engine()
+            file = db.sqlite_file(engine.url)
+            if not (create or file is None or file.exists()):
+                raise MigrationError(f"There is no database yet at {db.shown(engine.url)}. Make it: schema deploy")
             wait = settings.load().number("SCHEMA_LOCK_TIMEOUT", 60) if lock_timeout is None else lock_timeout
             with lock.held(engine, wait=wait, waiting=progress.waiting) as held:
                 config = configuration(engine)

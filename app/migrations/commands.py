@@ -107,7 +107,7 @@ def deploy(
     if dry_run:
         with access.reading(engine) as connection:
             return _planned(connection, engine, started)
-    with access.writing(engine, lock_timeout, live=live) as (config, held_engine):
+    with access.writing(engine, lock_timeout, live=live, create=True) as (config, held_engine):
         copied = backup_sqlite(held_engine, backup) if backup is not None else None
         with held_engine.connect() as connection:
             before = status.read(connection, access.history(), access.shown(engine))

@@ -77,14 +77,15 @@ def of_check(found: Check) -> str:
     """What `schema check` prints."""
     status, drift = found.status, found.drift
     at = drift.revision or ", ".join(status.at) or "no revision"
+    right = f"what {at} makes" if status.at else "empty"
     lines = [f"Database  {status.database}", f"At        {at}{', the head' if status.at == [status.head] else ''}"]
     if drift.open:
-        lines += ["", f"Not what {at} makes:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
+        lines += ["", f"Not {right}:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
     if found.wanted:
         lines += ["", "The models want:", *(f"  {wanted}" for wanted in found.wanted)]
         lines += ['Ways out: edit the model, or write the revision: alembic revision --autogenerate -m "…"']
     if not (drift.open or found.wanted):
-        lines += ["", f"The database is what {at} makes{_and_the_models(found)}."]
+        lines += ["", f"The database is {right}{_and_the_models(found)}."]
     lines += [f"Accepted  {difference}" for difference in drift.accepted]
     lines += [f"Note: {note}" for note in drift.notes]
     if status.pending:

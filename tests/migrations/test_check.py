@@ -276,6 +276,12 @@ def test_an_adoption_needs_a_name(head_url: str) -> None:
         commands.adopt(" ", engine(head_url))
 
 
+def test_an_empty_database_is_called_so(sqlite_url: str) -> None:
+    assert "\n\nThe database is empty.\n11 pending" in texts.of_check(commands.check(engine(sqlite_url)))
+    by_hand(sqlite_url, "CREATE TABLE notes (id INTEGER)")
+    assert "\n\nNot empty:\n  table notes: is there" in texts.of_check(commands.check(engine(sqlite_url)))
+
+
 def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:
     url = at("20260110000000")
     found = commands.check(engine(url))
