@@ -1,12 +1,12 @@
 """Who holds up a migration on PostgreSQL.
 
-A lock timeout says only that something was in the way, and by then nobody can be asked. `BlockerWatch` looks from a
-second connection while a statement waits.
+A lock timeout says only that something was in the way, and by then nobody can be asked; and what has no timeout, such
+as a concurrent index build, may wait for ever. `BlockerWatch` looks from a second connection while a statement waits.
 """
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -54,11 +54,18 @@ class Blocker:
 
 
 class BlockerWatch:
-    """Remembers who was last seen in the way of the server process `pid`."""
+    """Remembers who was last seen in the way of the server process `pid`.
 
-    def __init__(self, engine: sa.Engine, pid: int) -> None:
+    Args:
+        engine: gives it a connection.
+        pid: the server process that may wait.
+        looked: called with who is in its way, or nobody, each time that it has looked.
+    """
+
+    def __init__(self, engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None]) -> None:
         self._engine = engine
         self._pid = pid
+        self._looked = looked
         self._done = threading.Event()
         self._seen: list[Blocker] = []
 
@@ -86,8 +93,9 @@ class BlockerWatch:
             autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             while not self._done.wait(POLL_SECONDS):
                 rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": self._pid}).all()
-                if rows:
-                    self._seen = [Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows]
+                found = [Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows]
+                self._seen = found or self._seen
+                self._looked(found)
 
 
 def redacted(query: str) -> str:

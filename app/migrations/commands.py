@@ -114,8 +114,7 @@ def deploy(
         return Deployment(found.database, found.head or "", pending, dry_run, time.monotonic() - started, None)
     with access.writing(engine, lock_timeout, live=live, create=True) as (config, held_engine):
         copied = None
-        if backup is not None:
-            _source_of_backup(held_engine.url, backup)
+        if backup is not None and _source_of_backup(held_engine.url, backup).exists():
             with db.connect(held_engine) as connection:  # copying may take long: see first whether it is of use
                 _in_order(connection, held_engine, script)
             copied = backup_sqlite(held_engine, backup)

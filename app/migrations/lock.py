@@ -31,6 +31,7 @@ from app.migrations.errors import LockNotObtained, MigrationError
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 KEY = 0x736368656D61
 _POLL_SECONDS = (0.05, 1.0)
+_HOST_LENGTH = 36  # PostgreSQL cuts an application name off after 63 bytes; the pid must not be what goes
 
 # Alembic keeps the running command in globals of its modules.
 _process = threading.RLock()
@@ -143,7 +144,7 @@ def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waitin
 
 
 def _name(connection: sa.Connection) -> None:
-    name = f"schema lock {_who()}"[:63]
+    name = f"schema lock {_who()}"
     connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
     connection.commit()
 
@@ -232,7 +233,7 @@ def _side_file(database: Path) -> Path:
 
 
 def _who() -> str:
-    return f"{socket.gethostname()} pid {os.getpid()}"
+    return f"{socket.gethostname()[:_HOST_LENGTH]} pid {os.getpid()}"
 
 
 def _wait(found: Holder | None, deadline: float, wait: float, waiting: Waiting) -> None:

@@ -193,7 +193,8 @@ class Runner:
         from app.migrations.blockers import BlockerWatch
 
         driver: Any = self._connection.connection.driver_connection
-        return BlockerWatch(self._connection.engine, driver.info.backend_pid)
+        pid = driver.info.backend_pid
+        return BlockerWatch(self._connection.engine, pid, lambda found: self._progress.blocked(self._step, found))
 
 
 @contextmanager

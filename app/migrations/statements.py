@@ -42,6 +42,8 @@ _READS = re.compile(
 )
 _COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 _SEVERAL = re.compile(r";\s*\S")
+# A row each, so that a longest time to run means nothing.
+_BOOKS = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
 _TAKES_BACK = re.compile(r"ROLLBACK\b", re.IGNORECASE)
 _INVALID_INDEX = """
 SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -145,7 +147,6 @@ class StatementWatch:
     def start(self, timeouts: Timeouts, *, repeatable: bool) -> None:
         """To be called before each revision, and after it for what isn't a revision's."""
         self._timeouts = timeouts
-        self._in_force = None
         self._noted = repeatable
 
     def _before(self, connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
@@ -155,12 +156,19 @@ class StatementWatch:
         if autocommit and not self._noted and not can_run_again(statement):
             self._noted = True
             self._unrepeatable()
-        if connection.dialect.name == "postgresql":
-            self._set(cursor, self._timeouts.of(statement), autocommit=autocommit)
-            if autocommit and (build := _BUILDS.match(_without_comments_before(statement))):
-                _drop_invalid(cursor.connection, *build.groups())
-            if _TAKES_BACK.match(_without_comments_before(statement)):
-                self._in_force = None
+        if connection.dialect.name != "postgresql" or self._will_do(statement):
+            return
+        self._set(cursor, self._timeouts.of(statement), autocommit=autocommit)
+        if autocommit and (build := _BUILDS.match(_without_comments_before(statement))):
+            _drop_invalid(cursor.connection, *build.groups())
+        if _TAKES_BACK.match(_without_comments_before(statement)):
+            self._in_force = None
+
+    def _will_do(self, statement: str) -> bool:
+        """Whether the timeouts in force are as good as others: asking for those costs a question to the server."""
+        return bool(self._in_force and self._timeouts and self._in_force[0].lock == self._timeouts.lock) and bool(
+            _BOOKS.match(statement)
+        )
 
     def _forget(self, *_: object) -> None:
         self._in_force = None  # a setting made in a transaction ended with it, and one made after a savepoint

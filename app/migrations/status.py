@@ -123,16 +123,8 @@ def read(
     problems += _problem(lambda: preflight.has_history(connection, at, our_tables, upgrade=True))
     problems += _problem(lambda: preflight.unedited(entries, script, applied))
     problems += [preflight.failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
-    return Status(
-        database=database,
-        at=sorted(at),
-        head=heads[0] if len(heads) == 1 else None,
-        holder=holder,
-        revisions=revisions,
-        problems=problems,
-        notes=notes,
-        entries=entries,
-    )
+    head = heads[0] if len(heads) == 1 else None
+    return Status(database, sorted(at), head, holder, revisions, problems, notes, entries)
 
 
 def _heads(connection: sa.Connection) -> list[str]:

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import checksums, ledger
+from app.migrations import checksums, commands, ledger
+from app.migrations.errors import MigrationError
 from app.migrations.ledger import Outcome
 from tests.conftest import Alembic, Approve
 from tests.helpers import rows, run
@@ -388,7 +389,7 @@ def test_the_owner_migrates_and_is_named(roles: dict[str, str], project: Project
 
 @pytest.mark.parametrize("role", ["service", "reader"])
 def test_others_read_where_it_is_and_dont_migrate(
-    role: str, roles: dict[str, str], project: Project, approve: Approve
+    role: str, roles: dict[str, str], project: Project, approve: Approve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = roles[role]
     if role == "service":
@@ -396,6 +397,9 @@ def test_others_read_where_it_is_and_dont_migrate(
     assert rows(url, "SELECT count(*) FROM t") == [(int(role == "service"),)]
     current = project.alembic("current", url=url)
     assert (current.returncode, current.stdout) == (0, f"{revision_of(url)} (head)\n")
+    monkeypatch.setenv("ALEMBIC_CONFIG", str(project.ini))
+    status = commands.read_status(db.migration_engine(url))
+    assert (status.code, status.entries, status.notes) == ("ok", entries(roles["owner"]), [])
     nothing = project.alembic("upgrade", "head", url=url)
     assert (nothing.returncode, nothing.stderr) == (0, "nothing to do\n")
     project.add("op.add_column('t', sa.Column('m', sa.Integer))")
@@ -408,10 +412,20 @@ def test_others_read_where_it_is_and_dont_migrate(
     assert attempts(url) == before
 
 
-def test_a_role_that_may_read_nothing_is_told_so(roles: dict[str, str], project: Project, approve: Approve) -> None:
+def test_a_role_that_may_read_nothing_is_told_so(
+    roles: dict[str, str], project: Project, approve: Approve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = sa.make_url(roles["owner"]).database
+    monkeypatch.setenv("ALEMBIC_CONFIG", str(project.ini))
+    run(roles["owner"], f"REVOKE ALL ON schema_ledger FROM {name}_reader")
+    status = commands.read_status(db.migration_engine(roles["reader"]))
+    assert (status.code, status.at) == ("ok", [revision_of(roles["owner"])])
+    approve("runner/may_not_read.ledger.txt", "\n".join([*status.notes, ""]))
     run(roles["owner"], f"REVOKE ALL ON alembic_version FROM {name}_reader")
     for line in ("current", "upgrade head"):
         done = project.alembic(*line.split(), url=roles["reader"])
         assert (done.returncode, done.stdout) == (1, "")
         approve(f"runner/may_not_read.{line.split()[0]}.txt", plain(done.stderr))
+    with pytest.raises(MigrationError) as caught:
+        commands.read_status(db.migration_engine(roles["reader"]))
+    approve("runner/may_not_read.status.txt", f"{caught.value}\n")

@@ -62,7 +62,10 @@ def at_work(racers: list[Running], url: str) -> Running:
 
 
 @rounds
-@pytest.mark.parametrize("pause", [0, 0.03], ids=["at-once", "with-pauses"])
+@pytest.mark.parametrize(
+    "pause",
+    [pytest.param(0, marks=pytest.mark.exhaustive, id="at-once"), pytest.param(0.03, id="with-pauses")],
+)
 def test_all_succeed_and_each_revision_is_applied_once(
     pause: float, seed: int, empty: str, heads: Callable[[str], str], tmp_path: Path
 ) -> None:

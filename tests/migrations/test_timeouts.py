@@ -306,6 +306,23 @@ def test_an_index_that_a_killed_build_left_is_built_again(build: str, project: P
     assert attempts(busy_url) == [(revision, "upgrade", "failed"), (revision, "upgrade", "applied")]
 
 
+def test_a_build_that_waits_without_limit_says_for_whom(project: Project, busy_url: str, approve: Approve) -> None:
+    project.add(
+        "with op.get_context().autocommit_block():\n"
+        "    op.create_index('i', 'busy', ['n'], postgresql_concurrently=True)"
+    )
+    with session(busy_url) as writer:
+        writer.execute("BEGIN")
+        writer.execute("UPDATE busy SET n = n WHERE secret = 'sk-do-not-show-me'")
+        running = project.start("upgrade", "head", url=busy_url)
+        wait_until(lambda: "waits for" in running.stderr)
+        assert f"pid {writer.info.backend_pid}" in running.stderr
+        writer.execute("COMMIT")
+    done = running.wait()
+    assert done.returncode == 0
+    approve("runner/waits_for.txt", plain(done.stderr))
+
+
 def test_indexes_that_are_there_or_gone_already_are_no_obstacle_the_second_time(
     project: Project, busy_url: str
 ) -> None:

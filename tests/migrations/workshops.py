@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -173,6 +174,16 @@ class Schema:
         self._output = Path(tempfile.mkdtemp(prefix="schema-"))
         self._process = _processes.Process(target=_schema, args=(args, variables, str(self._output)))
         self._process.start()
+
+    @property
+    def stderr(self) -> str:
+        """What it has said until now."""
+        file = self._output / "stderr"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        os.kill(self._process.pid or 0, number)
 
     def wait(self) -> Done:
         """Waits for its end."""
