@@ -6,6 +6,7 @@ stopped inside its transaction. Consent stands in the revision, with a reason, a
 needs the operator's, each time: `-x accept-data-loss=REVISION`.
 """
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from app.migrations import copies, effects, grammar, operations, rehearsal
 from app.migrations.effects import Effect, Kind
 from app.migrations.errors import ConfigurationError, DataLossRefused
 from app.migrations.questions import Answer, Questions
+from app.migrations.routines import Routines
 from app.migrations.safety import Finding, Run, Verdict, rule_of
 
 ACCEPTED = "accepted by the operator"
@@ -40,6 +42,7 @@ class Gate:
         self._accepted = accepted
         self._note = note
         self._questions = Questions(connection.dialect)
+        self._routines = Routines(self._questions)
         self._run = self._new_run(live=True)
         self._step: Any = None
         self._acknowledged: dict[str, dict[str, str]] = {}
@@ -105,6 +108,8 @@ class Gate:
         self._used = dict(self._consented.get(step.revision.revision, {})) if self._step else {}
         self._refusal = None
         self._run.settle()
+        self._questions = Questions(self._connection.dialect, together=math.inf)
+        self._routines = Routines(self._questions)
 
     def end(self) -> str | None:
         """To be called after each revision; says what was consented to, for the ledger."""
@@ -121,12 +126,14 @@ class Gate:
         if found.around:
             found.effects.append(found.around)
         findings = []
-        for effect in found.effects:
+        names = set()
+        for effect in (each for one in found.effects for each in self._routines.follow(one, run, reading)):
             asked = self._ask(effect, run, reading)
             if asked is not None:
                 findings.append(self._finding(step, effect, *asked))
             self._take_note(effect, run, reading)
-        names = {effect.name() for effect in found.effects} | {f.effect.name() for f in findings}
+            if effect.kind not in (Kind.CALL, Kind.DEFINE, Kind.SET_PATH):
+                names.add(effect.name())
         acknowledged = self._acknowledged[step.revision.revision] = consents(step)
         if step.info.is_upgrade and not found.stopped:
             for name in acknowledged.keys() - names:
@@ -169,6 +176,8 @@ class Gate:
 
     def _take_note(self, effect: Effect, run: Run, connection: sa.Connection) -> None:
         """Lets the run know of an effect, unless that makes what is there already: IF NOT EXISTS, TEMPORARY."""
+        if effect.kind is Kind.DEFINE:
+            self._routines.forget()
         if not self._is_there(effect, run, connection):
             run.note(effect)
 
@@ -215,7 +224,8 @@ class Gate:
                 continue
             lost = copies.lost(effect, self._run, cursor.connection) if dialect == "sqlite" else None
             for each in [effect] if lost is None else lost:
-                self._check(each)
+                for followed in self._routines.follow(each, self._run, self._connection):
+                    self._check(followed)
 
     def _check(self, effect: Effect) -> None:
         asked = self._ask(effect, self._run, self._connection)
@@ -223,7 +233,8 @@ class Gate:
         if asked is None or asked[0] is not Verdict.AT_RISK:
             return
         verdict, rows, note = asked
-        effect = replace(effect, where=rehearsal.place(sys._getframe()))  # noqa: SLF001 - how to find the caller's line
+        place = rehearsal.place(sys._getframe())  # noqa: SLF001 - how to find the caller's line
+        effect = replace(effect, where=f"{place} {effect.where}".strip())
         finding = self._finding(self._step, effect, verdict, rows, note or WHILE_RUNNING)
         reason = consents(self._step).get(effect.name()) if self._step.info.is_upgrade else None
         if finding.revision in self._accepted:

@@ -17,7 +17,7 @@ from app.migrations.effects import HOME, Effect, parts_of
 from app.migrations.safety import COUNTED, Question, Verdict, Words, text_of
 
 SECONDS_PER_QUESTION = 2.0
-SECONDS_FOR_ALL = 20.0
+SECONDS_BEFOREHAND = 20.0
 LOCK_TIMEOUT_SECONDS = 0.5
 
 Answer = tuple[Verdict, int | None, str]
@@ -30,10 +30,12 @@ class Questions:
 
     Args:
         dialect: of the database.
+        together: how long all of them may take; a run asks before each statement, which must not end it.
     """
 
-    def __init__(self, dialect: sa.Dialect) -> None:
+    def __init__(self, dialect: sa.Dialect, together: float = SECONDS_BEFOREHAND) -> None:
         self._dialect = dialect
+        self._together = together
         self._spent = 0.0
 
     def words(self, connection: sa.Connection) -> Words:
@@ -87,6 +89,13 @@ class Questions:
         rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition} LIMIT {COUNTED + 1}"
         return self.ask(connection, Question(f"SELECT count(*) FROM ({rows}) AS at_risk", Verdict.AT_RISK))
 
+    def rows(self, connection: sa.Connection, sql: str) -> list[Any]:
+        """The rows that answer a question about the schema; none if there is no answer."""
+        try:
+            return self._rows(connection, sql)
+        except _Unanswered:
+            return []
+
     def home(self, connection: sa.Connection) -> str:
         """The schema in which a table is whose name is written without one."""
         if self._dialect.name == "postgresql":
@@ -130,7 +139,7 @@ class Questions:
         return rows[0][0] if rows else None
 
     def _rows(self, connection: sa.Connection, sql: str) -> list[Any]:
-        left = min(SECONDS_PER_QUESTION, SECONDS_FOR_ALL - self._spent)
+        left = min(SECONDS_PER_QUESTION, self._together - self._spent)
         if left <= 0:
             raise _Unanswered("there was no time left to ask")
         started = time.monotonic()

@@ -194,11 +194,9 @@ class _Recorder:
         if not self._is_ours(cursor):  # somebody else's, in another thread
             return False
         dialect = self._connection.dialect.name
-        if grammar.reads(dialect, statement):
-            return False
         for effect in grammar.effects_of(dialect, statement, cursor.connection):
             self._add(effect)
-        return True
+        return not grammar.reads(dialect, statement)
 
     def _add(self, effect: Effect) -> None:
         if self._connection.dialect.name == "sqlite":

@@ -6,8 +6,8 @@ Each answer is a table and a condition: the rows for which it holds would lose s
 from app.migrations.effects import Effect, parts_of
 from app.migrations.safety.words import Question, Verdict, Words, text_of
 
-# A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an attribute
-# when the attribute's type goes, and so do the columns of that composite type.
+# A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an
+# attribute when the attribute's type goes, and so do the columns of that composite type.
 _DEPENDENTS = """
 WITH RECURSIVE gone (classid, objid, objsubid) AS (
     SELECT {catalog}::regclass::oid, ({start})::oid, 0
