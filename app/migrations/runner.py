@@ -226,7 +226,7 @@ class Runner:
         """Rolls back, writes the failure down, and says whether to try again."""
         self._statements.start(self._timeouts, repeatable=True)
         if self._gate:
-            self._gate.end()
+            self._gate.abandon()
         with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
             self._connection.rollback()
             begun = [entry for entry in (self._entry, self._following) if entry is not None]
