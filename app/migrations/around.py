@@ -26,9 +26,9 @@ _BY_NAME = "getattr with a computed name"
 
 def reaches_around(path: Path) -> Effect | None:
     """The first thing in a revision's file, or in a helper beside it, that goes past `op`; None if nothing does."""
-    for file, tree in _files(path):
-        contexts = _contexts(tree)
-        for node in ast.walk(tree):
+    for file, nodes in _files(path):
+        contexts = _contexts(nodes)
+        for node in nodes:
             found = _names(node, contexts) & {*_AROUND, _DRIVER, _BY_NAME}
             if found:
                 line = f"line {getattr(node, 'lineno', 1)}"
@@ -37,15 +37,15 @@ def reaches_around(path: Path) -> Effect | None:
     return None
 
 
-def _files(path: Path) -> Iterator[tuple[Path, ast.Module]]:
+def _files(path: Path) -> Iterator[tuple[Path, list[ast.AST]]]:
     folders = path.parents[:3]  # the revisions', Alembic's, the project's: all may be on the path
     waiting, seen = [path], {path}
     while waiting:
         file = waiting.pop(0)
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        yield file, tree
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        yield file, nodes
         beside = {*folders, file.parent}
-        found = {helper for name in _imported(tree) for folder in beside for helper in _modules(folder, name)}
+        found = {helper for name in _imported(nodes) for folder in beside for helper in _modules(folder, name)}
         waiting += sorted(found - seen)
         seen |= found
 
@@ -55,9 +55,9 @@ def _modules(folder: Path, name: str) -> list[Path]:
     return [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
 
 
-def _imported(tree: ast.Module) -> set[str]:
+def _imported(nodes: list[ast.AST]) -> set[str]:
     names = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -67,11 +67,11 @@ def _imported(tree: ast.Module) -> set[str]:
     return {name for name in names if name and name.split(".")[0] != "app"}
 
 
-def _contexts(tree: ast.Module) -> set[str]:
+def _contexts(nodes: list[ast.AST]) -> set[str]:
     """Names that stand for Alembic's context, whose `connection` is SQLAlchemy's and no driver's."""
     assigned = {
         target.id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign) and _is_context(node.value, set())
         for target in node.targets
         if isinstance(target, ast.Name)

@@ -34,6 +34,8 @@ class Kind(StrEnum):
     DROP_SCHEMA = "drop_schema"
     CASCADE = "cascade"
     SET_PATH = "set_path"
+    CALL = "call"
+    DEFINE = "define"
     OPAQUE = "opaque"
 
 
@@ -41,7 +43,7 @@ HOME = {"postgresql": "public", "sqlite": "main"}
 TEMPORARY = "temporary"
 FLEETING = "fleeting"  # a temporary table that is gone after the next commit
 ONLY = "only"
-_SPOKEN = {Kind.CASCADE, Kind.OPAQUE, Kind.SET_PATH}
+_SPOKEN = {Kind.CASCADE, Kind.OPAQUE, Kind.SET_PATH, Kind.CALL, Kind.DEFINE}
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,13 @@ class Effect:
     """One effect.
 
     Attributes:
-        table: the table, with its schema where one is written; of CASCADE, OPAQUE and SET_PATH, what is behind it.
+        table: the table, with its schema where one is written; of CASCADE, OPAQUE and SET_PATH what is behind it, of
+            CALL and DEFINE a function.
         columns: the columns concerned.
         to: the new name (and before it the new schema, if that changes), or the new type; of CREATE_ENUM the labels, of
             ADD_COLUMN a word if it must be filled, of CREATE_TABLE one if it is temporary, of what changes rows one if
             the children of the table don't count.
-        using: the expression that an ALTER TYPE converts by.
+        using: the expression that an ALTER TYPE converts by; of DEFINE the statement.
         whole: a DELETE or an UPDATE has no WHERE; of ADD_UNIQUE, that all rows count (no expression, no predicate).
         where: the place in the revision, for people.
     """

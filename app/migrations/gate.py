@@ -6,24 +6,28 @@ stopped inside its transaction. Consent stands in the revision, with a reason, a
 needs the operator's, each time: `-x accept-data-loss=REVISION`.
 """
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from app.migrations import copies, effects, grammar, operations, rehearsal
+from app.migrations.consents import Consents, file_of
 from app.migrations.effects import Effect, Kind
-from app.migrations.errors import ConfigurationError, DataLossRefused
+from app.migrations.errors import DataLossRefused
 from app.migrations.questions import Answer, Questions
+from app.migrations.routines import Routines
 from app.migrations.safety import Finding, Run, Verdict, rule_of
 
-ACCEPTED = "accepted by the operator"
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
+OUTSIDE = "seen only while it ran, outside a transaction; what it had done until then stays"
+
+_NO_CONSENT = (Kind.CALL, Kind.DEFINE, Kind.SET_PATH)  # it takes none: what they lead to is judged by itself
 
 
 class Gate:
@@ -37,14 +41,14 @@ class Gate:
 
     def __init__(self, connection: sa.Connection, accepted: set[str], note: Callable[[str], None]) -> None:
         self._connection = connection
-        self._accepted = accepted
         self._note = note
+        self._consents = Consents(accepted, note)
         self._questions = Questions(connection.dialect)
+        self._routines = Routines(self._questions)
         self._run = self._new_run(live=True)
         self._step: Any = None
-        self._acknowledged: dict[str, dict[str, str]] = {}
-        self._consented: dict[str, dict[str, str]] = {}
-        self._used: dict[str, str] = {}
+        self._done: set[str] = set()
+        self._outside = False
         self._refusal: DataLossRefused | None = None
 
     def judge(self, plan: list[Any]) -> list[Finding]:
@@ -56,11 +60,7 @@ class Gate:
         Raises:
             ConfigurationError: an `acknowledged` is misspelt, or so is a revision that the operator accepts.
         """
-        planned = [step.revision.revision for step in plan]
-        for revision in sorted(self._accepted - set(planned)):
-            raise ConfigurationError(
-                f"accept-data-loss speaks of {revision!r}, which isn't about to run; these are: {', '.join(planned)}."
-            )
+        self._consents.check([step.revision.revision for step in plan])
         findings: list[Finding] = []
         run = self._new_run(live=False)
         with rehearsal.session(self._connection) as reading:
@@ -78,7 +78,7 @@ class Gate:
         for finding in findings:
             if finding.verdict is Verdict.UNKNOWN:
                 self._note(f"{finding.revision}: can't tell about {finding.effect.name()}: {finding.note}")
-        refused = [f for f in findings if f.verdict is Verdict.AT_RISK and not self._consent(f)]
+        refused = [f for f in findings if f.verdict is Verdict.AT_RISK and not self._consents.give(f)]
         if refused:
             raise DataLossRefused("\n".join(dict.fromkeys(finding.text() for finding in refused)))
 
@@ -102,14 +102,25 @@ class Gate:
     def begin(self, step: Any) -> None:
         """To be called before each revision."""
         self._step = None if step.info.is_stamp else step
-        self._used = dict(self._consented.get(step.revision.revision, {})) if self._step else {}
+        self._done = set()
+        self._outside = False
         self._refusal = None
         self._run.settle()
+        self._questions = Questions(self._connection.dialect, together=math.inf)
+        self._routines = Routines(self._questions)
 
     def end(self) -> str | None:
-        """To be called after each revision; says what was consented to, for the ledger."""
+        """To be called after each revision, in its transaction; says what was consented to, for the ledger.
+
+        Raises:
+            ConfigurationError: it acknowledges something that it hasn't done.
+        """
+        step, self._step = self._step, None
+        return self._consents.settle(step, self._done, outside=self._outside) if step else None
+
+    def abandon(self) -> None:
+        """To be called when a revision has failed."""
         self._step = None
-        return "; ".join(f"{name}: {reason}" for name, reason in self._used.items()) or None
 
     def _new_run(self, *, live: bool) -> Run:
         dialect = self._connection.dialect.name
@@ -121,19 +132,15 @@ class Gate:
         if found.around:
             found.effects.append(found.around)
         findings = []
-        for effect in found.effects:
+        names = set()
+        for effect in (each for one in found.effects for each in self._routines.follow(one, run, reading)):
             asked = self._ask(effect, run, reading)
             if asked is not None:
                 findings.append(self._finding(step, effect, *asked))
             self._take_note(effect, run, reading)
-        names = {effect.name() for effect in found.effects} | {f.effect.name() for f in findings}
-        acknowledged = self._acknowledged[step.revision.revision] = consents(step)
-        if step.info.is_upgrade and not found.stopped:
-            for name in acknowledged.keys() - names:
-                raise ConfigurationError(
-                    f"{_file(step)}: acknowledged speaks of {name!r}, and the revision does no such thing; it does: "
-                    f"{', '.join(sorted(names)) or 'nothing that could lose data'}."
-                )
+            if effect.kind not in _NO_CONSENT:
+                names.add(effect.name())
+        self._consents.compare(step, findings, names)
         if found.stopped:
             self._note(
                 f"{step.revision.revision}: not looked at to its end ({found.stopped}); from there on each statement "
@@ -142,7 +149,7 @@ class Gate:
         return findings
 
     def _finding(self, step: Any, effect: Effect, verdict: Verdict, rows: int | None, note: str) -> Finding:
-        return Finding(step.revision.revision, _file(step), step.info.is_upgrade, effect, verdict, rows, note)
+        return Finding(step.revision.revision, file_of(step), step.info.is_upgrade, effect, verdict, rows, note)
 
     def _ask(self, effect: Effect, run: Run, connection: sa.Connection) -> Answer | None:
         """The verdict on an effect; None if it is harmless."""
@@ -169,6 +176,8 @@ class Gate:
 
     def _take_note(self, effect: Effect, run: Run, connection: sa.Connection) -> None:
         """Lets the run know of an effect, unless that makes what is there already: IF NOT EXISTS, TEMPORARY."""
+        if effect.kind is Kind.DEFINE:
+            self._routines.forget()
         if not self._is_there(effect, run, connection):
             run.note(effect)
 
@@ -182,15 +191,6 @@ class Gate:
             case Kind.ADD_COLUMN:
                 return self._questions.exists(connection, run.old_name(effect.table), effect.columns[0])
         return False
-
-    def _consent(self, finding: Finding) -> bool:
-        name = finding.effect.name()
-        reason = self._acknowledged[finding.revision].get(name)
-        if finding.revision in self._accepted:
-            reason = ACCEPTED
-        if reason is not None:
-            self._consented.setdefault(finding.revision, {})[name] = reason
-        return reason is not None
 
     # --- during the run -------------------------------------------------------
 
@@ -206,6 +206,7 @@ class Gate:
             return
         if self._refusal is not None:  # the revision has caught it
             raise self._refusal
+        self._outside |= self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
         if cursor.connection is not self._connection.connection.driver_connection:
             self._check(Effect(Kind.OPAQUE, rehearsal.ANOTHER))
             return
@@ -215,44 +216,24 @@ class Gate:
                 continue
             lost = copies.lost(effect, self._run, cursor.connection) if dialect == "sqlite" else None
             for each in [effect] if lost is None else lost:
-                self._check(each)
+                for followed in self._routines.follow(each, self._run, self._connection):
+                    self._check(followed)
 
     def _check(self, effect: Effect) -> None:
+        if effect.kind not in _NO_CONSENT and not _harmless(effect):
+            self._done.add(effect.name())
         asked = self._ask(effect, self._run, self._connection)
         self._take_note(effect, self._run, self._connection)
         if asked is None or asked[0] is not Verdict.AT_RISK:
             return
         verdict, rows, note = asked
-        effect = replace(effect, where=rehearsal.place(sys._getframe()))  # noqa: SLF001 - how to find the caller's line
-        finding = self._finding(self._step, effect, verdict, rows, note or WHILE_RUNNING)
-        reason = consents(self._step).get(effect.name()) if self._step.info.is_upgrade else None
-        if finding.revision in self._accepted:
-            reason = ACCEPTED
-        if reason is None:
+        place = rehearsal.place(sys._getframe())  # noqa: SLF001 - how to find the caller's line
+        effect = replace(effect, where=f"{place} {effect.where}".strip())
+        late = OUTSIDE if self._outside else WHILE_RUNNING
+        finding = self._finding(self._step, effect, verdict, rows, f"{note}; {late}" if note else late)
+        if not self._consents.give(finding):
             self._refusal = DataLossRefused(finding.text())
             raise self._refusal
-        self._used[effect.name()] = reason
-
-
-def consents(step: Any) -> dict[str, str]:
-    """What a revision acknowledges, for its upgrade.
-
-    Raises:
-        ConfigurationError: it isn't a dictionary of names and reasons, or a reason is empty.
-    """
-    if not step.info.is_upgrade:
-        return {}
-    acknowledged = getattr(step.revision.module, "acknowledged", {})
-    if not isinstance(acknowledged, dict) or not all(
-        isinstance(name, str) and isinstance(reason, str) for name, reason in acknowledged.items()
-    ):
-        raise ConfigurationError(
-            f'{_file(step)}: acknowledged must look like {{"drop_column users.legacy": "reason"}}.'
-        )
-    for name, reason in acknowledged.items():
-        if not reason.strip():
-            raise ConfigurationError(f"{_file(step)}: acknowledged gives no reason for {name!r}.")
-    return acknowledged
 
 
 def _harmless(effect: Effect) -> bool:
@@ -264,7 +245,3 @@ def _harmless(effect: Effect) -> bool:
         case Kind.RENAME_TABLE | Kind.RENAME_COLUMN:
             return True
     return False
-
-
-def _file(step: Any) -> str:
-    return Path(step.revision.path).name

@@ -17,11 +17,12 @@ from app.migrations.effects import HOME, Effect, parts_of
 from app.migrations.safety import COUNTED, Question, Verdict, Words, text_of
 
 SECONDS_PER_QUESTION = 2.0
-SECONDS_FOR_ALL = 20.0
+SECONDS_BEFOREHAND = 20.0
 LOCK_TIMEOUT_SECONDS = 0.5
 
 Answer = tuple[Verdict, int | None, str]
 
+_SAVEPOINT = "SAVEPOINT question"
 _MISSING = {"42P01", "42703", "3F000", "42704"}
 
 
@@ -30,10 +31,12 @@ class Questions:
 
     Args:
         dialect: of the database.
+        together: how long all of them may take; a run asks before each statement, which must not end it.
     """
 
-    def __init__(self, dialect: sa.Dialect) -> None:
+    def __init__(self, dialect: sa.Dialect, together: float = SECONDS_BEFOREHAND) -> None:
         self._dialect = dialect
+        self._together = together
         self._spent = 0.0
 
     def words(self, connection: sa.Connection) -> Words:
@@ -87,10 +90,17 @@ class Questions:
         rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition} LIMIT {COUNTED + 1}"
         return self.ask(connection, Question(f"SELECT count(*) FROM ({rows}) AS at_risk", Verdict.AT_RISK))
 
+    def rows(self, connection: sa.Connection, sql: str) -> list[Any]:
+        """The rows that answer a question about the schema; none if there is no answer."""
+        try:
+            return self._rows(connection, sql)
+        except _Unanswered:
+            return []
+
     def home(self, connection: sa.Connection) -> str:
         """The schema in which a table is whose name is written without one."""
         if self._dialect.name == "postgresql":
-            return str(self._scalar(connection, "SELECT current_schema()") or "")
+            return str(self._looked_up(connection, "SELECT current_schema()") or "")
         return HOME["sqlite"]
 
     def exists(self, connection: sa.Connection, table: str, column: str = "") -> bool:
@@ -103,7 +113,7 @@ class Questions:
             master = "sqlite_temp_master" if parts_of(table)[0] == "temp" else "sqlite_master"
             question = f"SELECT 1 FROM {master} WHERE name = {text_of(parts_of(table)[-1])} COLLATE NOCASE"
         try:
-            return self._scalar(connection, question) is not None
+            return self._looked_up(connection, question) is not None
         except _Unanswered:
             return True
 
@@ -120,17 +130,25 @@ class Questions:
             inside = "".join(f", {text_of(name)}" for name in schema)
             question = f"SELECT type FROM pragma_table_info({text_of(bare)}{inside}) WHERE {named}"
         try:
-            found = self._scalar(connection, question)
+            found = self._looked_up(connection, question)
         except _Unanswered:
             return None
         return str(found) if found is not None else None
+
+    def _looked_up(self, connection: sa.Connection, sql: str) -> Any:
+        """What the database's own books say; on SQLite that takes no time, and needs no clock."""
+        if self._dialect.name == "postgresql":
+            return self._scalar(connection, sql)
+        driver: Any = connection.connection.driver_connection
+        found = driver.execute(sql).fetchone()
+        return found[0] if found else None
 
     def _scalar(self, connection: sa.Connection, sql: str) -> Any:
         rows = self._rows(connection, sql)
         return rows[0][0] if rows else None
 
     def _rows(self, connection: sa.Connection, sql: str) -> list[Any]:
-        left = min(SECONDS_PER_QUESTION, SECONDS_FOR_ALL - self._spent)
+        left = min(SECONDS_PER_QUESTION, self._together - self._spent)
         if left <= 0:
             raise _Unanswered("there was no time left to ask")
         started = time.monotonic()
@@ -155,19 +173,19 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     import psycopg
 
     idle = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-    begin, end = ("BEGIN", "ROLLBACK") if idle else ("SAVEPOINT question", "ROLLBACK TO SAVEPOINT question")
+    begin, end = ("BEGIN", "ROLLBACK") if idle else (_SAVEPOINT, f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
     was = driver.autocommit
     if idle and not was:
         driver.autocommit = True
     try:
-        driver.execute(begin)
+        # Statements that go together cost one way to the server and back.
+        driver.execute(
+            f"{begin}; SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
+            f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
+            # Rows that a policy hides are there all the same: better no answer than a wrong one.
+            "set_config('row_security', 'off', true)"
+        )
         try:
-            driver.execute(
-                f"SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
-                f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
-                # Rows that a policy hides are there all the same: better no answer than a wrong one.
-                "set_config('row_security', 'off', true)"
-            )
             rows: list[Any] = driver.execute(sql).fetchall()
         except psycopg.Error as error:
             raise _Unanswered(
@@ -175,8 +193,6 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
             ) from None
         finally:
             driver.execute(end)
-            if not idle:
-                driver.execute("RELEASE SAVEPOINT question")
     finally:
         if idle and not was:
             driver.autocommit = False

@@ -83,13 +83,16 @@ def session(connection: sa.Connection) -> Iterator[sa.Connection]:
             connection.execution_options(**{REHEARSAL: False})
         return
     with connection.engine.connect() as reading:
+        enforced = reading.exec_driver_sql("PRAGMA foreign_keys").scalar_one()
         reading.exec_driver_sql("PRAGMA query_only = ON")
+        reading.exec_driver_sql("PRAGMA foreign_keys = OFF")  # as on the connection that revisions run on
         reading.rollback()
         try:
             yield reading.execution_options(**{REHEARSAL: True})
         finally:
             reading.rollback()
             reading.exec_driver_sql("PRAGMA query_only = OFF")
+            reading.exec_driver_sql(f"PRAGMA foreign_keys = {enforced}")
             reading.rollback()
 
 
@@ -194,11 +197,9 @@ class _Recorder:
         if not self._is_ours(cursor):  # somebody else's, in another thread
             return False
         dialect = self._connection.dialect.name
-        if grammar.reads(dialect, statement):
-            return False
         for effect in grammar.effects_of(dialect, statement, cursor.connection):
             self._add(effect)
-        return True
+        return not grammar.reads(dialect, statement)
 
     def _add(self, effect: Effect) -> None:
         if self._connection.dialect.name == "sqlite":

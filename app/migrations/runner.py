@@ -180,7 +180,7 @@ class Runner:
         """Rolls back, writes the failure down, and says whether to try again."""
         self._statements.start(self._limits.timeouts, repeatable=True)
         if self._gate:
-            self._gate.end()
+            self._gate.abandon()
         return self._books.failed(error) and met_a_lock(error) and not self._books.half_done
 
     def _explained(self, error: BaseException, blockers: list[str]) -> BaseException:

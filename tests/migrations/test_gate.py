@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from app import db
+from app.migrations import rehearsal
 from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.ledger import Ledger
 from tests import helpers
@@ -422,7 +423,7 @@ def test_a_misspelt_consent_is_none(mistake: str, url: str, project: Project) ->
     before = everything_in(url)
     done = project.alembic("upgrade", "head", url=url)
     assert failed(done, 2) == f"FAILED: {revision}.py: {said}"
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == (2 if mistake == "too_many" else 1)  # which is known only when it has run
     assert everything_in(url) == before
 
 
@@ -570,8 +571,9 @@ def hostile(url: str) -> dict[str, str]:
 
 
 def test_nothing_that_a_hostile_revision_does_is_done_beforehand(
-    url: str, project: Project, approve: Approve, caplog: pytest.LogCaptureFixture
+    url: str, project: Project, approve: Approve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rehearsal, "MOST_STATEMENTS", 100)  # on a busy machine 2,000 take longer than a rehearsal may
     start(url, project, ["t", "u"], with_rows=True)
     (project.folder / "reaching_around.py").write_text(AROUND, encoding="utf-8")
     if "postgresql" in url:
@@ -774,9 +776,7 @@ def test_children_go_along_only_where_there_are_some(postgres_url: str, project:
     for written in (body.replace("= 1", "= 2"), UNSEEN.format(body=body.replace("= 1", "= 2"))):
         revision = project.add(written)
         first, second = refused(lambda: project.upgrade(postgres_url), postgres_url)
-        assert (
-            "a DELETE from Parents would take along rows that refer to it, ON DELETE CASCADE: there are 1 row." in first
-        )
+        assert "a DELETE from Parents would take along rows that refer to it, ON DELETE CASCADE (1 row)." in first
         assert second.endswith('acknowledged = {"delete Parents": "why, and where the data is"}')
         project.file(revision).unlink()
         project._last = "20260101000001"

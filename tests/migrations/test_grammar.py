@@ -21,7 +21,7 @@ def short(effects: list[Effect]) -> list[str]:
 def more(effect: Effect) -> Iterator[str]:
     if effect.to:
         yield f"to {', '.join(effect.to)}"
-    if effect.using:
+    if effect.using and effect.kind is not Kind.DEFINE:
         yield f"using {effect.using}"
     if not effect.whole and effect.kind is not Kind.FILL:
         yield "in part"
@@ -38,11 +38,12 @@ POSTGRESQL: dict[str, list[str]] = {
     "SELECT * INTO kept FROM users": ["create_table kept", "fill kept"],
     "SELECT * INTO TEMP kept FROM users": ["create_table kept to temporary", "fill kept"],
     "DROP TABLE users": ["drop_table users"],
-    "drop table if exists only_here, public.users, s.users CASCADE": [
+    "drop table if exists only_here, public.users, s.users": [
         "drop_table only_here",
         "drop_table users",
         "drop_table s.users",
     ],
+    "DROP TABLE s.users CASCADE": ["drop_table s.users", "cascade table s.users"],
     'DROP TABLE "Users", "a.b", s."a""b", "public"': [
         "drop_table Users",
         'drop_table "a.b"',
@@ -91,7 +92,7 @@ POSTGRESQL: dict[str, list[str]] = {
     "ALTER TYPE mood ADD VALUE 'glad'": [],
     "ALTER TYPE mood RENAME TO temper": [],
     "CREATE UNIQUE INDEX CONCURRENTLY i ON s.users (a, b)": ["add_unique s.users.a,b"],
-    "CREATE UNIQUE INDEX i ON users (lower(a))": ["add_unique users in part"],
+    "CREATE UNIQUE INDEX i ON users (lower(a))": ["add_unique users in part", "call lower"],
     "CREATE UNIQUE INDEX i ON users (a) WHERE b": ["add_unique users.a in part"],
     "CREATE INDEX i ON users (a)": [],
     "CREATE TABLE IF NOT EXISTS users (id integer)": ["create_table users"],
@@ -116,7 +117,7 @@ POSTGRESQL: dict[str, list[str]] = {
     "INSERT INTO users VALUES (%(a)s, %s) ON CONFLICT (id) DO UPDATE SET a = 1": ["fill users"],
     "COPY users FROM stdin": ["fill users"],
     "MERGE INTO users USING b ON true WHEN MATCHED THEN DELETE": ["opaque MERGE INTO users"],
-    "CALL p()": ["opaque CALL"],
+    "CALL p()": ["opaque CALL", "call p"],
     "PREPARE p AS DELETE FROM users": ["opaque PREPARE", "delete users"],
     "EXECUTE p": ["opaque EXECUTE"],
     "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone": ["delete users"],
@@ -131,14 +132,23 @@ POSTGRESQL: dict[str, list[str]] = {
     "DO $$ DECLARE r record; BEGIN FOR r IN DELETE FROM users RETURNING * LOOP NULL; END LOOP; END $$": [
         "delete users"
     ],
-    "DO $$ DECLARE n integer; BEGIN n := (SELECT 1); PERFORM f(n); RETURN; EXCEPTION WHEN others THEN NULL; END $$": [],
+    "DO $$ DECLARE n integer; BEGIN n := (SELECT 1); PERFORM f(n); RETURN; EXCEPTION WHEN others THEN NULL; END $$": [
+        "call f"
+    ],
+    "DO $$ DECLARE n integer := f(); BEGIN n := s.g(n); IF h(n) THEN RETURN; END IF; END $$": [
+        "call f",
+        "call s.g",
+        "call h",
+    ],
     "DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'users'; END $$": ["opaque DO block with EXECUTE"],
     "DO $$ DECLARE c refcursor; BEGIN OPEN c FOR EXECUTE 'SELECT 1'; END $$": ["opaque DO block with EXECUTE"],
-    "DO $$ BEGIN CALL p(); END $$": ["opaque CALL"],
+    "DO $$ BEGIN CALL p(); END $$": ["opaque CALL", "call p"],
     "DO $$ this is no block $$": ["opaque DO block"],
     "DO LANGUAGE plpython3u 'plpy.execute(x)'": ["opaque DO block in plpython3u"],
-    "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'DELETE FROM users'": [],
-    "CREATE FUNCTION f() RETURNS void BEGIN ATOMIC DELETE FROM users; END": [],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'DELETE FROM users'": ["define f"],
+    "CREATE FUNCTION f() RETURNS void BEGIN ATOMIC DELETE FROM users; END": ["define f"],
+    "CREATE TRIGGER t AFTER INSERT ON users EXECUTE FUNCTION f()": ["define trigger"],
+    "SELECT f(count(*)), pg_catalog.lower('x'), s.g() FROM users": ["call f", "call count", "call s.g"],
     "EXPLAIN DELETE FROM users": [],
     "CREATE TEMP TABLE kept (a integer) ON COMMIT DROP": ["create_table kept to fleeting"],
     "SET search_path TO s, public": ["set_path SET search_path"],
@@ -160,6 +170,31 @@ def test_what_a_statement_does_on_postgresql(statement: str) -> None:
     assert short(grammar.effects_of("postgresql", statement)) == POSTGRESQL[statement]
 
 
+FUNCTIONS: dict[str, list[str]] = {
+    "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'DELETE FROM users; SELECT g()'": ["delete users", "call g"],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC DELETE FROM users; SELECT 1; END": ["delete users"],
+    "CREATE FUNCTION f() RETURNS integer LANGUAGE sql RETURN g()": ["call g"],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN TRUNCATE users; END'": ["truncate users"],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN EXECUTE $$x$$; END'": [
+        "opaque function f with EXECUTE"
+    ],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'nonsense'": ["opaque function f"],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE plpython3u AS 'x'": ["opaque function f in plpython3u"],
+    "CREATE FUNCTION f() RETURNS void LANGUAGE c AS 'library'": [],
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.a = now(); RETURN NEW; END;'": ["call now"],
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'DECLARE n integer;"
+    " BEGIN IF TG_OP = $$DELETE$$ THEN DELETE FROM users WHERE a = OLD.a; END IF; RETURN NULL; END'": [
+        "delete users in part"
+    ],
+    f"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS '{'x' * grammar.MOST_CHARACTERS}'": ["opaque function f"],
+}
+
+
+@pytest.mark.parametrize("statement", FUNCTIONS, ids=lambda statement: statement[25:90])
+def test_what_a_call_of_a_function_does(statement: str) -> None:
+    assert short(grammar.effects_of_function(statement, "f")) == FUNCTIONS[statement]
+
+
 READS_POSTGRESQL = [
     "SELECT * FROM users WHERE a = %(a)s",
     "TABLE users",
@@ -168,12 +203,14 @@ READS_POSTGRESQL = [
     "WITH a AS (SELECT 1) SELECT * FROM a",
     "/* DROP TABLE */ SELECT 1;",
     "SHOW server_version",
+    "SELECT count(*), f(a) FROM users",
     "EXPLAIN SELECT 1",
     "SAVEPOINT s",
     "RELEASE SAVEPOINT s",
     "ROLLBACK TO SAVEPOINT s",
 ]
 WRITES_POSTGRESQL = [
+    "SELECT query_to_xml('DELETE FROM users', true, true, '')",
     "",
     "nonsense",
     "COMMIT",

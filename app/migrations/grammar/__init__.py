@@ -29,6 +29,15 @@ def effects_of(dialect: str, statement: str, driver: sqlite3.Connection | None =
     return sqlite.effects_of(statement, driver)
 
 
+def effects_of_function(text: str, name: str) -> list[Effect]:
+    """The effects of a call of the PostgreSQL function that a statement creates."""
+    if len(text) > MOST_CHARACTERS:
+        return [Effect(Kind.OPAQUE, f"function {name}")]
+    from app.migrations.grammar import postgresql
+
+    return postgresql.effects_of_function(text, name)
+
+
 def reads(dialect: str, statement: str) -> bool:
     """Whether it is one question and nothing else, so that it may be asked; what its functions do isn't known."""
     if len(statement) > MOST_CHARACTERS:

@@ -200,10 +200,13 @@ def _discarded(_node: Any) -> Iterator[Effect]:
 
 def _called(node: Any) -> Iterator[Effect]:
     name = node.funcname[-1].string.sval
-    if name == "set_config" and (not node.args or node.args[0].a_const.sval.sval.lower() in ("", *SEARCHED_BY)):
-        yield Effect(Kind.SET_PATH, "set_config")
+    if name == "set_config":
+        if not node.args or node.args[0].a_const.sval.sval.lower() in ("", *SEARCHED_BY):
+            yield Effect(Kind.SET_PATH, "set_config")
     elif name in _TAKES_SQL:
         yield Effect(Kind.OPAQUE, f"{name}()")
+    elif node.funcname[0].string.sval != "pg_catalog":
+        yield Effect(Kind.CALL, qualified(*(part.string.sval for part in node.funcname)))
 
 
 # What decides which table a name without a schema means.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.migrations.effects import Effect, Kind
+from app.migrations.grammar import routines
 from app.migrations.grammar.nodes import HANDLERS, NESTED
 
 _BIND = re.compile(r"%\(\w+\)[sb]|%[sb]")
@@ -19,7 +20,12 @@ def effects_of(statement: str) -> list[Effect]:
     parsed = _parsed(text)
     if parsed is None:
         return [Effect(Kind.OPAQUE, "SQL that PostgreSQL's grammar doesn't know")]
-    return [effect for raw in parsed.stmts for effect in _of_node(raw.stmt, text)]
+    return [effect for raw in parsed.stmts for effect in _of_node(raw.stmt, _own_text(raw, text))]
+
+
+def effects_of_function(text: str, name: str) -> list[Effect]:
+    """The effects of a call of the function that this statement creates."""
+    return routines.of_function(text, name, effects_of)
 
 
 def reads(statement: str) -> bool:
@@ -45,10 +51,8 @@ def reads(statement: str) -> bool:
             return False
     if any(type(found).__name__ == "String" and found.sval == "set_config" for _field, found in postgast.walk(node)):
         return False
-    # Nor may a question be asked that has an effect: WITH … DELETE, SELECT … INTO, SELECT set_config(…).
-    return not any(
-        type(found).__name__ in NESTED and list(NESTED[type(found).__name__](found)) for _, found in postgast.walk(node)
-    )
+    # Nor may a question be asked that has an effect: WITH … DELETE, SELECT … INTO. A call is one only if it says so.
+    return all(effect.kind is Kind.CALL for effect in _nested(node, ""))
 
 
 def _parsed(text: str) -> Any | None:
@@ -62,29 +66,42 @@ def _parsed(text: str) -> Any | None:
         return None
 
 
+def _own_text(raw: Any, text: str) -> str:
+    start = raw.stmt_location
+    return text.encode()[start : start + raw.stmt_len if raw.stmt_len else None].decode()
+
+
 def _without_binds(statement: str) -> str:
     return _BIND.sub("NULL", statement).replace("%%", "%")
 
 
 def _of_node(statement: Any, text: str) -> Iterator[Effect]:
-    import postgast
 
     kind = statement.WhichOneof("node")
     node = getattr(statement, kind)
     handler = HANDLERS.get(kind)
     if handler is not None:
         yield from handler(node)
+    elif kind in _DEFINES:
+        name = node.funcname[-1].string.sval if kind == "create_function_stmt" else "trigger"
+        yield Effect(Kind.DEFINE, name, using=text if kind == "create_function_stmt" else "")
     elif kind == "do_stmt":
         languages = [arg.def_elem.arg.string.sval for arg in node.args if arg.def_elem.defname == "language"]
         if languages in ([], ["plpgsql"]):
-            yield from _of_block(text)
+            yield from routines.of_block(text, effects_of)
         else:
             yield Effect(Kind.OPAQUE, f"DO block in {languages[0]}")
     elif kind not in _HARMLESS:
         yield Effect(Kind.OPAQUE, kind.removesuffix("_stmt").replace("_", " ").upper())
-    if kind in _UNEXECUTED and not _analyzes(node):
-        return
-    # WITH x AS (DELETE …): a write inside another statement. What CREATE TABLE … AS makes, its handler has said.
+    if kind in _DEFINES or (kind == "explain_stmt" and not _analyzes(node)):
+        return  # what is inside isn't done now
+    yield from _nested(node, kind)
+
+
+def _nested(node: Any, kind: str) -> Iterator[Effect]:
+    """WITH x AS (DELETE …), f(…): the effects of what is inside a statement. CREATE TABLE … AS has told of its INTO."""
+    import postgast
+
     for _field, inner in postgast.walk(node):
         name = type(inner).__name__
         if inner is not node and name in NESTED and not (name == "IntoClause" and kind == "create_table_as_stmt"):
@@ -95,7 +112,7 @@ def _analyzes(node: Any) -> bool:
     return any(option.def_elem.defname == "analyze" for option in node.options)
 
 
-_UNEXECUTED = ("explain_stmt", "create_function_stmt")
+_DEFINES = ("create_function_stmt", "create_trig_stmt")
 
 
 _HARMLESS = frozenset(
@@ -125,7 +142,6 @@ _HARMLESS = frozenset(
         "create_cast_stmt",
         "create_domain_stmt",
         "create_extension_stmt",
-        "create_function_stmt",
         "create_policy_stmt",
         "create_publication_stmt",
         "create_range_stmt",
@@ -133,7 +149,6 @@ _HARMLESS = frozenset(
         "create_schema_stmt",
         "create_seq_stmt",
         "create_stats_stmt",
-        "create_trig_stmt",
         "deallocate_stmt",
         "declare_cursor_stmt",
         "define_stmt",
@@ -159,36 +174,3 @@ _HARMLESS = frozenset(
         "view_stmt",
     }
 )
-
-
-def _of_block(text: str) -> Iterator[Effect]:
-    """The effects of the statements in a DO block, whether or not they would be reached."""
-    import postgast
-
-    try:
-        functions = postgast.parse_plpgsql(text)
-    except (postgast.PgQueryError, ValueError):
-        yield Effect(Kind.OPAQUE, "DO block")
-        return
-    for found in _expressions(functions):
-        if isinstance(found, str):
-            yield from effects_of(found)
-        else:
-            yield Effect(Kind.OPAQUE, "DO block with EXECUTE")
-
-
-_STATEMENT = 0  # other modes are those of expressions and assignments, which can't hold a statement that writes
-
-
-def _expressions(tree: Any) -> Iterator[str | None]:
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _expressions(item)
-    elif isinstance(tree, dict):
-        if tree.keys() & {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"}:
-            yield None
-        expression = tree.get("PLpgSQL_expr", {})
-        if expression.get("parseMode") == _STATEMENT:
-            yield expression["query"]
-        for item in tree.values():
-            yield from _expressions(item)

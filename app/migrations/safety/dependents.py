@@ -6,8 +6,8 @@ Each answer is a table and a condition: the rows for which it holds would lose s
 from app.migrations.effects import Effect, parts_of
 from app.migrations.safety.words import Question, Verdict, Words, text_of
 
-# A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an attribute
-# when the attribute's type goes, and so do the columns of that composite type.
+# A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an
+# attribute when the attribute's type goes, and so do the columns of that composite type.
 _DEPENDENTS = """
 WITH RECURSIVE gone (classid, objid, objsubid) AS (
     SELECT {catalog}::regclass::oid, ({start})::oid, 0
@@ -40,6 +40,12 @@ FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (co
 WHERE contype = 'f' AND confdeltype = 'c' AND confrelid = to_regclass({name})
 GROUP BY pg_constraint.oid, conrelid ORDER BY 1
 """
+# Foreign keys are off while SQLite migrates, unless a revision has left its transaction and switched them on.
+_CHILDREN_ON_SQLITE = """
+SELECT '"' || m.name || '"', '"' || f."from" || '" IS NOT NULL'
+FROM pragma_foreign_keys AS p, sqlite_master AS m JOIN pragma_foreign_key_list(m.name) AS f
+WHERE p.foreign_keys AND m.type = 'table' AND f.on_delete = 'CASCADE' AND f."table" = {name} COLLATE NOCASE ORDER BY 1
+"""
 _STARTS = {
     "schema": ("pg_namespace", "SELECT oid FROM pg_namespace WHERE nspname = {last}"),
     "extension": ("pg_extension", "SELECT oid FROM pg_extension WHERE extname = {last}"),
@@ -68,9 +74,9 @@ def of_cascade(effect: Effect, words: Words) -> Question:
 
 def of_delete(effect: Effect, words: Words) -> Question:
     """The rows that refer to a table, and go with the row that they refer to."""
-    if words.dialect != "postgresql":  # on SQLite foreign keys are off, and if they aren't, its authorizer tells
-        return Question("SELECT 0", Verdict.AT_RISK)
-    return Question(_CHILDREN.format(name=text_of(words.quote(effect.table))), Verdict.AT_RISK, each=True)
+    if words.dialect == "postgresql":
+        return Question(_CHILDREN.format(name=text_of(words.quote(effect.table))), Verdict.AT_RISK, each=True)
+    return Question(_CHILDREN_ON_SQLITE.format(name=text_of(parts_of(effect.table)[-1])), Verdict.AT_RISK, each=True)
 
 
 def _dependents(what: str, name: str, words: Words) -> Question:

@@ -145,7 +145,7 @@ RULES: dict[Kind, Rule] = {
 }
 CASCADING = Rule(
     dependents.of_delete,
-    "a DELETE from {what} would take along rows that refer to it, ON DELETE CASCADE: there are {rows}.",
+    "a DELETE from {what} would take along rows that refer to it, ON DELETE CASCADE ({rows}).",
     "delete those first, in a statement that says which.",
 )
 

@@ -19,6 +19,7 @@ class Run:
         temporary: names of temporary tables; they hide others of the same name.
         touched: names of tables in which rows were changed.
         gone: names of tables that were dropped or renamed; `gone_columns` those of columns.
+        functions: statements that create functions, by their names.
         old_names: of tables, what the database calls what a run has renamed; `old_columns` of columns.
     """
 
@@ -32,6 +33,7 @@ class Run:
     touched: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     gone_columns: set[tuple[str, str]] = field(default_factory=set)
+    functions: dict[str, list[str]] = field(default_factory=dict)
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     old_names: dict[str, str] = field(default_factory=dict)
     old_columns: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -39,7 +41,7 @@ class Run:
     def concerns(self, effect: Effect) -> Effect | None:
         """The effect in the names that the database has, or None if it only concerns what this run made."""
         table = self.key(effect.table)
-        if effect.kind in (Kind.CREATE_TABLE, Kind.CREATE_ENUM, Kind.FILL, Kind.SET_PATH):
+        if effect.kind in (Kind.CREATE_TABLE, Kind.CREATE_ENUM, Kind.FILL, Kind.SET_PATH, Kind.CALL, Kind.DEFINE):
             return None
         if table in self.tables or self._is_temporary(effect.table):
             return None
@@ -74,6 +76,8 @@ class Run:
                 dropped = {self._column(table, column) for column in effect.columns}
                 self.columns -= dropped
                 self.gone_columns |= dropped
+            case Kind.DEFINE if effect.using:
+                self.functions.setdefault(effect.table, []).append(effect.using)
             case Kind.CREATE_ENUM:
                 self.enums[self.key(effect.table)] = effect.to
             case Kind.RENAME_TABLE:
