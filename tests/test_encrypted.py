@@ -559,7 +559,9 @@ def test_the_policy_refuses_stored_plaintext_and_says_whose(session: Session, co
         "",
     ]
     configure(ENCRYPTION_PLAINTEXT="refuse")
-    with pytest.raises(PlaintextRefused, match=r"^Provider\.api_key of 1 is stored unencrypted and .* schema secrets encrypt"):
+    with pytest.raises(
+        PlaintextRefused, match=r"^Provider\.api_key of 1 is stored unencrypted and .* Run: schema secrets encrypt$"
+    ):
         _ = session.get_one(Provider, 1).api_key
     assert session.get_one(Provider, 2).api_key == ""
 
