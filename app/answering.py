@@ -7,22 +7,25 @@ from datetime import datetime
 
 import typer
 
-from app.migrations.errors import MigrationError
+from app.migrations import interrupts
+from app.migrations.errors import Interrupted, MigrationError
 
 
 @contextmanager
 def one_line(*, as_json: bool) -> Iterator[None]:
-    """Ends the command with the code of what went wrong."""
+    """Ends the command with the code of what went wrong; SIGTERM is heard as Ctrl-C is."""
     try:
-        yield
-    except MigrationError as error:
-        if as_json:
-            typer.echo(json_text({"code": error.code, "message": str(error)}))
-        typer.echo(f"FAILED: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
+        with interrupts.heard():
+            yield
+            return
     except KeyboardInterrupt:
-        typer.echo("FAILED: interrupted; what had finished stays applied.", err=True)
-        raise typer.Exit(130) from None
+        failure: MigrationError = Interrupted("Interrupted; what had finished stays applied.")
+    except MigrationError as error:
+        failure = error
+    if as_json:
+        typer.echo(json_text({"code": failure.code, "message": str(failure)}))
+    typer.echo(f"FAILED: {failure}", err=True)
+    raise typer.Exit(failure.exit_code)
 
 
 def json_text(values: object) -> str:

@@ -1,10 +1,11 @@
 """The command `schema`: arguments in, text or JSON out; no logic."""
 
+import inspect
 import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,21 +16,26 @@ from app.migrations import commands, terminal, texts
 from app.migrations.resolution import Claim
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.add_typer(secrets, name="secrets")
+app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON; times are UTC.")]
 LockTimeout = Annotated[
-    float | None, typer.Option(min=0, help="Seconds to wait for another migration; SCHEMA_LOCK_TIMEOUT, or 60.")
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="How long to wait for another migration; SCHEMA_LOCK_TIMEOUT, or 60."),
 ]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the ledger for ever.")]
 
 
 @app.callback()
 def schema() -> None:
     """Looks after the database schema of the gateway and the auth service, beside the command alembic.
 
-    The database is DATABASE_URL, from the environment or .env. Exit codes: 0 in order, 1 error, 2 usage or
-    configuration, 3 pending revisions, 4 failed revision to resolve, 5 history edited, missing or unknown, 6 lock not
-    obtained, 8 drift.
+    The database is DATABASE_URL, from the environment or .env. Every command takes --json, and ends with 0 if all is in
+    order, 1 after an error, 2 if usage or configuration is wrong, 3 if revisions are pending, 4 if a revision failed
+    half-way and is to be resolved, 5 if the history was edited, or a revision is missing or unknown, 6 if the lock was
+    not obtained, 7 if data would have been lost, 8 if the database isn't what it should be, 130 if interrupted.
+
+    Example: schema deploy --dry-run && schema deploy && schema check
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -48,6 +54,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tells what the database is at, what is pending, what went wrong. Changes nothing.
+
+    Ends with 0 unless --exit-code asks for more: 3 if something is pending, 4 if a revision is to be resolved, 5 if the
+    history is wrong.
 
     Example: schema status --exit-code
     """
@@ -70,6 +79,9 @@ def deploy(
 ) -> None:
     """Brings the database to head, as alembic upgrade head does, and then compares it with the models.
 
+    Whatever would lose data is refused with 7 before anything runs. Ends with 8 if the database isn't what the models
+    say after that; the upgrade stays applied.
+
     Example: schema deploy --dry-run && schema deploy
     """
     with _one_line(as_json=as_json):
@@ -86,18 +98,20 @@ def deploy(
 def dev(
     *,
     message: Annotated[
-        str | None, typer.Option("--message", "-m", help="Name of the revision; else it is asked for.")
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Name of the revision; else it is asked for.")
     ] = None,
     not_a_rename: Annotated[
-        list[str] | None, typer.Option(help="A column, users.nick, or a table that is dropped, not renamed.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A column, users.nick, or a table that is dropped, not renamed."),
     ] = None,
     remote: Annotated[bool, typer.Option("--remote", help="The database may be on another machine.")] = False,
     as_json: Json = False,
 ) -> None:
-    """After editing a model: applies what is pending, writes a revision for the edit, shows it and applies it.
+    """Applies what is pending, writes a revision for what was edited in the models, shows it and applies it.
 
-    A drop and an add of the same shape may be a rename: it asks, and where nobody can answer it refuses. The model may
-    say so beforehand: mapped_column(..., info={"renamed_from": "nick"}).
+    It changes the database that it looks at, so one on another machine is refused without --remote. A drop and an add
+    of the same shape may be a rename: it asks, and where nobody can answer it refuses. The model may say so beforehand:
+    mapped_column(..., info={"renamed_from": "nick"}).
 
     Example: schema dev -m "add user nicknames"
     """
@@ -133,22 +147,24 @@ def check(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")
     ] = False,
-    message: Annotated[str, typer.Option("--message", "-m", help="Name of that revision.")] = "",
+    message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Name of that revision.")] = "",
     revert: Annotated[bool, typer.Option("--revert", help="Show the SQL that makes it what it should be.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run that SQL.")] = False,
     accept_data_loss: Annotated[
         bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
     ] = False,
-    accept: Annotated[str | None, typer.Option(help='An object that may stay as it is: "column users.nick".')] = None,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger for ever.")] = "",
+    accept: Annotated[
+        str | None, typer.Option(metavar="OBJECT", help='What may stay as it is: "column users.nick".')
+    ] = None,
+    reason: Reason = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
-    """Compares the database with what its revision makes, and with the models. Changes nothing.
+    """Compares the database with what its revision makes, and with the models; or ends a difference.
 
-    Ends with 8 if anything differs, with 3 if revisions are pending and nothing else is the matter. A difference has
-    three ways out: --adopt it, --revert it, --accept it with a reason. What is somebody else's is declared as unmanaged
-    in alembic.ini.
+    Without an option it changes nothing. It ends with 8 if anything differs, with 3 if revisions are pending and
+    nothing else is the matter. A difference has three ways out: --adopt it, --revert it, --accept it with a reason.
+    What is somebody else's is declared as unmanaged in alembic.ini.
 
     Example: schema check --accept "index users.idx_by_hand" --reason "the analysts need it until May"
     """
@@ -177,12 +193,12 @@ def snapshot(
     check: Annotated[bool, typer.Option("--check", help="Only tell whether the files are fresh.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Writes what the schema looks like at each revision, to be committed: schema check and resolve read it.
+    """Writes what the schema looks like at each revision, to be committed. Others compare databases with it.
 
     The kind of database is that of DATABASE_URL; the revisions run in a scratch database, which is dropped again. After
-    writing a revision, run it for both kinds.
+    writing a revision, run it for both kinds. --check ends with 1 if a file is stale, and names it.
 
-    Example: schema snapshot && python -m tests.postgres schema snapshot
+    Example: DATABASE_URL=sqlite:// schema snapshot && python -m tests.postgres schema snapshot
     """
     with _one_line(as_json=as_json):
         files = commands.stale_snapshots() if check else commands.snapshot()
@@ -196,7 +212,7 @@ def snapshot(
 
 @app.command()
 def resolve(
-    revision: Annotated[str, typer.Argument(help="The revision.")],
+    revision: Annotated[str, typer.Argument(help="Its id, YYYYMMDDHHMMSS.")],
     *,
     applied: Annotated[bool, typer.Option("--applied", help="All of it is in the database.")] = False,
     rolled_back: Annotated[
@@ -205,7 +221,7 @@ def resolve(
     force: Annotated[
         bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger for ever.")] = "",
+    reason: Reason = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
@@ -213,7 +229,8 @@ def resolve(
 
     The claim is proved first: the schema must be what the snapshot of the revision says, or that of the one before, and
     its verify() must have nothing left to do. A claim that doesn't hold writes nothing, and the answer says what
-    contradicts it. With --force a revision that isn't there counts as skipped, which the status shows for ever.
+    contradicts it, and ends with 4. With --force a revision that isn't there counts as skipped, which the status shows
+    for ever.
 
     Example: schema resolve 20260301120000 --rolled-back
     """
@@ -223,6 +240,22 @@ def resolve(
         done = commands.resolve(Claim(revision, applied, force, reason), lock_timeout=lock_timeout)
     values = {"code": "ok", "at": done.at, "outcomes": done.outcomes, "overruled": done.contradictions}
     typer.echo(_json(values) if as_json else texts.of_resolution(done))
+
+
+def _like_man_pages(commands: typer.Typer) -> None:
+    """Takes the example out of each docstring, where it would be wrapped as prose, and puts it last."""
+    for group in commands.registered_groups:
+        assert group.typer_instance is not None
+        _like_man_pages(group.typer_instance)
+    infos: list[Any] = [*commands.registered_commands, commands.registered_callback]
+    for info in [info for info in infos if info is not None]:
+        text, _, example = (inspect.getdoc(info.callback) or "").partition("\n\nExample: ")
+        info.help = text
+        info.short_help = " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".") + "."
+        info.epilog = "\b\nExample:\n  " + " ".join(example.split())
+
+
+_like_man_pages(app)
 
 
 def main() -> None:

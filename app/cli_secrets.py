@@ -158,8 +158,9 @@ def _style(as_json: bool) -> Style:
 def _from_hex() -> str:
     import base64
 
-    text = sys.stdin.read() if not sys.stdin.isatty() else typer.prompt("Hexadecimal key", hide_input=True, err=True)
+    typed = sys.stdin.isatty()
     try:
+        text = typer.prompt("Hexadecimal key", hide_input=True, err=True) if typed else sys.stdin.read()
         key = base64.urlsafe_b64encode(bytes.fromhex(text.strip())).decode()
         RawKey.from_base64(key)
     except (ValueError, CipherError):

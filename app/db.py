@@ -19,7 +19,8 @@ from app import settings
 from app.settings import SettingsError
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+    from sqlalchemy.orm import Session, sessionmaker
 
 BUSY_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
@@ -96,12 +97,36 @@ def async_engine(url: str | URL | None = None, **options: Any) -> "AsyncEngine":
     return made
 
 
+def sessions(url: str | URL | None = None, **options: Any) -> "sessionmaker[Session]":
+    """What makes an application's sessions, all of one `engine(url, **options)`.
+
+    Raises:
+        SettingsError: the URL can't be used, or its driver isn't installed.
+    """
+    from sqlalchemy.orm import sessionmaker
+
+    return sessionmaker(engine(url, **options))
+
+
+def async_sessions(url: str | URL | None = None, **options: Any) -> "async_sessionmaker[AsyncSession]":
+    """The same for asyncio. Instances keep their values after a commit: reading one again would need an `await`.
+
+    Raises:
+        SettingsError: the URL can't be used, or the extra isn't installed.
+    """
+    made = async_engine(url, **options)
+    from sqlalchemy.ext.asyncio import async_sessionmaker
+
+    return async_sessionmaker(made, expire_on_commit=False)
+
+
 def migration_engine(url: str | URL | None = None, *, read_only: bool = False) -> sa.Engine:
     """An engine for one short piece of schema work: nothing is pooled.
 
     Args:
         url: where to; the setting `DATABASE_URL` if None.
-        read_only: SQLite opens the file for reading only. One that doesn't exist is not made: it reads as empty.
+        read_only: SQLite opens the file for reading only, unless what a killed process left has to be put right
+            first. One that doesn't exist is not made: it reads as empty.
 
     Raises:
         SettingsError: the URL can't be used, or its driver isn't installed.
@@ -110,6 +135,8 @@ def migration_engine(url: str | URL | None = None, *, read_only: bool = False) -
     if read_only and (path := sqlite_file(url)) is not None:
         if not path.exists():
             return _create(URL.create("sqlite"), {})
+        if _was_killed_while_writing(path):
+            return migration_engine(url)
         query = {**url.query, "mode": "ro", "uri": "true"}
         url = url.set(database=f"file:{_quoted(path)}", query=query)
     return _create(url, {} if url.database in (None, "", ":memory:") else {"poolclass": sa.NullPool})
@@ -137,9 +164,10 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def shown(url: URL) -> str:
-    """The URL for people: without its password, and without what only opens a SQLite file for reading."""
+    """The URL for people: where the database is, without its password, which may also be among the options."""
     path = sqlite_file(url)
-    return f"sqlite:///{path}" if path is not None else url.render_as_string()
+    where = {name: value for name, value in url.query.items() if name in ("host", "port")}
+    return f"sqlite:///{path}" if path is not None else url.set(query=where).render_as_string()
 
 
 @contextmanager
@@ -180,6 +208,11 @@ def _begin_immediate(connection: sa.Connection) -> None:
     driver = _driver(connection)
     driver.isolation_level = None  # leaving autocommit_block() puts sqlite3's own "" back
     driver.execute("BEGIN IMMEDIATE")
+
+
+def _was_killed_while_writing(path: Path) -> bool:
+    journal = path.resolve().with_name(f"{path.resolve().name}-journal")
+    return journal.is_file() and journal.stat().st_size > 0
 
 
 def _driver(connection: sa.Connection) -> Any:

@@ -1,7 +1,8 @@
 """Everything that is read from the environment or from `.env`, once.
 
 The environment wins over `.env`; `.env` is read from the working directory, as it stands: nothing in it is expanded, so
-a passphrase may hold `$`. `GATEWAY_SCHEMA_ENV_FILE` names another file, or none when it is empty.
+a passphrase may hold `$`. `GATEWAY_SCHEMA_ENV_FILE` names another file, which then must be there, or none when it is
+empty.
 """
 
 import os
@@ -122,15 +123,18 @@ def load() -> Settings:
     """The settings of this process, read on the first call and kept (`load.cache_clear()` is for tests).
 
     Raises:
-        SettingsError: the file `.env` is there and can't be read.
+        SettingsError: the file `.env` is there and can't be read, or another one that was named isn't there.
     """
-    path = Path(os.environ.get("GATEWAY_SCHEMA_ENV_FILE", ".env"))
-    return Settings({**_env_file(path), **os.environ})
+    named = os.environ.get("GATEWAY_SCHEMA_ENV_FILE")
+    path = Path(".env" if named is None else named)
+    there = named != "" and (path.is_file() or path.is_fifo())
+    if named and not there:
+        # Going on would mean the SQLite default, and an upgrade that seems to have succeeded.
+        raise SettingsError(f"GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file.")
+    return Settings({**(_env_file(path) if there else {}), **os.environ})
 
 
 def _env_file(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
     from dotenv import dotenv_values
 
     try:

@@ -68,7 +68,7 @@ def check(args: list[str]) -> int:
             run("ruff", "check"),
             run("ruff", "format", "--check"),
             run("mypy"),
-            subprocess.call(drift, cwd=ROOT),
+            subprocess.call(drift, cwd=ROOT, env=environment()),
             run("tests.postgres", *drift),
         ]
     return int(any(codes))
@@ -89,7 +89,17 @@ def lock(args: list[str]) -> int:
 
 def run(module: str, *args: str) -> int:
     """Runs a module of the virtual environment in the project's root and returns its exit code."""
-    return subprocess.call([PYTHON, "-m", module, *args], cwd=ROOT)
+    return subprocess.call([PYTHON, "-m", module, *args], cwd=ROOT, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: bytecode goes into the virtual environment.
+
+    Container images often say PYTHONDONTWRITEBYTECODE, and then each process compiles SQLAlchemy anew: the tests start
+    thousands of them.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(VENV / "bytecode")}
 
 
 def install(name: str) -> None:

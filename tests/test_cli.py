@@ -1,23 +1,64 @@
-"""The command `schema`, as a process of its own."""
+"""The command `schema`: what it says of itself, and `schema secrets keygen`."""
 
 import base64
 import json
+import logging
 import tomllib
+from collections.abc import Iterator
 
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
 from app.ciphers import PassphraseKey, RawKey
-from tests.conftest import ROOT
+from app.cli import app
+from tests.conftest import APPROVED, ROOT, Approve
 from tests.helpers import python
 
 HEX = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff"
 AS_BASE64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHv8="
 
 
+def names(group: typer.Typer = app, *above: str) -> Iterator[str]:
+    """Every command and group, as it is typed."""
+    yield " ".join(["schema", *above])
+    for info in group.registered_commands:
+        assert info.callback is not None
+        yield " ".join(["schema", *above, info.name or info.callback.__name__])
+    for below in group.registered_groups:
+        assert below.typer_instance is not None
+        yield from names(below.typer_instance, *above, str(below.name))
+
+
+def schema(*args: str, answer: bytes = b"") -> Result:
+    """Runs the command in this process."""
+    logger = logging.getLogger("app.migrations")
+    handlers = list(logger.handlers)
+    try:
+        return CliRunner(env={"COLUMNS": "80"}).invoke(app, args, answer, prog_name="schema")
+    finally:
+        logger.handlers = handlers  # what was added writes to a stream that is closed by now
+
+
+@pytest.mark.parametrize("name", list(names()))
+def test_help_reads_like_a_man_page(name: str, approve: Approve) -> None:
+    done = schema(*name.split()[1:], "--help")
+    assert (done.exit_code, done.stderr) == (0, "")
+    _, _, example = done.stdout.partition("\n  Example:\n    ")
+    assert f"{name} " in example.replace("\n", " ")
+    approve(f"help/{name.removeprefix('schema ')}.txt", done.stdout)
+
+
+def test_no_other_help_is_approved() -> None:
+    assert {f"{name.removeprefix('schema ')}.txt" for name in names()} == {
+        file.name for file in (APPROVED / "help").iterdir()
+    }
+
+
 def keygen(*options: str, answer: bytes = b"") -> str:
     """What `schema secrets keygen` prints."""
-    done = python("-m", "app.cli", "secrets", "keygen", *options, answer=answer)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = schema("secrets", "keygen", *options, answer=answer)
+    assert (done.exit_code, done.stderr) == (0, "")
     return done.stdout
 
 
@@ -44,14 +85,14 @@ def test_a_key_in_hexadecimal_is_converted() -> None:
     ids=["nothing", "33 bytes", "no text"],
 )
 def test_what_is_no_hexadecimal_key_is_refused_and_not_repeated(text: bytes) -> None:
-    done = python("-m", "app.cli", "secrets", "keygen", "--from-hex", answer=text)
-    assert (done.returncode, done.stdout) == (2, "")
+    done = schema("secrets", "keygen", "--from-hex", answer=text)
+    assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "That isn't a key of 64 hexadecimal digits.\n"
 
 
 def test_a_key_is_never_an_argument() -> None:
-    done = python("-m", "app.cli", "secrets", "keygen", "--from-hex", HEX)
-    assert done.returncode == 2
+    done = schema("secrets", "keygen", "--from-hex", HEX)
+    assert done.exit_code == 2
     assert done.stdout == ""
     assert "unexpected extra argument" in done.stderr
 

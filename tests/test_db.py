@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app import db, settings
 from app.settings import SettingsError
@@ -90,6 +91,27 @@ def test_the_rest_of_a_url_is_kept() -> None:
     assert (url.database, dict(url.query)) == ("name", {"sslmode": "require"})
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"postgresql://user:{PASSWORD}@host:6543/name", "postgresql+psycopg://user:***@host:6543/name"),
+        (f"postgresql://host/name?user=u&password={PASSWORD}&sslmode=require", "postgresql+psycopg://host/name"),
+        (f"postgresql:///name?host=/run/pg&passwrd={PASSWORD}", "postgresql+psycopg:///name?host=%2Frun%2Fpg"),
+        ("sqlite:///file:some.db?mode=ro&uri=true", "sqlite:///some.db"),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_a_url_is_shown_without_its_password_wherever_that_stands(url: str, shown: str) -> None:
+    assert db.shown(db.database_url(url)) == shown
+
+
+def test_a_connection_that_fails_shows_no_password() -> None:
+    engine = db.migration_engine(f"postgresql://localhost:1/name?user=u&password={PASSWORD}")
+    with pytest.raises(db.DatabaseUnreachable, match=r"^Can't connect to postgresql\+psycopg://localhost") as error:
+        db.connect(engine)
+    assert PASSWORD not in str(error.value)
+
+
 def test_the_setting_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/set.db")
     settings.load.cache_clear()
@@ -155,6 +177,37 @@ def test_a_connection_attempt_to_postgresql_gives_up(postgres_url: str, query: s
         used = driver.info.get_parameters()
     assert used["connect_timeout"] == seconds
     assert (used["keepalives_idle"], used["keepalives_interval"], used["keepalives_count"]) == ("15", "15", "3")
+
+
+def test_sessions_are_those_of_an_applications_engine(url: str) -> None:
+    through_engine(url, "CREATE TABLE parent (id integer PRIMARY KEY)", CHILD)
+    sessions = db.sessions(url)
+    with pytest.raises(sa.exc.IntegrityError), sessions.begin() as session:
+        session.execute(sa.text("INSERT INTO child VALUES (1, 7)"))
+    sessions.kw["bind"].dispose()
+
+
+def test_sessions_of_asyncio_keep_what_they_committed(url: str) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Note(Base):
+        __tablename__ = "notes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        text: Mapped[str] = mapped_column(sa.Text)
+
+    async def use() -> str:
+        sessions = db.async_sessions(url)
+        async with sessions() as session:
+            note = Note(id=1, text="kept")
+            session.add(note)
+            await session.commit()
+            found = note.text  # no await: nothing may be loaded here
+        await sessions.kw["bind"].dispose()
+        return found
+
+    Base.metadata.create_all(db.migration_engine(url))
+    assert asyncio.run(use()) == "kept"
 
 
 @pytest.mark.parametrize("make", [db.engine, db.async_engine])

@@ -1,6 +1,8 @@
 """Settings: where they are read from, which of two wins, and what is refused."""
 
+import os
 import string
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,28 @@ def test_another_file_can_be_named(
     (folder / "production.env").write_text("DATABASE_URL=sqlite:///production.db\n")
     monkeypatch.setenv("GATEWAY_SCHEMA_ENV_FILE", "production.env")
     assert env_file("DATABASE_URL=sqlite:///file.db\n").database_url == "sqlite:///production.db"
+
+
+def test_another_file_that_is_not_there_is_an_error(
+    env_file: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_SCHEMA_ENV_FILE", "prodcution.env")
+    with pytest.raises(SettingsError, match=r"^GATEWAY_SCHEMA_ENV_FILE=prodcution\.env: there is no such file\.$"):
+        env_file("DATABASE_URL=sqlite:///file.db\n")
+
+
+def test_the_file_may_be_a_pipe(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(folder / "pipe")
+    monkeypatch.setenv("GATEWAY_SCHEMA_ENV_FILE", "pipe")
+    writing = threading.Thread(target=(folder / "pipe").write_text, args=["DATABASE_URL=sqlite:///piped.db\n"])
+    writing.start()
+    assert settings.load().database_url == "sqlite:///piped.db"
+    writing.join()
+
+
+def test_an_environment_that_is_called_like_the_file_is_none(folder: Path) -> None:
+    (folder / ".env").mkdir()
+    assert settings.load().database_url == "sqlite:///gateway.db"
 
 
 def test_an_empty_name_means_no_file(env_file: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
 from app import db, settings
-from app.migrations import lock
+from app.migrations import lock, preflight
 from app.migrations.errors import ConfigurationError, MigrationError
-from app.migrations.ledger import Failure
-from app.migrations.progress import Progress
+from app.migrations.failures import Failure
+from app.migrations.progress import Progress, Silent
 from app.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,16 +39,26 @@ def configuration(engine: sa.Engine | sa.Connection | None = None) -> Config:
     return config
 
 
+def scratch_configuration(engine: sa.Engine) -> Config:
+    """The same, for a database that nobody will look at."""
+    config = configuration(engine)
+    config.attributes["progress"] = Silent()
+    return config
+
+
 def history() -> ScriptDirectory:
     """The revisions.
 
     Raises:
-        MigrationError: one can't be read.
+        ConfigurationError: there is no such configuration, or it names no history.
+        HistoryError: a revision can't be read.
     """
     try:
-        return ScriptDirectory.from_config(configuration())
-    except SyntaxError as error:
-        raise MigrationError(f"{error.filename} line {error.lineno}: {error.msg}") from None
+        script = ScriptDirectory.from_config(configuration())
+    except CommandError as error:
+        raise ConfigurationError(str(error)) from None
+    preflight.loadable(script)
+    return script
 
 
 def shown(engine: sa.Engine | None) -> str:

@@ -131,7 +131,7 @@ def _must_make(engine: sa.Engine, written: Script, adoption: Adoption) -> None:
         with access.scratch(engine) as scratch_engine:
             with access.transaction(scratch_engine) as connection:
                 adoption.prepare(connection, access.history(), str(written.down_revision))
-            command.upgrade(access.configuration(scratch_engine), written.revision)
+            command.upgrade(access.scratch_configuration(scratch_engine), written.revision)
             with scratch_engine.connect() as connection:
                 wrong = differences(adoption.snapshot, snapshots.take(connection))
     except access.NoScratch:

@@ -18,6 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.engine import URL
 
 from app import db
 from app.migrations import access, checks, drift, status
@@ -78,8 +79,9 @@ def read_status(engine: sa.Engine | None = None) -> Status:
     Raises:
         MigrationError: the database can't be reached, or its version table not read.
     """
+    script = access.history()
     with access.reading(engine) as connection:
-        return status.read(connection, access.history(), access.shown(engine))
+        return status.read(connection, script, access.shown(engine), _our_tables)
 
 
 def deploy(
@@ -104,13 +106,21 @@ def deploy(
         MigrationError: what is in the way, or failed; revisions that had finished stay applied.
     """
     started = time.monotonic()
+    script = access.history()
     if dry_run:
         with access.reading(engine) as connection:
-            return _planned(connection, engine, started)
+            found = _in_order(connection, engine, script)
+        pending = [revision.revision for revision in found.pending]
+        return Deployment(found.database, found.head or "", pending, dry_run, time.monotonic() - started, None)
     with access.writing(engine, lock_timeout, live=live) as (config, held_engine):
-        copied = backup_sqlite(held_engine, backup) if backup is not None else None
-        with held_engine.connect() as connection:
-            before = status.read(connection, access.history(), access.shown(engine))
+        copied = None
+        if backup is not None:
+            _source_of_backup(held_engine.url, backup)
+            with db.connect(held_engine) as connection:  # copying may take long: see first whether it is of use
+                _in_order(connection, held_engine, script)
+            copied = backup_sqlite(held_engine, backup)
+        with db.connect(held_engine) as connection:
+            before = status.read(connection, script, access.shown(engine), _our_tables)
         command.upgrade(config, "head")
         _must_equal_the_models(config, held_engine)
         applied = [revision.revision for revision in before.pending]
@@ -162,17 +172,14 @@ def backup_sqlite(engine: sa.Engine, target: Path) -> Path | None:
     Raises:
         ConfigurationError: it is another database, or the file is there already.
     """
-    source = db.sqlite_file(engine.url)
-    if source is None:
-        raise ConfigurationError(f"--backup copies a SQLite file. For this database, run: {pg_dump_line(engine.url)}")
-    if target.exists():
-        raise ConfigurationError(f"{target} is there already: name a new file for the backup.")
+    source = _source_of_backup(engine.url, target)
     if not source.exists():
         return None
     partial = target.with_name(f"{target.name}.partial")
     try:
         with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(partial)) as copy:
             live.backup(copy, pages=1000)
+        partial.chmod(source.stat().st_mode)  # who may not read the one may not read the other
         partial.rename(target)
     except (OSError, sqlite3.Error) as error:
         partial.unlink(missing_ok=True)
@@ -180,13 +187,23 @@ def backup_sqlite(engine: sa.Engine, target: Path) -> Path | None:
     return target
 
 
-def pg_dump_line(url: sa.URL) -> str:
+def pg_dump_line(url: sa.URL, target: Path) -> str:
     """The command that backs up a PostgreSQL database; it takes the password from PGPASSWORD or ~/.pgpass."""
-    parts = ["pg_dump", "--format=custom", f"--file={url.database}.dump"]
-    parts += [f"--host={url.host}"] if url.host else []
-    parts += [f"--port={url.port}"] if url.port else []
-    parts += [f"--username={url.username}"] if url.username else []
-    return shlex.join([*parts, str(url.database)])
+    secret = [name for name in url.query if "password" in name]
+    of = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    of = of.difference_update_query(secret)
+    return shlex.join(["pg_dump", "--format=custom", f"--file={target}", of.render_as_string()])
+
+
+def _source_of_backup(url: URL, target: Path) -> Path:
+    source = db.sqlite_file(url)
+    if url.get_backend_name() == "postgresql":
+        raise ConfigurationError(f"--backup copies a SQLite file. For this database, run: {pg_dump_line(url, target)}")
+    if source is None:
+        raise ConfigurationError("--backup copies a SQLite file, and this database is in memory.")
+    if target.exists():
+        raise ConfigurationError(f"{target} is there already: name a new file for the backup.")
+    return source
 
 
 def write_docs(root: Path = access.ROOT, *, check: bool = False) -> Path:
@@ -215,13 +232,17 @@ def write_docs(root: Path = access.ROOT, *, check: bool = False) -> Path:
     return PAGE
 
 
-def _planned(connection: sa.Connection, engine: sa.Engine | None, started: float) -> Deployment:
-    script = access.history()
-    found = status.read(connection, script, access.shown(engine))
+def _in_order(connection: sa.Connection, engine: sa.Engine | None, script: ScriptDirectory) -> Status:
+    found = status.read(connection, script, access.shown(engine), _our_tables)
     _no_problems(found)
     _no_losses(connection, engine, found.at, script)
-    pending = [revision.revision for revision in found.pending]
-    return Deployment(found.database, found.head or "", pending, True, time.monotonic() - started, None)
+    return found
+
+
+def _our_tables() -> list[str]:
+    from app.models import Base
+
+    return list(Base.metadata.tables)
 
 
 def _must_equal_the_models(config: Config, engine: sa.Engine) -> None:

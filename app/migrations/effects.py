@@ -33,7 +33,15 @@ class Kind(StrEnum):
     FILL = "fill"
     DROP_SCHEMA = "drop_schema"
     CASCADE = "cascade"
+    SET_PATH = "set_path"
     OPAQUE = "opaque"
+
+
+HOME = {"postgresql": "public", "sqlite": "main"}
+TEMPORARY = "temporary"
+FLEETING = "fleeting"  # a temporary table that is gone after the next commit
+ONLY = "only"
+_SPOKEN = {Kind.CASCADE, Kind.OPAQUE, Kind.SET_PATH}
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,11 @@ class Effect:
     """One effect.
 
     Attributes:
-        table: the table, with its schema where one is written; of CASCADE and OPAQUE, what is behind it.
+        table: the table, with its schema where one is written; of CASCADE, OPAQUE and SET_PATH, what is behind it.
         columns: the columns concerned.
-        to: the new name, or the new type; of CREATE_ENUM the labels, of ADD_COLUMN a word if it must be filled.
+        to: the new name (and before it the new schema, if that changes), or the new type; of CREATE_ENUM the labels, of
+            ADD_COLUMN a word if it must be filled, of CREATE_TABLE one if it is temporary, of what changes rows one if
+            the children of the table don't count.
         using: the expression that an ALTER TYPE converts by.
         whole: a DELETE or an UPDATE has no WHERE; of ADD_UNIQUE, that all rows count (no expression, no predicate).
         where: the place in the revision, for people.
@@ -60,17 +70,22 @@ class Effect:
     def name(self) -> str:
         """What a person calls it, in a refusal and in `acknowledged`."""
         columns = f".{','.join(self.columns)}" if self.columns else ""
-        return f"{self.kind} {self.table}{columns}"
+        return f"{self.kind} {self.shown}{columns}"
+
+    @property
+    def shown(self) -> str:
+        """The table as people write it: without the schema that it is in unless something else is said."""
+        first, *rest = parts_of(self.table) or [""]
+        return qualified(*rest) if rest and first in HOME.values() and self.kind not in _SPOKEN else self.table
 
 
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 
 
 def qualified(*parts: str) -> str:
-    """A name with its schema, in one word: a part that has a dot or a quote in it is quoted, `public` left out."""
+    """A name with its schema, in one word: a part that has a dot or a quote in it is quoted."""
     named = [part for part in parts if part]
-    shown = named[1:] if len(named) > 1 and named[0] == "public" else named
-    return ".".join('"' + part.replace('"', '""') + '"' if {".", '"'} & set(part) else part for part in shown)
+    return ".".join('"' + part.replace('"', '""') + '"' if {".", '"'} & set(part) else part for part in named)
 
 
 def parts_of(name: str) -> list[str]:

@@ -7,6 +7,7 @@ needs the operator's, each time: `-x accept-data-loss=REVISION`.
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,11 +16,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations import effects, grammar, operations, rehearsal
+from app.migrations import copies, effects, grammar, operations, rehearsal
 from app.migrations.effects import Effect, Kind
 from app.migrations.errors import ConfigurationError, DataLossRefused
 from app.migrations.questions import Answer, Questions
-from app.migrations.safety import RULES, Finding, Run, Verdict
+from app.migrations.safety import Finding, Run, Verdict, rule_of
 
 ACCEPTED = "accepted by the operator"
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
@@ -39,7 +40,7 @@ class Gate:
         self._accepted = accepted
         self._note = note
         self._questions = Questions(connection.dialect)
-        self._run = Run(live=True)
+        self._run = self._new_run(live=True)
         self._step: Any = None
         self._acknowledged: dict[str, dict[str, str]] = {}
         self._consented: dict[str, dict[str, str]] = {}
@@ -61,7 +62,7 @@ class Gate:
                 f"accept-data-loss speaks of {revision!r}, which isn't about to run; these are: {', '.join(planned)}."
             )
         findings: list[Finding] = []
-        run = Run()
+        run = self._new_run(live=False)
         with rehearsal.session(self._connection) as reading:
             for step in plan:
                 found = rehearsal.rehearse(step, reading)
@@ -84,13 +85,19 @@ class Gate:
     @contextmanager
     def guarding(self) -> Iterator[None]:
         """Asks before each statement, for as long as the context lasts."""
-        sa.event.listen(self._connection, "before_cursor_execute", self._before)
+        thread = threading.get_ident()
+
+        def before(connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
+            if threading.get_ident() == thread:
+                self._before(connection, cursor, statement)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", before)
         token = operations.observer.set(self._operation)
         try:
             yield
         finally:
             operations.observer.reset(token)
-            sa.event.remove(self._connection, "before_cursor_execute", self._before)
+            sa.event.remove(sa.Engine, "before_cursor_execute", before)
 
     def begin(self, step: Any) -> None:
         """To be called before each revision."""
@@ -103,6 +110,10 @@ class Gate:
         """To be called after each revision; says what was consented to, for the ledger."""
         self._step = None
         return "; ".join(f"{name}: {reason}" for name, reason in self._used.items()) or None
+
+    def _new_run(self, *, live: bool) -> Run:
+        dialect = self._connection.dialect.name
+        return Run(live=live, home=self._questions.home(self._connection), any_case=dialect == "sqlite")
 
     # --- before the run -------------------------------------------------------
 
@@ -136,15 +147,16 @@ class Gate:
     def _ask(self, effect: Effect, run: Run, connection: sa.Connection) -> Answer | None:
         """The verdict on an effect; None if it is harmless."""
         concerned = run.concerns(effect)
-        rule = RULES.get(effect.kind)
+        rule = rule_of(effect)
         if concerned is None or rule is None or _harmless(concerned):
             return None
         if rule.ask is None:
             return Verdict.AT_RISK, None, ""
         ask = self._questions
+        answer: Answer
         match concerned.kind:
-            case Kind.DELETE if not concerned.whole:
-                answer = ask.cascades(connection, concerned.table)
+            case Kind.ADD_COLUMN if self._is_there(effect, run, connection):  # IF NOT EXISTS, or it fails by itself
+                return None
             case Kind.ADD_UNIQUE if not concerned.whole:
                 answer = Verdict.UNKNOWN, None, "a unique index on an expression, or on some rows"
             case Kind.ALTER_TYPE if (labels := run.made(concerned.to[0])) is not None:
@@ -157,13 +169,19 @@ class Gate:
 
     def _take_note(self, effect: Effect, run: Run, connection: sa.Connection) -> None:
         """Lets the run know of an effect, unless that makes what is there already: IF NOT EXISTS, TEMPORARY."""
-        table, exists = effect.table, self._questions.exists
+        if not self._is_there(effect, run, connection):
+            run.note(effect)
+
+    def _is_there(self, effect: Effect, run: Run, connection: sa.Connection) -> bool:
+        """Whether something that is to be made exists already."""
+        if run.is_gone(effect) or run.key(effect.table) in run.tables:
+            return False
         match effect.kind:
-            case Kind.CREATE_TABLE if table not in run.gone and exists(connection, table):
-                return
-            case Kind.ADD_COLUMN if table not in run.tables and exists(connection, table, effect.columns[0]):
-                return
-        run.note(effect)
+            case Kind.CREATE_TABLE if not effect.to:
+                return self._questions.exists(connection, effect.table)
+            case Kind.ADD_COLUMN:
+                return self._questions.exists(connection, run.old_name(effect.table), effect.columns[0])
+        return False
 
     def _consent(self, finding: Finding) -> bool:
         name = finding.effect.name()
@@ -183,26 +201,21 @@ class Gate:
                 self._check(effect)
         return carry_out()
 
-    def _before(self, connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
+    def _before(self, connection: sa.Connection, cursor: Any, statement: str) -> None:
         if self._step is None:
             return
         if self._refusal is not None:  # the revision has caught it
             raise self._refusal
-        if connection.dialect.name == "postgresql":
-            found = grammar.of_postgresql(statement)
-        else:
-            found = [
-                e for e in grammar.of_sqlite(statement, cursor.connection) if not self._is_copy(e, cursor.connection)
-            ]
-        for effect in found:
-            self._check(effect)
-
-    def _is_copy(self, effect: Effect, driver: Any) -> bool:
-        if effect.table.startswith("_alembic_tmp_"):
-            return True
-        copy = f"_alembic_tmp_{effect.table}"[:50]
-        question = f"SELECT count(*) FROM sqlite_master WHERE name = '{copy}'"
-        return effect.kind is Kind.DROP_TABLE and bool(driver.execute(question).fetchone()[0])
+        if cursor.connection is not self._connection.connection.driver_connection:
+            self._check(Effect(Kind.OPAQUE, rehearsal.ANOTHER))
+            return
+        dialect = connection.dialect.name
+        for effect in grammar.effects_of(dialect, statement, cursor.connection):
+            if dialect == "sqlite" and copies.is_copy(effect):
+                continue
+            lost = copies.lost(effect, self._run, cursor.connection) if dialect == "sqlite" else None
+            for each in [effect] if lost is None else lost:
+                self._check(each)
 
     def _check(self, effect: Effect) -> None:
         asked = self._ask(effect, self._run, self._connection)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from app import db
+
 VERSIONS = Path(__file__).resolve().parents[2] / "alembic" / "versions"
 
 
@@ -32,6 +34,8 @@ def missing(bind: sa.Engine | sa.Connection) -> list[str]:
         FileNotFoundError: the revisions aren't there: the package runs from a checkout, or an image that holds it.
     """
     if isinstance(bind, sa.Engine):
+        if (file := db.sqlite_file(bind.url)) is not None and not file.exists():
+            return list(_revisions())  # connecting would create it
         with bind.connect() as connection:
             return missing(connection)
     if not sa.inspect(bind).has_table("alembic_version"):

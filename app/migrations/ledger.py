@@ -8,20 +8,17 @@ holds no lock any more is one that crashed.
 The table isn't part of the application's metadata, and isn't itself migrated: it is created by the first write.
 """
 
-import ast
-import getpass
-import hashlib
 import os
-import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
+
+from app.migrations.failures import Failure
+from app.migrations.origin import code_version, database_user
 
 TABLE = "schema_ledger"
 ERROR_LENGTH = 2000
@@ -80,7 +77,7 @@ class Entry:
 
     Attributes:
         repeatable: false once something ran outside the revision's transaction that can't simply be run again.
-        checksum: of the revision's code, see `checksum`.
+        checksum: of the revision's code, see `checksums`.
         code_version: the commit that the code was at, or the setting `SCHEMA_CODE_VERSION`.
         subject: what `schema check` was told about, such as `column users.nick`; `checksum` is of the difference then.
     """
@@ -164,7 +161,7 @@ class Ledger:
         entry: int,
         outcome: Outcome,
         seconds: float,
-        failure: "Failure | None" = None,
+        failure: Failure | None = None,
         *,
         reason: str | None = None,
     ) -> None:
@@ -191,7 +188,7 @@ class Ledger:
 
     def _values(self, revision: str, direction: Direction, outcome: Outcome, checksum: str | None) -> dict[str, Any]:
         if self._user is None:
-            self._user = _database_user(self._connection)
+            self._user = database_user(self._connection)
         return {
             "revision": revision,
             "direction": direction,
@@ -206,80 +203,6 @@ class Ledger:
         }
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong in a revision, without the values that went into its statements."""
-
-    kind: str
-    sqlstate: str | None
-    text: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Failure":
-        """Describes an exception; of a database error only the server's main message, for details quote rows."""
-        if isinstance(error, sa.exc.DBAPIError) and error.orig is not None:
-            original: Any = error.orig
-            primary = getattr(getattr(original, "diag", None), "message_primary", None)
-            # SQLite quotes text that isn't UTF-8, a secret for instance.
-            text = primary or " ".join(re.split("DETAIL:| with text '", str(original))[0].split())
-            return cls(type(original).__name__, getattr(original, "sqlstate", None), text)
-        text = "Interrupted from outside: Ctrl-C or SIGTERM." if isinstance(error, KeyboardInterrupt) else str(error)
-        return cls(type(error).__name__, None, " ".join(text.split()))
-
-    def __str__(self) -> str:
-        kind = f"{self.kind}{f' {self.sqlstate}' if self.sqlstate else ''}"
-        return f"{kind}: {self.text}" if self.text else kind
-
-
-@cache
-def checksum(source: str) -> str:
-    """A checksum of what a revision does: comments, formatting, docstrings and `acknowledged` don't count."""
-    return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
-
-
-@cache
-def code_version() -> str | None:
-    """The commit that the code is at, from `SCHEMA_CODE_VERSION` or the repository; None if neither tells."""
-    if told := os.environ.get("SCHEMA_CODE_VERSION"):
-        return told
-    git = Path(__file__).resolve().parents[2] / ".git"
-    try:
-        head = (git / "HEAD").read_text(encoding="ascii").strip()
-        name = head.removeprefix("ref: ")
-        if name == head:
-            return head
-        if (git / name).is_file():
-            return (git / name).read_text(encoding="ascii").strip()
-        packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
-
-
-def _canonical(node: object) -> str:
-    # ast.dump() isn't the same on every Python: newer ones have more fields, and leave out empty ones. Every start
-    # reads the whole history this way, so it is written to be fast.
-    if isinstance(node, list):
-        return f"[{','.join([_canonical(item) for item in node])}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    parts = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if name == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-            value = [statement for statement in node.body if not _is_words(statement)]
-        if value is not None and value != []:
-            parts.append(f"{name}={_canonical(value)}")
-    return f"{type(node).__name__}({','.join(parts)})"
-
-
-def _is_words(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-        return isinstance(statement.value.value, str)
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return any(isinstance(target, ast.Name) and target.id == "acknowledged" for target in targets)
-
-
 def _entry(row: sa.Row[Any]) -> Entry:
     values = dict(row._mapping)  # noqa: SLF001 - the documented name
     values["direction"] = Direction(values["direction"])
@@ -292,12 +215,3 @@ def _entry(row: sa.Row[Any]) -> Entry:
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _database_user(connection: sa.Connection) -> str:
-    if connection.dialect.name == "postgresql":
-        return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return str(os.getuid())

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
-from app.migrations import ledger
+from app.migrations import checksums, ledger
 from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure
 from app.migrations.ledger import Direction, Entry, Outcome
 
@@ -162,7 +162,7 @@ def last_checksum(entries: list[Entry], revision: str) -> Entry | None:
 
 def checksum_of(revision: Script) -> str:
     """The checksum of a revision's file."""
-    return ledger.checksum(Path(revision.path).read_text(encoding="utf-8"))
+    return checksums.checksum(Path(revision.path).read_text(encoding="utf-8"))
 
 
 def resolved(entries: list[Entry], steps: Iterable[Any]) -> None:

@@ -90,6 +90,19 @@ class Progress:
             self._status = None
 
 
+class Silent(Progress):
+    """Tells nothing: what happens to a scratch database is of no interest."""
+
+    def __init__(self) -> None:
+        super().__init__(live=False)
+
+    def note(self, text: str) -> None:
+        """Says nothing."""
+
+    def ended(self, step: Any, seconds: float) -> None:
+        """Says nothing."""
+
+
 def _name(step: Any) -> str:
     if step is None:
         return "the migration"

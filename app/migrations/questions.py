@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.effects import Effect, parts_of
-from app.migrations.safety import Question, Verdict, Words, text_of
+from app.migrations.effects import HOME, Effect, parts_of
+from app.migrations.safety import COUNTED, Question, Verdict, Words, text_of
 
 SECONDS_PER_QUESTION = 2.0
 SECONDS_FOR_ALL = 20.0
@@ -23,10 +23,6 @@ LOCK_TIMEOUT_SECONDS = 0.5
 Answer = tuple[Verdict, int | None, str]
 
 _MISSING = {"42P01", "42703", "3F000", "42704"}
-_CASCADING = """
-SELECT conrelid::regclass::text FROM pg_constraint
-WHERE contype = 'f' AND confdeltype = 'c' AND confrelid = to_regclass({table}) AND conrelid <> confrelid
-"""
 
 
 class Questions:
@@ -56,6 +52,8 @@ class Questions:
         Returns:
             The verdict; the number of rows, if it is known; and what was in the way of an answer.
         """
+        if question.each:
+            return self._ask_each(connection, question)
         try:
             rows = int(self._scalar(connection, question.sql) or 0)
         except _Unanswered as error:
@@ -66,30 +64,34 @@ class Questions:
             return question.doubt, None, str(error)
         return (Verdict.AT_RISK if rows else Verdict.SAFE), rows, ""
 
+    def _ask_each(self, connection: sa.Connection, question: Question) -> Answer:
+        try:
+            places = self._rows(connection, question.sql)
+        except _Unanswered as error:
+            return question.doubt, None, str(error)
+        for table, condition in places:
+            rows = f"SELECT 1 FROM {table} WHERE {condition} LIMIT {COUNTED + 1}"
+            counted = Question(f"SELECT count(*) FROM ({rows}) AS at_risk", question.doubt)
+            verdict, number, note = self.ask(connection, counted)
+            if verdict is not Verdict.SAFE:
+                place = ".".join([table, *condition.split(" IS ", 1)[:-1]])
+                return verdict, number, f"{place}: {note}" if note else place
+        return Verdict.SAFE, 0, ""
+
     def outside(self, connection: sa.Connection, effect: Effect, labels: tuple[str, ...]) -> Answer:
         """Asks for values that a new enumeration hasn't."""
         words = self.words(connection)
         (column,) = effect.columns
         listed = ", ".join(map(text_of, labels)) or "''"
         condition = f"{words.column(column)}::text NOT IN ({listed})"
-        rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition} LIMIT 1001"
+        rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition} LIMIT {COUNTED + 1}"
         return self.ask(connection, Question(f"SELECT count(*) FROM ({rows}) AS at_risk", Verdict.AT_RISK))
 
-    def cascades(self, connection: sa.Connection, table: str) -> Answer:
-        """Asks whether rows of other tables would go along with deleted ones."""
-        if self._dialect.name != "postgresql":  # foreign keys are off while SQLite migrates
-            return Verdict.SAFE, 0, ""
-        try:
-            name = text_of(self.words(connection).quote(table))
-            children = self._rows(connection, _CASCADING.format(table=name))
-        except _Unanswered as error:
-            return Verdict.AT_RISK, None, str(error)
-        for (child,) in children:
-            question = Question(f"SELECT count(*) FROM (SELECT 1 FROM {child} LIMIT 1001) AS at_risk", Verdict.AT_RISK)
-            verdict, rows, note = self.ask(connection, question)
-            if verdict is not Verdict.SAFE:
-                return verdict, rows, f"{child}: {note}" if note else child
-        return Verdict.SAFE, 0, ""
+    def home(self, connection: sa.Connection) -> str:
+        """The schema in which a table is whose name is written without one."""
+        if self._dialect.name == "postgresql":
+            return str(self._scalar(connection, "SELECT current_schema()") or "")
+        return HOME["sqlite"]
 
     def exists(self, connection: sa.Connection, table: str, column: str = "") -> bool:
         """Whether there is a table of that name, or that column of it; no answer means yes."""
@@ -98,7 +100,8 @@ class Questions:
         if self._dialect.name == "postgresql":
             question = f"SELECT to_regclass({text_of(self.words(connection).quote(table))})"
         else:
-            question = f"SELECT 1 FROM sqlite_master WHERE name = {text_of(parts_of(table)[-1])} COLLATE NOCASE"
+            master = "sqlite_temp_master" if parts_of(table)[0] == "temp" else "sqlite_master"
+            question = f"SELECT 1 FROM {master} WHERE name = {text_of(parts_of(table)[-1])} COLLATE NOCASE"
         try:
             return self._scalar(connection, question) is not None
         except _Unanswered:
@@ -113,7 +116,9 @@ class Questions:
             )
         else:
             named = f"name = {text_of(column)} COLLATE NOCASE"
-            question = f"SELECT type FROM pragma_table_info({text_of(parts_of(table)[-1])}) WHERE {named}"
+            *schema, bare = parts_of(table)
+            inside = "".join(f", {text_of(name)}" for name in schema)
+            question = f"SELECT type FROM pragma_table_info({text_of(bare)}{inside}) WHERE {named}"
         try:
             found = self._scalar(connection, question)
         except _Unanswered:
@@ -159,7 +164,9 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
         try:
             driver.execute(
                 f"SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
-                f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true)"
+                f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
+                # Rows that a policy hides are there all the same: better no answer than a wrong one.
+                "set_config('row_security', 'off', true)"
             )
             rows: list[Any] = driver.execute(sql).fetchall()
         except psycopg.Error as error:

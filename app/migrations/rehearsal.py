@@ -5,7 +5,6 @@ carried out, and so is every statement that isn't a question. Questions go to th
 looks first takes the branch it will really take. A revision that reaches around `op` isn't run at all.
 """
 
-import ast
 import contextlib
 import io
 import sys
@@ -24,20 +23,14 @@ from alembic.runtime.migration import MigrationContext
 
 from app import db
 from app.backfill import REHEARSAL
-from app.migrations import effects, grammar, operations
-from app.migrations.effects import Effect
+from app.migrations import around, copies, effects, grammar, operations
+from app.migrations.effects import Effect, Kind
 
+ANOTHER = "a connection of its own"
 MOST_STATEMENTS = 2000
 MOST_SECONDS = 5.0
 STATEMENT_TIMEOUT = "2s"
 LOCK_TIMEOUT = "500ms"
-
-# Each opens a way to the database, or to the world, that neither the rehearsal nor the guard can see.
-_AROUND = {
-    "create_engine", "create_async_engine", "driver_connection", "dbapi_connection", "cursor", "raw_connection",
-    "subprocess", "socket", "requests", "httpx", "urllib", "sqlite3", "psycopg", "system", "popen", "exec", "eval",
-    "__import__", "import_module", "exec_module", "open", "unlink", "rmtree", "write_text", "write_bytes",
-}  # fmt: skip
 
 
 class _Enough(BaseException):
@@ -109,7 +102,7 @@ def rehearse(step: Any, connection: sa.Connection) -> Rehearsal:
     """
     found = Rehearsal()
     module = step.revision.module
-    found.around = reaches_around(Path(module.__file__))
+    found.around = around.reaches_around(Path(module.__file__))
     if found.around:
         return found
     recorder = _Recorder(connection, found)
@@ -132,41 +125,6 @@ def rehearse(step: Any, connection: sa.Connection) -> Rehearsal:
     finally:
         connection.rollback()
     return found
-
-
-def reaches_around(path: Path) -> Effect | None:
-    """The first thing in a revision's file, or in a helper beside it, that goes past `op`; None if nothing does."""
-    for file in (path, *_helpers(path)):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = _names(node)
-            if names & _AROUND:
-                line = f"line {getattr(node, 'lineno', 1)}"
-                where = line if file == path else f"by way of {file.name} {line}"
-                return Effect(effects.Kind.OPAQUE, min(names & _AROUND), where=where)
-    return None
-
-
-def _helpers(path: Path) -> list[Path]:
-    imported = {
-        alias.name.split(".")[0] if isinstance(node, ast.Import) else (node.module or "").split(".")[-1]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    folders = path.parents[:3]  # the revisions', Alembic's, the project's: all may be on the path
-    files = [folder / f"{name}.py" for name in sorted(imported) if name for folder in folders]
-    return [file for file in files if file.is_file()]
-
-
-def _names(node: ast.AST) -> set[str]:
-    match node:
-        case ast.Import():
-            return {part for alias in node.names for part in alias.name.split(".")}
-        case ast.ImportFrom():
-            return set((node.module or "").split(".")) | {alias.name for alias in node.names}
-        case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)) | ast.Attribute(attr=name):
-            return {name}
-    return set()
 
 
 def _still_connected(context: sa.engine.ExceptionContext) -> None:
@@ -225,8 +183,8 @@ class _Recorder:
     def _before(self, connection: sa.Connection, cursor: Any) -> None:
         self._another()
         if connection is not self._connection and not self._is_ours(cursor):
-            self._add(Effect(effects.Kind.OPAQUE, "a connection of its own"))
-            raise _Enough("a connection of its own")
+            self._add(Effect(Kind.OPAQUE, ANOTHER))
+            raise _Enough(ANOTHER)
 
     def _is_ours(self, cursor: Any) -> bool:
         return cursor.connection is self._connection.connection.driver_connection
@@ -235,21 +193,23 @@ class _Recorder:
         """Whether the statement counts as executed."""
         if not self._is_ours(cursor):  # somebody else's, in another thread
             return False
-        postgresql = self._connection.dialect.name == "postgresql"
-        if (grammar.reads_postgresql if postgresql else grammar.reads_sqlite)(statement):
+        dialect = self._connection.dialect.name
+        if grammar.reads(dialect, statement):
             return False
-        found = grammar.of_postgresql(statement) if postgresql else grammar.of_sqlite(statement, cursor.connection)
-        for effect in found:
+        for effect in grammar.effects_of(dialect, statement, cursor.connection):
             self._add(effect)
         return True
 
     def _add(self, effect: Effect) -> None:
-        if effect.table.startswith("_alembic_tmp_"):
-            self._copied.add(effect.table.removeprefix("_alembic_tmp_"))
-            return
-        if effect.kind is effects.Kind.DROP_TABLE and effect.table in self._copied:
-            return  # the second half of a table copy, whose rows are counted when it is made
+        if self._connection.dialect.name == "sqlite":
+            if copies.is_copy(effect):
+                self._copied.add(copies.bare(effect).removeprefix(copies.PREFIX))
+                return
+            if effect.kind is Kind.DROP_TABLE and copies.bare(effect) in self._copied:
+                return  # the second half of a table copy, which is looked at when it is made
         self._found.effects.append(replace(effect, where=self.place))
+        if effect.kind is Kind.SET_PATH:  # nobody has carried it out, so questions would be about other tables
+            raise _Enough(f"{effect.table}, after which a table may be another one")
 
     def _another(self) -> None:
         self.place = place(sys._getframe()) or self.place  # noqa: SLF001 - how to find the caller's line

@@ -3,7 +3,7 @@
 import logging.config
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,13 +13,14 @@ from alembic.util import CommandError
 
 from app import db
 from app.migrations import (
+    interrupts,
     operations,
     preflight,
     renames,
     validation,  # noqa: F401 - it gives `op` a word
 )
 from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions
-from app.migrations.ledger import Failure
+from app.migrations.failures import Failure
 from app.migrations.progress import Progress
 from app.migrations.runner import Runner
 from app.settings import SettingsError
@@ -44,7 +45,8 @@ def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData])
     """
     on_command_line = context.config.cmd_opts is not None
     try:
-        _run(context, target_metadata)
+        with interrupts.heard() if on_command_line else nullcontext():
+            _run(context, target_metadata)
     except Exception as error:
         told = _as_operator_error(error)
         if told is None:
@@ -184,11 +186,4 @@ def _engine(command: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
     revision = command.get("revision_context")
     if revision is not None and not revision.command_args["autogenerate"]:
         return db.migration_engine("sqlite://")  # `alembic revision` without --autogenerate asks no database
-    return db.migration_engine(read_only=read_only and not _was_killed_while_writing(db.database_url()))
-
-
-def _was_killed_while_writing(url: sa.URL) -> bool:
-    """Whether a SQLite file has to be put right by whoever opens it next, for which reading isn't enough."""
-    path = db.sqlite_file(url)
-    journal = path.resolve().with_name(f"{path.resolve().name}-journal") if path is not None else None
-    return journal is not None and journal.is_file() and journal.stat().st_size > 0
+    return db.migration_engine(read_only=read_only)

@@ -16,7 +16,7 @@ from app.backfill import BackfillError, ByPage, Report
 from app.ciphers import CipherError, FieldCipher
 from app.migrations.counting import Counting
 from app.migrations.errors import ConfigurationError, MigrationError
-from app.migrations.ledger import Failure
+from app.migrations.failures import Failure
 from app.pacing import Pace, held_by
 from app.settings import SettingsError
 

@@ -20,19 +20,33 @@ import sqlalchemy as sa
 
 from app.backfill import MARKER
 
+_NAME = r'(?:"[^"]*"|[\w$.])+'
 # These take locks that let everybody else read and write, for as long as they like.
 _UNHURRIED = re.compile(
-    r"\s*(CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|REINDEX\b.*\bCONCURRENTLY|VACUUM(?!\s+FULL)"
-    r"|ANALYZE|ALTER\s+TABLE\s+.*\bVALIDATE\s+CONSTRAINT)",
+    r"(CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|REINDEX\b.*\bCONCURRENTLY"
+    r"|VACUUM(?!.*\bFULL\b)|ANALYZE"
+    rf"|ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?{_NAME}(\s+VALIDATE\s+CONSTRAINT\s+{_NAME}\s*,?)+\s*;?\s*\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_INDEX = re.compile(r"\s*(CREATE|DROP)\b", re.IGNORECASE)
+_BUILDS = re.compile(
+    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})\s+ON\s+(?:ONLY\s+)?({_NAME})",
+    re.IGNORECASE,
+)
+_INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
 _DEFINES = re.compile(
-    r"\s*(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
+    r"(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
 )
 _READS = re.compile(
-    r"\s*(SELECT|SHOW|SET|RESET|EXPLAIN|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE
+    r"(SELECT(?!.*\bINTO\b)|SHOW|SET|RESET|EXPLAIN(?!.*\bANALYZE\b)|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b",
+    re.IGNORECASE | re.DOTALL,
 )
+_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
+_SEVERAL = re.compile(r";\s*\S")
+_TAKES_BACK = re.compile(r"ROLLBACK\b", re.IGNORECASE)
+_INVALID_INDEX = """
+SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+WHERE NOT x.indisvalid AND i.relname = (parse_ident(%s))[1] AND x.indrelid = to_regclass(%s)
+"""
 _MOST_SECONDS = 2_147_483
 _UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
 
@@ -57,7 +71,10 @@ class Timeouts:
         return Timeouts(declared.get("lock", self.lock), declared.get("statement", self.statement))
 
     def of(self, statement: str) -> "Timeouts":
-        """Those of one statement."""
+        """Those of one statement; of a text with several, which may be anything, these."""
+        statement = _without_comments_before(statement)
+        if _SEVERAL.search(statement):
+            return self
         if _UNHURRIED.match(statement):
             return Timeouts(0, 0)
         return self if _DEFINES.match(statement) else Timeouts(self.lock, 0)
@@ -74,16 +91,26 @@ def _milliseconds(seconds: float) -> int:
 
 def can_run_again(statement: str) -> bool:
     """Whether a statement may be run a second time after it was done, or half done."""
-    return bool(
+    if MARKER in statement:
+        return True
+    statement = _without_comments_before(statement)
+    return not _SEVERAL.search(statement) and bool(
         _READS.match(statement)
         or (_UNHURRIED.match(statement) and not _INDEX.match(statement))
-        or MARKER in statement
         or (_DEFINES.match(statement) and _UNLESS_DONE.search(statement))
     )
 
 
+def _without_comments_before(statement: str) -> str:
+    found = _COMMENTS.match(statement)
+    return statement[found.end() :] if found else statement
+
+
 class StatementWatch:
     """Sets timeouts on a migration connection before each of its statements, and notes what can't be repeated.
+
+    An index that a concurrent build left when it was killed, which nobody uses and IF NOT EXISTS takes for a whole one,
+    is dropped before it is built again.
 
     Args:
         connection: the connection that revisions run on.
@@ -102,11 +129,13 @@ class StatementWatch:
     def watching(self) -> Iterator[None]:
         """Watches for as long as the context lasts; the connection's own timeouts are in force again afterwards."""
         sa.event.listen(self._connection, "begin", self._forget)
+        sa.event.listen(self._connection, "rollback_savepoint", self._forget)
         sa.event.listen(self._connection, "before_cursor_execute", self._before)
         try:
             yield
         finally:
             sa.event.remove(self._connection, "before_cursor_execute", self._before)
+            sa.event.remove(self._connection, "rollback_savepoint", self._forget)
             sa.event.remove(self._connection, "begin", self._forget)
             if self._set_for_session and not self._connection.invalidated:
                 self._connection.exec_driver_sql("RESET lock_timeout")
@@ -128,9 +157,13 @@ class StatementWatch:
             self._unrepeatable()
         if connection.dialect.name == "postgresql":
             self._set(cursor, self._timeouts.of(statement), autocommit=autocommit)
+            if autocommit and (build := _BUILDS.match(_without_comments_before(statement))):
+                _drop_invalid(cursor.connection, *build.groups())
+            if _TAKES_BACK.match(_without_comments_before(statement)):
+                self._in_force = None
 
-    def _forget(self, _connection: sa.Connection) -> None:
-        self._in_force = None  # a setting made in a transaction ended with it
+    def _forget(self, *_: object) -> None:
+        self._in_force = None  # a setting made in a transaction ended with it, and one made after a savepoint
 
     def _set(self, cursor: Any, timeouts: Timeouts, *, autocommit: bool) -> None:
         if self._in_force == (timeouts, autocommit):
@@ -143,3 +176,8 @@ class StatementWatch:
             f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
         )
         self._in_force = (timeouts, autocommit)
+
+
+def _drop_invalid(driver: Any, index: str, table: str) -> None:
+    for (name,) in driver.execute(_INVALID_INDEX, (index, table)).fetchall():
+        driver.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")

@@ -1,6 +1,6 @@
 """What can be said about a database's revisions; reading it writes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +33,7 @@ class RevisionStatus:
     """One revision.
 
     Attributes:
+        applied: the database has it, whatever became of the last attempt to revert it.
         entry: the attempt that `state` comes from; None for what was applied before the ledger, or never tried.
         unresolved: the attempt failed half-way outside its transaction: see `schema resolve`.
     """
@@ -40,6 +41,7 @@ class RevisionStatus:
     revision: str
     title: str
     state: State
+    applied: bool
     entry: Entry | None
     unresolved: bool = False
 
@@ -69,8 +71,7 @@ class Status:
     @property
     def pending(self) -> list[RevisionStatus]:
         """Revisions that `alembic upgrade head` would run."""
-        done = (State.APPLIED, State.EDITED, State.SKIPPED, State.UNKNOWN)
-        return [revision for revision in self.revisions if revision.state not in done]
+        return [revision for revision in self.revisions if not revision.applied]
 
     @property
     def accepted(self) -> list[Entry]:
@@ -88,8 +89,19 @@ class Status:
         return self.problems[0].code if self.problems else "pending" if self.pending else "ok"
 
 
-def read(connection: sa.Connection, script: ScriptDirectory, database: str) -> Status:
-    """Reads the status of the database that `connection` is connected to, and that people know as `database`.
+def read(
+    connection: sa.Connection,
+    script: ScriptDirectory,
+    database: str,
+    our_tables: Callable[[], Iterable[str]] = tuple,
+) -> Status:
+    """Reads the status of a database.
+
+    Args:
+        connection: to the database.
+        script: the history.
+        database: what people know it as.
+        our_tables: names the tables of the models; one of those in a database without history is a problem.
 
     Raises:
         MigrationError: the version table can't be read.
@@ -97,12 +109,8 @@ def read(connection: sa.Connection, script: ScriptDirectory, database: str) -> S
     at = _heads(connection)
     entries, notes = _entries(connection)
     holder = lock.holder(connection)
-    problems: list[MigrationError] = []
     heads = sorted(script.get_heads())
-    try:
-        preflight.one_line(script)
-    except HistoryError as error:
-        problems.append(error)
+    problems = _problem(lambda: preflight.one_line(script))
     ours = {r.revision: r for r in script.walk_revisions()}
     applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, "base")}
     edited = set(preflight.edited(entries, script, applied))
@@ -112,7 +120,9 @@ def read(connection: sa.Connection, script: ScriptDirectory, database: str) -> S
     ]
     revisions += [_unknown(revision, entries) for revision in at if revision not in ours]
     problems += [HistoryError(preflight.ahead(revision, entries)) for revision in at if revision not in ours]
-    problems += _refusals(entries, script, applied, revisions)
+    problems += _problem(lambda: preflight.has_history(connection, at, our_tables, upgrade=True))
+    problems += _problem(lambda: preflight.unedited(entries, script, applied))
+    problems += [preflight.failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     return Status(
         database=database,
         at=sorted(at),
@@ -151,36 +161,31 @@ def _of_ours(
     attempts = [entry for entry in entries if entry.revision == name and entry.direction is not Direction.CHECK]
     last = attempts[-1] if attempts else None
     if last is not None and last.outcome is Outcome.RUNNING:
-        return RevisionStatus(
-            name, title, State.RUNNING if held else State.CRASHED, last, not (held or last.repeatable)
-        )
+        state = State.RUNNING if held else State.CRASHED
+        return RevisionStatus(name, title, state, applied, last, not (held or last.repeatable))
     if applied:
         done = (Outcome.APPLIED, Outcome.ADOPTED, Outcome.SKIPPED)
         ups = [entry for entry in attempts if entry.outcome in done and entry.direction is not Direction.DOWNGRADE]
         entry = ups[-1] if ups else None
         skipped = entry is not None and entry.outcome is Outcome.SKIPPED
         state = State.EDITED if name in edited else State.SKIPPED if skipped else State.APPLIED
-        return RevisionStatus(name, title, state, entry)
+        return RevisionStatus(name, title, state, applied, entry)
     if last is not None and last.outcome is Outcome.FAILED:
-        return RevisionStatus(name, title, State.FAILED, last, not last.repeatable)
-    return RevisionStatus(name, title, State.PENDING, None)
+        return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
+    return RevisionStatus(name, title, State.PENDING, applied, None)
 
 
 def _unknown(revision: str, entries: list[Entry]) -> RevisionStatus:
     attempts = [e for e in entries if e.revision == revision and e.outcome is Outcome.APPLIED]
-    return RevisionStatus(revision, "not in this code", State.UNKNOWN, attempts[-1] if attempts else None)
+    return RevisionStatus(revision, "not in this code", State.UNKNOWN, True, attempts[-1] if attempts else None)
 
 
-def _refusals(
-    entries: list[Entry], script: ScriptDirectory, applied: set[str], revisions: list[RevisionStatus]
-) -> list[MigrationError]:
-    problems: list[MigrationError] = []
+def _problem(check: Callable[[], None]) -> list[MigrationError]:
     try:
-        preflight.unedited(entries, script, applied)
-    except HistoryError as error:
-        problems.append(error)
-    problems += [preflight.failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
-    return problems
+        check()
+    except MigrationError as error:
+        return [error]
+    return []
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:

@@ -279,10 +279,3 @@ def test_a_whole_walk_on_the_command_line(head_url: str, workshop: Workshop, app
     new = r"\b20(?!24|25|260[12])\d{12}(?=\b|_)|(?<=At        )\d{14}"  # written after the committed history
     text = re.sub(new, "REVISION", text)
     approve(f"check/walk.{engine(head_url).dialect.name}.txt", text)
-
-
-@pytest.mark.parametrize("args", [["check"], ["resolve"], ["snapshot"], []], ids=" ".join)
-def test_help_reads_like_a_man_page(args: list[str], approve: Approve) -> None:
-    done = schema(*args, "--help")
-    assert "Example" in done.stdout or not args
-    approve(f"help/{' '.join(args) or 'schema'}.txt", done.stdout)

@@ -693,23 +693,33 @@ def test_a_rehearsal_leaves_no_connection_no_table_and_no_setting_behind(url: st
         engine.dispose()
 
 
+# While it is rehearsed, the engine only looks; when it runs, it must write.
+BACKFILL = """
+from app.backfill import backfill
+
+with op.get_context().autocommit_block():
+    backfill(op.get_bind(), "t", ["a"], lambda value: value.lower() if value.isupper() else None)
+"""
+
+
 @pytest.mark.parametrize("memory", ["sqlite://", "sqlite:///:memory:"])
 def test_a_database_in_memory_outlives_its_rehearsal(memory: str, project: Project) -> None:
     engine = db.migration_engine(memory)
     made = config("sqlite://", project.ini)
     made.attributes["connection"] = engine
-    project.add("op.execute('CREATE TABLE t (a TEXT)')")
+    project.add("op.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')")
     command.upgrade(made, "head")
     with engine.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO t VALUES ('x')")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 'X')")
+    project.add(BACKFILL)
+    command.upgrade(made, "head")
     project.add(LOOP)
     project.add('op.drop_table("t")')
     with pytest.raises(DataLossRefused):
         command.upgrade(made, "head")
     with engine.begin() as connection:
-        assert connection.exec_driver_sql("SELECT * FROM t").all() == [("x",)]
-        assert connection.get_execution_options() == {}
-        connection.exec_driver_sql("INSERT INTO t VALUES ('y')")
+        assert connection.exec_driver_sql("SELECT * FROM t").all() == [(1, "x")]
+        connection.exec_driver_sql("INSERT INTO t VALUES (2, 'y')")
 
 
 # --- SQLite copies, enumerations, children -----------------------------------------------------------------------

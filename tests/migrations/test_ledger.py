@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import ledger
+from app.migrations import checksums, ledger
 from app.migrations.ledger import Outcome
 from tests.conftest import Alembic, Approve
 from tests.helpers import rows, run
@@ -64,7 +64,7 @@ def test_a_row_says_when_how_long_by_whom_and_from_what_code(project: Project, u
     assert entry.finished_at >= entry.started_at
     assert entry.duration_ms is not None
     assert (entry.code_version, entry.repeatable, entry.error) == ("v7", True, None)
-    assert entry.checksum == ledger.checksum(project.file(entry.revision).read_text(encoding="utf-8"))
+    assert entry.checksum == checksums.checksum(project.file(entry.revision).read_text(encoding="utf-8"))
     assert entry.database_user == ("postgres" if url.startswith("postgresql") else entry.database_user)
     assert entry.pid
     assert entry.host
@@ -214,7 +214,7 @@ def upgrade() -> None:
 )
 def test_words_are_no_edit(old: str, new: str) -> None:
     assert SOURCE.count(old) == 1
-    assert ledger.checksum(SOURCE.replace(old, new)) == ledger.checksum(SOURCE)
+    assert checksums.checksum(SOURCE.replace(old, new)) == checksums.checksum(SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_words_are_no_edit(old: str, new: str) -> None:
 )
 def test_code_is_an_edit(old: str, new: str) -> None:
     assert SOURCE.count(old) == 1
-    assert ledger.checksum(SOURCE.replace(old, new)) != ledger.checksum(SOURCE)
+    assert checksums.checksum(SOURCE.replace(old, new)) != checksums.checksum(SOURCE)
 
 
 def test_an_edited_revision_is_refused_until_it_is_what_it_was(project: Project, url: str, approve: Approve) -> None:

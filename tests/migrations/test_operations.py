@@ -272,6 +272,16 @@ CHANGES: dict[str, tuple[str, str, str]] = {
         "PRIMARY KEY (id)",
         "PRIMARY KEY (id, title)",
     ),
+    "the type and the name": (
+        'op.alter_column("notes", "body", existing_type=sa.Text(), type_=sa.String(50), new_column_name="text")',
+        "body TEXT",
+        "text VARCHAR(50)",
+    ),
+    "a column that refers to a row": (
+        'op.add_column("notes", sa.Column("of", sa.Integer(), sa.ForeignKey("parents.id", name="notes_of_fkey")))',
+        "    CONSTRAINT notes_pkey",
+        "of INTEGER, CONSTRAINT notes_of_fkey FOREIGN KEY (of) REFERENCES parents (id), CONSTRAINT notes_pkey",
+    ),
     "a column less": ('op.drop_column("notes", "body")', "    body TEXT,\n", ""),
     "a column with a default of the moment": (
         'op.add_column("notes", sa.Column("at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP")))',
@@ -348,7 +358,7 @@ def expected(change: str, url: str) -> Schema:
     _, old, new = (CHANGES | IN_PLACE)[change]
     datetime = "TIMESTAMP" if "postgresql" in url else "DATETIME"
     table = NOTES.replace(old, new.format(datetime=datetime))
-    indexed = [INDEX.replace("(body)", f"({column})") for column in ("body", "text") if f" {column} TEXT" in table]
+    indexed = [INDEX.replace("(body)", f"({column})") for column in ("body", "text") if f" {column} " in table]
     execute(url, PARENTS, table, *indexed)
     return schema_of(url)
 
@@ -359,6 +369,43 @@ def test_a_column_takes_its_values_along_when_its_name_changes(history: History,
     execute(url, *ROWS)
     history.upgrade(url)
     assert query(url, "SELECT text FROM notes ORDER BY id") == [("a 'quoted' ü",), ("b",)]
+
+
+def test_what_hangs_on_a_column_follows_its_name_through_a_copy(history: History, sqlite_url: str) -> None:
+    trigger = "CREATE TRIGGER t AFTER UPDATE OF body ON notes BEGIN UPDATE notes SET amount = amount + 1; END"
+    start = history.add(sql(PARENTS, NOTES, INDEX, trigger, "CREATE VIEW bodies AS SELECT body FROM notes"))
+    history.add(CHANGES["the type and the name"][0])
+    history.upgrade(sqlite_url, start)
+    execute(sqlite_url, *ROWS)
+    history.upgrade(sqlite_url)
+    execute(sqlite_url, "UPDATE notes SET text = 'new' WHERE id = 1")
+    assert query(sqlite_url, "SELECT amount FROM notes ORDER BY id") == [(2,), (3,)]
+    assert query(sqlite_url, "SELECT * FROM bodies ORDER BY 1") == [("b",), ("new",)]
+
+
+REPEATED = """
+op.add_column("notes", sa.Column("extra", sa.Integer()), if_not_exists=True)
+op.drop_constraint("notes_title_key", "notes", type_="unique", if_exists=True)
+op.drop_column("notes", "body", if_exists=True)
+"""
+
+
+def test_what_is_there_or_gone_already_is_passed_over_where_the_revision_says_so(history: History, at: At) -> None:
+    consent = {"drop_column notes.body": "its values were copied"}
+    start, url = history.add(sql(PARENTS, NOTES, INDEX)), at("base")
+    once = history.add(REPEATED, acknowledged=consent)
+    history.add(REPEATED)
+    history.upgrade(url, start)
+    execute(url, *ROWS)
+    history.upgrade(url, once)
+    done = schema_of(url), rows.values_in(url)
+    assert {"column notes.extra", "column notes.body", "constraint notes.notes_title_key"} & set(done[0]) == {
+        "column notes.extra"
+    }
+    history.upgrade(url)
+    assert (schema_of(url), rows.values_in(url)) == done
+    if url.startswith("sqlite"):
+        assert "CREATE TABLE" not in history.upgrade_script(url, f"{once}:head")
 
 
 COMMENTS = """

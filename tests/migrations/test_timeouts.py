@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from app.migrations.blockers import QUERY_LENGTH, redacted
-from app.migrations.statements import can_run_again
+from app.migrations.statements import Timeouts, can_run_again
 from tests.conftest import Approve
 from tests.helpers import run
 from tests.migrations.histories import query, revision_of
@@ -218,7 +218,9 @@ def test_timeouts_are_set_again_after_a_rollback_and_gone_when_it_is_over(projec
     project.add(
         "op.execute(\"SELECT note('first')\")\n"
         "savepoint = op.get_bind().begin_nested()\n"
+        "op.execute('CREATE TABLE t ()')\n"
         "savepoint.rollback()\n"
+        "op.execute('CREATE TABLE u ()')\n"
         "op.execute(\"SELECT note('again')\")\n"
         "with op.get_context().autocommit_block():\n"
         "    op.get_bind().exec_driver_sql('BEGIN')\n"
@@ -228,8 +230,10 @@ def test_timeouts_are_set_again_after_a_rollback_and_gone_when_it_is_over(projec
     )
     env = {"SCHEMA_TABLE_LOCK_TIMEOUT": "5"}
     assert project.alembic("upgrade", "head", url=busy_url, env=env).returncode == 0
-    assert [row for row in noted(busy_url) if str(row[0]).islower()] == [
+    ours = noted(busy_url)
+    assert ours[ours.index(("first", "5s", "0")) :] == [
         ("first", "5s", "0"),
+        ("CREATE TABLE", "5s", "1min"),
         ("again", "5s", "0"),
         ("after", "5s", "0"),
     ]
@@ -277,11 +281,16 @@ def test_the_shortest_and_the_longest_timeout_and_none(project: Project, busy_ur
 # --- concurrent index builds --------------------------------------------------
 
 
-def test_an_index_that_a_killed_build_left_is_built_again(project: Project, busy_url: str) -> None:
-    revision = project.add(
-        "with op.get_context().autocommit_block():\n"
-        "    op.create_index('Index of n', 'busy', ['n'], postgresql_concurrently=True)"
-    )
+@pytest.mark.parametrize(
+    "build",
+    [
+        "op.create_index('Index of n', 'busy', ['n'], postgresql_concurrently=True)",
+        "op.execute('CREATE INDEX CONCURRENTLY IF NOT EXISTS \"Index of n\" ON public.busy (n)')",
+    ],
+    ids=["operation", "statement"],
+)
+def test_an_index_that_a_killed_build_left_is_built_again(build: str, project: Project, busy_url: str) -> None:
+    revision = project.add(f"with op.get_context().autocommit_block():\n    {build}")
     with session(busy_url) as writer:
         writer.execute("BEGIN")
         writer.execute("UPDATE busy SET n = n")
@@ -348,10 +357,34 @@ def test_a_script_builds_indexes_as_they_are_written(project: Project, postgres_
         ("UPDATE t SET n = n + 1", False),
         ("DELETE FROM t", False),
         ("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone", False),
+        ("-- why\n/* and how */ SELECT 1", True),
+        ("SELECT 1; DELETE FROM t", False),
+        ("CREATE TABLE IF NOT EXISTS t (); INSERT INTO t DEFAULT VALUES", False),
+        ("SELECT * INTO copy FROM t", False),
+        ("EXPLAIN ANALYZE DELETE FROM t", False),
+        ("ALTER TABLE t VALIDATE CONSTRAINT c, ADD COLUMN n integer", False),
     ],
 )
 def test_whether_a_statement_can_be_run_again(statement: str, again: bool) -> None:
     assert can_run_again(statement) is again
+
+
+@pytest.mark.parametrize(
+    ("statement", "hurried"),
+    [
+        ("CREATE INDEX CONCURRENTLY i ON t (n)", False),
+        ("-- large\nCREATE INDEX CONCURRENTLY i ON t (n)", False),
+        ('ALTER TABLE ONLY s."T t" VALIDATE CONSTRAINT "c", VALIDATE CONSTRAINT d;', False),
+        ("VACUUM (ANALYZE) t", False),
+        ("VACUUM (FULL) t", True),
+        ("ANALYZE t; ALTER TABLE t ADD COLUMN n integer", True),
+        ("ALTER TABLE t ADD COLUMN n integer, VALIDATE CONSTRAINT c", True),
+        ("ALTER TABLE t VALIDATE CONSTRAINT c, ADD COLUMN n integer", True),
+        ("ALTER TABLE t ADD CONSTRAINT c CHECK (s <> 'VALIDATE CONSTRAINT')", True),
+    ],
+)
+def test_only_what_holds_up_nobody_may_take_its_time(statement: str, hurried: bool) -> None:
+    assert Timeouts(3, 60).of(statement) == (Timeouts(3, 60) if hurried else Timeouts(0, 0))
 
 
 @pytest.mark.parametrize(

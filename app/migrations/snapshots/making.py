@@ -46,7 +46,7 @@ def _every_snapshot(engine: sa.Engine) -> dict[str, Snapshot]:
     """What each revision makes, oldest first, on an empty database."""
     taken = {}
     for revision in reversed(list(access.history().walk_revisions())):
-        command.upgrade(access.configuration(engine), revision.revision)
+        command.upgrade(access.scratch_configuration(engine), revision.revision)
         with engine.connect() as connection:
             taken[revision.revision] = snapshots.take(connection)
     return taken

@@ -1,0 +1,59 @@
+"""The words that this package adds to `op`, and those it makes safe on SQLite.
+
+Added: `create_trigger`, `drop_trigger`, `create_trigger_function`, `drop_trigger_function`, `dialect_text`. They carry
+all they do as arguments, so an old revision keeps its meaning when our code changes. A comparator, registered as an
+Alembic plugin, lets autogenerate see the triggers that are declared with the models' tables.
+
+Made safe: the operations that SQLite has no ALTER for. Each becomes Alembic's copy of the table, what the copy would
+lose is kept by `rebuilds`. Comments, which SQLite has no place for, are skipped. So a revision is written once, in
+plain operations, and means the same on both databases.
+"""
+
+from alembic.operations import ops, toimpl
+from alembic.runtime.plugins import Plugin
+
+from app.migrations.operations import comparator, indexes, sqlite
+from app.migrations.operations.observing import observed, observer
+from app.migrations.operations.words import (
+    CreateTriggerFunctionOp,
+    CreateTriggerOp,
+    DialectTextOp,
+    DropTriggerFunctionOp,
+    DropTriggerOp,
+)
+
+__all__ = [
+    "PLUGIN",
+    "CreateTriggerFunctionOp",
+    "CreateTriggerOp",
+    "DialectTextOp",
+    "DropTriggerFunctionOp",
+    "DropTriggerOp",
+    "observer",
+]
+
+PLUGIN = "app.triggers"
+
+for _class, _original in (
+    (ops.CreateTableOp, toimpl.create_table),
+    (ops.DropTableOp, toimpl.drop_table),
+    (ops.RenameTableOp, toimpl.rename_table),
+    (ops.BulkInsertOp, toimpl.bulk_insert),
+    (ops.ExecuteSQLOp, toimpl.execute_sql),
+    (ops.CreateIndexOp, indexes.create_index),
+    (ops.DropIndexOp, indexes.drop_index),
+    (ops.AlterColumnOp, sqlite.copies_table(toimpl.alter_column)),
+    (ops.AddColumnOp, sqlite.copies_table(toimpl.add_column)),
+    (ops.DropColumnOp, sqlite.copies_table(toimpl.drop_column)),
+    (ops.DropConstraintOp, sqlite.copies_table(toimpl.drop_constraint)),
+    (ops.CreateUniqueConstraintOp, sqlite.copies_table(toimpl.create_constraint)),
+    (ops.CreateCheckConstraintOp, sqlite.copies_table(toimpl.create_constraint)),
+    (ops.CreatePrimaryKeyOp, sqlite.copies_table(toimpl.create_constraint)),
+    (ops.CreateForeignKeyOp, sqlite.copies_table(toimpl.create_constraint, table_of="source_table")),
+    (ops.CreateTableCommentOp, sqlite.skipped(toimpl.create_table_comment)),
+    (ops.DropTableCommentOp, sqlite.skipped(toimpl.drop_table_comment)),
+):
+    observed(_class, _original)
+
+# Here, where it happens once in a process, while env.py runs with every command: registering twice is an error.
+Plugin.setup_plugin_from_module(comparator, PLUGIN)

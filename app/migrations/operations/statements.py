@@ -1,0 +1,9 @@
+"""Statements that are executed as they stand."""
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+
+
+def run(operations: Operations, statement: str) -> None:
+    """Executes a statement in which no colon is a parameter."""
+    operations.execute(sa.text(statement.replace(":", r"\:")))

@@ -1,0 +1,36 @@
+"""Which changes of a column's type keep every value as it is."""
+
+import re
+
+_SIZED = re.compile(r"([a-z ]+?)\s*(?:\((\d+)(?:,\s*(\d+))?\))?((?: with(?:out)? time zone)?)", re.IGNORECASE)
+_INTEGERS = {"smallint": 0, "integer": 1, "int": 1, "bigint": 2}
+
+
+def widens(now: str, to: str) -> bool:
+    """Whether every value of the type `now` is one of the type `to`, unchanged; false where it isn't known."""
+    old, new = _type(now), _type(to)
+    if old is None or new is None:
+        return False
+    if old == new:
+        return True
+    (kind, size, scale), (new_kind, new_size, new_scale) = old, new
+    if kind in _INTEGERS:
+        return _INTEGERS.get(new_kind, -1) >= _INTEGERS[kind] or (new_kind == "numeric" and new_size is None)
+    if kind in ("varchar", "text"):
+        return new_kind in ("varchar", "text") and (new_size is None or (size is not None and new_size >= size))
+    if kind == "numeric" == new_kind:
+        return new_size is None or (size is not None and scale == new_scale and new_size >= size)
+    if kind == new_kind and kind.startswith("time"):
+        return (6 if new_size is None else new_size) >= (6 if size is None else size)
+    return (kind, new_kind) in {("real", "double precision"), ("cidr", "inet")}
+
+
+def _type(text: str) -> tuple[str, int | None, int] | None:
+    match = _SIZED.fullmatch(" ".join(text.lower().split()))
+    if match is None:
+        return None
+    name = {"character varying": "varchar", "int": "integer", "decimal": "numeric", "datetime": "timestamp"}.get(
+        match[1], match[1]
+    )
+    zone = "tz" if match[4] == " with time zone" else ""
+    return name + zone, int(match[2]) if match[2] else None, int(match[3] or 0)
