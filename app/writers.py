@@ -85,12 +85,17 @@ class Texts(list[Any]):
 
 
 class Integers(list[Any]):
-    """Integers of eight bytes, none of them NULL."""
+    """Integers, none of them NULL, sent with eight bytes each whatever the column has."""
 
 
 def _array(connection: sa.Connection, kind: str) -> Callable[[Iterable[Any]], Any]:
     """What the values of a column are put into, for the driver to send."""
-    known: dict[str, type[list[Any]]] = {"text": Texts, "character varying": Texts, "bigint": Integers}
+    known: dict[str, type[list[Any]]] = {
+        "text": Texts,
+        "character varying": Texts,
+        "bigint": Integers,
+        "integer": Integers,
+    }
     found = known.get(kind, list)
     if found is not list:
         driver: Any = connection.connection.driver_connection
