@@ -38,7 +38,7 @@ from tests.postgres import Server
 CIPHER = FieldCipher(ENC, Keyring("K", RawKey(bytes(range(32)))))
 TOKENS = FieldCipher(TOKEN, Keyring("K", PassphraseKey("a passphrase of more than 32 characters")))
 PLAIN = "sk-" + "{:047d}"
-DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+DURABLE: dict[str, Any] = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 class Base(DeclarativeBase):
