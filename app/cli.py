@@ -168,23 +168,36 @@ def check(
 
     Example: schema check --accept "index users.idx_by_hand" --reason "the analysts need it until May"
     """
-    if adopt + revert + (accept is not None) > 1:
-        raise typer.BadParameter("say one of --adopt, --revert and --accept")
+    ways = {"--adopt": adopt, "--revert": revert, "--accept": accept is not None}
+    _must_go_together(ways, ("--message", message, "--adopt"), ("--reason", reason, "--accept"))
+    _must_go_together(ways, ("--yes", yes, "--revert"), ("--accept-data-loss", accept_data_loss, "--revert"))
     with _one_line(as_json=as_json):
         if adopt:
             values, said = texts.of_adopted(commands.adopt(message, lock_timeout=lock_timeout))
-        elif revert and yes:
-            done = commands.revert(accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
-            values, said = texts.of_revert(done, [], done=True)
         elif revert:
-            values, said = texts.of_revert(*commands.plan_revert(), done=False)
+            values, said = _revert(yes=yes, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
         elif accept is not None:
             values, said = texts.of_accept(commands.accept(accept, reason, lock_timeout=lock_timeout))
         else:
             found = commands.check()
             values, said = texts.of_check_as_values(found), texts.of_check(found)
     typer.echo(_json(values) if as_json else said)
-    raise typer.Exit(0 if adopt or revert or accept is not None else found.exit_code)
+    raise typer.Exit(0 if any(ways.values()) else found.exit_code)
+
+
+def _must_go_together(ways: dict[str, bool], *options: tuple[str, object, str]) -> None:
+    if sum(ways.values()) > 1:
+        raise typer.BadParameter("say one of --adopt, --revert and --accept")
+    for option, given, way in options:
+        if given and not ways[way]:
+            raise typer.BadParameter(f"{option} goes with {way}")
+
+
+def _revert(*, yes: bool, accept_data_loss: bool, lock_timeout: float | None) -> tuple[dict[str, Any], str]:
+    if not yes:
+        return texts.of_revert(*commands.plan_revert(), done=False)
+    done = commands.revert(accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+    return texts.of_revert(done, [], done=True)
 
 
 @app.command()

@@ -89,7 +89,7 @@ def async_engine(url: str | URL | None = None, **options: Any) -> "AsyncEngine":
     try:
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        made = create_async_engine(url, **{**_options(url), **options})
+        made = create_async_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
     if url.get_backend_name() == "sqlite":
@@ -225,7 +225,7 @@ def _enforce_foreign_keys(driver: Any, _record: object) -> None:
 
 def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
     try:
-        return sa.create_engine(url, **{**_options(url), **options})
+        return sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
 
@@ -242,18 +242,16 @@ def _unusable(url: URL, error: Exception) -> SettingsError:
     )
 
 
-def _options(url: URL) -> dict[str, Any]:
+def _options(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Ours under those that are given, one by one: whoever names their program still wants the time-outs."""
+    arguments: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
-        wait = {} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_SECONDS}
-        return {"hide_parameters": True, "connect_args": wait}
-    arguments: dict[str, Any] = {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "keepalives_idle": 15,
-        "keepalives_interval": 15,
-        "keepalives_count": 3,
-    }
+        arguments = {"timeout": BUSY_TIMEOUT_SECONDS}
+    elif "psycopg" in url.drivername:
+        keepalives = {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3}
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} | keepalives
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
-    return {"hide_parameters": True, "connect_args": arguments if "psycopg" in url.drivername else {}}
+    return {"hide_parameters": True, **given, "connect_args": arguments | dict(given.get("connect_args", {}))}
 
 
 def _quoted(path: Path) -> str:

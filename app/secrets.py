@@ -125,7 +125,8 @@ def rotating(table: str, cipher: FieldCipher) -> ByPage:
 def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> Report:
     """Puts plaintext in the place of every ciphertext of the columns.
 
-    A value that no key opens is left alone and reported (`Report.rejections`).
+    A value that no key opens is left alone and reported (`Report.rejections`), and so is one whose plaintext looks like
+    a ciphertext: once stored, it would be taken for one.
 
     Raises:
         KeyConfigurationError: there is something to decrypt and no key.
@@ -138,6 +139,8 @@ def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], ciphe
         opened = _opened(cipher, stored)
         if isinstance(opened, Rejected):
             raise opened
+        if cipher.state(opened.plaintext) not in (State.PLAINTEXT, State.EMPTY):
+            raise Rejected("its plaintext looks like a ciphertext")
         return opened.plaintext
 
     return backfill(connection, table, columns, plaintext)

@@ -570,6 +570,7 @@ def test_a_ciphertext_stays_one_when_pickled() -> None:
     again = pickle.loads(pickle.dumps(stored))  # noqa: S301 - our own
     assert type(again) is Ciphertext
     assert again == stored
+    assert Ciphertext.__module__ == DecryptionError.__module__ == "app.ciphers"
 
 
 FAILURES: dict[str, Callable[[], object]] = {

@@ -55,6 +55,22 @@ def test_no_other_help_is_approved() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("--adopt --revert", "say one of"),
+        ("--message x", "--message goes with --adopt"),
+        ("--yes", "--yes goes with --revert"),
+        ("--adopt --accept-data-loss", "--accept-data-loss goes with --revert"),
+        ("--reason x", "--reason goes with --accept"),
+    ],
+)
+def test_an_option_of_another_way_out_is_not_ignored(args: str, said: str) -> None:
+    done = schema("check", *args.split())
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.split())
+
+
 def keygen(*options: str, answer: bytes = b"") -> str:
     """What `schema secrets keygen` prints."""
     done = schema("secrets", "keygen", *options, answer=answer)

@@ -210,6 +210,16 @@ def test_sessions_of_asyncio_keep_what_they_committed(url: str) -> None:
     assert asyncio.run(use()) == "kept"
 
 
+def test_an_application_that_names_itself_keeps_the_time_outs(postgres_url: str) -> None:
+    engine = db.engine(postgres_url, connect_args={"application_name": "mailer", "keepalives_count": 7})
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        used = driver.info.get_parameters()
+    engine.dispose()
+    assert (used["application_name"], used["connect_timeout"]) == ("mailer", "10")
+    assert (used["keepalives_idle"], used["keepalives_count"]) == ("15", "7")
+
+
 @pytest.mark.parametrize("make", [db.engine, db.async_engine])
 def test_an_application_can_overrule_an_option(make: Callable[..., Any]) -> None:
     made = make("sqlite://", hide_parameters=False, connect_args={"timeout": 1}, logging_name="ours")

@@ -222,6 +222,14 @@ def test_ciphertext_is_decrypted_and_nothing_else_is_touched(table: Table, ciphe
     assert {(column, key) for column, key, _ in report.rejections} == {("a", 2), ("b", 3)}
 
 
+def test_plaintext_that_would_be_taken_for_ciphertext_stays_encrypted(table: Table, cipher: FieldCipher) -> None:
+    alike = [str(cipher.encrypt(text)) for text in (str(cipher.encrypt(SECRET)), MALFORMED[cipher.format])]
+    table.fill((alike[0], alike[1]))
+    report = table.decrypt(cipher)
+    assert table.read() == [(alike[0], alike[1])]
+    assert {reason for _, _, reason in report.rejections} == {"its plaintext looks like a ciphertext"}
+
+
 def test_decrypting_needs_a_key_only_where_there_is_ciphertext(table: Table, cipher: FieldCipher) -> None:
     keyless = with_keys(cipher.format, None)
     table.fill((SECRET, None), (OTHER, ""))

@@ -58,3 +58,16 @@ __all__ = [
     "State",
     "WeakKeyWarning",
 ]
+
+# A traceback and a pickle name the way in, wherever behind it the class is.
+for _shown in (
+    Ciphertext,
+    CipherError,
+    DecryptionError,
+    KeyConfigurationError,
+    MalformedCiphertext,
+    PlaintextRefused,
+    PlaintextWarning,
+    WeakKeyWarning,
+):
+    _shown.__module__ = __name__

@@ -18,7 +18,7 @@ from app import db, settings
 from app.migrations import lock, preflight
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.failures import Failure
-from app.migrations.progress import Progress, Silent
+from app.migrations.progress import Progress
 from app.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,13 +39,6 @@ def configuration(engine: sa.Engine | sa.Connection | None = None) -> Config:
     return config
 
 
-def scratch_configuration(engine: sa.Engine) -> Config:
-    """The same, for a database that nobody will look at."""
-    config = configuration(engine)
-    config.attributes["progress"] = Silent()
-    return config
-
-
 def history() -> ScriptDirectory:
     """The revisions.
 
@@ -59,6 +52,11 @@ def history() -> ScriptDirectory:
         raise ConfigurationError(str(error)) from None
     preflight.loadable(script)
     return script
+
+
+def from_root(path: Path) -> Path:
+    """A path as it is seen from the project's root."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def shown(engine: sa.Engine | None) -> str:
@@ -79,9 +77,15 @@ def reading(engine: sa.Engine | None) -> Iterator[sa.Connection]:
 
 @contextmanager
 def writing(
-    engine: sa.Engine | None, lock_timeout: float | None, *, live: bool = False
+    engine: sa.Engine | None, lock_timeout: float | None, *, live: bool = False, create: bool = False
 ) -> Iterator[tuple[Config, sa.Engine]]:
     """Holds the lock, and gives a configuration under which Alembic's commands run beneath it.
+
+    Args:
+        engine: the database; the setting `DATABASE_URL` if None.
+        lock_timeout: the longest wait for another migration, in seconds; else the setting `SCHEMA_LOCK_TIMEOUT`.
+        live: a terminal watches.
+        create: make a SQLite file that isn't there.
 
     Raises:
         MigrationError: the database can't be reached or locked, or refuses something.
@@ -90,6 +94,9 @@ def writing(
     try:
         with one_line():
             engine = engine if engine is not None else db.migration_engine()
+            file = db.sqlite_file(engine.url)
+            if not (create or file is None or file.exists()):
+                raise MigrationError(f"There is no database yet at {db.shown(engine.url)}. Make it: schema deploy")
             wait = settings.load().number("SCHEMA_LOCK_TIMEOUT", 60) if lock_timeout is None else lock_timeout
             with lock.held(engine, wait=wait, waiting=progress.waiting) as held:
                 config = configuration(engine)

@@ -13,7 +13,6 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, ops
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from app.migrations import alterations, operations, snapshots
 from app.migrations.drift import ROWS_TO_DO, Drift
@@ -60,7 +59,7 @@ class Adoption:
             _must_be_meant(difference)
         accepted = {name for d in found.accepted for name in (d.name, _other_name(d))}
         self._dialect = connection.dialect.name
-        self._expected = found.expected
+        self.expected: Snapshot = found.expected
         self._there = snapshots.take(connection)
         # Seen from the other side: the database is what should be, and the snapshot differs from it.
         self._do = [d for d in differences(found.found, found.expected) if d.name not in accepted]
@@ -68,13 +67,6 @@ class Adoption:
         self._whole = {owner_of(d.name) for d in self._undo if kind_of(d.name) == "table" and not d.attribute}
         self._added: dict[str, str] = {}
         self.snapshot: Snapshot = snapshots.in_order(alterations.goal(found.expected, self._there, self._do).end)
-
-    def prepare(self, connection: sa.Connection, script: ScriptDirectory, revision: str) -> None:
-        """Makes an empty database what it is at `revision`, the last one before this."""
-        everything = alterations.goal({}, self._expected, differences(self._expected, {}))
-        for statement in _within_a_transaction(alterations.plan(self._dialect, everything)):
-            connection.exec_driver_sql(statement.replace("%", "%%") if self._dialect == "postgresql" else statement)
-        MigrationContext.configure(connection).stamp(script, revision)
 
     @property
     def not_a_rename(self) -> list[str]:
@@ -89,8 +81,8 @@ class Adoption:
         assert script.downgrade_ops is not None
         do, undo = (list(self._mine(container.ops)) for container in (script.downgrade_ops, script.upgrade_ops))
         settled = _settled(do)
-        do += self._statements(self._expected, self._there, self._do, settled)
-        undo += self._statements(self._there, self._expected, self._undo, settled)
+        do += self._statements(self.expected, self._there, self._do, settled)
+        undo += self._statements(self._there, self.expected, self._undo, settled)
         for operation in _flat(do):
             self._added |= _model_lines(operation)
         script.upgrade_ops, script.downgrade_ops = ops.UpgradeOps(do), ops.DowngradeOps(undo)
@@ -125,12 +117,8 @@ class Adoption:
         left = [d for d in found if not _is_settled(d, settled)]
         after = alterations.goal(start, end, [d for d in found if d not in left]).end
         plan = alterations.plan(self._dialect, alterations.goal(after, end, left))
-        statements = _within_a_transaction(plan)
+        statements = plan.within_a_transaction
         return [StatementsFor(self._dialect, statements)] if statements else []
-
-
-def _within_a_transaction(plan: alterations.Plan) -> list[str]:
-    return [statement.replace(" CONCURRENTLY ", " ", 1) for statement in plan.all]
 
 
 def _must_be_meant(difference: Difference) -> None:

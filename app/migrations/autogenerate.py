@@ -6,6 +6,7 @@ imports nothing of the models. What is written is the same whichever database it
 """
 
 import datetime as dt
+import io
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import util
 from alembic.autogenerate.api import AutogenContext
+from alembic.config import Config
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import write_hooks
@@ -217,6 +219,21 @@ def tidy(path: str, _options: Any) -> None:
         )
         if done.returncode:
             raise MigrationError(f"ruff can't tidy {file.name}: {(done.stderr or done.stdout).strip()}")
+
+
+@write_hooks.register("snapshot")
+def keep_snapshots(path: str, options: Any) -> None:
+    """Makes the snapshots of a new revision, as far as they can be made here, and says so.
+
+    Args:
+        path: the revision.
+        options: `root` is the folder of `alembic.ini`.
+    """
+    from app.migrations.snapshots import making
+
+    said = making.snapshot_new(Path(path), Config(Path(options["root"]) / "alembic.ini", stdout=io.StringIO()))
+    if said:
+        log.info("%s", said)
 
 
 def compare_server_default(

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
+from alembic.config import Config
 from alembic.script import Script
 
 from app.migrations import access, drift, resolution, reversion, snapshots, status
 from app.migrations.adoption import Adoption
 from app.migrations.alterations import Plan
 from app.migrations.drift import Check, Drift
-from app.migrations.errors import MigrationError, PendingRevisions
-from app.migrations.snapshots import Snapshots
+from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
+from app.migrations.snapshots import Snapshots, making
 from app.migrations.snapshots.difference import differences
 
 
@@ -70,12 +71,13 @@ def revert(
 
     Raises:
         DataLossRefused: rows or values would go, and nobody has said that they may.
-        MigrationError: a statement failed; all of the transaction is rolled back.
+        MigrationError: a statement failed, or hadn't the effect it should have; all of the transaction is rolled back.
     """
     with access.writing(engine, lock_timeout) as (_, held_engine):
         with access.transaction(held_engine) as connection:
-            planned = reversion.run(connection, _drift(connection), accept_data_loss=accept_data_loss)
-        reversion.finish(held_engine, planned)
+            found = _drift(connection)
+            planned = reversion.run(connection, found, accept_data_loss=accept_data_loss)
+        reversion.finish(held_engine, planned, found)
         return planned
 
 
@@ -95,9 +97,11 @@ def adopt(
         lock_timeout: as in `deploy`.
 
     Raises:
-        ConfigurationError: there is nothing to adopt, or something that no revision should take over.
+        ConfigurationError: there is no name, nothing to adopt, or something that no revision should take over.
         PendingRevisions: the database isn't at head.
     """
+    if not message.strip():
+        raise ConfigurationError("--adopt needs a --message: it names the revision.")
     with access.writing(engine, lock_timeout) as (config, held_engine):
         found = check(held_engine)
         if found.status.problems:
@@ -108,17 +112,22 @@ def adopt(
             )
         with held_engine.connect() as connection:
             adoption = Adoption(connection, found.drift)
-        config.attributes |= {"adopts": True, "ask": lambda *_: "y", "not_a_rename": adoption.not_a_rename}
-        with redirect_stdout(io.StringIO()):  # Alembic says there what it does
-            written = command.revision(
-                config, message, autogenerate=True, process_revision_directives=adoption.directives
-            )
-        assert isinstance(written, Script)
+        written = _write(config, message, adoption)
         _must_make(held_engine, written, adoption)
         kept = Snapshots(config).save(held_engine.dialect.name, written.revision, adoption.snapshot)
         with access.transaction(held_engine) as connection:
             resolution.record_adopted(connection, access.history(), written.revision, message)
-    return Adopted(written.revision, Path(written.path), kept, adoption.model_edits(where))
+    files = access.from_root(Path(written.path)), access.from_root(kept)
+    return Adopted(written.revision, *files, adoption.model_edits(where))
+
+
+def _write(config: Config, message: str, adoption: Adoption) -> Script:
+    config.set_section_option("post_write_hooks", "hooks", "tidy")  # what it makes is made sure of here
+    config.attributes |= {"adopts": True, "ask": lambda *_: "y", "not_a_rename": adoption.not_a_rename}
+    with redirect_stdout(io.StringIO()):  # Alembic says there what it does
+        written = command.revision(config, message, autogenerate=True, process_revision_directives=adoption.directives)
+    assert isinstance(written, Script)
+    return written
 
 
 def _must_make(engine: sa.Engine, written: Script, adoption: Adoption) -> None:
@@ -130,8 +139,8 @@ def _must_make(engine: sa.Engine, written: Script, adoption: Adoption) -> None:
     try:
         with access.scratch(engine) as scratch_engine:
             with access.transaction(scratch_engine) as connection:
-                adoption.prepare(connection, access.history(), str(written.down_revision))
-            command.upgrade(access.scratch_configuration(scratch_engine), written.revision)
+                making.prepare(connection, adoption.expected, access.history(), str(written.down_revision))
+            making.upgrade(access.configuration(scratch_engine), written.revision)
             with scratch_engine.connect() as connection:
                 wrong = differences(adoption.snapshot, snapshots.take(connection))
     except access.NoScratch:

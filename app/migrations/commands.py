@@ -112,7 +112,7 @@ def deploy(
             found = _in_order(connection, engine, script)
         pending = [revision.revision for revision in found.pending]
         return Deployment(found.database, found.head or "", pending, dry_run, time.monotonic() - started, None)
-    with access.writing(engine, lock_timeout, live=live) as (config, held_engine):
+    with access.writing(engine, lock_timeout, live=live, create=True) as (config, held_engine):
         copied = None
         if backup is not None:
             _source_of_backup(held_engine.url, backup)

@@ -81,9 +81,8 @@ def develop(
     if written:
         command.upgrade(config, "head")
     command.check(config)
-    names = [script.revision for script in written]
-    files = [_relative(Path(script.path)) for script in written]
-    applied = [revision.revision for revision in before.pending]
+    names, applied = ([script.revision for script in scripts] for scripts in (written, before.pending))
+    files = [access.from_root(Path(script.path)) for script in written]
     return Development(before.database, names[-1] if names else before.head or "", applied, names, files)
 
 
@@ -101,12 +100,8 @@ def _write_revision(config: Config, message: str | None) -> list[Script]:
     scripts = [script for script in (made if isinstance(made, list) else [made]) if script is not None]
     for script in scripts:
         path = Path(script.path)
-        log.info("\n%s\n\n%s", _relative(path), path.read_text(encoding="utf-8"))
+        log.info("\n%s\n\n%s", access.from_root(path), path.read_text(encoding="utf-8"))
     return scripts
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(access.ROOT) if path.is_relative_to(access.ROOT) else path
 
 
 def must_be_local(url: sa.URL) -> None:

@@ -18,10 +18,11 @@ Rows = list[Any]
 # abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
 RAISE = "abs(-9223372036854775807 - 1)"
 
-_NAME = r'["\[`]?(\w+)["\]`]?'
-_CREATE = re.compile(r'\s*CREATE\s+TABLE\s+["\[`]?(_alembic_tmp_\w+)', re.IGNORECASE)
-_DROP = re.compile(rf"\s*DROP\s+TABLE\s+{_NAME}", re.IGNORECASE)
-_RENAME = re.compile(rf'\s*ALTER\s+TABLE\s+["\[`]?(_alembic_tmp_\w+)["\]`]?\s+RENAME\s+TO\s+{_NAME}', re.IGNORECASE)
+_PREFIX = "_alembic_tmp_"
+_NAME = r'("(?:[^"]|"")+"|\[[^\]]+\]|`[^`]+`|\w+)'
+_CREATE = re.compile(rf"\s*CREATE\s+TABLE\s+{_NAME}", re.IGNORECASE)
+_DROP = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{_NAME}", re.IGNORECASE)
+_RENAME = re.compile(rf"\s*ALTER\s+TABLE\s+{_NAME}\s+RENAME\s+TO\s+{_NAME}", re.IGNORECASE)
 _INDEX = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+{_NAME}\s+ON\s", re.IGNORECASE)
 _DROP_INDEX = re.compile(rf"\s*DROP\s+INDEX\s+{_NAME}", re.IGNORECASE)
 # What a table's statement may say and Alembic doesn't copy.
@@ -42,7 +43,6 @@ _SAYS_NOTHING = re.compile(
 
 @dataclass(frozen=True)
 class _Before:
-    table: str
     triggers: Rows
     indexes: Rows
     expression_indexes: frozenset[str]
@@ -61,7 +61,8 @@ class RebuildGuard:
         self._read = read
         self._write = write
         self._offline = offline
-        self._copies: dict[str, _Before] = {}
+        self._copies: dict[str, str] = {}  # the statement that made each
+        self._originals: dict[str, _Before] = {}  # by the copy that is to take the place
         self._checked: dict[str, Counter[tuple[str, str]]] = {}
         self._indexes: dict[str, str] = {}
 
@@ -71,12 +72,12 @@ class RebuildGuard:
         Raises:
             MigrationError: a copy lacks something that its table has, or is left over from a run that died.
         """
-        if match := _CREATE.match(statement):
-            self._begin(match[1], statement)
+        if (match := _CREATE.match(statement)) and (copy := _unquoted(match[1])).startswith(_PREFIX):
+            self._begin(copy, statement)
         elif match := _DROP_INDEX.match(statement):
-            self._indexes.pop(match[1], None)
-        elif (match := _DROP.match(statement)) and (copy := self._copy_of(match[1])):
-            self._compare_rows(match[1], copy)
+            self._indexes.pop(_unquoted(match[1]), None)
+        elif (match := _DROP.match(statement)) and _copy_of(table := _unquoted(match[1])) in self._copies:
+            self._replace(table, _copy_of(table))
 
     def after(self, statement: str) -> None:
         """To be called after each statement.
@@ -84,13 +85,13 @@ class RebuildGuard:
         Raises:
             MigrationError: an index lacks something that the old one had.
         """
-        if match := _RENAME.match(statement):
-            before = self._copies.pop(match[1], None)
+        if (match := _RENAME.match(statement)) and (copy := _unquoted(match[1])).startswith(_PREFIX):
+            before = self._originals.pop(copy, None)
             self._write("PRAGMA legacy_alter_table = OFF")
             if before is not None:
                 self._restore(before)
-        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(match[1], None)):
-            self._restore_index(match[1], sql, statement)
+        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(name := _unquoted(match[1]), None)):
+            self._restore_index(name, sql, statement)
 
     def verify(self) -> None:
         """To be called at the end of a revision, inside its transaction.
@@ -104,7 +105,7 @@ class RebuildGuard:
             if table not in present:  # dropped by the same revision
                 continue
             if self._offline:
-                broken = f"SELECT 1 FROM pragma_foreign_key_check('{table}')"
+                broken = f"SELECT 1 FROM pragma_foreign_key_check({_text(table)})"
                 self._write(f"SELECT CASE WHEN EXISTS ({broken}) THEN {RAISE} END")
             elif new := self._broken_references(table) - before:
                 rows = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
@@ -112,35 +113,40 @@ class RebuildGuard:
 
     def _begin(self, copy: str, statement: str) -> None:
         tables: dict[str, str] = dict(self._read("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-        table = next((name for name in tables if f"_alembic_tmp_{name}"[:50] == copy), None)
-        if table is None:
+        originals = [table for table in tables if _copy_of(table) == copy]
+        if not originals:
             raise MigrationError(
                 f"The table {copy} is a copy whose original is gone: an upgrade without transactions died half-way. "
-                f"Look at it, then: ALTER TABLE {copy} RENAME TO {copy.removeprefix('_alembic_tmp_')}"
+                f"Look at it, then: ALTER TABLE {_name(copy)} RENAME TO {_name(copy.removeprefix(_PREFIX))}"
             )
-        self._refuse_losses(table, tables[table], statement)
+        if len(originals) == 1:
+            self._refuse_losses(originals[0], tables[originals[0]], statement)
         if copy in tables:
-            self._write(f'DROP TABLE "{copy}"')
-        for relative in (table, *self._children(table)):
-            self._checked.setdefault(relative, self._broken_references(relative))
-        self._copies[copy] = _Before(
-            table, self._objects("trigger", table), self._objects("index", table), self._on_expressions(table)
-        )
+            self._write(f"DROP TABLE {_name(copy)}")
+        self._copies[copy] = statement
         # Else the rename looks into every view and trigger, and fails while the table they name isn't there.
         self._write("PRAGMA legacy_alter_table = ON")
 
-    def _copy_of(self, table: str) -> str | None:
-        return next((copy for copy, before in self._copies.items() if before.table == table), None)
+    def _replace(self, table: str, copy: str) -> None:
+        """The table is about to be dropped: only now is it sure which one was copied, for long names are cut."""
+        ((statement,),) = self._read(f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {_text(table)}")
+        self._refuse_losses(table, statement, self._copies.pop(copy))
+        self._compare_rows(table, copy)
+        for relative in (table, *self._children(table)):
+            self._checked.setdefault(relative, self._broken_references(relative))
+        self._originals[copy] = _Before(
+            self._objects("trigger", table), self._objects("index", table), self._on_expressions(table)
+        )
 
     def _compare_rows(self, table: str, copy: str) -> None:
-        differ = f'(SELECT count(*) FROM "{table}") <> (SELECT count(*) FROM "{copy}")'
+        differ = f"(SELECT count(*) FROM {_name(table)}) <> (SELECT count(*) FROM {_name(copy)})"
         if self._offline:
             self._write(f"SELECT CASE WHEN {differ} THEN {RAISE} END")
         elif self._read(f"SELECT {differ}")[0][0]:
             raise MigrationError(f"The copy of {table} has not as many rows as the table: nothing was changed.")
 
     def _refuse_losses(self, table: str, old: str, new: str) -> None:
-        generated = self._read(f"SELECT 1 FROM pragma_table_xinfo('{table}') WHERE hidden IN (2, 3)")
+        generated = self._read(f"SELECT 1 FROM pragma_table_xinfo({_text(table)}) WHERE hidden IN (2, 3)")
         lost = [*(["a generated column"] if generated else []), *(_unseen(old) - _unseen(new))]
         if lost:
             raise MigrationError(
@@ -164,31 +170,47 @@ class RebuildGuard:
                 f"The index {name} would lose its DESC or COLLATE, which Alembic doesn't see: "
                 "drop it before the table is changed, and create it after that with op.execute()."
             )
-        self._write(f'DROP INDEX "{name}"')
+        self._write(f"DROP INDEX {_name(name)}")
         self._write(old)
 
     def _objects(self, kind: str, table: str) -> Rows:
-        return self._read(
-            f"SELECT name, sql FROM sqlite_master WHERE type = '{kind}' AND tbl_name = '{table}' AND sql IS NOT NULL"
-        )
+        of_table = f"type = '{kind}' AND tbl_name = {_text(table)}"
+        return self._read(f"SELECT name, sql FROM sqlite_master WHERE {of_table} AND sql IS NOT NULL")
 
     def _on_expressions(self, table: str) -> frozenset[str]:
         on_expressions = "EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) WHERE cid = -2)"
-        rows = self._read(
-            f"SELECT m.name FROM sqlite_master m WHERE type = 'index' AND tbl_name = '{table}' AND {on_expressions}"
-        )
+        of_table = f"type = 'index' AND tbl_name = {_text(table)}"
+        rows = self._read(f"SELECT m.name FROM sqlite_master m WHERE {of_table} AND {on_expressions}")
         return frozenset(name for (name,) in rows)
 
     def _children(self, table: str) -> list[str]:
         rows = self._read(
             "SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f "
-            f"WHERE m.type = 'table' AND f.\"table\" = '{table}' COLLATE NOCASE AND m.name <> '{table}'"
+            f"WHERE m.type = 'table' AND f.\"table\" = {_text(table)} COLLATE NOCASE AND m.name <> {_text(table)}"
         )
         return [name for (name,) in rows]
 
     def _broken_references(self, table: str) -> Counter[tuple[str, str]]:
-        rows = self._read(f"SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check('{table}') GROUP BY 1, 2")
+        rows = self._read(
+            f'SELECT "table", parent, count(*) FROM pragma_foreign_key_check({_text(table)}) GROUP BY 1, 2'
+        )
         return Counter({(child, parent): count for child, parent, count in rows})
+
+
+def _copy_of(table: str) -> str:
+    return f"{_PREFIX}{table}"[:50]
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name[0] in '"[`' else name
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _unseen(sql: str) -> Counter[str]:

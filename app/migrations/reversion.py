@@ -50,6 +50,8 @@ def run(connection: sa.Connection, found: Drift, *, accept_data_loss: bool) -> P
         _execute(connection, statement)
     if new := _broken_references(connection) - before:
         raise MigrationError(f"This would leave references to rows that don't exist, in {', '.join(sorted(new))}.")
+    if not planned.afterwards:
+        _must_be_undone(connection, found)
     names = sorted({d.name for d in _of_the_schema(found)})
     ledger = Ledger(connection)
     ledger.create()
@@ -57,12 +59,18 @@ def run(connection: sa.Connection, found: Drift, *, accept_data_loss: bool) -> P
     return planned
 
 
-def finish(engine: sa.Engine, planned: Plan) -> None:
-    """Runs what holds up nobody, for as long as it takes."""
+def finish(engine: sa.Engine, planned: Plan, found: Drift) -> None:
+    """Runs what holds up nobody, for as long as it takes.
+
+    Raises:
+        MigrationError: the database still isn't what it should be.
+    """
     if planned.afterwards:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for statement in planned.afterwards:
                 _execute(connection, statement)
+        with engine.connect() as connection:
+            _must_be_undone(connection, found)
 
 
 def at_risk(connection: sa.Connection, planned: Plan) -> list[str]:
@@ -103,14 +111,18 @@ def accept(connection: sa.Connection, found: Drift, name: str, reason: str) -> l
     return [str(d) for d in mine]
 
 
-def left(connection: sa.Connection, found: Drift) -> list[str]:
-    """What is still there of a drift, a line each."""
-    undone = {str(d) for d in _of_the_schema(found)}
-    return [text for d in differences(found.expected, snapshots.take(connection)) if (text := str(d)) in undone]
-
-
 def _of_the_schema(found: Drift) -> list[Difference]:
     return [d for d in found.open if d.attribute != ROWS_TO_DO]
+
+
+def _must_be_undone(connection: sa.Connection, found: Drift) -> None:
+    undone = {d.name for d in _of_the_schema(found)}
+    left = [d for d in differences(found.expected, snapshots.take(connection)) if d.name in undone]
+    if left:
+        listed = "".join(f"\n  {difference}" for difference in left)
+        raise MigrationError(
+            f"The statements ran, and the schema still isn't what {found.revision or BASE} makes:{listed}"
+        )
 
 
 def _hurry(connection: sa.Connection) -> None:

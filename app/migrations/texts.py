@@ -15,6 +15,8 @@ from app.migrations.snapshots import kind_of
 from app.migrations.snapshots.difference import Difference
 from app.migrations.status import RevisionStatus, Status, when
 
+_NEW_DATA = "begins a data revision that finishes them"
+
 
 def of_status_as_values(found: Status) -> dict[str, Any]:
     """What `schema status --json` prints."""
@@ -75,14 +77,15 @@ def of_check(found: Check) -> str:
     """What `schema check` prints."""
     status, drift = found.status, found.drift
     at = drift.revision or ", ".join(status.at) or "no revision"
+    right = f"what {at} makes" if status.at else "empty"
     lines = [f"Database  {status.database}", f"At        {at}{', the head' if status.at == [status.head] else ''}"]
     if drift.open:
-        lines += ["", f"Not what {at} makes:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
+        lines += ["", f"Not {right}:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
     if found.wanted:
         lines += ["", "The models want:", *(f"  {wanted}" for wanted in found.wanted)]
         lines += ['Ways out: edit the model, or write the revision: alembic revision --autogenerate -m "…"']
     if not (drift.open or found.wanted):
-        lines += ["", f"The database is what {at} makes{_and_the_models(found)}."]
+        lines += ["", f"The database is {right}{_and_the_models(found)}."]
     lines += [f"Accepted  {difference}" for difference in drift.accepted]
     lines += [f"Note: {note}" for note in drift.notes]
     if status.pending:
@@ -91,22 +94,33 @@ def of_check(found: Check) -> str:
 
 
 def ways_out(drift: Drift) -> list[str]:
-    """The three commands that end a drift."""
-    adopt, revert, accept = ways(drift.open[0])
-    width = max(len(adopt), len(revert), len(accept))
+    """The three commands that end a drift; others end one of rows than of the schema."""
+    schema = [difference for difference in drift.open if kind_of(difference.name) != "revision"]
+    rows = [difference for difference in drift.open if kind_of(difference.name) == "revision"]
+    adopted = "writes a revision that makes every other database like this one"
+    reverted = "shows the SQL that makes this one what it should be; --yes runs it"
+    accepted = "lets it be, for as long as it differs in exactly this way"
     return [
-        "Ways out:",
-        f"  {adopt:<{width}}  writes a revision that makes every other database like this one",
-        f"  {revert:<{width}}  shows the SQL that makes this one what it should be; --yes runs it",
-        f"  {accept:<{width}}  lets it be, for as long as it differs in exactly this way",
+        *_table("Ways out:", schema, (adopted, reverted, accepted)),
+        *_table(
+            "Ways out of rows:", rows, (f"{_NEW_DATA}, for every database", "encrypts them, if it is secrets", accepted)
+        ),
     ]
+
+
+def _table(title: str, found: list[Difference], meanings: tuple[str, str, str]) -> list[str]:
+    if not found:
+        return []
+    commands = ways(found[0])
+    width = max(map(len, commands))
+    return [title, *(f"  {command:<{width}}  {said}" for command, said in zip(commands, meanings, strict=True))]
 
 
 def ways(difference: Difference) -> tuple[str, str, str]:
     """The commands that adopt, revert and accept a difference."""
     accept = f'schema check --accept {shlex.quote(difference.name)} --reason "…"'
     if kind_of(difference.name) == "revision":
-        return "(not for rows)", "alembic upgrade head, after a new data revision or one of scripts/encrypt_*", accept
+        return 'alembic revision -m "…"', "schema secrets encrypt", accept
     return 'schema check --adopt -m "…"', "schema check --revert", accept
 
 

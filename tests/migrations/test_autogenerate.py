@@ -4,11 +4,12 @@ import datetime as dt
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Approve, run_alembic
+from tests.conftest import ROOT, Approve, Servers, database, run_alembic
 from tests.migrations.catalog import Schema, schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import downgrade, execute, failed, upgrade
@@ -74,7 +75,8 @@ class Copy(Project):
         self.ini = folder / "alembic.ini"
         self.versions = folder / "alembic" / "versions"
         for name in ("app", "alembic"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # With the bytecode, but for what another process is writing at this moment.
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         for name in ("alembic.ini", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)
 
@@ -131,7 +133,7 @@ DROPPED = ["provider_options", "proxy_enabled", "last_used_at", "total_cost", "i
 
 
 def test_what_a_revision_drops_comes_back_on_either_database(
-    copy: Copy, at: At, sqlite_url: str, postgres_url: str
+    copy: Copy, at: At, stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path
 ) -> None:
     written_on = at(HEAD)
     models = (copy.folder / "app" / "models" / "gateway.py").read_text(encoding="utf-8")
@@ -140,14 +142,14 @@ def test_what_a_revision_drops_comes_back_on_either_database(
     copy.edit("auth.py", ("UpdatedAtTrigger(ServiceRegistry.__table__)\n", ""), (USER_INDEX, ""))
     done = copy.edited("revision", "--autogenerate", "-m", "drop much", url=written_on)
     assert done.returncode == 0, done.stderr
-    for url in (sqlite_url, postgres_url):
-        upgrade(url, HEAD)
-        before = schema_of(url)
-        upgrade(url, ini=copy.ini)
-        assert len(before) - len(schema_of(url)) == len(DROPPED) + 2
-        downgrade(url, HEAD, ini=copy.ini)
-        same = commented if "postgresql" in written_on else uncommented
-        assert same(schema_of(url)) == same(before)
+    for kind in ("sqlite", "postgresql"):
+        with database(kind, servers, tmp_path, template=stops(kind, HEAD)) as url:
+            before = schema_of(url)
+            upgrade(url, ini=copy.ini)
+            assert len(before) - len(schema_of(url)) == len(DROPPED) + 2
+            downgrade(url, HEAD, ini=copy.ini)
+            same = commented if "postgresql" in written_on else uncommented
+            assert same(schema_of(url)) == same(before)
 
 
 USER_INDEX = '        sa.Index("service_audit_logs_user_id_idx", "user_id"),\n'

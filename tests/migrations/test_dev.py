@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import db, settings
+from app.migrations import snapshots, texts
 from app.migrations.dev import Development, develop, must_be_local, offered_name
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from app.triggers import updated_at_trigger
@@ -77,7 +78,7 @@ def typed(copy: Copy, *args: str, url: str, answers: list[tuple[str, str]]) -> t
 
 def unstamped(text: str, *places: Path | str) -> str:
     """A text without what differs from run to run, and between the databases."""
-    text = re.sub(r"^Comments, time zones and array defaults.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(?:Comments, time zones and array defaults|Snapshots of).*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b20\d{12}(?=_|\b)", lambda found: found[0] if found[0] in REVISIONS else "NEW", text)
     return plain(text, *places)
 
@@ -95,6 +96,19 @@ def test_an_edit_becomes_a_revision_that_is_applied(copy: Copy, at: At, approve:
     approve("dev.txt", unstamped(f"{done.stderr}\n{done.stdout}", url, db.shown(db.database_url(url))))
     assert revision_of(url) == file.name[:14]
     assert "column users.nick" in schema_of(url)
+    has_its_snapshots(copy, file, done.stderr, url)
+
+
+def has_its_snapshots(copy: Copy, file: Path, said: str, url: str) -> None:  # noqa: F811
+    """Those that can be made were, without the database of the developer, and are what an upgrade makes."""
+    kept = {path.parent.name: path for path in copy.folder.glob(f"app/migrations/snapshots/*/{file.name[:14]}.json")}
+    with db.migration_engine(url).connect() as connection:
+        dialect = connection.dialect.name
+        assert kept[dialect].read_text(encoding="utf-8") == snapshots.text_of(snapshots.take(connection))
+    everything = f"Snapshots of {file.name}: made for sqlite and postgresql\n"
+    rest = f"Snapshots of {file.name}: made for sqlite; to be made on postgresql, with: schema snapshot\n"
+    assert (everything if dialect == "postgresql" else rest) in said
+    assert sorted(kept) == (["postgresql", "sqlite"] if dialect == "postgresql" else ["sqlite"])
 
 
 def test_a_name_is_not_made_up(copy: Copy, sqlite_head: str, approve: Approve) -> None:  # noqa: F811
@@ -105,7 +119,7 @@ def test_a_name_is_not_made_up(copy: Copy, sqlite_head: str, approve: Approve) -
 
 
 def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
-    project: Project, at: At, monkeypatch: pytest.MonkeyPatch
+    project: Project, at: At, monkeypatch: pytest.MonkeyPatch, approve: Approve
 ) -> None:
     monkeypatch.setenv("ALEMBIC_CONFIG", str(project.ini))
     url = at(REVISIONS[-2])
@@ -113,6 +127,7 @@ def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
     for applied in [HEAD], []:
         done = develop(db.migration_engine(url))
         assert done == Development(database, HEAD, applied, [], [])
+    approve("dev_unchanged.txt", texts.of_development(done).replace(database, "PLACE") + "\n")
 
 
 def test_a_database_that_is_ahead_is_left_alone(project: Project, at: At, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -383,6 +383,20 @@ def test_what_hangs_on_a_column_follows_its_name_through_a_copy(history: History
     assert query(sqlite_url, "SELECT * FROM bodies ORDER BY 1") == [("b",), ("new",)]
 
 
+def test_a_constraint_without_a_name_has_the_one_that_postgresql_gives_it(history: History, at: At) -> None:
+    """As in databases that were made by hand, before there was a history."""
+    url = at("base")
+    things = "CREATE TABLE things (id INTEGER PRIMARY KEY, code TEXT, parent_id INTEGER REFERENCES parents (id), {})"
+    execute(url, PARENTS, things.format("UNIQUE (code), UNIQUE (parent_id, code)"))
+    execute(url, "INSERT INTO parents VALUES (1)", "INSERT INTO things VALUES (1, 'a', 1)")
+    history.add('op.drop_constraint("things_code_key", "things", type_="unique")')
+    history.add('op.drop_constraint("things_parent_id_fkey", "things", type_="foreignkey")')
+    history.upgrade(url)
+    left = {name for name in schema_of(url) if name.startswith("constraint things.")}
+    assert left == {"constraint things.things_pkey", "constraint things.things_parent_id_code_key"}
+    assert query(url, "SELECT * FROM things") == [(1, "a", 1)]
+
+
 REPEATED = """
 op.add_column("notes", sa.Column("extra", sa.Integer()), if_not_exists=True)
 op.drop_constraint("notes_title_key", "notes", type_="unique", if_exists=True)

@@ -302,6 +302,13 @@ def test_the_walk_through_of_others(scene: Scene, approve: Approve) -> None:
     assert revision_of(scene.url) == third
 
 
+def test_a_false_claim_makes_no_database(sqlite_url: str) -> None:
+    for applied in (True, False):
+        with pytest.raises(MigrationError, match="There is no database yet"):
+            commands.resolve(Claim(BEFORE, applied), engine(sqlite_url))
+    assert not list(Path(sqlite_url.removeprefix("sqlite:///")).parent.iterdir())
+
+
 def _add_check(url: str) -> None:
     check = "CONSTRAINT users_old CHECK (github_user_id > 1)"
     if db.database_url(url).get_backend_name() == "sqlite":

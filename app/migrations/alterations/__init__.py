@@ -36,6 +36,11 @@ class Plan:
         """Every statement, in order."""
         return [*self.renames, *self.statements, *self.afterwards]
 
+    @property
+    def within_a_transaction(self) -> list[str]:
+        """The same, where nobody is held up."""
+        return [statement.replace(" CONCURRENTLY ", " ", 1) for statement in self.all]
+
 
 @dataclass(frozen=True)
 class Goal:

@@ -13,6 +13,13 @@ from app.migrations.operations.statements import run
 
 _CONSTANT = re.compile(r"\(?\s*('(?:[^']|'')*'|[-+]?[0-9.]+|true|false|null)\s*\)?", re.IGNORECASE)
 
+# What PostgreSQL calls a constraint that was given no name. On SQLite it has none, and no revision could name it.
+_NAMES = {
+    "pk": "%(table_name)s_pkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+}
+
 Implementation = Callable[[Operations, Any], Any]
 
 
@@ -69,14 +76,16 @@ def _copy(operations: Operations, operation: Any, table: str) -> None:
     stated = _now(operations, table) if operations.get_context().as_sql else None
     in_place = isinstance(operation, ops.AddColumnOp) and _fits_in_place(operation.column)
     copies: Literal["never", "always"] = "never" if in_place else "always"
-    with operations.batch_alter_table(table, copy_from=stated, recreate=copies) as batch:
+    with operations.batch_alter_table(table, copy_from=stated, recreate=copies, naming_convention=_NAMES) as batch:
         batch.invoke(operation)
 
 
 def _now(operations: Operations, table: str) -> sa.Table:
     """The table as it is, or as it will be at this place of a script."""
     if not operations.get_context().as_sql:
-        return sa.Table(table, sa.MetaData(), autoload_with=operations.get_bind(), resolve_fks=False)
+        return sa.Table(
+            table, sa.MetaData(naming_convention=_NAMES), autoload_with=operations.get_bind(), resolve_fks=False
+        )
     impl: Any = operations.impl
     stated: sa.Table = operations.get_context().opts["sqlite_table"](table, impl.autogen_column_reflect)
     return stated

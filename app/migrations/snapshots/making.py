@@ -1,12 +1,21 @@
-"""Makes the snapshots of every revision, in a scratch database that is dropped again."""
+"""Makes the snapshots of revisions, in scratch databases that are dropped again."""
 
+import ast
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
-from app.migrations import access, snapshots
+from app import db
+from app.migrations import access, alterations, dev, snapshots
+from app.migrations.progress import Silent
 from app.migrations.snapshots import Snapshot, Snapshots
+from app.migrations.snapshots.difference import differences
+from app.settings import SettingsError
 
 
 def snapshot(engine: sa.Engine | None = None) -> list[Path]:
@@ -21,7 +30,7 @@ def snapshot(engine: sa.Engine | None = None) -> list[Path]:
         taken = _every_snapshot(scratch_engine)
     for revision in kept.saved(dialect) - taken.keys():
         kept.path(dialect, revision).unlink()
-    return [kept.save(dialect, revision, found) for revision, found in taken.items()]
+    return [access.from_root(kept.save(dialect, revision, found)) for revision, found in taken.items()]
 
 
 def stale_snapshots(engine: sa.Engine | None = None) -> list[Path]:
@@ -39,14 +48,86 @@ def stale_snapshots(engine: sa.Engine | None = None) -> list[Path]:
         path = kept.path(dialect, revision)
         if not path.is_file() or path.read_text(encoding="utf-8") != snapshots.text_of(found):
             stale.add(revision)
-    return [kept.path(dialect, revision) for revision in sorted(stale)]
+    return [access.from_root(kept.path(dialect, revision)) for revision in sorted(stale)]
+
+
+def snapshot_new(file: Path, config: Config) -> str:
+    """Writes what a revision makes that was written just now: for SQLite, and for a PostgreSQL on this machine.
+
+    Args:
+        file: the revision.
+        config: Alembic's; the attribute `connection` is set to a scratch database.
+
+    Returns:
+        What was made and what wasn't, in one line; nothing of a revision that is still to be filled in by hand.
+    """
+    if _is_empty(file):
+        return ""
+    made = []
+    for dialect, url in _within_reach().items():
+        try:
+            with access.scratch(db.migration_engine(url)) as engine:
+                _run_alone(file, config, engine)
+                with engine.connect() as connection:
+                    Snapshots(config).save(dialect, file.name.partition("_")[0], snapshots.take(connection))
+        except CommandError:  # whatever is in the way, `schema snapshot` says it
+            continue
+        made.append(dialect)
+    to_make = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
+    said = [f"made for {' and '.join(made)}"] if made else []
+    said += [f"to be made on {' and '.join(to_make)}, with: schema snapshot"] if to_make else []
+    return f"Snapshots of {file.name}: {'; '.join(said)}"
+
+
+def upgrade(config: Config, revision: str) -> None:
+    """Runs revisions in a scratch database, and says nothing of it."""
+    config.attributes["progress"] = Silent()
+    command.upgrade(config, revision)
+
+
+def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, revision: str | None) -> None:
+    """Makes an empty database what it is at `revision`, without running the revisions."""
+    everything = alterations.goal({}, made, differences(made, {}))
+    for statement in alterations.plan(connection.dialect.name, everything).within_a_transaction:
+        # Past SQLAlchemy a percent sign is one.
+        connection.exec_driver_sql(
+            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        )
+    MigrationContext.configure(connection).stamp(script, revision or "base")
 
 
 def _every_snapshot(engine: sa.Engine) -> dict[str, Snapshot]:
     """What each revision makes, oldest first, on an empty database."""
+    config = access.configuration(engine)
     taken = {}
     for revision in reversed(list(access.history().walk_revisions())):
-        command.upgrade(access.scratch_configuration(engine), revision.revision)
+        upgrade(config, revision.revision)
         with engine.connect() as connection:
             taken[revision.revision] = snapshots.take(connection)
     return taken
+
+
+def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
+    config.attributes["connection"] = engine
+    script = ScriptDirectory.from_config(config)
+    revision = script.get_revision(file.name.partition("_")[0])
+    before = str(revision.down_revision) if revision.down_revision else None
+    with access.transaction(engine) as connection:
+        prepare(connection, Snapshots(config).of(engine.dialect.name, before), script, before)
+    upgrade(config, revision.revision)
+
+
+def _within_reach() -> dict[str, sa.URL]:
+    found = {"sqlite": sa.make_url("sqlite://")}
+    try:
+        url = db.database_url()
+        dev.must_be_local(url)  # nobody expects `alembic revision` to make a database on another machine
+    except (SettingsError, CommandError):
+        return found
+    return {**found, "postgresql": url} if url.get_backend_name() == "postgresql" else found
+
+
+def _is_empty(file: Path) -> bool:
+    functions = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    upgrades = [function for function in functions if function.name == "upgrade"]
+    return all(isinstance(statement, ast.Pass) for upgrade in upgrades for statement in upgrade.body)

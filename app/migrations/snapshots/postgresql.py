@@ -10,7 +10,8 @@ from app.migrations import leases, ledger
 from app.migrations.preflight import VERSION_TABLE
 
 _BOOKS = f"'{VERSION_TABLE}', '{ledger.TABLE}', '{ledger.TABLE}_id_seq', '{leases.TABLE}'"
-_OURS = f"""n.nspname = current_schema() AND c.relname NOT IN ({_BOOKS})
+# A partition comes and goes with what is stored, and not with a revision: only the whole table is a fact of the schema.
+_OURS = f"""n.nspname = current_schema() AND c.relname NOT IN ({_BOOKS}) AND NOT c.relispartition
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"""
 _OF_NO_EXTENSION = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')"
 
