@@ -1,8 +1,10 @@
 """How much is done at once, and when to wait: what keeps a long piece of work out of other people's way."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from statistics import fmean, linear_regression
 
 import sqlalchemy as sa
 
@@ -47,13 +49,17 @@ class Pace:
     stopped: Callable[[], bool] = nobody_stops
     longest: float = 0.0
     _asked: float = 0.0
+    _pages: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=12))
 
     def wrote(self, rows: int, seconds: float) -> None:
         """To be called after each transaction: the next page is larger if this one was quick, and else smaller."""
         self.longest = max(self.longest, seconds)
         if self.target and rows * 2 >= self.rows:  # a page of which little was written says nothing
-            by = min(max(self.target / max(seconds, 1e-6), 0.5), 1.25)
-            self.rows = min(max(round(self.rows * by), 1), max(MOST_ROWS, 1))
+            self._pages.append((rows, max(seconds, 1e-6)))
+            fixed, each = _cost(self._pages)
+            # Where the commit alone takes longer than the page should, a smaller page doesn't help.
+            wanted = max(self.target - fixed, self.target / 4) / each
+            self.rows = min(max(round(min(max(wanted, self.rows / 2), self.rows * 1.25)), 1), MOST_ROWS)
 
     def met_a_lock(self) -> None:
         """Halves the page."""
@@ -80,6 +86,21 @@ class Pace:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stopped():
             time.sleep(min(left, _NAP))
+
+
+def _cost(pages: Iterable[tuple[int, float]]) -> tuple[float, float]:
+    """Seconds that a page takes however small it is, and those that each row adds.
+
+    Only the quickest third is looked at: what makes a page slow now and then, a busy machine for instance, is not its
+    rows, and pages of a single row would be the end of it.
+    """
+    ranked = sorted(pages, key=lambda page: page[1] / page[0])
+    rows, seconds = zip(*ranked[: max(len(ranked) // 3, 1)], strict=True)
+    mean = sum(seconds) / sum(rows)
+    if max(rows) < 1.1 * min(rows):
+        return 0.0, mean
+    each = min(max(linear_regression(rows, seconds).slope, mean / 10), mean)
+    return (mean - each) * fmean(rows), each
 
 
 def held_by(max_lag: float | None, query: str | None) -> Hold | None:

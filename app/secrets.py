@@ -9,14 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import sampling
 from app.backfill import BackfillError, ByPage, Rejected, Report, backfill, rehearses
 from app.ciphers import CipherError, DecryptionError, FieldCipher, KeyConfigurationError, Opened, State
 from app.pacing import Pace
-from app.pages import Rows, fetched
-
-# Of each column so many ciphertexts are tried, among so many rows at either end of the table.
-SAMPLED_VALUES = 20
-SAMPLED_ROWS = 1000
+from app.pages import Rows
 
 
 def encrypt(
@@ -247,7 +244,7 @@ def check_keys(
         raise keyring.missing(f"the plaintext in {table}", "encrypted")
     for name in columns:
         rows = Rows(connection, table, [name])
-        stored = _at_the_ends(rows, cipher) or (_anywhere(rows, cipher) if everywhere else [])
+        stored = sampling.at_the_ends(rows, cipher) or (sampling.anywhere(rows, cipher) if everywhere else [])
         if stored and not keyring.keys:
             raise keyring.missing(f"what is stored in {table}.{name}", "decrypted")
         if stored and not any(_opens(cipher, value) for value in stored):
@@ -255,29 +252,6 @@ def check_keys(
                 f"None of the keys in {keyring.name} opens the values stored in {table}.{name} "
                 f"(sampled {len(stored)}). Refusing to write under a new key beside them."
             )
-
-
-def _at_the_ends(rows: Rows, cipher: FieldCipher) -> list[str]:
-    """Ciphertexts from the first and the last rows: not those that happen to lie first, which changes by the hour."""
-    found: dict[Any, str] = {}
-    for last in (False, True):
-        page = rows.end(SAMPLED_ROWS, last=last)
-        sealed = [row for row in page if isinstance(row[-1], str) and cipher.state(row[-1]) is State.ENCRYPTED]
-        found |= {tuple(row[:-1]): row[-1] for row in sealed[: SAMPLED_VALUES // 2]}
-    return [*found.values()]
-
-
-def _anywhere(rows: Rows, cipher: FieldCipher) -> list[str]:
-    [column] = map(rows.quote, rows.columns)
-    marked = f"{column} <> '' AND NOT {_plaintext(rows.connection.dialect.name, [column], cipher)}"
-    key = rows.listed(rows.key)
-    # MATERIALIZED: in the order of the key, PostgreSQL would walk an index through the whole table.
-    found = fetched(
-        rows.connection,
-        f"WITH marked AS MATERIALIZED (SELECT {key}, {column} FROM {rows.quote(rows.table)} WHERE {marked}) "
-        f"SELECT {column} FROM marked ORDER BY {key} LIMIT {SAMPLED_VALUES}",
-    )
-    return [value for (value,) in found if isinstance(value, str) and cipher.state(value) is State.ENCRYPTED]
 
 
 def _sealing(table: str, cipher: FieldCipher) -> Callable[[list[Any], Sequence[int], Sequence[str]], list[Any]]:

@@ -122,6 +122,7 @@ class Walk:
     ) -> None:
         self._rows = rows
         self._write_page = writer(rows)
+        self._may_be_undecodable = rows.connection.dialect.name == "sqlite"
         self._change = change.change if isinstance(change, ByPage) else _each(change)
         self._pace = pace
         self._dry_run = dry_run
@@ -174,16 +175,16 @@ class Walk:
             for name, values in zip(self._rows.columns, zip(*old, strict=True), strict=False)
         ]
         rows = [row for row in zip(keys, old, zip(*columns, strict=True), strict=False) if row[1] != row[2]]
-        rows = [row for row in rows if self._can_be_compared(*row)]
+        if self._may_be_undecodable:
+            rows = [row for row in rows if self._can_be_compared(*row)]
         return Page([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
 
     def _changed(self, values: list[Any], column: str, keys: Sequence[Key]) -> list[Any]:
         tally = self._report.columns[column]
-        filled = [number for number, value in enumerate(values) if value is not None and value not in ("", b"")]
-        numbers = [number for number in filled if not isinstance(values[number], Undecodable)]
-        tally.empty += len(values) - len(filled)
-        for number in set(filled).difference(numbers) if len(numbers) < len(filled) else ():
-            self._report.reject(column, self._rows.named(keys[number]), "isn't UTF-8")
+        numbers = [number for number, value in enumerate(values) if value is not None and value not in ("", b"")]
+        tally.empty += len(values) - len(numbers)
+        if self._may_be_undecodable:
+            numbers = [number for number in numbers if self._is_decoded(values[number], column, keys[number])]
         changed = 0
         for number, new in zip(numbers, self._change([values[number] for number in numbers]), strict=True):
             if isinstance(new, Rejected):
@@ -195,6 +196,11 @@ class Walk:
         tally.changed += changed
         tally.unchanged += len(numbers) - changed
         return values
+
+    def _is_decoded(self, value: Any, column: str, key: Key) -> bool:
+        if isinstance(value, Undecodable):
+            self._report.reject(column, self._rows.named(key), "isn't UTF-8")
+        return not isinstance(value, Undecodable)
 
     def _can_be_compared(self, key: Key, old: Values, new: Values) -> bool:
         bad = any(isinstance(value, Undecodable) for value in old)

@@ -6,9 +6,11 @@ asks a function of ours for each row of a range.
 
 import secrets
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
+
+import sqlalchemy as sa
 
 from app.pages import Key, Page, Rows, Values
 
@@ -29,12 +31,15 @@ def writer(rows: Rows) -> Writer:
 
 def _postgresql(rows: Rows) -> Writer:
     statement = _postgresql_statement(rows)
-    texts = _texts(rows)
+    values = [_sent_as(rows, name) for name in rows.columns]
+    kinds = {"k": [rows.types[name] for name in rows.key], "o": values, "n": values}
+    wraps = {short: [_array(rows.connection, kind) for kind in each] for short, each in kinds.items()}
 
     def write(page: Page) -> set[Key]:
         parameters: dict[str, Any] = {}
-        for short, values, wrap in (("k", page.keys, list), ("o", page.old, texts), ("n", page.new, texts)):
-            parameters |= {f"{short}{n}": wrap(list(column)) for n, column in enumerate(zip(*values, strict=True))}
+        for short, values in (("k", page.keys), ("o", page.old), ("n", page.new)):
+            columns = zip(wraps[short], zip(*values, strict=True), strict=True)
+            parameters |= {f"{short}{n}": wrap(column) for n, (wrap, column) in enumerate(columns)}
         for bound, key in (("low", page.keys[0]), ("high", page.keys[-1])):
             parameters |= {f"{bound}{n}": value for n, value in enumerate(key)}
         found = rows.connection.exec_driver_sql(statement, parameters).all()
@@ -70,38 +75,58 @@ def _sent_as(rows: Rows, column: str) -> str:
     return "text" if rows.is_text_here(column) else rows.types[column]
 
 
+# --- arrays, to be sent in a third of the time that the driver's own way takes ---
+
+_HEAD, _LENGTH, _NULL = struct.Struct("!5i").pack, struct.Struct("!i").pack, struct.pack("!i", -1)
+
+
 class Texts(list[Any]):
-    """Texts and NULLs, to be sent as one array in a third of the time that the driver's own way takes."""
+    """Texts and NULLs."""
 
 
-def _texts(rows: Rows) -> Callable[[list[Any]], Any]:
-    """What a list of values of one column is put into, for the driver to send."""
-    if not {_sent_as(rows, name) for name in rows.columns} <= {"text", "character varying"}:
-        return list
-    driver: Any = rows.connection.connection.driver_connection
-    driver.adapters.register_dumper(Texts, _texts_dumper())
-    return Texts
+class Integers(list[Any]):
+    """Integers, none of them NULL, sent with eight bytes each whatever the column has."""
+
+
+def _array(connection: sa.Connection, kind: str) -> Callable[[Iterable[Any]], Any]:
+    """What the values of a column are put into, for the driver to send."""
+    known: dict[str, type[list[Any]]] = {
+        "text": Texts,
+        "character varying": Texts,
+        "bigint": Integers,
+        "integer": Integers,
+    }
+    found = known.get(kind, list)
+    if found is not list:
+        driver: Any = connection.connection.driver_connection
+        driver.adapters.register_dumper(found, _dumper(found))
+    return found
 
 
 @cache
-def _texts_dumper() -> Any:
+def _dumper(values: type[list[Any]]) -> Any:
+    """Writes arrays in PostgreSQL's binary form: dimensions, whether there are NULLs, then each with its length."""
     from psycopg.adapt import Dumper
     from psycopg.pq import Format
 
-    head, length, null = struct.Struct("!5i").pack, struct.Struct("!i").pack, struct.pack("!i", -1)
-    element, array = 25, 1009  # pg_type.oid of text and text[]
-
     class TextsDumper(Dumper):
         format = Format.BINARY
-        oid = array
+        oid = 1009  # pg_type.oid of text[], as below of bigint[], and of their elements
 
         def dump(self, obj: Texts) -> bytes:
-            """The array in PostgreSQL's binary form: dimensions, whether there are NULLs, then each with its length."""
             data = [None if value is None else value.encode() for value in obj]
-            parts = [null if one is None else length(len(one)) + one for one in data]
-            return head(1, None in data, element, len(data), 1) + b"".join(parts)
+            parts = [_NULL if one is None else _LENGTH(len(one)) + one for one in data]
+            return _HEAD(1, None in data, 25, len(data), 1) + b"".join(parts)
 
-    return TextsDumper
+    class IntegersDumper(Dumper):
+        format = Format.BINARY
+        oid = 1016
+
+        def dump(self, obj: Integers) -> bytes:
+            pairs = [part for value in obj for part in (8, value)]
+            return _HEAD(1, False, 20, len(obj), 1) + struct.pack("!" + "iq" * len(obj), *pairs)
+
+    return TextsDumper if values is Texts else IntegersDumper
 
 
 # --- SQLite ------------------------------------------------------------------

@@ -171,7 +171,9 @@ def test_keys_of_several_columns(connections: tuple[sa.Connection, sa.Connection
     theirs.exec_driver_sql("DROP TABLE IF EXISTS pairs")
     theirs.exec_driver_sql("CREATE TABLE pairs (a text, n integer, tenant text, PRIMARY KEY (tenant, n))")
     keys = [(tenant, number) for tenant in ("ä", "b", "c") for number in (-1, 0, 7)]
-    values = [{"t": tenant, "n": n, "a": "broken" if (tenant, n) == ("c", 0) else f"{tenant}{n}"} for tenant, n in keys]
+    values: list[dict[str, Any]] = [
+        {"t": tenant, "n": n, "a": "broken" if (tenant, n) == ("c", 0) else f"{tenant}{n}"} for tenant, n in keys
+    ]
     theirs.execute(sa.text("INSERT INTO pairs (tenant, n, a) VALUES (:t, :n, :a)"), values)
     report = backfill(ours, "pairs", ["a"], seal, page_rows=2)
     assert (report.changed, report.rejections) == (8, [("a", ("c", 0), "is not whole")])

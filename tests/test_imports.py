@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 GROUPS = [
     ["app.ciphers", "app.triggers", "app.pages", "app.pacing", "app.migrations.errors"],
-    ["app.writers"],
+    ["app.writers", "app.sampling"],
     ["app.walks"],
     ["app.backfill"],
     ["app.secrets", "app.census"],

@@ -1,5 +1,6 @@
 """How large a page is, and when it is waited."""
 
+import random
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +48,26 @@ def test_pages_grow_towards_the_time_they_should_take_and_no_further() -> None:
     for _ in range(50):
         pace.wrote(pace.rows, 10)
     assert (pace.rows, pace.longest) == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "rows"),
+    [(0.03, 7e-6, (300, 900)), (0.001, 0.002, (8, 12)), (0.001, 0.1, (1, 1))],
+    ids=["a slow disk", "a slow trigger", "a very slow trigger"],
+)
+def test_a_smaller_page_is_one_that_is_quicker(fixed: float, each: float, rows: tuple[int, int]) -> None:
+    pace = Pace(target=0.02)
+    for _ in range(60):
+        pace.wrote(pace.rows, fixed + each * pace.rows)
+    assert rows[0] <= pace.rows <= rows[1]
+
+
+def test_a_busy_machine_does_not_make_pages_of_single_rows() -> None:
+    chance, pace = random.Random(1), Pace(target=0.02)
+    for _ in range(200):
+        stall = chance.uniform(0.02, 0.15) if chance.random() < 0.5 else 0
+        pace.wrote(pace.rows, 0.001 + 1e-5 * pace.rows + stall)
+    assert 500 < pace.rows < 2500
 
 
 def test_a_page_of_which_little_was_written_says_nothing() -> None:

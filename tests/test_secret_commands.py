@@ -312,6 +312,68 @@ def test_rows_that_others_have_locked_are_waited_for(gateway: Gateway) -> None:
     assert (running.returncode, encrypted(gateway.url)) == (0, 100)
 
 
+FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id > 600 THEN
+        RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway.fill(2000)
+    with contextlib.ExitStack() as room:
+        if gateway.url.startswith("sqlite"):  # which says the same when a file may not grow further
+            limits = room.enter_context(monkeypatch.context())
+            [(pages,)] = rows(gateway.url, "PRAGMA page_count")
+            limits.setattr(db, "_create", limited(pages + 20))
+        else:
+            run(gateway.url, FULL)
+            run(gateway.url, trigger("full_disk"))
+            room.callback(run, gateway.url, "DROP TRIGGER full_disk ON service_providers")
+        done = gateway.schema("encrypt", "--table", "service_providers")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "full" in done.stderr.lower()
+    assert "run the same command again" in done.stderr
+    assert 0 < encrypted(gateway.url) < 2000
+    assert gateway.schema("encrypt").returncode == 0
+    assert encrypted(gateway.url) == 2000
+
+
+def limited(pages: int) -> Callable[..., sa.Engine]:
+    """Makes engines for a file that may not have more pages."""
+    make = db._create
+
+    def create(*args: Any) -> sa.Engine:
+        engine = make(*args)
+        sa.event.listen(engine, "connect", lambda driver, _: driver.execute(f"PRAGMA max_page_count = {pages}"))
+        return engine
+
+    return create
+
+
+def trigger(name: str) -> str:
+    return f"CREATE TRIGGER {name} BEFORE UPDATE ON service_providers FOR EACH ROW EXECUTE FUNCTION {name}()"
+
+
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has no such limit
+def test_a_statement_timeout_of_the_role_makes_pages_smaller(gateway: Gateway) -> None:
+    gateway.fill(600)
+    # Each row takes 1 ms to write, and a statement may take 200.
+    sleep = (
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END'"
+    )
+    run(gateway.url, sleep)
+    run(gateway.url, trigger("slow"))
+    run(gateway.url, f"ALTER DATABASE {gateway.url.rpartition('/')[2]} SET statement_timeout = '200ms'")
+    done = gateway.schema("encrypt", "--table", "service_providers")
+    assert done.returncode == 0, done.stderr
+    assert encrypted(gateway.url) == 600
+
+
 @pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # the server's files: see the exhaustive tests
 def test_plaintext_is_in_no_file_of_a_database_after_vacuum(head_url: str) -> None:
     gateway = Gateway(head_url)

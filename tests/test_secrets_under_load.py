@@ -1,4 +1,4 @@
-"""The long way round: a writer at work all the while, workers killed at random, full disks, plaintext sought."""
+"""The long way round: a writer at work all the while, workers killed at random, plaintext sought."""
 
 import os
 import random
@@ -16,27 +16,13 @@ import sqlalchemy as sa
 from app import db
 from app.ciphers import ENC, FieldCipher, Keyring, RawKey
 from tests.conftest import Servers
-from tests.helpers import ENC_CIPHER, KEY, autocommit, python, rows, run
+from tests.helpers import ENC_CIPHER, KEY, autocommit, rows, run
 from tests.postgres import Server
-from tests.test_secret_commands import NEW, NEW_ENC, SECRET, Gateway, encrypted
+from tests.test_secret_commands import NEW, NEW_ENC, SECRET, Gateway
 
 pytestmark = pytest.mark.exhaustive
 
 SECONDS = 60
-LIMITED = """
-import sys
-import sqlalchemy
-from app import db
-from app.cli import main
-make = db._create
-def limited(url, options):
-    engine = make(url, options)
-    sqlalchemy.event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA max_page_count = {pages}"))
-    return engine
-db._create = limited
-sys.argv = ["schema", "secrets", "encrypt", "--table", "service_providers"]
-main()
-"""
 ROWS = 20_000
 MANY = 100_000
 EITHER = FieldCipher(ENC, Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, KEY, [NEW["ENCRYPTION_KEY"]]))
@@ -183,40 +169,6 @@ def children(pid: int) -> list[int]:
 def kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def test_a_statement_timeout_of_the_role_makes_pages_smaller(postgres_url: str, alembic: Any) -> None:
-    assert alembic("upgrade", "head", url=postgres_url).returncode == 0
-    gateway = Gateway(postgres_url)
-    gateway.fill(2000)
-    # Each row takes 2 ms to write, and a statement may take 100.
-    run(
-        postgres_url,
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END'",
-    )
-    run(
-        postgres_url,
-        "CREATE TRIGGER slow BEFORE UPDATE ON service_providers FOR EACH ROW EXECUTE FUNCTION slow()",
-    )
-    name = postgres_url.rpartition("/")[2]
-    run(postgres_url, f"ALTER DATABASE {name} SET statement_timeout = '100ms'")
-    done = gateway.schema("encrypt", "--table", "service_providers")
-    assert done.returncode == 0, done.stderr
-    assert encrypted(postgres_url) == 2000
-
-
-def test_a_full_disk_is_one_line_and_the_next_run_goes_on(sqlite_url: str, alembic: Any) -> None:
-    assert alembic("upgrade", "head", url=sqlite_url).returncode == 0
-    gateway = Gateway(sqlite_url)
-    gateway.fill(5000)
-    [(pages,)] = rows(sqlite_url, "PRAGMA page_count")
-    # SQLite says the same when the disk is full as when a file may not grow further.
-    done = python("-c", LIMITED.format(pages=pages + 20), env=gateway.env)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "full" in done.stderr
-    assert "run the same command again" in done.stderr
-    assert gateway.schema("encrypt").returncode == 0
-    assert encrypted(sqlite_url) == 5000
 
 
 def test_plaintext_is_in_no_file_of_a_server_after_vacuum_full(servers: Servers, alembic: Any) -> None:

@@ -114,10 +114,13 @@ class FieldCipher:
     def hold(self, stored: Sequence[str], plaintexts: Sequence[str]) -> bool:
         """Whether stored values are whole ciphertexts of these texts under the writing key: the test of fresh ones."""
         parse, key = self.format.parse, self.keyring.writing
-        return key is not None and all(
-            (parts := parse(value)) is not None and key.decrypt(parts) == text.encode()
-            for value, text in zip(stored, plaintexts, strict=True)
-        )
+        if key is None:
+            return False
+        for value, text in zip(stored, plaintexts, strict=True):
+            parts = parse(value)
+            if parts is None or key.decrypt(parts) != text.encode():
+                return False
+        return True
 
     def decrypt(self, stored: str, *, of: str = "the value") -> str:
         """The secret in a stored value, which is the value itself where it was never encrypted.

@@ -7,6 +7,7 @@ What can't be converted is None, and raising is left to the caller: as the conte
 import binascii
 
 TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE = bytes.maketrans(b"-_+/", b"+/  ")  # what is of the other alphabet is of neither
 
 
 def require_text(value: str, of: str) -> str:
@@ -46,7 +47,10 @@ def encode_base64(data: bytes, altchars: bytes = b"+/") -> str:
 def decode_base64(text: str, altchars: bytes = b"+/") -> bytes | None:
     """The bytes of base64 in its one canonical spelling; None for all others, which `a2b_base64` would read as well."""
     try:
-        data = binascii.a2b_base64(text if altchars == b"+/" else text.replace("-", "+").replace("_", "/"))
+        digits = text.encode("ascii")
+        if altchars != b"+/":
+            digits = digits.translate(_FROM_URLSAFE)
+        data = binascii.a2b_base64(digits)
     except ValueError:
         return None
-    return data if encode_base64(data, altchars) == text else None
+    return data if binascii.b2a_base64(data, newline=False) == digits else None

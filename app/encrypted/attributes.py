@@ -46,7 +46,13 @@ class EncryptedAttribute(hybrid_property[_T]):
 
     def _get(self, instance: Any) -> Any:
         stored = getattr(instance, self.key)
-        return None if stored is None else self.cipher.decrypt(stored, of=self._name(instance))
+        if stored is None:
+            return None
+        try:
+            return self.cipher.decrypt(stored)
+        except CipherError:  # `suppress` would cost a tenth of a decryption, and whose it is a half
+            pass
+        return self.cipher.decrypt(stored, of=self._name(instance))  # fails again, and says whose it is
 
     def _set(self, instance: Any, value: Any) -> None:
         stored = sa.inspect(instance).dict.get(self.key)  # what is expired isn't loaded for this
