@@ -103,7 +103,8 @@ def check(gateway: Gateway, cipher: FieldCipher, number: int, written: dict[int,
 def test_a_writer_loses_nothing_while_all_is_encrypted(gateway: Gateway) -> None:
     """The writer stores ciphertext; plaintext is put back between runs, so that there is something to do."""
     gateway.fill(ROWS)
-    ends, written, runs = time.monotonic() + SECONDS, {}, 0
+    written: dict[int, str] = {}
+    ends, runs = time.monotonic() + SECONDS, 0
     while time.monotonic() < ends:
         with writing(gateway.url, ROWS, lambda secret: str(ENC_CIPHER.encrypt(secret))) as writer:
             done = gateway.schema("encrypt", "--table", "service_providers", "--pause", "0.5", *workers(gateway))
@@ -126,7 +127,8 @@ def test_a_writer_loses_nothing_while_all_is_rotated(gateway: Gateway) -> None:
     assert gateway.schema("encrypt", "--table", "service_providers").returncode == 0
     there = NEW, NEW_ENC
     back = {"ENCRYPTION_KEY": KEY, "ENCRYPTION_KEY_PREVIOUS": NEW["ENCRYPTION_KEY"]}, ENC_CIPHER
-    ends, written, turns = time.monotonic() + SECONDS, {}, [there, back]
+    written: dict[int, str] = {}
+    ends, turns = time.monotonic() + SECONDS, [there, back]
     while time.monotonic() < ends:
         env, cipher = turns[0]
         turns.reverse()
