@@ -76,7 +76,9 @@ def _copy(operations: Operations, operation: Any, table: str) -> None:
     stated = _now(operations, table) if operations.get_context().as_sql else None
     in_place = isinstance(operation, ops.AddColumnOp) and _fits_in_place(operation.column)
     copies: Literal["never", "always"] = "never" if in_place else "always"
-    with operations.batch_alter_table(table, copy_from=stated, recreate=copies, naming_convention=_NAMES) as batch:
+    # A copy keeps constraints without a name as they are, unless one has to be named: to be dropped.
+    names = _NAMES if isinstance(operation, ops.DropConstraintOp) else None
+    with operations.batch_alter_table(table, copy_from=stated, recreate=copies, naming_convention=names) as batch:
         batch.invoke(operation)
 
 
