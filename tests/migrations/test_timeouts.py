@@ -373,6 +373,7 @@ def test_a_script_builds_indexes_as_they_are_written(project: Project, postgres_
         ("INSERT INTO t VALUES (1)", False),
         ("UPDATE t SET n = n + 1", False),
         ("DELETE FROM t", False),
+        ("WITH kept AS MATERIALIZED (SELECT id FROM t) SELECT * FROM kept", True),
         ("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone", False),
         ("-- why\n/* and how */ SELECT 1", True),
         ("SELECT 1; DELETE FROM t", False),

@@ -77,17 +77,17 @@ def _copy(operations: Operations, operation: Any, table: str) -> None:
     in_place = isinstance(operation, ops.AddColumnOp) and _fits_in_place(operation.column)
     copies: Literal["never", "always"] = "never" if in_place else "always"
     # A copy keeps constraints without a name as they are, unless one has to be named: to be dropped.
-    names = _NAMES if isinstance(operation, ops.DropConstraintOp) else None
+    drops = operation.constraint_name if isinstance(operation, ops.DropConstraintOp) else None
+    names = _NAMES if drops and drops not in _constraints(_now(operations, table, {})) else None
     with operations.batch_alter_table(table, copy_from=stated, recreate=copies, naming_convention=names) as batch:
         batch.invoke(operation)
 
 
-def _now(operations: Operations, table: str) -> sa.Table:
-    """The table as it is, or as it will be at this place of a script."""
+def _now(operations: Operations, table: str, names: dict[str, str] = _NAMES) -> sa.Table:
+    """The table as it is, or as it will be at this place of a script; `names` are for what has none."""
     if not operations.get_context().as_sql:
-        return sa.Table(
-            table, sa.MetaData(naming_convention=_NAMES), autoload_with=operations.get_bind(), resolve_fks=False
-        )
+        metadata = sa.MetaData(naming_convention=names)
+        return sa.Table(table, metadata, autoload_with=operations.get_bind(), resolve_fks=False)
     impl: Any = operations.impl
     stated: sa.Table = operations.get_context().opts["sqlite_table"](table, impl.autogen_column_reflect)
     return stated
@@ -104,8 +104,12 @@ def _is_settled(operations: Operations, operation: Any, table: str) -> bool:
             return operation.column_name not in _now(operations, table).columns
         case ops.DropConstraintOp(if_exists=True):
             operation.if_exists = None
-            return operation.constraint_name not in {known.name for known in _now(operations, table).constraints}
+            return operation.constraint_name not in _constraints(_now(operations, table))
     return False
+
+
+def _constraints(table: sa.Table) -> set[object]:
+    return {constraint.name for constraint in table.constraints}
 
 
 def _drop_indexes(operations: Operations, operation: ops.DropColumnOp) -> None:
