@@ -91,7 +91,7 @@ class Rows:
         ).first()
         return None if last is None else Span(None, tuple(last))
 
-    def read(self, span: Span, rows: int) -> Sequence[sa.Row[Any]]:
+    def read(self, span: Span, rows: int) -> Sequence[Values]:
         """The first rows of a stretch: key and values."""
         condition, parameters = self._within(span)
         names = ", ".join([*map(self.quote, self.key), *map(self.read_as, self.columns)])
@@ -101,7 +101,7 @@ class Rows:
         )
         return fetched(self.connection, statement, parameters)
 
-    def end(self, rows: int, *, last: bool) -> Sequence[sa.Row[Any]]:
+    def end(self, rows: int, *, last: bool) -> Sequence[Values]:
         """The first rows of the table, or the last ones, beginning with the outermost."""
         names = ", ".join([*map(self.quote, self.key), *map(self.read_as, self.columns)])
         order = ", ".join(f"{self.quote(name)} {'DESC' if last else 'ASC'}" for name in self.key)
@@ -167,21 +167,27 @@ class Rows:
         return {name: kind.replace("%", "%%") for name, kind in found}
 
 
-def fetched(
-    connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None
-) -> Sequence[sa.Row[Any]]:
+def fetched(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None) -> Sequence[Values]:
     """All rows that a statement finds, even if SQLite keeps text in them that isn't UTF-8."""
     try:
-        return connection.exec_driver_sql(statement, parameters).all()
+        return _all(connection, statement, parameters)
     except sa.exc.OperationalError as error:
         if "decode" not in str(error.orig):
             raise
     driver: Any = connection.connection.driver_connection
     before, driver.text_factory = driver.text_factory, _decoded
     try:
-        return connection.exec_driver_sql(statement, parameters).all()
+        return _all(connection, statement, parameters)
     finally:
         driver.text_factory = before
+
+
+def _all(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None) -> Sequence[Values]:
+    with connection.exec_driver_sql(statement, parameters) as result:
+        if connection.dialect.name != "postgresql":  # SQLite may fail as late as here, and SQLAlchemy has to hear of it
+            return [tuple(row) for row in result]
+        found: Sequence[Values] = result.cursor.fetchall()  # the driver's own: rows of SQLAlchemy cost as much again
+    return found
 
 
 def _decoded(data: bytes) -> str | Undecodable:

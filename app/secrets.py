@@ -274,9 +274,14 @@ def _sealing(table: str, cipher: FieldCipher) -> Callable[[list[Any], Sequence[i
 def _verdicts(cipher: FieldCipher, page: Sequence[Any]) -> list[Any]:
     """The state of each value, or why it is rejected."""
     state = cipher.format.state
-    found: list[Any] = [state(stored) if isinstance(stored, str) else Rejected("isn't text") for stored in page]
-    broken = "looks encrypted but isn't a whole ciphertext"
-    return [Rejected(broken) if one is State.MALFORMED else one for one in found]
+
+    def verdict(stored: Any) -> Any:
+        if not isinstance(stored, str):
+            return Rejected("isn't text")
+        found = state(stored)
+        return Rejected("looks encrypted but isn't a whole ciphertext") if found is State.MALFORMED else found
+
+    return [verdict(stored) for stored in page]
 
 
 def _opened(cipher: FieldCipher, stored: str) -> Opened | Rejected:

@@ -42,8 +42,10 @@ def _postgresql(rows: Rows) -> Writer:
             parameters |= {f"{short}{n}": wrap(column) for n, (wrap, column) in enumerate(columns)}
         for bound, key in (("low", page.keys[0]), ("high", page.keys[-1])):
             parameters |= {f"{bound}{n}": value for n, value in enumerate(key)}
-        found = rows.connection.exec_driver_sql(statement, parameters).all()
-        return set(page.keys) if len(found) == len(page) else {tuple(row) for row in found}
+        with rows.connection.exec_driver_sql(statement, parameters) as result:
+            if result.rowcount == len(page):
+                return set(page.keys)
+            return {tuple(row) for row in result}
 
     return write
 

@@ -14,7 +14,7 @@ from app.ciphers.errors import (
     PlaintextRefused,
 )
 from app.ciphers.formats import Ciphertext, Format, State
-from app.ciphers.keys import Key, Keyring
+from app.ciphers.keys import Key, Keyring, invalid_tag
 from app.ciphers.texts import decode_utf8, encode_utf8, require_text
 
 _BATCH = 4096
@@ -116,10 +116,13 @@ class FieldCipher:
         parse, key = self.format.parse, self.keyring.writing
         if key is None:
             return False
-        for value, text in zip(stored, plaintexts, strict=True):
-            parts = parse(value)
-            if parts is None or key.decrypt(parts) != text.encode():
-                return False
+        try:
+            for value, text in zip(stored, plaintexts, strict=True):
+                parts = parse(value)
+                if parts is None or key.under(parts.salt).decrypt(parts.nonce, parts.sealed, None) != text.encode():
+                    return False
+        except invalid_tag():
+            return False
         return True
 
     def decrypt(self, stored: str, *, of: str = "the value") -> str:
@@ -214,7 +217,7 @@ class Batch:
         salt, size = self._shared(len(page)), format_.nonce_bytes
         random = os.urandom(size * len(page))
         nonces = [random[place : place + size] for place in range(0, len(random), size)]
-        encrypt, spell = keyring.writing.under(salt), format_.speller(salt)
+        encrypt, spell = keyring.writing.under(salt).encrypt, format_.speller(salt)
         return [spell(nonce, encrypt(nonce, data, None)) for nonce, data in zip(nonces, page, strict=True)]
 
     def _shared(self, values: int) -> bytes:

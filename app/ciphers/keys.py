@@ -51,15 +51,15 @@ class Key(ABC):
         """Encrypts some bytes; salt and nonce must be fresh."""
         return Parts(salt, nonce, self._derived(salt).encrypt(nonce, data, None))
 
-    def under(self, salt: bytes) -> Callable[[bytes, bytes, None], bytes]:
-        """What encrypts with this salt: takes a fresh nonce, the bytes, and None."""
-        return self._derived(salt).encrypt
+    def under(self, salt: bytes) -> "AESGCM":
+        """What encrypts and decrypts with this salt; nonces must be fresh."""
+        return self._derived(salt)
 
     def decrypt(self, parts: Parts) -> bytes | None:
         """Decrypts, or returns None where another key wrote it or somebody altered it."""
         try:
             return self._derived(parts.salt).decrypt(parts.nonce, parts.sealed, None)
-        except _invalid_tag():
+        except invalid_tag():
             return None
 
     def _cipher(self, salt: bytes) -> "AESGCM":
@@ -212,7 +212,8 @@ class Keyring:
 
 
 @cache
-def _invalid_tag() -> type[Exception]:
+def invalid_tag() -> type[Exception]:
+    """What cryptography raises where another key wrote a value or somebody altered it; imported when it is needed."""
     from cryptography.exceptions import InvalidTag
 
     return InvalidTag
