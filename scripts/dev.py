@@ -93,13 +93,11 @@ def run(module: str, *args: str) -> int:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command: bytecode goes into the virtual environment.
+    """The environment of a command: bytecode is kept, whatever the image says.
 
-    Container images often say PYTHONDONTWRITEBYTECODE, and then each process compiles SQLAlchemy anew: the tests start
-    thousands of them.
+    Many say PYTHONDONTWRITEBYTECODE, and then each process compiles SQLAlchemy anew: the tests start thousands of them.
     """
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return kept | {"PYTHONPYCACHEPREFIX": str(VENV / "bytecode")}
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def install(name: str) -> None:

@@ -4,6 +4,7 @@ import difflib
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def nobody_elses_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the developer's own variables and `.env` out of a test."""
+    """Keeps the developer's own variables and `.env` out of a test, and out of the next one what Alembic adds.
+
+    It puts a folder before `sys.path` with every command, and each import would look there.
+    """
+    monkeypatch.setattr(sys, "path", list(sys.path))
     for name in os.environ:
         if name.startswith(OURS):
             monkeypatch.delenv(name)

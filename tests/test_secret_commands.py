@@ -201,7 +201,11 @@ def test_workers_share_the_work(gateway: Gateway) -> None:
     assert gateway.json("verify", "--workers", "2")["columns"][0]["rows"] == 50
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+# Both ask the same of it; the one is asked every day.
+endings = pytest.mark.parametrize("ending", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
+
+
+@endings
 def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
     gateway: Gateway, ending: signal.Signals
 ) -> None:
@@ -209,7 +213,7 @@ def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
 
 
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has one writer
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@endings
 def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Signals) -> None:
     finishes_its_page(gateway, ending, "--workers", "2")
 

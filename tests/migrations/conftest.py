@@ -1,6 +1,5 @@
 """Databases that stopped somewhere in the history, and histories of a test's own."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,12 +11,6 @@ from tests.conftest import DATABASES, Servers, database
 from tests.migrations.histories import History, scripts, upgrade
 from tests.migrations.processes import Project
 from tests.migrations.workshops import Workshop
-
-
-@pytest.fixture(autouse=True)
-def nobody_elses_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes back what Alembic puts before `sys.path` with every command: each import would look there."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 class At(Protocol):

@@ -38,11 +38,17 @@ BEGINS = "__import__('pathlib').Path('begun').touch()"
 WAITS_UNREHEARSED = f"{BEGINS}\n{WAITS}"
 IMPORTED = [
     "alembic.config",
+    "app.cli",
     "app.encrypted",
     "app.migrations.autogenerate",
+    "app.migrations.blockers",
+    "app.migrations.gate",
+    "app.migrations.rebuilds",
     "app.migrations.runtime",
     "app.models",
     "app.secrets",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "postgast",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
@@ -96,6 +102,12 @@ class Running:
         return Done(code, (self._output / "stdout").read_text(encoding="utf-8"), self.stderr)
 
 
+def copy_revisions(folder: Path) -> None:
+    """Copies the project's revisions with their bytecode, but for what another process is writing at this moment."""
+    unfinished = shutil.ignore_patterns("*.pyc.*")
+    shutil.copytree(ROOT / "alembic" / "versions", folder, ignore=unfinished, dirs_exist_ok=True)
+
+
 class Project(History):
     """The project in a folder of its own, where a test may change what it likes; the package `app` is the real one.
 
@@ -112,8 +124,7 @@ class Project(History):
         self.ini.write_text(settings.replace("%(here)s/alembic", "%(here)s"), encoding="utf-8")
         shutil.copy(ROOT / "alembic" / "env.py", folder)
         if revisions:
-            for file in (ROOT / "alembic" / "versions").glob("*.py"):
-                shutil.copy(file, self.versions)
+            copy_revisions(self.versions)
             self._last = scripts().get_current_head()
 
     def add(self, upgrade: str, downgrade: str = "pass", *, acknowledged: Mapping[str, str] | None = None) -> str:

@@ -1,6 +1,7 @@
 """One good and one bad revision for each rule, tests/flows/: the bad one is refused, the good one goes up and down."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -70,26 +71,33 @@ EACH = [
     if kind != "sqlite" or name not in POSTGRESQL_ONLY
 ]
 
-each = pytest.mark.parametrize(("start", "name"), EACH, indirect=["start"])
+each = pytest.mark.parametrize(("kind", "name"), EACH)
 
 
 @pytest.fixture(scope="module")
-def start(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database with the first revision and some rows, to be copied and not touched."""
-    folder = tmp_path_factory.mktemp("start")
-    with database(request.param, servers, folder) as url:
-        project = Project(folder, revisions=False)
-        project.add("pass")
-        done = project.alembic("upgrade", "head", url=url)
-        assert done.returncode == 0, done.stderr
-        execute(url, *START, *(START_ON_POSTGRESQL if "postgresql" in url else []))
-        yield url
+def starts(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """The URL of a database of a kind with the first revision and some rows, to be copied and not touched."""
+    made: dict[str, str] = {}
+    with ExitStack() as exits:
+
+        def start(kind: str) -> str:
+            if kind not in made:
+                folder = tmp_path_factory.mktemp("start")
+                url = exits.enter_context(database(kind, servers, folder))
+                project = Project(folder, revisions=False)
+                project.add("pass")
+                done = project.alembic("upgrade", "head", url=url)
+                assert done.returncode == 0, done.stderr
+                execute(url, *START, *(START_ON_POSTGRESQL if "postgresql" in url else []))
+                made[kind] = url
+            return made[kind]
+
+        yield start
 
 
 @pytest.fixture
-def url(start: str, request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[str]:
-    kind = request.node.callspec.params["start"]
-    with database(kind, servers, tmp_path, template=start) as copy:
+def url(kind: str, starts: Callable[[str], str], servers: Servers, tmp_path: Path) -> Iterator[str]:
+    with database(kind, servers, tmp_path, template=starts(kind)) as copy:
         yield copy
 
 

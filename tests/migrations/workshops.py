@@ -70,7 +70,7 @@ class Workshop:
         self.ini = folder / "alembic.ini"
         self.versions = folder / "alembic" / "versions"
         self.snapshots = folder / "app" / "migrations" / "snapshots"
-        shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "alembic.ini", folder)
         for dialect in ("sqlite", "postgresql"):
             shutil.copytree(snapshots.FOLDER / dialect, self.snapshots / dialect)
