@@ -7,7 +7,7 @@ from datetime import datetime
 
 import typer
 
-from app.migrations import interrupts
+from app.migrations import interrupts, terminal
 from app.migrations.errors import Interrupted, MigrationError
 
 
@@ -15,7 +15,7 @@ from app.migrations.errors import Interrupted, MigrationError
 def one_line(*, as_json: bool) -> Iterator[None]:
     """Ends the command with the code of what went wrong; SIGTERM is heard as Ctrl-C is."""
     try:
-        with interrupts.heard():
+        with interrupts.heard(), terminal.warnings_in_one_line():
             yield
             return
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ for another writer. On PostgreSQL a connection attempt gives up after 10 seconds
 noticed within about a minute. Statements' parameters never appear in logs or error texts (`hide_parameters`).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +93,7 @@ def async_engine(url: str | URL | None = None, **options: Any) -> "AsyncEngine":
         made = create_async_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    sa.event.listen(made.sync_engine, "handle_error", _show_no_value)
     if url.get_backend_name() == "sqlite":
         sa.event.listen(made.sync_engine, "connect", _enforce_foreign_keys)
     return made
@@ -225,9 +227,20 @@ def _enforce_foreign_keys(driver: Any, _record: object) -> None:
 
 def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
     try:
-        return sa.create_engine(url, **_options(url, options))
+        made = sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    sa.event.listen(made, "handle_error", _show_no_value)
+    return made
+
+
+def _show_no_value(context: sa.engine.ExceptionContext) -> None:
+    """Cuts the value off an error: SQLite quotes text that isn't UTF-8, a secret for instance."""
+    found = re.match("Could not decode to UTF-8 column '.*?'", str(context.original_exception))
+    if found is not None:
+        context.original_exception.args = (found[0],)
+        if context.sqlalchemy_exception is not None:
+            context.sqlalchemy_exception.args = (f"({type(context.original_exception).__name__}) {found[0]}",)
 
 
 def _unusable(url: URL, error: Exception) -> SettingsError:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -383,3 +384,12 @@ def test_a_connection_may_be_closed_meanwhile(sqlite_connection: sa.Connection) 
     with db.revision_transactions(sqlite_connection):
         sqlite_connection.close()
     assert sqlite_connection.closed
+
+
+@both_ways
+def test_text_that_is_not_utf8_is_in_no_error(execute: Callable[..., Any], sqlite_url: str) -> None:
+    run(sqlite_url, "CREATE TABLE t (secret TEXT)")
+    run(sqlite_url, f"INSERT INTO t VALUES (CAST(X'{PASSWORD.encode().hex()}FF' AS TEXT))")
+    with pytest.raises(sa.exc.OperationalError, match="Could not decode to UTF-8 column 'secret'") as caught:
+        execute(sqlite_url, "SELECT secret FROM t")
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))

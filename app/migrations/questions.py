@@ -90,12 +90,12 @@ class Questions:
         rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition} LIMIT {COUNTED + 1}"
         return self.ask(connection, Question(f"SELECT count(*) FROM ({rows}) AS at_risk", Verdict.AT_RISK))
 
-    def rows(self, connection: sa.Connection, sql: str) -> list[Any]:
-        """The rows that answer a question about the schema; none if there is no answer."""
+    def rows(self, connection: sa.Connection, sql: str) -> list[Any] | None:
+        """The rows that answer a question about the schema; None if there is no answer."""
         try:
             return self._rows(connection, sql)
         except _Unanswered:
-            return []
+            return None
 
     def home(self, connection: sa.Connection) -> str:
         """The schema in which a table is whose name is written without one."""

@@ -43,6 +43,13 @@ class Routines:
     def follow(self, effect: Effect, run: Run, connection: sa.Connection) -> Iterator[Effect]:
         """An effect, then those of what it sets off."""
         yield effect
+        try:
+            yield from self._set_off(effect, run, connection)
+        except _NotToldError:
+            what = f"what {effect.name()} sets off, which the server didn't tell in time"
+            yield Effect(Kind.OPAQUE, what, where=effect.where)
+
+    def _set_off(self, effect: Effect, run: Run, connection: sa.Connection) -> Iterator[Effect]:
         waiting = list(self._sources(effect, run, connection))
         seen: set[str] = set()
         while waiting and len(seen) < _MOST_AT_ONCE:
@@ -77,5 +84,12 @@ class Routines:
 
     def _ask(self, which: str, connection: sa.Connection) -> list[tuple[str, str]]:
         if which not in self._known:
-            self._known[which] = self._questions.rows(connection, _SOURCE.format(which=which))
+            found = self._questions.rows(connection, _SOURCE.format(which=which))
+            if found is None:
+                raise _NotToldError
+            self._known[which] = found
         return self._known[which]
+
+
+class _NotToldError(Exception):
+    """The server didn't say in time which functions there are."""

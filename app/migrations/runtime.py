@@ -3,7 +3,7 @@
 import logging.config
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from app.migrations import (
     operations,
     preflight,
     renames,
+    terminal,
     validation,  # noqa: F401 - it gives `op` a word
 )
 from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions
@@ -45,7 +46,10 @@ def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData])
     """
     on_command_line = context.config.cmd_opts is not None
     try:
-        with interrupts.heard() if on_command_line else nullcontext():
+        with ExitStack() as stack:
+            if on_command_line:
+                stack.enter_context(interrupts.heard())
+                stack.enter_context(terminal.warnings_in_one_line())
             _run(context, target_metadata)
     except Exception as error:
         told = _as_operator_error(error)

@@ -1,7 +1,9 @@
-"""Asks whoever sits at the terminal."""
+"""Asks whoever sits at the terminal, and warns them."""
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from app.migrations.errors import Interrupted
 
@@ -27,3 +29,17 @@ def ask(question: str, default: str) -> str:
         sys.stderr.write("\n")
         raise Interrupted("The question wasn't answered, so nothing was written.")
     return line.strip() or default
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Shows warnings as an operator wants them: what is wrong, without the line of code that noticed."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        sys.stderr.write(f"WARNING: {message}\n")
+
+    before, warnings.showwarning = warnings.showwarning, show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before

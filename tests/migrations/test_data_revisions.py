@@ -348,3 +348,20 @@ def test_an_answer_that_cannot_be_followed_is_refused(options: list[str], projec
     done = project.alembic(*answer, "downgrade", *where, url=url, env=TOKENS.env)
     assert "decrypt" in failed(done, 1)
     assert revision_of(url) == TOKENS.id
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+def test_a_key_that_can_be_guessed_is_warned_of_in_one_line(url: str, project: Project) -> None:
+    weak = {"ENCRYPTION_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}
+    assert project.alembic("upgrade", "20260131000000", url=url).returncode == 0
+    run(url, "INSERT INTO service_providers (name, base_url, protocol, api_key) VALUES ('a', 'b', 'openai', 'sk-1')")
+    done = project.alembic("upgrade", "head", url=url, env=weak)
+    warned = [line for line in done.stderr.splitlines() if "ENCRYPTION_KEY" in line]
+    assert done.returncode == 0
+    assert warned == [
+        (
+            "WARNING: ENCRYPTION_KEY is one byte repeated: it can be guessed. Make another with: schema secrets "
+            "keygen, and move this one to ENCRYPTION_KEY_PREVIOUS."
+        )
+    ]
+    assert ".py" not in done.stderr

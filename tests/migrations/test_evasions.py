@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app.migrations.effects import Effect, Kind
 from app.migrations.errors import DataLossRefused
+from app.migrations.questions import Questions
+from app.migrations.routines import Routines
+from app.migrations.safety import Run
 from tests.conftest import Approve
 from tests.migrations.histories import connected, execute, query, revision_of
 from tests.migrations.processes import Project, attempts
@@ -347,3 +351,15 @@ def test_rows_that_a_policy_hides_are_rows(postgres_url: str, tmp_path: Path) ->
     with pytest.raises(DataLossRefused, match="an unknown number of rows"):
         project.upgrade(url)
     assert query(postgres_url, "SELECT * FROM t") == [("x",)]
+
+
+def test_what_the_server_does_not_tell_in_time_is_said(postgres_url: str) -> None:
+    effects = [Effect(Kind.CALL, "erase"), Effect(Kind.FILL, "t", where="line 3")]
+    with connected(postgres_url) as connection:
+        routines = Routines(Questions(connection.dialect, together=0))
+        told = [[*routines.follow(effect, Run(live=True), connection)][1:] for effect in effects]
+    assert [[effect.name() for effect in followed] for followed in told] == [
+        ["opaque what call erase sets off, which the server didn't tell in time"],
+        ["opaque what fill t sets off, which the server didn't tell in time"],
+    ]
+    assert told[1][0].where == "line 3"
