@@ -54,6 +54,12 @@ class Servers:
         self._exits.close()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest, so that the others can be done beside them."""
+    items.sort(key=lambda item: "at_any_moment" not in item.name)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--approve", action="store_true", help="rewrite the texts in tests/approved")
 

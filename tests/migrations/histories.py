@@ -173,7 +173,7 @@ class History:
 
     def add(self, upgrade: str, downgrade: str = "pass", *, acknowledged: Mapping[str, str] | None = None) -> str:
         """Adds a revision whose functions have these bodies, and returns its id."""
-        revision = f"2026010100{len(list(self._versions.iterdir())):04}"
+        revision = f"2026010100{len(list(self._versions.glob('*.py'))):04}"
         text = _REVISION.format(
             slug=revision,
             revision=revision,

@@ -27,16 +27,20 @@ from tests.migrations.test_history import REVISIONS
 
 SAMPLE = 2
 ROWS = 1200  # three pages of a backfill
+FEW_ROWS = 30
 KEYS = {"ENCRYPTION_KEY": KEY, "GITHUB_TOKEN_ENCRYPTION_KEY": PASSPHRASE}
 SECRETS: dict[tuple[str, str], tuple[FieldCipher, str]] = {
     ("users", "github_access_token"): (TOKEN_CIPHER, "gho_{}"),
     ("users", "github_refresh_token"): (TOKEN_CIPHER, "ghr_{}"),
     ("service_providers", "api_key"): (ENC_CIPHER, "sk-{}"),
 }
+# The revisions that encrypt them.
+ENCRYPTED_BY = {"users": "20251213000000", "service_providers": "20260228000000"}
 # From where to where: together the whole history, each data revision with rows to change.
 STRETCHES = [
     (None, "20251212003212"),
-    ("20251212003212", "20260131000000"),
+    ("20251212003212", "20251213000000"),
+    ("20251213000000", "20260131000000"),
     ("20260131000000", "20260228000000"),
 ]
 DIES = "__import__('os').kill(__import__('os').getpid(), 9)"
@@ -87,7 +91,7 @@ class Walk:
         """Prepares a database at `start`, and counts the moments on the way to `end`."""
         with self._copy(kind, self._stops(kind, start or "base")) as url:
             if start is not None:
-                fill(url)
+                fill(url, start)
             template = url if start is not None else None
             with self._copy(kind, template) as copy:
                 assert self._killed.alembic("upgrade", end, url=copy, env=KEYS).returncode == 0
@@ -116,7 +120,7 @@ class Walk:
             ]
             assert schema_of(url) == stretch.schema
             nothing_is_lost(stretch.before, rows.values_in(url))
-            each_secret_opens_once(url, stretch.before)
+            each_secret_opens_once(url, stretch.end)
 
     def _copy(self, kind: str, template: str | None) -> AbstractContextManager[str]:
         return database(kind, self._servers, self._folder, template)
@@ -127,19 +131,22 @@ def _project(folder: Path, *, revisions: bool = True) -> Project:
     return Project(folder, revisions=revisions)
 
 
-def fill(url: str) -> None:
-    """Puts rows with secrets into the tables that have them: plaintext, but also nothing, and ciphertext."""
+def fill(url: str, revision: str) -> None:
+    """Puts rows with secrets into the tables that have them: nothing, ciphertext, and plaintext if that is allowed."""
     seals = {place: cipher.batch() for place, (cipher, _) in SECRETS.items()}
     for table in {table for table, _ in SECRETS} & set(rows.values_in(url)):
-        records = [_row(table, number, seals) for number in range(ROWS)]
+        sealed = ENCRYPTED_BY[table] <= revision
+        records = [_row(table, number, seals, sealed=sealed) for number in range(FEW_ROWS if sealed else ROWS)]
         with connected(url) as connection:
             connection.execute(sa.table(table, *map(sa.column, records[0])).insert(), records)
 
 
-def _row(table: str, number: int, seals: Mapping[tuple[str, str], Callable[[str], object]]) -> dict[str, Any]:
+def _row(
+    table: str, number: int, seals: Mapping[tuple[str, str], Callable[[str], object]], *, sealed: bool
+) -> dict[str, Any]:
     secrets = {column: secret(table, column, number) for of, column in SECRETS if of == table}
-    if number % 100 == 1:
-        secrets = {column: str(seals[table, column](text)) for column, text in secrets.items() if text}
+    if sealed or number % 100 == 1:
+        secrets = {column: text and str(seals[table, column](text)) for column, text in secrets.items()}
     if table == "users":
         return {"id": f"{number:032x}", "github_user_id": number, "updated_at": "2025-01-01 00:00:00"} | secrets
     return {"id": number, "name": f"n{number}", "base_url": "https://one.example", "protocol": "openai"} | secrets
@@ -158,15 +165,14 @@ def nothing_is_lost(before: rows.Values, after: rows.Values) -> None:
                 assert after[table][column] == values, (table, column)
 
 
-def each_secret_opens_once(url: str, before: rows.Values) -> None:
-    """Every secret is a ciphertext of the plaintext that it was."""
+def each_secret_opens_once(url: str, revision: str) -> None:
+    """Every secret is a ciphertext of the plaintext that it was, once the revision that encrypts it has run."""
     for (table, column), (cipher, _) in SECRETS.items():
-        if not before.get(table, {}).get(column):
-            continue
-        number = "github_user_id" if table == "users" else "id"
-        stored = query(url, f"SELECT {number}, {column} FROM {table}")
-        opened = {key: cipher.decrypt(str(value)) if value is not None else None for key, value in stored}
-        assert opened == {number: secret(table, column, number) for number in range(ROWS)}
+        if ENCRYPTED_BY[table] <= revision:
+            number = "github_user_id" if table == "users" else "id"
+            stored = query(url, f"SELECT {number}, {column} FROM {table}")
+            opened = {key: cipher.open(str(value)).plaintext if value is not None else None for key, value in stored}
+            assert opened == {number: secret(table, column, number) for number in range(len(stored))}
 
 
 @pytest.fixture(scope="module")
