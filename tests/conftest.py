@@ -56,8 +56,13 @@ class Servers:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the longest, so that the others can be done beside them."""
-    items.sort(key=lambda item: "at_any_moment" not in item.name)
+    """Spreads the longest over the others, so that each process of the tests gets its share of them."""
+    longest = [item for item in items if "at_any_moment" in item.name]
+    others = [item for item in items if "at_any_moment" not in item.name]
+    apart = len(others) // max(len(longest), 1) + 1
+    for number, item in enumerate(longest):
+        others.insert(number * apart, item)
+    items[:] = others
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -147,16 +147,17 @@ def test_workers_that_are_killed_at_random_lose_nothing(postgres_url: str, alemb
     assert gateway.schema("encrypt", "--table", "service_providers", "--workers", "2").returncode == 0
     chance = random.Random(7)
     for _ in range(10):
-        running = gateway.start("rotate", "--table", "service_providers", "--workers", "2", "--pause", "1", **NEW)
-        time.sleep(chance.uniform(1.5, 5))
-        victims = children(running.pid)
-        if chance.random() < 0.5:
-            victims.append(running.pid)
-        for pid in victims:
-            kill(pid)
-        running.wait(timeout=120)
-        for pid in victims:
-            kill(pid)
+        paused = "rotate", "--table", "service_providers", "--workers", "2", "--pause", "1"
+        with gateway.start(*paused, **NEW) as running:
+            time.sleep(chance.uniform(1.5, 5))
+            victims = children(running.pid)
+            if chance.random() < 0.5:
+                victims.append(running.pid)
+            for pid in victims:
+                kill(pid)
+            running.wait(timeout=120)
+            for pid in victims:
+                kill(pid)
     time.sleep(31)  # what the dead have leased is free by now
     done = gateway.schema("rotate", "--table", "service_providers", "--workers", "2", **NEW)
     assert done.returncode == 0, done.stderr

@@ -279,13 +279,15 @@ import os
 import threading
 import sqlalchemy
 from app import db
-read = []
+read, todo, once = [], [os.environ[name] for name in ("CHANGE",) if name in os.environ], threading.Lock()
 def write(statement):
     with db.migration_engine().begin() as other:
         other.exec_driver_sql(statement)
 def change(connection, cursor, statement, *_):
-    if read and "CHANGE" in os.environ:
-        another = threading.Thread(target=write, args=[os.environ.pop("CHANGE")])
+    with once:  # whoever looks for blockers executes statements too, from a thread of its own
+        statements = [todo.pop()] if read and todo else []
+    for statement_of_another in statements:
+        another = threading.Thread(target=write, args=[statement_of_another])
         another.start()
         another.join()
     if "FROM {table} " in statement and "<=" in statement:
