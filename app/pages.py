@@ -4,7 +4,7 @@ Values come as the driver gives them, with two exceptions. JSON and arrays of Po
 written as text: the database compares them only so. What SQLite calls text and isn't UTF-8 comes as `Undecodable`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,24 +12,34 @@ import sqlalchemy as sa
 
 Key = tuple[Any, ...]
 Values = tuple[Any, ...]
+Column = Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Rows to write: their keys, in order, with the values that they had and those that they get."""
+    """Rows to write, column by column: their keys, in order, the values that they had and those that they get."""
 
-    keys: list[Key]
-    old: list[Values]
-    new: list[Values]
+    keys: Sequence[Column]
+    old: Sequence[Column]
+    new: Sequence[Column]
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.keys[0])
 
     def halves(self) -> tuple["Page", "Page"]:
         """The page cut in two."""
-        middle = len(self.keys) // 2
-        first = Page(self.keys[:middle], self.old[:middle], self.new[:middle])
-        return first, Page(self.keys[middle:], self.old[middle:], self.new[middle:])
+        middle = len(self) // 2
+        return self.only(range(middle)), self.only(range(middle, len(self)))
+
+    def only(self, numbers: Sequence[int]) -> "Page":
+        """The rows with these numbers."""
+        if len(numbers) == len(self):
+            return self
+        return Page(*([[column[n] for n in numbers] for column in each] for each in (self.keys, self.old, self.new)))
+
+    def rows(self) -> Iterator[tuple[Key, Values, Values]]:
+        """Row by row: key, old and new values."""
+        return zip(*(zip(*each, strict=True) for each in (self.keys, self.old, self.new)), strict=True)
 
 
 @dataclass(frozen=True)

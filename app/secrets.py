@@ -45,11 +45,11 @@ def encrypt(
             nothing was written.
         BackfillError: see `backfill`.
     """
-    if count_plaintext(connection, table, columns, cipher):
+    if has_plaintext(connection, table, columns, cipher):
         check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
 
     def finished() -> bool:
-        return not count_plaintext(connection, table, columns, cipher)
+        return not has_plaintext(connection, table, columns, cipher)
 
     change = encrypting(table, cipher)
     return backfill(
@@ -153,6 +153,15 @@ def count_plaintext(connection: sa.Connection, table: str, columns: Sequence[str
     quote = connection.dialect.identifier_preparer.quote
     condition = _plaintext(connection.dialect.name, [*map(quote, columns)], cipher)
     return int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote(table)} WHERE {condition}").scalar_one())
+
+
+def has_plaintext(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> bool:
+    """Whether `count_plaintext` would find any; it looks no further than the first."""
+    if rehearses(connection):
+        return False
+    quote = connection.dialect.identifier_preparer.quote
+    condition = _plaintext(connection.dialect.name, [*map(quote, columns)], cipher)
+    return bool(connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {quote(table)} WHERE {condition})").scalar())
 
 
 def guard(dialect: str, table: str, columns: Sequence[str], cipher: FieldCipher) -> sa.TextClause:
@@ -273,15 +282,18 @@ def _sealing(table: str, cipher: FieldCipher) -> Callable[[list[Any], Sequence[i
 
 def _verdicts(cipher: FieldCipher, page: Sequence[Any]) -> list[Any]:
     """The state of each value, or why it is rejected."""
-    state = cipher.format.state
+    if {*map(type, page)} == {str}:
+        states = cipher.format.state_page(page)
+        if State.MALFORMED not in states:
+            return [*states]
+    return [_verdict(cipher, stored) for stored in page]
 
-    def verdict(stored: Any) -> Any:
-        if not isinstance(stored, str):
-            return Rejected("isn't text")
-        found = state(stored)
-        return Rejected("looks encrypted but isn't a whole ciphertext") if found is State.MALFORMED else found
 
-    return [verdict(stored) for stored in page]
+def _verdict(cipher: FieldCipher, stored: Any) -> State | Rejected:
+    if not isinstance(stored, str):
+        return Rejected("isn't text")
+    state = cipher.state(stored)
+    return Rejected("looks encrypted but isn't a whole ciphertext") if state is State.MALFORMED else state
 
 
 def _opened(cipher: FieldCipher, stored: str) -> Opened | Rejected:

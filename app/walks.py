@@ -1,23 +1,28 @@
 """One walk through a table: page after page is read, changed here, and written, with what became of it counted."""
 
 import gc
+import operator
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Self
+from functools import partial
+from typing import Any, Generic, Self, TypeVar
 
 import sqlalchemy as sa
 
 from app.pacing import Pace
-from app.pages import Key, Page, Rows, Span, Undecodable, Values
+from app.pages import Column, Key, Page, Rows, Span, Undecodable, Values
 from app.writers import writer
 
 KEPT_REJECTIONS = 20
 
 Change = Callable[[Any], Any]
+Write = Callable[[], set[Key]]
+_T = TypeVar("_T")
 
 _LOCKS = {"55P03", "40P01", "57014", "40001"}  # lock not available, deadlock, statement timeout, serialization
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -123,7 +128,7 @@ class Walk:
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._rows = rows
-        self._write_page = writer(rows)
+        self._ready = writer(rows)
         self._may_be_undecodable = rows.connection.dialect.name == "sqlite"
         self._change = change.change if isinstance(change, ByPage) else _each(change)
         self._pace = pace
@@ -136,23 +141,24 @@ class Walk:
         """Walks through a stretch, and returns what was done in it."""
         self._report = blank(self._rows.table, self._rows.columns)
         seen = 0
-        # While PostgreSQL writes a page, the next one is changed here. SQLite works in this very process.
-        beside = ThreadPoolExecutor(1) if self._rows.connection.dialect.name == "postgresql" else _AtOnce()
+        # While PostgreSQL writes a page, the next one is changed beside. SQLite works in this very process.
+        beside = ThreadPoolExecutor(1) if self._rows.connection.dialect.name == "postgresql" else _Afterwards()
         with _collector_at_rest(), beside as aside:
             started = time.monotonic()
             found, rest = self._next(span)
-            page = self._judged(found)
+            page, write = self._judged(found)
             while found:
                 following, rest = self._next(rest)
-                writing = aside.submit(self._write, page, time.monotonic() + self._pace.patience)
-                next_page = self._judged(following)
-                self._settle(page, writing.result())
+                judging = aside.submit(copy_context().run, self._judged, following)
+                lost = self._write(page, write, time.monotonic() + self._pace.patience)
+                page_after, write = judging.result()
+                self._settle(page, lost)
                 seen += len(found)
                 if self._progress is not None:
                     self._progress(seen)
                 if following:
                     self._pace.rest(self._rows.connection, time.monotonic() - started)
-                started, found, page = time.monotonic(), following, next_page
+                started, found, page = time.monotonic(), following, page_after
         return self._report
 
     def _next(self, span: Span | None) -> tuple[Sequence[Values], Span | None]:
@@ -169,59 +175,63 @@ class Walk:
             return found, None
         return found, Span(found[-1][: len(self._rows.key)], span.high)
 
-    def _judged(self, found: Sequence[Values]) -> Page:
+    def _judged(self, found: Sequence[Values]) -> tuple[Page, Write]:
+        """What is to be written of a page, and what writes it."""
         width = len(self._rows.key)
-        keys = [row[:width] for row in found]
-        old = [row[width:] for row in found]
-        columns = [
-            self._changed(list(values), name, keys)
-            for name, values in zip(self._rows.columns, zip(*old, strict=True), strict=False)
+        columns: list[Column] = [*zip(*found, strict=True)] or [()] * (width + len(self._rows.columns))
+        keys, old = columns[:width], columns[width:]
+        new = [self._changed(values, name, keys) for name, values in zip(self._rows.columns, old, strict=True)]
+        page = Page(keys, old, new)
+        changed = [
+            number for number, differs in enumerate(zip(*map(_differences, old, new), strict=True)) if any(differs)
         ]
-        new = list(zip(*columns, strict=True))
-        changed = [number for number, values in enumerate(new) if values != old[number]]
         if self._may_be_undecodable:
-            changed = [number for number in changed if self._can_be_compared(keys[number], old[number], new[number])]
-        if len(changed) == len(found):
-            return Page(keys, old, new)
-        return Page(*([values[number] for number in changed] for values in (keys, old, new)))
+            changed = [number for number in changed if self._can_be_compared(page.only([number]))]
+        page = page.only(changed)
+        return page, set if self._dry_run or not len(page) else self._ready(page)
 
-    def _changed(self, values: list[Any], column: str, keys: Sequence[Key]) -> list[Any]:
+    def _changed(self, values: Column, column: str, keys: Sequence[Column]) -> Column:
+        """The new values of a column; those that stay are the same objects."""
         tally = self._report.columns[column]
-        numbers = [number for number, value in enumerate(values) if value is not None and value not in ("", b"")]
+        numbers = [n for n, value in enumerate(values) if value or (value is not None and value not in ("", b""))]
         tally.empty += len(values) - len(numbers)
         if self._may_be_undecodable:
-            numbers = [number for number in numbers if self._is_decoded(values[number], column, keys[number])]
-        changed = 0
-        for number, new in zip(numbers, self._change([values[number] for number in numbers]), strict=True):
-            if isinstance(new, Rejected):
-                self._report.reject(column, self._rows.named(keys[number]), str(new))
+            numbers = [n for n in numbers if self._is_decoded(values[n], column, [key[n] for key in keys])]
+        new, changed = list(values), 0
+        for number, value in zip(numbers, self._change([values[number] for number in numbers]), strict=True):
+            if isinstance(value, Rejected):
+                self._reject(column, [key[number] for key in keys], str(value))
                 tally.unchanged -= 1
-            elif new is not None and new != values[number]:
-                values[number] = new
+            elif value is not None and value != values[number]:
+                new[number] = value
                 changed += 1
         tally.changed += changed
         tally.unchanged += len(numbers) - changed
-        return values
+        return new
 
-    def _is_decoded(self, value: Any, column: str, key: Key) -> bool:
+    def _is_decoded(self, value: Any, column: str, key: Sequence[Any]) -> bool:
         if isinstance(value, Undecodable):
-            self._report.reject(column, self._rows.named(key), "isn't UTF-8")
+            self._reject(column, key, "isn't UTF-8")
         return not isinstance(value, Undecodable)
 
-    def _can_be_compared(self, key: Key, old: Values, new: Values) -> bool:
+    def _can_be_compared(self, row: Page) -> bool:
+        [(key, old, new)] = row.rows()
         bad = any(isinstance(value, Undecodable) for value in old)
         if bad:
             for name in self._uncount(old, new):
-                self._report.reject(name, self._rows.named(key), "another column of the row isn't UTF-8")
+                self._reject(name, key, "another column of the row isn't UTF-8")
         return not bad
 
-    def _write(self, page: Page, deadline: float) -> set[Key]:
-        """Writes a page, in halves where it meets a lock or a row that is refused; gives the keys that were written."""
+    def _reject(self, column: str, key: Sequence[Any], reason: str) -> None:
+        self._report.reject(column, self._rows.named(tuple(key)), reason)
+
+    def _write(self, page: Page, write: Write, deadline: float) -> set[Key]:
+        """Writes a page, in halves where it meets a lock or a row that is refused; gives the keys of what was lost."""
         if self._dry_run or not len(page):
-            return set(page.keys)
+            return set()
         started = time.monotonic()
         try:
-            written = self._write_page(page)
+            lost = write()
         except sa.exc.DBAPIError as error:
             if not (locked := _met_a_lock(error)) and not _refuses(error):
                 raise
@@ -230,28 +240,28 @@ class Walk:
                 if time.monotonic() > deadline or self._pace.stopped():
                     raise
             if len(page) > 1:
-                first, second = page.halves()
-                return self._write(first, deadline) | self._write(second, deadline)
+                lost = set()
+                for half in page.halves():
+                    lost |= self._write(half, self._ready(half), deadline)
+                return lost
             if locked:
                 self._pace.nap(0.05)
-                return self._write(page, deadline)
+                return self._write(page, write, deadline)
             self._refused.append((page, error))  # told later: the report is at work in another thread
-            return set(page.keys)
+            return set()
         self._pace.wrote(len(page), time.monotonic() - started)
-        return written
+        return lost
 
-    def _settle(self, page: Page, written: set[Key]) -> None:
+    def _settle(self, page: Page, lost: set[Key]) -> None:
         """Takes back from the report what wasn't written after all."""
         for refused, error in self._refused:
             reason = getattr(error.orig, "sqlstate", None) or type(error).__name__
-            for name in self._uncount(refused.old[0], refused.new[0]):
-                key = self._rows.named(refused.keys[0])
-                self._report.reject(name, key, f"the database refuses the new value ({reason})")
+            [(key, old, new)] = refused.rows()
+            for name in self._uncount(old, new):
+                self._reject(name, key, f"the database refuses the new value ({reason})")
         self._refused.clear()
-        if len(written) == len(page):
-            return
-        for key, old, new in zip(page.keys, page.old, page.new, strict=True):
-            if key not in written:
+        for key, old, new in page.rows() if lost else ():
+            if key in lost:
                 self._report.conflicts += 1
                 self._uncount(old, new)
 
@@ -279,8 +289,8 @@ def _collector_at_rest() -> Iterator[None]:
             gc.unfreeze()
 
 
-class _AtOnce:
-    """Runs what is submitted there and then."""
+class _Afterwards:
+    """Runs what is submitted when somebody asks for the result."""
 
     def __enter__(self) -> Self:
         return self
@@ -288,10 +298,17 @@ class _AtOnce:
     def __exit__(self, *_: object) -> None:
         """Nothing is left to wait for."""
 
-    def submit(self, function: Callable[..., set[Key]], *args: Any) -> "Future[set[Key]]":
-        done: Future[set[Key]] = Future()
-        done.set_result(function(*args))
-        return done
+    def submit(self, function: Callable[..., _T], *args: Any) -> "_Later[_T]":
+        return _Later(partial(function, *args))
+
+
+@dataclass(frozen=True)
+class _Later(Generic[_T]):
+    result: Callable[[], _T]
+
+
+def _differences(old: Column, new: Column) -> Iterator[bool]:
+    return map(operator.is_not, old, new)
 
 
 def _each(change: Change) -> Callable[[Sequence[Any]], Sequence[Any]]:

@@ -190,6 +190,37 @@ def test_a_hostile_string_is_plaintext_or_an_error(field: FieldCipher, stored: s
 
 
 @both
+@given(values=st.lists(hostile, max_size=6), whole=st.booleans(), texts=st.lists(st.text(), max_size=5))
+@settings(deadline=None, max_examples=300)
+def test_a_page_is_what_its_values_are(field: FieldCipher, values: list[str], whole: bool, texts: list[str]) -> None:
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    fresh = field.batch().all(texts)
+    assert [field.open(stored).plaintext for stored in fresh] == texts
+    assert field.hold(fresh, texts)
+    page = fresh if whole else fresh + values
+    assert field.format.state_page(page) == [field.format.state(stored) for stored in page]
+    parts = [field.format.parse(stored) for stored in page]
+    if None in parts:
+        assert field.format.parse_page(page) is None
+        assert not field.hold(page, page)
+    else:
+        found = field.format.parse_page(page)
+        assert found
+        assert [*zip(*found, strict=True)] == parts
+
+
+@both
+def test_what_was_altered_does_not_hold(field: FieldCipher) -> None:
+    texts = ["one", "two"]
+    fresh = field.batch().all(texts)
+    assert not field.hold(fresh, ["one", "tw0"])
+    assert not field.hold(fresh, ["one"])
+    assert not field.hold([fresh[0], fresh[1][:-4] + "AAA="], texts)
+    assert not field.hold([fresh[0], "two"], texts)
+    assert not field.hold([fresh[0], "\n".join(fresh)], texts)
+
+
+@both
 @given(data=st.data())
 @settings(deadline=None)
 def test_one_altered_character_is_an_error(field: FieldCipher, data: st.DataObject) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import repeat
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -113,17 +114,15 @@ class FieldCipher:
 
     def hold(self, stored: Sequence[str], plaintexts: Sequence[str]) -> bool:
         """Whether stored values are whole ciphertexts of these texts under the writing key: the test of fresh ones."""
-        parse, key = self.format.parse, self.keyring.writing
-        if key is None:
+        parts, key = self.format.parse_page(stored), self.keyring.writing
+        if parts is None or key is None:
             return False
+        decrypt = {salt: key.under(salt).decrypt for salt in set(parts.salts)}
         try:
-            for value, text in zip(stored, plaintexts, strict=True):
-                parts = parse(value)
-                if parts is None or key.under(parts.salt).decrypt(parts.nonce, parts.sealed, None) != text.encode():
-                    return False
+            found = [decrypt[salt](nonce, sealed, None) for salt, nonce, sealed in zip(*parts, strict=True)]
         except invalid_tag():
             return False
-        return True
+        return found == [encode_utf8(text) for text in plaintexts]
 
     def decrypt(self, stored: str, *, of: str = "the value") -> str:
         """The secret in a stored value, which is the value itself where it was never encrypted.
@@ -217,8 +216,8 @@ class Batch:
         salt, size = self._shared(len(page)), format_.nonce_bytes
         random = os.urandom(size * len(page))
         nonces = [random[place : place + size] for place in range(0, len(random), size)]
-        encrypt, spell = keyring.writing.under(salt).encrypt, format_.speller(salt)
-        return [spell(nonce, encrypt(nonce, data, None)) for nonce, data in zip(nonces, page, strict=True)]
+        sealed = map(keyring.writing.under(salt).encrypt, nonces, page, repeat(None))
+        return format_.dump_page(salt, nonces, sealed)
 
     def _shared(self, values: int) -> bytes:
         if self._left < values or self._process != os.getpid():

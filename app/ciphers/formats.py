@@ -1,15 +1,15 @@
 """How a ciphertext is spelt, and what a stored string is: no key is needed for either."""
 
-import binascii
 import re
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
+from operator import add
 from typing import ClassVar, Final, Literal, NamedTuple
 
-from app.ciphers.texts import TO_URLSAFE, decode_base64, encode_base64, require_text
+from app.ciphers.texts import decode_base64, decode_base64_page, encode_base64, encode_base64_page, require_text
 
 _BLANKS = r"[ \t\n\r\f\v]*"
 _TAG_BYTES = 16
@@ -45,6 +45,17 @@ class Parts(NamedTuple):
         return "<Parts>"
 
 
+class PartsPage(NamedTuple):
+    """Ciphertexts of a page taken apart: all salts, all nonces, and so on."""
+
+    salts: Sequence[bytes]
+    nonces: Sequence[bytes]
+    sealed: Sequence[bytes]
+
+    def __repr__(self) -> str:
+        return "<PartsPage>"
+
+
 class Format(ABC):
     """How a ciphertext is spelt.
 
@@ -75,12 +86,16 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:
-        """Gives what puts ciphertexts of one salt together, each out of its nonce and its sealed bytes."""
+    def parse_page(self, stored: Sequence[str]) -> PartsPage | None:
+        """What `parse` gives of each value; None if it gives None of any."""
+
+    @abstractmethod
+    def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:
+        """Puts ciphertexts of one salt together, each out of its nonce and its sealed bytes."""
 
     def dump(self, parts: Parts) -> Ciphertext:
         """Puts a ciphertext together."""
-        return Ciphertext(self.speller(parts.salt)(parts.nonce, parts.sealed))
+        return Ciphertext(*self.dump_page(parts.salt, [parts.nonce], [parts.sealed]))
 
     def state(self, stored: str | None) -> State:
         """What a stored value is, without a key.
@@ -93,6 +108,11 @@ class Format(ABC):
         if not _marked(self.marker).match(stored):
             return State.PLAINTEXT
         return State.MALFORMED if self.parse(stored) is None else State.ENCRYPTED
+
+    def state_page(self, stored: Sequence[str]) -> list[State]:
+        """What each value is."""
+        marked = _marked(self.marker).match
+        return [State.PLAINTEXT if value and not marked(value) else self.state(value) for value in stored]
 
     def plaintext_sql(self, column: str, dialect: Literal["postgresql", "sqlite"]) -> str:
         """A condition that holds for the rows `state` calls PLAINTEXT: never NULL, no parameters, no percent sign.
@@ -134,9 +154,16 @@ class _Enc(Format):
     def sealed_sql(self, column: str) -> str:
         return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
 
-    def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:  # noqa: ARG002 - this format has none
-        b2a = binascii.b2a_base64
-        return lambda nonce, sealed: "enc:" + b2a(nonce + sealed, newline=False).translate(TO_URLSAFE).decode()
+    def parse_page(self, stored: Sequence[str]) -> PartsPage | None:
+        digits = [value[4:] for value in stored if value.startswith("enc:")]
+        page = decode_base64_page(digits, b"-_") if len(digits) == len(stored) else None
+        size = self.nonce_bytes
+        if page is None or any(len(data) < size + _TAG_BYTES for data in page):
+            return None
+        return PartsPage([b""] * len(page), [data[:size] for data in page], [data[size:] for data in page])
+
+    def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:  # noqa: ARG002
+        return ["enc:" + line for line in encode_base64_page(map(add, nonces, sealed), b"-_")]
 
 
 class _Token(Format):
@@ -159,14 +186,25 @@ class _Token(Format):
         salt = f"ltrim(substr({column}, 1, 43), '{_DIGITS}') = ''"
         return f"{column} IS NULL OR {column} = '' OR ({' AND '.join([*ends, salt])})"
 
-    def speller(self, salt: bytes) -> Callable[[bytes, bytes], str]:
-        first = encode_base64(salt)
+    def parse_page(self, stored: Sequence[str]) -> PartsPage | None:
+        if any(value.count(":") != 3 for value in stored):  # noqa: PLR2004 - between four parts
+            return None
+        digits = ":".join(stored).split(":") if stored else []
+        columns = [decode_base64_page(digits[place::4]) for place in range(4)]
+        sizes = [self.salt_bytes, self.nonce_bytes, _TAG_BYTES]
+        for column, size in zip(columns, sizes, strict=False):
+            if column is None or any(len(data) != size for data in column):
+                return None
+        salts, nonces, tags, texts = columns
+        if salts is None or nonces is None or tags is None or texts is None:
+            return None
+        return PartsPage(salts, nonces, list(map(add, texts, tags)))
 
-        def spell(nonce: bytes, sealed: bytes) -> str:
-            text, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
-            return f"{first}:{encode_base64(nonce)}:{encode_base64(tag)}:{encode_base64(text)}"
-
-        return spell
+    def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:
+        sealed, first = list(sealed), encode_base64(salt)
+        texts, tags = [data[:-_TAG_BYTES] for data in sealed], [data[-_TAG_BYTES:] for data in sealed]
+        lines = zip(*map(encode_base64_page, (nonces, tags, texts)), strict=True)
+        return [f"{first}:{nonce}:{tag}:{text}" for nonce, tag, text in lines]
 
 
 ENC: Final[Format] = _Enc()

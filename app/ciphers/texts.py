@@ -5,6 +5,7 @@ What can't be converted is None, and raising is left to the caller: as the conte
 """
 
 import binascii
+from collections.abc import Iterable, Sequence
 
 TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE = bytes.maketrans(b"-_+/", b"+/  ")  # what is of the other alphabet is of neither
@@ -54,3 +55,22 @@ def decode_base64(text: str, altchars: bytes = b"+/") -> bytes | None:
     except ValueError:
         return None
     return data if binascii.b2a_base64(data, newline=False) == digits else None
+
+
+# A page at once: what is called once for each value then is written in C.
+def encode_base64_page(page: Iterable[bytes], altchars: bytes = b"+/") -> list[str]:
+    """What `encode_base64` makes of each."""
+    lines = b"".join(map(binascii.b2a_base64, page))  # each with a line's end
+    return (lines if altchars == b"+/" else lines.translate(TO_URLSAFE)).decode("ascii").split("\n")[:-1]
+
+
+def decode_base64_page(page: Sequence[str], altchars: bytes = b"+/") -> list[bytes] | None:
+    """What `decode_base64` makes of each; None if it is None of any."""
+    try:
+        lines = "\n".join([*page, ""]).encode("ascii")
+        if altchars != b"+/":
+            lines = lines.translate(_FROM_URLSAFE)
+        found = list(map(binascii.a2b_base64, lines.split(b"\n")[:-1]))
+    except ValueError:
+        return None
+    return found if len(found) == len(page) and b"".join(map(binascii.b2a_base64, found)) == lines else None

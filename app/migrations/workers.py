@@ -1,7 +1,10 @@
 """Several processes at one table: each changes the stretches that it leases, or counts those that it is given."""
 
 import multiprocessing
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,6 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.synchronize import Event
 from secrets import token_hex
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -60,7 +64,7 @@ class Task:
         rows = Rows(connection, self.table, self.columns)
 
         def finished() -> bool:
-            return not secrets.count_plaintext(connection, self.table, self.columns, sealed.cipher)
+            return not secrets.has_plaintext(connection, self.table, self.columns, sealed.cipher)
 
         return rows, Leases(
             connection.engine,
@@ -82,7 +86,7 @@ def change(task: Task, count: int, counting: Counting, stopped: Callable[[], boo
     """
     sealed = task.sealed()
     with sealing.session(db.migration_engine(task.url)) as connection:
-        if task.action is Action.ROTATE or secrets.count_plaintext(connection, task.table, task.columns, sealed.cipher):
+        if task.action is Action.ROTATE or secrets.has_plaintext(connection, task.table, task.columns, sealed.cipher):
             secrets.check_keys(connection, task.table, task.columns, sealed.cipher, writes=True, everywhere=True)
         _, leases = task.leases(connection, sealed)
         leases.join()
@@ -103,7 +107,7 @@ class _Crew:
     """The processes."""
 
     def __init__(self, task: Task, count: int) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context(task.url)
         self._seen: dict[Connection, int] = {}
         self._processes = []
         with _held_back():
@@ -145,6 +149,16 @@ class _Crew:
         return failures
 
 
+def _context(url: str) -> Any:
+    """How processes are started.
+
+    A fork has everything imported already, which else takes as long as a hundred thousand rows; but threads don't
+    survive it, macOS doesn't allow it, and SQLite must not be open in both processes.
+    """
+    forks = sys.platform == "linux" and threading.active_count() == 1 and not url.startswith("sqlite")
+    return multiprocessing.get_context("fork" if forks else "spawn")
+
+
 @contextmanager
 def _held_back() -> Iterator[None]:
     """Processes that are started here hear of no signal before they ask: one that still imports would die of it."""
@@ -157,11 +171,13 @@ def _held_back() -> Iterator[None]:
 
 def work(task: Task, channel: Connection) -> None:
     """One worker: leases stretches and changes them, until nothing is left or it is told to stop."""
-    with sealing.told_to_stop() as stopped:
+    parent = os.getppid()
+    with sealing.told_to_stop() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, sealing.SIGNALS)
         try:
             with sealing.one_line():
-                _work(replace(task, owner=f"{sealing.who()} {token_hex(4)}"), channel, stopped)
+                own = replace(task, owner=f"{sealing.who()} {token_hex(4)}")
+                _work(own, channel, lambda: told() or os.getppid() != parent)  # nobody would hear of an orphan
         except MigrationError as error:
             channel.send(type(error)(str(error)))
         except KeyboardInterrupt:
@@ -224,7 +240,7 @@ def count(
         if processes < 2 or span is None:  # noqa: PLR2004 - one is this one
             return census.take(rows, sealed.cipher, span, counting.rows, stopped)
         totals = census.blank(task.table, task.columns, sealed.cipher)
-        context = multiprocessing.get_context("spawn")
+        context = _context(task.url)
         ending = context.Event()
         with ProcessPoolExecutor(processes, context, initializer=_listen, initargs=(ending,)) as pool:
             running: set[Future[list[Census]]] = set()
