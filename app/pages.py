@@ -4,7 +4,9 @@ Values come as the driver gives them, with two exceptions. JSON and arrays of Po
 written as text: the database compares them only so. What SQLite calls text and isn't UTF-8 comes as `Undecodable`.
 """
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,11 +195,12 @@ def fetched(connection: sa.Connection, statement: str, parameters: dict[str, Any
 
 
 def _all(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None) -> Sequence[Values]:
-    with connection.exec_driver_sql(statement, parameters) as result:
-        if connection.dialect.name != "postgresql":  # SQLite may fail as late as here, and SQLAlchemy has to hear of it
-            return [tuple(row) for row in result]
-        found: Sequence[Values] = result.cursor.fetchall()  # the driver's own: rows of SQLAlchemy cost as much again
-    return found
+    # The driver's own tuples: rows of SQLAlchemy cost as much again.
+    with connection.exec_driver_sql(statement, parameters) as result, suppress(sqlite3.Error):
+        found: Sequence[Values] = result.cursor.fetchall()
+        return found
+    with connection.exec_driver_sql(statement, parameters) as result:  # SQLAlchemy has to hear of it
+        return [tuple(row) for row in result]
 
 
 def _decoded(data: bytes) -> str | Undecodable:

@@ -129,7 +129,6 @@ class Walk:
     ) -> None:
         self._rows = rows
         self._ready = writer(rows)
-        self._may_be_undecodable = rows.connection.dialect.name == "sqlite"
         self._change = change.change if isinstance(change, ByPage) else _each(change)
         self._pace = pace
         self._dry_run = dry_run
@@ -185,7 +184,7 @@ class Walk:
         changed = [
             number for number, differs in enumerate(zip(*map(_differences, old, new), strict=True)) if any(differs)
         ]
-        if self._may_be_undecodable:
+        if any(map(_has_undecodable, old)):
             changed = [number for number in changed if self._can_be_compared(page.only([number]))]
         page = page.only(changed)
         return page, set if self._dry_run or not len(page) else self._ready(page)
@@ -195,7 +194,7 @@ class Walk:
         tally = self._report.columns[column]
         numbers = [n for n, value in enumerate(values) if value or (value is not None and value not in ("", b""))]
         tally.empty += len(values) - len(numbers)
-        if self._may_be_undecodable:
+        if _has_undecodable(values):
             numbers = [n for n in numbers if self._is_decoded(values[n], column, [key[n] for key in keys])]
         new, changed = list(values), 0
         for number, value in zip(numbers, self._change([values[number] for number in numbers]), strict=True):
@@ -305,6 +304,10 @@ class _Afterwards:
 @dataclass(frozen=True)
 class _Later(Generic[_T]):
     result: Callable[[], _T]
+
+
+def _has_undecodable(column: Column) -> bool:
+    return Undecodable in {*map(type, column)}
 
 
 def _differences(old: Column, new: Column) -> Iterator[bool]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from app.pages import Key, Page, Rows, Values
+from app.pages import Key, Page, Rows
 
 # In each page's UPDATE: tells whoever watches the statements that this one can be run again at any time.
 MARKER = "/* backfill */"
@@ -160,45 +160,46 @@ def _dumper(array: int) -> Any:
 def _sqlite(rows: Rows) -> Writer:
     name = f"backfill_{secrets.token_hex(4)}"
     statement = _sqlite_statement(rows, name)
-    old: dict[Key, Values] = {}
-    new: dict[Key, Values] = {}
-    written: set[Key] = set()
-    # What no column of another row holds.
-    nothing = (secrets.token_bytes(16),) * len(rows.columns)
-
-    def was(column: int, *key: Any) -> Any:
-        return old.get(key, nothing)[column]
-
-    def becomes(column: int, *key: Any) -> Any:
-        written.add(key)
-        return _plain(new[key][column])
-
+    old = [_Known() for _ in rows.columns]
+    new: list[dict[Any, Any]] = [{} for _ in rows.columns]
     driver: Any = rows.connection.connection.driver_connection
-    driver.create_function(f"{name}_old", len(rows.key) + 1, was)
-    driver.create_function(f"{name}_new", len(rows.key) + 1, becomes)
+    for number, (was, becomes) in enumerate(zip(old, new, strict=True)):
+        # Methods of a dictionary, since SQLite asks for every row. What isn't popped in the end was changed by others.
+        driver.create_function(f"{name}_old{number}", len(rows.key), _of_key(was.__getitem__, rows))
+        driver.create_function(f"{name}_new{number}", len(rows.key), _of_key(becomes.pop, rows))
 
     def write(page: Page) -> set[Key]:
-        for kept in (old, new, written):
-            kept.clear()
-        for key, was_, becomes_ in page.rows():
-            old[key], new[key] = was_, becomes_
+        keys = page.keys[0] if len(page.keys) == 1 else [*zip(*page.keys, strict=True)]
+        for kept, columns in ((old, page.old), (new, page.new)):
+            for values, column in zip(kept, columns, strict=True):
+                values.clear()
+                values.update(zip(keys, column, strict=True))
         rows.connection.exec_driver_sql(statement, _bounds(page))
-        return old.keys() - written
+        return {key if len(page.keys) > 1 else (key,) for key in new[0]}
 
     return lambda page: partial(write, page)
+
+
+class _Known(dict[Any, Any]):
+    """Values by their key; that of another key is what no column of text holds."""
+
+    def __missing__(self, key: Any) -> bytes:
+        return _OTHER
+
+
+_OTHER = secrets.token_bytes(16)
+
+
+def _of_key(known: Callable[[Any], Any], rows: Rows) -> Callable[..., Any]:
+    return known if len(rows.key) == 1 else lambda *key: known(key)
 
 
 def _sqlite_statement(rows: Rows, name: str) -> str:
     own = rows.listed(rows.key)
     columns = [rows.quote(column) for column in rows.columns]
-    assigned = ", ".join(f"{column} = {name}_new({n}, {own})" for n, column in enumerate(columns))
-    unchanged = " AND ".join(f"{column} IS {name}_old({n}, {own})" for n, column in enumerate(columns))
+    assigned = ", ".join(f"{column} = {name}_new{n}({own})" for n, column in enumerate(columns))
+    unchanged = " AND ".join(f"{column} IS {name}_old{n}({own})" for n, column in enumerate(columns))
     return (
         f"{MARKER} UPDATE {rows.quote(rows.table)} SET {assigned} WHERE ({own}) >= ({rows.marks('low')}) "
         f"AND ({own}) <= ({rows.marks('high')}) AND {unchanged}"
     )
-
-
-def _plain(value: Any) -> Any:
-    # Drivers know str, and look long for what to do with a kind of str.
-    return str(value) if isinstance(value, str) and type(value) is not str else value
