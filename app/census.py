@@ -8,7 +8,8 @@ from app.ciphers import CipherError, FieldCipher, State
 from app.pages import Rows, Span
 
 KEPT = 20
-_ROWS = 500  # tokens with a salt each take 20 ms each: who asks to stop shouldn't wait for long
+_ROWS = 500
+_ASK_EVERY = 20  # rows: tokens with a salt each take 20 ms each, and who asks to stop shouldn't wait for long
 
 
 @dataclass
@@ -70,13 +71,15 @@ def take(
         cipher: theirs.
         span: the stretch; None is nothing.
         progress: called after each page with the number of rows seen.
-        stopped: asked before each page whether to end.
+        stopped: asked now and then whether to end.
     """
     found = blank(rows.table, rows.columns, cipher)
     width = len(rows.key)
-    while span is not None and not (stopped is not None and stopped()):
+    while span is not None:
         page = rows.read(span, _ROWS)
-        for row in page:
+        for number, row in enumerate(page):
+            if stopped is not None and number % _ASK_EVERY == 0 and stopped():
+                return found
             for census, value in zip(found, row[width:], strict=True):
                 _count(census, cipher, value, rows.named(tuple(row[:width])))
         if progress is not None:

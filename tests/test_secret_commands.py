@@ -1,9 +1,11 @@
 """`schema secrets`: what is written, what is said, how it ends."""
 
+import base64
 import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -216,6 +218,30 @@ def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
 @endings
 def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Signals) -> None:
     finishes_its_page(gateway, ending, "--workers", "2")
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["alone", "two workers"])
+def test_so_does_one_that_only_looks(gateway: Gateway, workers: list[str]) -> None:
+    """Each token has a salt of its own: all of them would take a minute."""
+    gateway.fill(3000)
+    parts = [[base64.b64encode(os.urandom(size)).decode() for size in (32, 16, 16, 9)] for _ in range(3000)]
+    with autocommit(gateway.url) as connection:
+        connection.execute(
+            sa.text("UPDATE users SET github_access_token = :stored WHERE github_user_id = :number"),
+            [{"number": number, "stored": ":".join(each)} for number, each in enumerate(parts)],
+        )
+    running = gateway.start("verify", "--table", "users", *workers)
+    wait_for(running, lambda: hears_of(running.pid, signal.SIGTERM))
+    running.send_signal(signal.SIGTERM)
+    output, errors = running.communicate(timeout=30)
+    assert (running.returncode, errors) == (1, "")
+    assert output.endswith("\nStopped before the end.\n")
+
+
+def hears_of(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has set up something for a signal."""
+    [caught] = re.findall(r"^SigCgt:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def finishes_its_page(gateway: Gateway, ending: signal.Signals, *workers: str) -> None:
