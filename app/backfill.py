@@ -76,8 +76,8 @@ def backfill(
         columns: the columns; all of a row are written in one go.
         change: gives the new value, or None to leave the value as it is.
         key: columns that are unique together and never NULL; the primary key unless told otherwise.
-        page_rows: rows per page: the most that is ever locked or held in memory. Unless told, a page begins with 500
-            rows and gets as large as can be written in 20 ms.
+        page_rows: rows per page: the most that is ever locked or held in memory. Unless told, a page begins with 100
+            rows and gets as large as can be written in 20 ms, and made in a second.
         dry_run: reads and applies the change, and writes nothing.
         progress: called after each page with the number of rows seen in this walk.
         pace: everything else about pages and pauses; `page_rows` is left out then.

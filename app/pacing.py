@@ -8,9 +8,10 @@ from statistics import fmean, linear_regression
 
 import sqlalchemy as sa
 
-PAGE_ROWS = 500
+PAGE_ROWS = 100
 MOST_ROWS = 4000
 TARGET_SECONDS = 0.02
+HEARD_WITHIN = 1.0
 _ASK_EVERY = 1.0
 _NAP = 0.2
 
@@ -59,7 +60,23 @@ class Pace:
             fixed, each = _cost(self._pages)
             # Where the commit alone takes longer than the page should, a smaller page doesn't help.
             wanted = max(self.target - fixed, self.target / 4) / each
-            self.rows = min(max(round(min(max(wanted, self.rows / 2), self.rows * 1.25)), 1), MOST_ROWS)
+            self._grow(max(wanted, self.rows / 2))
+
+    def worked(self, rows: int, seconds: float, *, written: bool) -> None:
+        """To be called after each page, with the time it took in all: who asks to stop is to be heard in a second.
+
+        A value of a row may take long to make: 20 ms for a token that has a salt of its own.
+        """
+        if not self.target:
+            return
+        if not written:
+            self._grow(MOST_ROWS)
+        if seconds > HEARD_WITHIN:
+            self.rows = max(min(self.rows, int(rows * HEARD_WITHIN / seconds)), 1)
+
+    def _grow(self, wanted: float) -> None:
+        most = max(round(self.rows * 1.25), self.rows + 1)
+        self.rows = max(min(round(wanted), most, MOST_ROWS), 1)
 
     def met_a_lock(self) -> None:
         """Halves the page."""

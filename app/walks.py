@@ -152,6 +152,7 @@ class Walk:
                 lost = self._write(page, write, time.monotonic() + self._pace.patience)
                 page_after, write = judging.result()
                 self._settle(page, lost)
+                self._pace.worked(len(following or found), time.monotonic() - started, written=len(page) > 0)
                 seen += len(found)
                 if self._progress is not None:
                     self._progress(seen)

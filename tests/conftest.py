@@ -3,9 +3,7 @@
 import difflib
 import os
 import shutil
-import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,9 +12,11 @@ from typing import Protocol
 
 import pytest
 
+from tests import commands
+from tests.commands import Done, Running
 from tests.postgres import Server
 
-ROOT = Path(__file__).parents[1]
+ROOT = commands.ROOT
 APPROVED = Path(__file__).parent / "approved"
 OURS = ("ALEMBIC_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
 DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
@@ -25,9 +25,7 @@ DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.m
 class Alembic(Protocol):
     """The type of the fixture `alembic`."""
 
-    def __call__(
-        self, *args: str, url: str, env: Mapping[str, str] | None = None, timeout: float = 120
-    ) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
         """Runs the command `alembic` in the project's root."""
 
 
@@ -160,21 +158,15 @@ def alembic() -> Alembic:
     return run_alembic
 
 
-def run_alembic(
-    *args: str, url: str, env: Mapping[str, str] | None = None, timeout: float = 120
-) -> subprocess.CompletedProcess[str]:
+def run_alembic(*args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
     """Runs the command `alembic` in the project's root, in an environment without variables of ours."""
+    return Running("alembic", args, variables(url) | dict(env or {}), ROOT).wait()
+
+
+def variables(url: str) -> dict[str, str]:
+    """The variables of a process: ours are those of a test alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return subprocess.run(
-        [Path(sysconfig.get_path("scripts")) / "alembic", *args],
-        cwd=ROOT,
-        env=inherited | {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": ""} | dict(env or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return inherited | {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": ""}
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from app import cli, db, encrypted, settings
+from app import cli, encrypted, settings
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.conftest import ROOT
+from tests.engines import engine
 
 PASSPHRASE = "a passphrase of more than 32 characters"
 KEY = RawKey.generate()
@@ -25,7 +26,7 @@ TOKEN_CIPHER = FieldCipher(TOKEN, Keyring.parse("GITHUB_TOKEN_ENCRYPTION_KEY", P
 @contextmanager
 def autocommit(url: str) -> Iterator[sa.Connection]:
     """A connection on which every statement is committed by itself."""
-    with db.migration_engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA synchronous = OFF")  # what is tested is no power cut
         yield connection

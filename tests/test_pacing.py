@@ -70,6 +70,29 @@ def test_a_busy_machine_does_not_make_pages_of_single_rows() -> None:
     assert 500 < pace.rows < 2500
 
 
+def test_a_page_of_one_row_grows_again() -> None:
+    pace = Pace()
+    while pace.rows > 1:
+        pace.met_a_lock()
+    for _ in range(50):
+        pace.wrote(pace.rows, 0.001 + 1e-5 * pace.rows)
+    assert pace.rows > 1000
+
+
+def test_a_page_that_takes_long_to_make_gets_smaller_and_one_with_nothing_to_write_larger() -> None:
+    pace = Pace()
+    pace.worked(100, 2.0, written=True)  # 20 ms a row, as tokens with a salt each take
+    assert pace.rows == 50
+    pace.worked(50, 0.5, written=True)
+    assert pace.rows == 50
+    for _ in range(50):
+        pace.worked(pace.rows, 0.001, written=False)
+    assert pace.rows == MOST_ROWS
+    given = Pace(rows=10, target=0)
+    given.worked(10, 100, written=False)
+    assert given.rows == 10
+
+
 def test_a_page_of_which_little_was_written_says_nothing() -> None:
     pace = Pace()
     before = pace.rows

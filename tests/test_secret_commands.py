@@ -8,7 +8,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +20,8 @@ import sqlalchemy as sa
 
 from app import db
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
-from tests.conftest import ROOT
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, rows, run, schema
+from tests.commands import ROOT, Running
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run, schema
 
 SECRET = "sk-do-not-show-me-{}"
 NEW_KEY, NEW_PASSPHRASE = RawKey.generate(), "another passphrase, as long as the first"
@@ -81,15 +80,8 @@ class Gateway:
         assert done.returncode == {"ok": 0, "remain": 1}[found["code"]], done.stderr
         return found
 
-    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "secrets", *args],
-            cwd=ROOT,
-            env=os.environ | self.env | env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *args: str, **env: str) -> Running:
+        return Running("schema", ("secrets", *args), os.environ | self.env | env, ROOT)
 
     def opened(self, enc: FieldCipher, token: FieldCipher) -> list[str]:
         """All secrets, which must be encrypted under these keys, by number."""
@@ -136,10 +128,9 @@ def test_secrets_are_encrypted_rotated_and_verified(gateway: Gateway) -> None:
 
 def test_a_process_of_its_own_does_the_same(gateway: Gateway) -> None:
     gateway.fill(3)
-    running = gateway.start("encrypt", "--json")
-    output, errors = running.communicate(timeout=120)
-    assert (running.returncode, errors) == (0, "")
-    assert [table["rows"] for table in json.loads(output)["tables"]] == [3, 3]
+    done = python("-m", "app.cli", "secrets", "encrypt", "--json", env=gateway.env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [table["rows"] for table in json.loads(done.stdout)["tables"]] == [3, 3]
     assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3)
 
 
@@ -232,10 +223,10 @@ def test_so_does_one_that_only_looks(gateway: Gateway, workers: list[str]) -> No
         )
     running = gateway.start("verify", "--table", "users", *workers)
     wait_for(running, lambda: hears_of(running.pid, signal.SIGTERM))
-    running.send_signal(signal.SIGTERM)
-    output, errors = running.communicate(timeout=30)
-    assert (running.returncode, errors) == (1, "")
-    assert output.endswith("\nStopped before the end.\n")
+    running.send(signal.SIGTERM)
+    done = running.wait()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.endswith("\nStopped before the end.\n")
 
 
 def hears_of(pid: int, number: signal.Signals) -> bool:
@@ -248,18 +239,18 @@ def finishes_its_page(gateway: Gateway, ending: signal.Signals, *workers: str) -
     gateway.fill(3000)
     running = gateway.start("encrypt", "--table", "service_providers", *HOLD, *workers)
     wait_for(running, lambda: encrypted(gateway.url) > 0)
-    running.send_signal(ending)
-    output, errors = running.communicate(timeout=120)
-    assert running.returncode == 1, errors
-    assert "The same command goes on from there." in output
+    running.send(ending)
+    done = running.wait()
+    assert done.returncode == 1, done.stderr
+    assert "The same command goes on from there." in done.stdout
     assert 0 < encrypted(gateway.url) < 3000
     assert gateway.schema("encrypt").returncode == 0
     assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3000)
 
 
-def wait_for(running: subprocess.Popen[str], done: Callable[[], bool]) -> None:
+def wait_for(running: Running, done: Callable[[], bool]) -> None:
     """Waits until something has come about, for as long as the command runs."""
-    while not done() and running.poll() is None:
+    while not done() and not running.ended:
         time.sleep(0.05)
 
 
@@ -273,12 +264,10 @@ def test_a_throttle_query_holds_the_work(gateway: Gateway) -> None:
     run(gateway.url, "INSERT INTO brake VALUES (1)")
     query = "SELECT count(*) FROM brake WHERE pulled = 1"
     running = gateway.start("encrypt", "--table", "service_providers", "--throttle-query", query)
-    assert running.stderr is not None
-    assert "waiting, the throttle query says so" in running.stderr.readline()
+    wait_for(running, lambda: "waiting, the throttle query says so" in running.stderr)
     assert encrypted(gateway.url) < 3000
     run(gateway.url, "DELETE FROM brake")
-    running.communicate(timeout=120)
-    assert (running.returncode, encrypted(gateway.url)) == (0, 3000)
+    assert (running.wait().returncode, encrypted(gateway.url)) == (0, 3000)
 
 
 def test_a_database_that_is_not_there_is_one_line(sqlite_url: str) -> None:
@@ -319,9 +308,9 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(gateway: 
         "WHERE application_name LIKE 'schema secrets%' AND datname = current_database()"
     )
     rows(gateway.url, cut)
-    output, errors = running.communicate(timeout=120)
-    waiting, failed, end = errors.split("\n")
-    assert (running.returncode, output, end) == (1, "", "")
+    done = running.wait()
+    waiting, failed, end = done.stderr.split("\n")
+    assert (done.returncode, done.stdout, end) == (1, "", "")
     assert "waiting" in waiting
     assert failed.startswith("FAILED: ")
     assert "run the same command again" in failed
@@ -338,8 +327,8 @@ def test_rows_that_others_have_locked_are_waited_for(gateway: Gateway) -> None:
         running = gateway.start("encrypt", "--table", "service_providers")
         wait_for(running, lambda: encrypted(gateway.url) >= 49)
         other.exec_driver_sql("ROLLBACK")
-        running.communicate(timeout=120)
-    assert (running.returncode, encrypted(gateway.url)) == (0, 100)
+        done = running.wait()
+    assert (done.returncode, encrypted(gateway.url)) == (0, 100)
 
 
 FULL = """

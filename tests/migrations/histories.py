@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 
 from app import db
 from tests.conftest import ROOT
+from tests.engines import engine
 
 INI = ROOT / "alembic.ini"
 
@@ -60,7 +61,7 @@ class Memory(io.StringIO):
 def config(url: str, ini: Path = INI, output: io.StringIO | None = None) -> Config:
     """A configuration for a command on the database `url`, handed over as an engine."""
     made = Config(ini, stdout=Memory(), output_buffer=output)
-    made.attributes["connection"] = db.migration_engine(url)
+    made.attributes["connection"] = engine(url)
     return made
 
 
@@ -142,7 +143,7 @@ def forget(url: str) -> None:
 @contextmanager
 def connected(url: str) -> Iterator[sa.Connection]:
     """A connection whose statements are committed at the end."""
-    with db.migration_engine(url).begin() as connection:
+    with engine(url).begin() as connection:
         yield connection
 
 

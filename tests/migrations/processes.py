@@ -1,31 +1,21 @@
-"""The command `alembic` as processes, many and soon: each is forked from one that has imported everything.
+"""A project of a test's own, whose command `alembic` runs as processes, and what such processes leave behind."""
 
-Nothing else about them is special: they have variables, a working directory and an output of their own, and can be
-killed at any moment.
-"""
-
-import multiprocessing
 import os
-import pwd
 import re
 import shutil
-import signal
 import socket
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import db
 from app.migrations import lock
+from tests.commands import PATIENCE, Done, Running
 from tests.conftest import OURS, ROOT
+from tests.engines import engine
 from tests.migrations.histories import History, query, scripts
 
-PATIENCE = 120.0
 # The body of a revision that waits until a test lets it go on.
 WAITS = """\
 import pathlib, time
@@ -36,70 +26,6 @@ while not pathlib.Path("go").exists():
 # The same where a rehearsal must not wait: a revision that imports this way isn't rehearsed.
 BEGINS = "__import__('pathlib').Path('begun').touch()"
 WAITS_UNREHEARSED = f"{BEGINS}\n{WAITS}"
-IMPORTED = [
-    "alembic.config",
-    "app.cli",
-    "app.encrypted",
-    "app.migrations.autogenerate",
-    "app.migrations.blockers",
-    "app.migrations.gate",
-    "app.migrations.rebuilds",
-    "app.migrations.runtime",
-    "app.models",
-    "app.secrets",
-    "cryptography.hazmat.primitives.ciphers.aead",
-    "postgast",
-    "psycopg",
-    "sqlalchemy.dialects.postgresql.psycopg",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-]
-
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(IMPORTED)
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended; a negative code is the number of the signal that killed it."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Running:
-    """A command that was started."""
-
-    def __init__(self, folder: Path, args: tuple[str, ...], env: dict[str, str], *, as_nobody: bool) -> None:
-        self._output = Path(tempfile.mkdtemp(prefix="output-", dir=folder))
-        arguments = (str(folder), args, env, str(self._output), as_nobody)
-        self._process = _processes.Process(target=_alembic, args=arguments, daemon=True)
-        self._process.start()
-        assert self._process.pid is not None
-        self.pid = self._process.pid
-
-    @property
-    def ended(self) -> bool:
-        return self._process.exitcode is not None
-
-    @property
-    def stderr(self) -> str:
-        """What it has said until now."""
-        file = self._output / "stderr"
-        return file.read_text(encoding="utf-8") if file.exists() else ""
-
-    def send(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
-    def wait(self) -> Done:
-        """Waits for its end."""
-        self._process.join(PATIENCE)
-        code = self._process.exitcode
-        if code is None:
-            self._process.kill()
-            raise AssertionError(f"still running after {PATIENCE} s: {self.stderr}")
-        self._process.join()
-        return Done(code, (self._output / "stdout").read_text(encoding="utf-8"), self.stderr)
 
 
 def copy_revisions(folder: Path) -> None:
@@ -160,29 +86,11 @@ class Project(History):
         """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith((*OURS, "SCHEMA_"))}
         ours = {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": "", "SCHEMA_CODE_VERSION": "tested"}
-        return Running(self.folder, args, inherited | ours | dict(env or {}), as_nobody=as_nobody)
+        return Running("alembic", args, inherited | ours | dict(env or {}), self.folder, as_nobody=as_nobody)
 
     def alembic(self, *args: str, url: str, env: Mapping[str, str] | None = None, as_nobody: bool = False) -> Done:
         """Runs `alembic` with these arguments."""
         return self.start(*args, url=url, env=env, as_nobody=as_nobody).wait()
-
-
-def _alembic(folder: str, args: tuple[str, ...], env: dict[str, str], output: str, as_nobody: bool) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        name = os.path.join(output, stream.name.strip("<>"))  # noqa: PTH118 - pathlib isn't imported for it
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), stream.fileno())
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(folder)
-    sys.dont_write_bytecode = True
-    if as_nobody and os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        os.setgroups([])
-        os.setgid(nobody.pw_gid)
-        os.setuid(nobody.pw_uid)
-    from alembic.config import main
-
-    main(args, prog="alembic")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -195,14 +103,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def holder(url: str) -> str | None:
     """Who holds the migration lock."""
-    with db.migration_engine(url).connect() as connection:
+    with engine(url).connect() as connection:
         found = lock.holder(connection)
     return found.name if found else None
 
 
 def attempts(url: str) -> list[tuple[str, str, str]]:
     """Revision, direction and outcome of each row of the ledger, oldest first."""
-    with db.migration_engine(url).connect() as connection:
+    with engine(url).connect() as connection:
         if not sa.inspect(connection).has_table("schema_ledger"):
             return []
     rows = query(url, "SELECT revision, direction, outcome FROM schema_ledger ORDER BY id")

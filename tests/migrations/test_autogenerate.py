@@ -4,12 +4,13 @@ import datetime as dt
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Approve, Servers, database, run_alembic
+from tests.conftest import ROOT, Approve, Servers, database, variables
 from tests.migrations.catalog import Schema, schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import downgrade, execute, failed, upgrade
@@ -91,7 +92,10 @@ class Copy(Project):
 
     def edited(self, *args: str, url: str) -> subprocess.CompletedProcess[str]:
         """Runs the command `alembic` with the edited models, which takes a process that has imported nothing yet."""
-        return run_alembic("-c", str(self.ini), *args, url=url)
+        command = [sys.executable, "-m", "alembic", "-c", str(self.ini), *args]
+        return subprocess.run(
+            command, cwd=ROOT, env=variables(url), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
 
     def written(self) -> list[Path]:
         """The files of revisions that the project doesn't have."""

@@ -16,13 +16,13 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
+from tests.commands import Done
 from tests.conftest import Approve, Servers
 from tests.helpers import run
 from tests.migrations.histories import connected, execute, query, revision_of, upgrade
 from tests.migrations.processes import (
     BEGINS,
     WAITS_UNREHEARSED,
-    Done,
     Project,
     applied,
     attempts,

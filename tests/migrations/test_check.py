@@ -20,13 +20,14 @@ from app.migrations.errors import (
 )
 from app.triggers import updated_at_trigger
 from tests.conftest import Approve, Servers, database
+from tests.engines import engine
 from tests.helpers import KEY
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.drifts import HEAD, KINDS, Kind
 from tests.migrations.histories import config, downgrade, query, revision_of, scripts, upgrade
 from tests.migrations.processes import plain
-from tests.migrations.workshops import Workshop, by_hand, engine, schema
+from tests.migrations.workshops import Workshop, by_hand, schema
 
 SERVERS = ("sqlite", "postgresql", "postgresql17")
 # One of each sort; the others go all the way in the exhaustive run, while each is named every day.

@@ -13,12 +13,13 @@ from app import db
 from app.migrations import commands
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from tests.conftest import Approve
+from tests.engines import engine
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import execute, query, revision_of, run_script
 from tests.migrations.processes import applied, attempts, holder, plain, wait_until
 from tests.migrations.test_history import REVISIONS
-from tests.migrations.workshops import Workshop, engine, schema, start_schema
+from tests.migrations.workshops import Workshop, schema, start_schema
 
 PASSWORD = "not-for-the-log"
 

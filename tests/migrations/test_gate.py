@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ from app import db
 from app.migrations import rehearsal
 from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.ledger import Ledger
-from tests import helpers
+from tests.commands import Done
 from tests.conftest import Approve
 from tests.migrations import rows
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import config, connected, execute, failed, query, revision_of
 from tests.migrations.processes import Project, attempts, plain, wait_until
+from tests.migrations.workshops import schema
 
 FIRST = "20260101000000"
 
@@ -488,7 +488,7 @@ def test_the_operator_accepts_revision_by_revision_each_time(url: str, project: 
     assert again.returncode == 7
     texts = [done.stderr for done in (one, done, again)]
     approve("gate/operator.txt", plain("---\n".join(texts)))
-    history = helpers.python("-m", "app.cli", "status", "--history", env=as_command(project, url))
+    history = schema("status", "--history", **as_command(project, url))
     reasons = [line.strip() for line in history.stdout.splitlines() if "accepted by" in line]
     assert reasons == [f"drop_column {table}.a: accepted by the operator" for table in "ut"]
 
@@ -820,8 +820,8 @@ def test_the_tour_of_the_readme_needs_none_until_it_drops_what_it_has_stored(hea
 # --- schema deploy --dry-run -------------------------------------------------------------------------------------
 
 
-def dry_run(project: Project, url: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return helpers.python("-m", "app.cli", "deploy", "--dry-run", *options, env=as_command(project, url))
+def dry_run(project: Project, url: str, *options: str) -> Done:
+    return schema("deploy", "--dry-run", *options, **as_command(project, url))
 
 
 def test_a_dry_run_shows_the_same_findings(url: str, project: Project) -> None:

@@ -16,10 +16,11 @@ from alembic import command
 from app import db
 from app.migrations import commands, lock
 from app.migrations.errors import LockNotObtained
+from tests.commands import Running
 from tests.conftest import Approve
 from tests.helpers import run
 from tests.migrations.histories import config, query, revision_of, upgrade
-from tests.migrations.processes import WAITS_UNREHEARSED, Project, Running, applied, attempts, holder, plain, wait_until
+from tests.migrations.processes import WAITS_UNREHEARSED, Project, applied, attempts, holder, plain, wait_until
 from tests.migrations.test_history import REVISIONS
 
 COMMANDS = [("upgrade", "head"), ("downgrade", "base"), ("stamp", "head"), ("stamp", "base")]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.commands import Running
 from tests.migrations.catalog import schema_of
 from tests.migrations.histories import revision_of
-from tests.migrations.processes import Project, Running, applied, attempts, holder, wait_until
+from tests.migrations.processes import Project, applied, attempts, holder, wait_until
 from tests.migrations.test_history import REVISIONS
 
 RACERS = 10

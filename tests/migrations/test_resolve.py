@@ -17,11 +17,13 @@ from app.migrations.errors import ConfigurationError, HistoryError, MigrationErr
 from app.migrations.ledger import Outcome
 from app.migrations.resolution import Claim
 from app.migrations.status import State
+from tests.commands import Running
 from tests.conftest import Approve, Servers, database
+from tests.engines import engine
 from tests.migrations.drifts import HEAD
 from tests.migrations.histories import execute, query, revision_of, upgrade
-from tests.migrations.processes import WAITS, Running, attempts, holder, plain, wait_until
-from tests.migrations.workshops import Workshop, by_hand, engine, schema, start_schema
+from tests.migrations.processes import WAITS, attempts, holder, plain, wait_until
+from tests.migrations.workshops import Workshop, by_hand, schema, start_schema
 
 BEFORE = "20260131000000"
 NICK = 'op.add_column("users", sa.Column("nick", sa.String(50)))'
@@ -149,7 +151,7 @@ def test_a_killed_one_is_looked_at(scene: Scene) -> None:
     file.write_text(file.read_text().replace("def downgrade", f"{indent(waits, '    ')}\ndef downgrade", 1))
     folder = scene.workshop.folder
     environment = {"DATABASE_URL": scene.url, "GATEWAY_SCHEMA_ENV_FILE": ""}
-    running = Running(folder, ("upgrade", "head"), environment, as_nobody=False)
+    running = Running("alembic", ("upgrade", "head"), environment, folder)
     wait_until((folder / "begun").exists)
     running.send(signal.SIGKILL)
     running.wait()

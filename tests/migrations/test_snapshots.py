@@ -11,9 +11,10 @@ from app.migrations import access, commands, snapshots
 from app.migrations.errors import HistoryError, MigrationError
 from app.migrations.snapshots import Snapshots, kind_of
 from tests.conftest import Approve, Servers, database
+from tests.engines import engine
 from tests.migrations.drifts import HEAD
 from tests.migrations.histories import connected, execute, query, scripts, upgrade
-from tests.migrations.workshops import Workshop, engine, schema
+from tests.migrations.workshops import Workshop, schema
 
 
 def test_they_are_fresh(url: str) -> None:

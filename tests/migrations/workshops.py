@@ -1,23 +1,15 @@
 """A copy of the project's history, snapshots and models that a test may change, and our commands on it."""
 
-import os
 import re
 import shutil
-import signal
 import sqlite3
-import sys
-import tempfile
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from app import db
 from app.migrations import snapshots
+from tests.commands import Done, Running
 from tests.conftest import ROOT
+from tests.engines import engine
 from tests.migrations.histories import execute, upgrade
-from tests.migrations.processes import IMPORTED, PATIENCE, Done, _processes
-
-_processes.set_forkserver_preload([*IMPORTED, "app.cli", "app.migrations.unseen", "app.migrations.gate"])
 
 _ENV = """\
 import pathlib
@@ -112,10 +104,6 @@ class Workshop:
         self.ini.write_text(text, encoding="utf-8")
 
 
-def engine(url: str) -> sa.Engine:
-    return db.migration_engine(url)
-
-
 def by_hand(url: str, *statements: str) -> None:
     """Changes a database behind our back; on SQLite `table | old | new` is a copy with another CREATE TABLE."""
     for statement in statements:
@@ -158,51 +146,11 @@ def _body(text: str) -> str:
 
 
 def schema(*args: str, **variables: str) -> Done:
-    """Runs the command `schema` in a process of its own, forked from one that has imported what it needs."""
+    """Runs the command `schema` in a process of its own."""
     return start_schema(*args, **variables).wait()
 
 
-def start_schema(*args: str, **variables: str) -> "Schema":
+def start_schema(*args: str, **variables: str) -> Running:
     """Starts it."""
-    return Schema(args, {"GATEWAY_SCHEMA_ENV_FILE": "", "COLUMNS": "100", "TERM": "dumb", **variables})
-
-
-class Schema:
-    """A `schema` that was started."""
-
-    def __init__(self, args: tuple[str, ...], variables: dict[str, str]) -> None:
-        self._output = Path(tempfile.mkdtemp(prefix="schema-"))
-        self._process = _processes.Process(target=_schema, args=(args, variables, str(self._output)))
-        self._process.start()
-
-    @property
-    def stderr(self) -> str:
-        """What it has said until now."""
-        file = self._output / "stderr"
-        return file.read_text(encoding="utf-8") if file.exists() else ""
-
-    def send(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
-        os.kill(self._process.pid or 0, number)
-
-    def wait(self) -> Done:
-        """Waits for its end."""
-        self._process.join(PATIENCE)
-        code = self._process.exitcode
-        assert code is not None, "still running"
-        said = [(self._output / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")]
-        shutil.rmtree(self._output)
-        return Done(code, *said)
-
-
-def _schema(args: tuple[str, ...], variables: dict[str, str], output: str) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        file = Path(output) / stream.name.strip("<>")
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream.fileno())
-    os.environ.clear()
-    os.environ.update(variables)
-    os.chdir(ROOT)
-    sys.argv = ["schema", *args]
-    from app.cli import main
-
-    main()
+    env = {"GATEWAY_SCHEMA_ENV_FILE": "", "COLUMNS": "100", "TERM": "dumb", **variables}
+    return Running("schema", args, env, ROOT)
