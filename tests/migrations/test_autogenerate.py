@@ -3,13 +3,12 @@
 import datetime as dt
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.commands import Done, Unprepared
 from tests.conftest import ROOT, Approve, Servers, database, variables
 from tests.migrations.catalog import Schema, schema_of
 from tests.migrations.conftest import At
@@ -68,6 +67,9 @@ EDITS = [
 ]
 
 
+UNPREPARED = Unprepared()
+
+
 class Copy(Project):
     """A copy of the whole project, as it is laid out, with models that can be edited."""
 
@@ -90,12 +92,9 @@ class Copy(Project):
             text = text.replace(old, new)
         file.write_text(text + end, encoding="utf-8")
 
-    def edited(self, *args: str, url: str) -> subprocess.CompletedProcess[str]:
+    def edited(self, *args: str, url: str) -> Done:
         """Runs the command `alembic` with the edited models, which takes a process that has imported nothing yet."""
-        command = [sys.executable, "-m", "alembic", "-c", str(self.ini), *args]
-        return subprocess.run(
-            command, cwd=ROOT, env=variables(url), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        return UNPREPARED.run("alembic", *args, env=variables(url), folder=self.folder)
 
     def written(self) -> list[Path]:
         """The files of revisions that the project doesn't have."""

@@ -17,12 +17,13 @@ from app.migrations import snapshots, texts
 from app.migrations.dev import Development, develop, must_be_local, offered_name
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from app.triggers import updated_at_trigger
+from tests.commands import Done
 from tests.conftest import OURS, Approve
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import execute, query, revision_of
 from tests.migrations.processes import Project, plain
-from tests.migrations.test_autogenerate import HEAD, Copy, copy  # noqa: F401 - a fixture
+from tests.migrations.test_autogenerate import HEAD, UNPREPARED, Copy, copy  # noqa: F401 - a fixture
 from tests.migrations.test_history import REVISIONS
 
 NICK = '    nick: Mapped[str | None] = mapped_column(sa.String(50), comment="What friends say.")\n'
@@ -36,18 +37,9 @@ def environment(url: str) -> dict[str, str]:
     return inherited | ours
 
 
-def dev(copy: Copy, *args: str, url: str) -> subprocess.CompletedProcess[str]:  # noqa: F811
+def dev(copy: Copy, *args: str, url: str) -> Done:  # noqa: F811
     """Runs `schema dev` where nobody is at a terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", "dev", *args],
-        cwd=copy.folder,
-        env=environment(url),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return UNPREPARED.run("app.cli", "dev", *args, env=environment(url), folder=copy.folder)
 
 
 def typed(copy: Copy, *args: str, url: str, answers: list[tuple[str, str]]) -> tuple[int, str]:  # noqa: F811
