@@ -20,6 +20,8 @@ ROOT = commands.ROOT
 APPROVED = Path(__file__).parent / "approved"
 OURS = ("ALEMBIC_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
 DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
+# Where every day one will do: a test that takes long, of what hardly depends on the database.
+ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", "postgresql17"))]
 
 
 class Alembic(Protocol):

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from app import db
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.commands import ROOT, Running
+from tests.conftest import ONE_A_DAY
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run, schema
 
 SECRET = "sk-do-not-show-me-{}"
@@ -211,6 +212,7 @@ def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Si
     finishes_its_page(gateway, ending, "--workers", "2")
 
 
+@pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["alone", "two workers"])
 def test_so_does_one_that_only_looks(gateway: Gateway, workers: list[str]) -> None:
     """Each token has a salt of its own: all of them would take a minute."""

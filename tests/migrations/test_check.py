@@ -19,7 +19,7 @@ from app.migrations.errors import (
     PendingRevisions,
 )
 from app.triggers import updated_at_trigger
-from tests.conftest import Approve, Servers, database
+from tests.conftest import ONE_A_DAY, Approve, Servers, database
 from tests.engines import engine
 from tests.helpers import KEY
 from tests.migrations.catalog import schema_of
@@ -323,6 +323,7 @@ def test_what_is_unmanaged_is_nobody_s_business(head_url: str, workshop: Worksho
     assert schema_of(head_url) == before
 
 
+@pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_a_whole_walk_on_the_command_line(head_url: str, workshop: Workshop, approve: Approve) -> None:
     transcript = []
 

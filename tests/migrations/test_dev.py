@@ -18,7 +18,7 @@ from app.migrations.dev import Development, develop, must_be_local, offered_name
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from app.triggers import updated_at_trigger
 from tests.commands import Done
-from tests.conftest import OURS, Approve
+from tests.conftest import ONE_A_DAY, OURS, Approve
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import execute, query, revision_of
@@ -134,6 +134,7 @@ def test_a_database_that_is_ahead_is_left_alone(project: Project, at: At, monkey
 # --- at a terminal --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_names_and_renames_are_asked_about(copy: Copy, at: At, approve: Approve) -> None:  # noqa: F811
     url = at(HEAD)
     copy.edit("auth.py", (ABOVE, NICK + ABOVE))

@@ -19,7 +19,7 @@ from app.migrations import rehearsal
 from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.ledger import Ledger
 from tests.commands import Done
-from tests.conftest import Approve
+from tests.conftest import ONE_A_DAY, Approve
 from tests.migrations import rows
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
@@ -414,6 +414,7 @@ MISSPELT = {
 }
 
 
+@pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 @pytest.mark.parametrize("mistake", MISSPELT)
 def test_a_misspelt_consent_is_none(mistake: str, url: str, project: Project) -> None:
     start(url, project, ["t"], with_rows=True)
@@ -704,7 +705,7 @@ with op.get_context().autocommit_block():
 """
 
 
-@pytest.mark.parametrize("memory", ["sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("memory", ["sqlite://", pytest.param("sqlite:///:memory:", marks=pytest.mark.exhaustive)])
 def test_a_database_in_memory_outlives_its_rehearsal(memory: str, project: Project) -> None:
     engine = db.migration_engine(memory)
     made = config("sqlite://", project.ini)

@@ -44,6 +44,9 @@ __all__ = [
     "test_upgrade",
 ]
 
+# That of our own, which goes up and down one by one and looks at each value, is run every day.
+test_up_down_consistency = pytest.mark.exhaustive(test_up_down_consistency)
+
 # The ids and names are facts of running databases: this list only ever grows.
 HISTORY = [
     "20241211000000_initial_setup",

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 
 from app import db
 from app.migrations.runtime import PLUGINS
-from tests.conftest import Approve
+from tests.conftest import ONE_A_DAY, Approve
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import downgrade, run_script, upgrade, upgrade_script
@@ -77,6 +77,7 @@ def renamed(values: Values) -> Values:
     }
 
 
+@pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_declared_renames_keep_every_row_both_ways(copy: Copy, at: At, approve: Approve) -> None:  # noqa: F811
     url = at(HEAD)
     fill(url, 0, 1, 2)

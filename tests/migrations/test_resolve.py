@@ -18,7 +18,7 @@ from app.migrations.ledger import Outcome
 from app.migrations.resolution import Claim
 from app.migrations.status import State
 from tests.commands import Running
-from tests.conftest import Approve, Servers, database
+from tests.conftest import ONE_A_DAY, Approve, Servers, database
 from tests.engines import engine
 from tests.migrations.drifts import HEAD
 from tests.migrations.histories import execute, query, revision_of, upgrade
@@ -274,6 +274,7 @@ def test_a_race_between_two(scene: Scene) -> None:
     assert attempts(scene.url)[-2:] == [(revision, "upgrade", "failed"), (revision, "stamp", "adopted")]
 
 
+@pytest.mark.parametrize("scene", ONE_A_DAY, indirect=True)
 def test_the_walk_through_of_others(scene: Scene, approve: Approve) -> None:
     """Prisma's: a failure is marked rolled back, fixed, applied; a manual fix marked applied; a broken one skipped."""
     first, second, third = scene.add(f"{HALF}\n{CHECKED}", NICK, 'op.add_column("users", sa.Column("bio", sa.Text))')

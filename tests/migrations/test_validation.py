@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.encrypted import API_KEYS, sealed_check
-from tests.conftest import Approve
+from tests.conftest import ONE_A_DAY, Approve
 from tests.helpers import ENC_CIPHER, TOKEN_CIPHER, rows, run
 from tests.migrations.conftest import At
 from tests.migrations.histories import downgrade, failed, upgrade
@@ -37,6 +37,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return copy
 
 
+@pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_a_check_is_written_in_two_revisions_and_then_the_database_refuses_plaintext(
     copy: Copy, at: At, approve: Approve
 ) -> None:
