@@ -93,16 +93,16 @@ def backfill(
         return blank(table, columns)
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         raise BackfillError("A backfill commits page by page: give it a connection in AUTOCOMMIT.")
-    try:
-        rows = Rows(connection, table, columns, key)
-    except NoKeyError as error:
-        raise BackfillError(str(error)) from None
     pace = pace or (Pace(rows=page_rows, target=0) if page_rows else Pace())
     walks, report = Walks(table), blank(table, columns)
-    while not walks.over:
-        walk = Walk(rows, change, pace, dry_run=dry_run, progress=progress)
-        # Rows that are added meanwhile are the next walk's: a walk ends.
-        report = walks.add(walk.through(rows.span()), dry_run=dry_run, finished=finished)
+    try:
+        rows = Rows(connection, table, columns, key)
+        while not walks.over:
+            walk = Walk(rows, change, pace, dry_run=dry_run, progress=progress)
+            # Rows that are added meanwhile are the next walk's: a walk ends.
+            report = walks.add(walk.through(rows.span()), dry_run=dry_run, finished=finished)
+    except NoKeyError as error:
+        raise BackfillError(str(error)) from None
     return report
 
 
@@ -137,7 +137,9 @@ class Walks:
         changed = walk.changed
         for name, tally in walk.columns.items():
             self.changed[name] = self.changed.get(name, 0) + tally.changed
-            if not dry_run:
+            if walk.stopped:
+                tally.changed = self.changed[name]  # of the walks before, too
+            elif not dry_run:
                 # What was changed may have been deleted since, or written by somebody else and changed again.
                 tally.unchanged += tally.changed
                 tally.changed = min(self.changed[name], tally.unchanged)

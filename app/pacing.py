@@ -32,7 +32,8 @@ class Pace:
     """How many rows a page has, and how long to rest after it.
 
     Attributes:
-        rows: of the next page.
+        rows: of the next page, as it is read.
+        writes: the rows of a transaction; more are written in several.
         target: seconds that writing a page should take; 0 keeps `rows` as it is.
         pause: how long to rest after each page, in proportion to the time that it took.
         hold: asked about once a second whether to wait.
@@ -49,39 +50,40 @@ class Pace:
     said: Callable[[str | None], None] = field(default=lambda _: None)
     stopped: Callable[[], bool] = nobody_stops
     longest: float = 0.0
+    writes: int = field(init=False)
     _asked: float = 0.0
     _pages: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=12))
+
+    def __post_init__(self) -> None:
+        self.writes = self.rows
 
     def wrote(self, rows: int, seconds: float) -> None:
         """To be called after each transaction: the next page is larger if this one was quick, and else smaller."""
         self.longest = max(self.longest, seconds)
-        if self.target and rows * 2 >= self.rows:  # a page of which little was written says nothing
+        if self.target and rows * 2 >= self.writes:  # a page of which little was written says nothing
             self._pages.append((rows, max(seconds, 1e-6)))
             fixed, each = _cost(self._pages)
             # Where the commit alone takes longer than the page should, a smaller page doesn't help.
             wanted = max(self.target - fixed, self.target / 4) / each
-            self._grow(max(wanted, self.rows / 2))
+            self.rows = self.writes = _towards(max(wanted, self.writes / 2), self.writes)
 
-    def worked(self, rows: int, seconds: float, *, written: bool) -> None:
-        """To be called after each page, with the time it took in all: who asks to stop is to be heard in a second.
+    def worked(self, written: int, made: int, seconds: float) -> None:
+        """To be called after each page: more is read where little is to be written, less where that is slow to make.
 
-        A value of a row may take long to make: 20 ms for a token that has a salt of its own.
+        Args:
+            written: how many rows were written, in as many transactions as that took.
+            made: for how many rows new values were made.
+            seconds: how long that took; 20 ms for a token that has a salt of its own. Who asks to stop is to be heard.
         """
-        if not self.target:
-            return
-        if not written:
-            self._grow(MOST_ROWS)
-        if seconds > HEARD_WITHIN:
-            self.rows = max(min(self.rows, int(rows * HEARD_WITHIN / seconds)), 1)
-
-    def _grow(self, wanted: float) -> None:
-        most = max(round(self.rows * 1.25), self.rows + 1)
-        self.rows = max(min(round(wanted), most, MOST_ROWS), 1)
+        if self.target and written * 2 < self.writes:
+            self.rows = _towards(MOST_ROWS, self.rows)
+        if self.target and seconds > HEARD_WITHIN:
+            self.rows = max(min(self.rows, int(made * HEARD_WITHIN / seconds)), 1)
 
     def met_a_lock(self) -> None:
         """Halves the page."""
         if self.target:
-            self.rows = max(self.rows // 2, 1)
+            self.rows = self.writes = max(self.writes // 2, 1)
 
     def rest(self, connection: sa.Connection, worked: float) -> None:
         """Rests after a page that took so long, and for as long as the server says."""
@@ -103,6 +105,11 @@ class Pace:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stopped():
             time.sleep(min(left, _NAP))
+
+
+def _towards(wanted: float, rows: int) -> int:
+    """A number of rows that grows step by step; one alone grows, too."""
+    return max(min(round(wanted), max(round(rows * 1.25), rows + 1), MOST_ROWS), 1)
 
 
 def _cost(pages: Iterable[tuple[int, float]]) -> tuple[float, float]:

@@ -60,7 +60,7 @@ class Undecodable(bytes):
 
 
 class NoKeyError(ValueError):
-    """The table can't be walked: it has no primary key, or not that one."""
+    """The table can't be walked: it has no primary key, or rows without a whole one."""
 
 
 class Rows:
@@ -98,10 +98,10 @@ class Rows:
         """From the first to the last row that is there now; None where there is none."""
         names = self.listed(self.key)
         order = ", ".join(f"{self.quote(name)} DESC" for name in self.key)
-        last = self.connection.exec_driver_sql(
-            f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT 1"
-        ).first()
-        return None if last is None else Span(None, tuple(last))
+        last = fetched(self.connection, f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT 1")
+        if not self.types:
+            self._has_no_null()
+        return Span(None, tuple(self._read(last)[0])) if last else None
 
     def read(self, span: Span, rows: int) -> Sequence[Values]:
         """The first rows of a stretch: key and values."""
@@ -111,7 +111,7 @@ class Rows:
             f"SELECT {names} FROM {self.quote(self.table)} WHERE {condition} "
             f"ORDER BY {self.listed(self.key)} LIMIT {rows}"
         )
-        return fetched(self.connection, statement, parameters)
+        return self._read(fetched(self.connection, statement, parameters))
 
     def end(self, rows: int, *, last: bool) -> Sequence[Values]:
         """The first rows of the table, or the last ones, beginning with the outermost."""
@@ -154,6 +154,21 @@ class Rows:
     def listed(self, names: Sequence[str]) -> str:
         """Names, quoted, with commas between them."""
         return ", ".join(map(self.quote, names))
+
+    def _read(self, found: Sequence[Values]) -> Sequence[Values]:
+        columns = [] if self.types else [*zip(*found, strict=True)][: len(self.key)]
+        if any(Undecodable in {*map(type, column)} for column in columns):
+            raise NoKeyError(f"{self.table} has a row whose key ({', '.join(self.key)}) isn't UTF-8: mend it by hand.")
+        return found
+
+    def _has_no_null(self) -> None:
+        # SQLite lets NULL into primary keys, several times, and no comparison finds such a row.
+        null = " OR ".join(f"{self.quote(name)} IS NULL" for name in self.key)
+        question = f"SELECT EXISTS (SELECT 1 FROM {self.quote(self.table)} WHERE {null})"
+        if self.connection.exec_driver_sql(question).scalar():
+            raise NoKeyError(
+                f"{self.table} has rows whose key ({', '.join(self.key)}) is NULL: give them one, by hand."
+            )
 
     def _within(self, span: Span) -> tuple[str, dict[str, Any]]:
         names = f"({self.listed(self.key)})"

@@ -26,10 +26,11 @@ def anywhere(rows: Rows, cipher: FieldCipher) -> list[str]:
     dialect: Any = rows.connection.dialect.name
     marked = f"{column} <> '' AND NOT {cipher.format.plaintext_sql(column, dialect)}"
     key = rows.listed(rows.key)
-    # MATERIALIZED: in the order of the key, PostgreSQL would walk an index through the whole table.
+    # The fence: in the order of the key, PostgreSQL would walk an index through the whole table.
+    fence = "OFFSET 0" if dialect == "postgresql" else "LIMIT -1"
     found = fetched(
         rows.connection,
-        f"WITH marked AS MATERIALIZED (SELECT {key}, {column} FROM {rows.quote(rows.table)} WHERE {marked}) "
-        f"SELECT {column} FROM marked ORDER BY {key} LIMIT {SAMPLED_VALUES}",
+        f"SELECT {column} FROM (SELECT {key}, {column} FROM {rows.quote(rows.table)} WHERE {marked} {fence}) AS marked "
+        f"ORDER BY {key} LIMIT {SAMPLED_VALUES}",
     )
     return [value for (value,) in found if isinstance(value, str) and cipher.state(value) is State.ENCRYPTED]

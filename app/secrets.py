@@ -10,10 +10,25 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import sampling
-from app.backfill import BackfillError, ByPage, Rejected, Report, backfill, rehearses
+from app.backfill import BackfillError, ByPage, Rejected, Report, backfill
 from app.ciphers import CipherError, DecryptionError, FieldCipher, KeyConfigurationError, Opened, State
 from app.pacing import Pace
 from app.pages import Rows
+from app.plaintext import count_plaintext, guard, has_plaintext
+
+__all__ = [
+    "check_keys",
+    "count_plaintext",
+    "decrypt",
+    "encrypt",
+    "encrypting",
+    "finish",
+    "guard",
+    "has_plaintext",
+    "rotate",
+    "rotating",
+    "wants_decryption",
+]
 
 
 def encrypt(
@@ -134,6 +149,8 @@ def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], ciphe
     """
 
     def plaintext(stored: Any) -> Any:
+        if not isinstance(stored, str):
+            raise Rejected("isn't text")
         if cipher.state(stored) is State.PLAINTEXT:
             return None
         opened = _opened(cipher, stored)
@@ -144,37 +161,6 @@ def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], ciphe
         return opened.plaintext
 
     return backfill(connection, table, columns, plaintext)
-
-
-def count_plaintext(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> int:
-    """How many rows hold a secret of these columns in plaintext; one scan of the table, no key needed."""
-    if rehearses(connection):
-        return 0
-    quote = connection.dialect.identifier_preparer.quote
-    condition = _plaintext(connection.dialect.name, [*map(quote, columns)], cipher)
-    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote(table)} WHERE {condition}").scalar_one())
-
-
-def has_plaintext(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> bool:
-    """Whether `count_plaintext` would find any; it looks no further than the first."""
-    if rehearses(connection):
-        return False
-    quote = connection.dialect.identifier_preparer.quote
-    condition = _plaintext(connection.dialect.name, [*map(quote, columns)], cipher)
-    return bool(connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {quote(table)} WHERE {condition})").scalar())
-
-
-def guard(dialect: str, table: str, columns: Sequence[str], cipher: FieldCipher) -> sa.TextClause:
-    """A statement for `--sql` that fails while `count_plaintext` isn't 0: plain SQL can't encrypt."""
-    found = f"EXISTS (SELECT 1 FROM {table} WHERE {_plaintext(dialect, columns, cipher)})"
-    statement = (
-        f"DO $$ BEGIN IF {found} THEN RAISE EXCEPTION "
-        f"'{table} holds secrets in plaintext, which SQL cannot encrypt. Run: alembic upgrade head'; END IF; END $$"
-        if dialect == "postgresql"
-        else f"-- Fails (integer overflow) while {table} holds secrets in plaintext; then run: alembic upgrade head\n"
-        f"SELECT CASE WHEN {found} THEN abs(-9223372036854775807 - 1) END"
-    )
-    return sa.text(statement.replace(":", r"\:"))
 
 
 def wants_decryption(options: Mapping[str, Any], *, as_sql: bool) -> bool:
@@ -215,13 +201,6 @@ def finish(report: Report, *, remaining: int = 0) -> None:
             f"{report.table}: {remaining} rows with plaintext came in meanwhile: a program still writes it. Stop it or "
             "update it, and run the same command again; what was done is kept."
         )
-
-
-def _plaintext(dialect: str, columns: Sequence[str], cipher: FieldCipher) -> str:
-    if dialect not in ("postgresql", "sqlite"):
-        raise ValueError(dialect)
-    name: Any = dialect
-    return " OR ".join(cipher.format.plaintext_sql(column, name) for column in columns)
 
 
 def check_keys(

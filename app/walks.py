@@ -1,19 +1,15 @@
 """One walk through a table: page after page is read, changed here, and written, with what became of it counted."""
 
-import gc
 import operator
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Generic, Self, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
+from app.asides import beside, collector_at_rest
 from app.pacing import Pace
 from app.pages import Column, Key, Page, Rows, Span, Undecodable, Values
 from app.writers import writer
@@ -22,11 +18,10 @@ KEPT_REJECTIONS = 20
 
 Change = Callable[[Any], Any]
 Write = Callable[[], set[Key]]
-_T = TypeVar("_T")
 
 _LOCKS = {"55P03", "40P01", "57014", "40001"}  # lock not available, deadlock, statement timeout, serialization
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_OF_VALUES = ("22", "23", "P0")  # data exceptions, violated constraints, and what triggers raise
+_OF_VALUES = ("22", "23", "54", "P0")  # data exceptions, violated constraints, too much for an index, triggers
 
 
 @dataclass(frozen=True)
@@ -116,6 +111,9 @@ class Walk:
         pace: its size of a page is what is learnt on the way.
         dry_run: writes nothing.
         progress: called after each page.
+
+    Attributes:
+        reached: the key of the last row that is done with.
     """
 
     def __init__(
@@ -135,24 +133,25 @@ class Walk:
         self._progress = progress
         self._report = blank(rows.table, rows.columns)
         self._refused: list[tuple[Page, sa.exc.DBAPIError]] = []
+        self.reached: Key | None = None
+        self._making = 0.0  # seconds that the last page took to be judged
 
     def through(self, span: Span | None) -> Report:
         """Walks through a stretch, and returns what was done in it."""
         self._report = blank(self._rows.table, self._rows.columns)
         seen = 0
-        # While PostgreSQL writes a page, the next one is changed beside. SQLite works in this very process.
-        beside = ThreadPoolExecutor(1) if self._rows.connection.dialect.name == "postgresql" else _Afterwards()
-        with _collector_at_rest(), beside as aside:
+        with collector_at_rest(), beside(self._rows.connection) as submit:
             started = time.monotonic()
             found, rest = self._next(span)
             page, write = self._judged(found)
             while found:
                 following, rest = self._next(rest)
-                judging = aside.submit(copy_context().run, self._judged, following)
+                judging = submit(self._judged, following)  # while PostgreSQL writes the one before
                 lost = self._write(page, write, time.monotonic() + self._pace.patience)
                 page_after, write = judging.result()
                 self._settle(page, lost)
-                self._pace.worked(len(following or found), time.monotonic() - started, written=len(page) > 0)
+                self.reached = found[-1][: len(self._rows.key)]
+                self._pace.worked(0 if self._dry_run else len(page), len(following), self._making)
                 seen += len(found)
                 if self._progress is not None:
                     self._progress(seen)
@@ -177,6 +176,7 @@ class Walk:
 
     def _judged(self, found: Sequence[Values]) -> tuple[Page, Write]:
         """What is to be written of a page, and what writes it."""
+        started = time.monotonic()
         width = len(self._rows.key)
         columns: list[Column] = [*zip(*found, strict=True)] or [()] * (width + len(self._rows.columns))
         keys, old = columns[:width], columns[width:]
@@ -188,7 +188,9 @@ class Walk:
         if any(map(_has_undecodable, old)):
             changed = [number for number in changed if self._can_be_compared(page.only([number]))]
         page = page.only(changed)
-        return page, set if self._dry_run or not len(page) else self._ready(page)
+        write = set if self._dry_run or not len(page) else self._ready(page)
+        self._making = time.monotonic() - started
+        return page, write
 
     def _changed(self, values: Column, column: str, keys: Sequence[Column]) -> Column:
         """The new values of a column; those that stay are the same objects."""
@@ -229,6 +231,8 @@ class Walk:
         """Writes a page, in halves where it meets a lock or a row that is refused; gives the keys of what was lost."""
         if self._dry_run or not len(page):
             return set()
+        if len(page) > 2 * self._pace.writes:  # read while there was little to write
+            return self._write_halves(page, deadline)
         started = time.monotonic()
         try:
             lost = write()
@@ -240,10 +244,7 @@ class Walk:
                 if time.monotonic() > deadline or self._pace.stopped():
                     raise
             if len(page) > 1:
-                lost = set()
-                for half in page.halves():
-                    lost |= self._write(half, self._ready(half), deadline)
-                return lost
+                return self._write_halves(page, deadline)
             if locked:
                 self._pace.nap(0.05)
                 return self._write(page, write, deadline)
@@ -251,6 +252,10 @@ class Walk:
             return set()
         self._pace.wrote(len(page), time.monotonic() - started)
         return lost
+
+    def _write_halves(self, page: Page, deadline: float) -> set[Key]:
+        first, second = page.halves()
+        return self._write(first, self._ready(first), deadline) | self._write(second, self._ready(second), deadline)
 
     def _settle(self, page: Page, lost: set[Key]) -> None:
         """Takes back from the report what wasn't written after all."""
@@ -270,41 +275,6 @@ class Walk:
         for name in names:
             self._report.columns[name].changed -= 1
         return names
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keeps Python's collector from what was there before.
-
-    Each page makes some ten thousand objects, which sets it off; looking through all modules of a program every time
-    took a third of a walk, and in between a transaction stood open.
-    """
-    ours = not gc.get_freeze_count()  # else somebody has frozen what is there for good, before a fork for instance
-    if ours:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if ours:
-            gc.unfreeze()
-
-
-class _Afterwards:
-    """Runs what is submitted when somebody asks for the result."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is left to wait for."""
-
-    def submit(self, function: Callable[..., _T], *args: Any) -> "_Later[_T]":
-        return _Later(partial(function, *args))
-
-
-@dataclass(frozen=True)
-class _Later(Generic[_T]):
-    result: Callable[[], _T]
 
 
 def _has_undecodable(column: Column) -> bool:

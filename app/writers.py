@@ -38,8 +38,9 @@ def _bounds(page: Page) -> dict[str, Any]:
 def _postgresql(rows: Rows) -> Writer:
     statement = _postgresql_statement(rows)
     values = [_sent_as(rows, name) for name in rows.columns]
-    kinds = {"k": [rows.types[name] for name in rows.key], "o": values, "n": values}
-    wraps = {short: [_array(rows.connection, kind) for kind in each] for short, each in kinds.items()}
+    keys = [_array(rows.connection, rows.types[name], of_keys=True) for name in rows.key]
+    wraps = {"k": keys, "o": [_array(rows.connection, kind) for kind in values]}
+    wraps["n"] = wraps["o"]
 
     def ready(page: Page) -> Callable[[], set[Key]]:
         parameters = _bounds(page)
@@ -69,9 +70,7 @@ def _postgresql_statement(rows: Rows) -> str:
     )
     own = [f"t.{quote(name)}" for name in rows.key]
     matched = " AND ".join(f"{name} = v.k{n}" for n, name in enumerate(own))
-    unchanged = " AND ".join(
-        f"t.{rows.read_as(name)} IS NOT DISTINCT FROM v.o{n}" for n, name in enumerate(rows.columns)
-    )
+    unchanged = " AND ".join(_unchanged(rows, name, f"v.o{n}") for n, name in enumerate(rows.columns))
     # Without the bounds the planner walks the whole index for each page.
     return (
         f"{MARKER} UPDATE {quote(rows.table)} AS t SET {assigned} "
@@ -79,6 +78,15 @@ def _postgresql_statement(rows: Rows) -> str:
         f"AND ({', '.join(own)}) >= ({rows.marks('low')}) AND ({', '.join(own)}) <= ({rows.marks('high')}) "
         f"AND {unchanged} RETURNING {', '.join(f'v.k{n}' for n in range(len(rows.key)))}"
     )
+
+
+_TEXTS = ("text", "character varying")
+
+
+def _unchanged(rows: Rows, column: str, value: str) -> str:
+    if rows.types[column] in (*_TEXTS, "citext"):  # whose other collations take two texts for one that aren't the same
+        return f't.{rows.quote(column)}::text COLLATE "C" IS NOT DISTINCT FROM {value}::text'
+    return f"t.{rows.read_as(column)} IS NOT DISTINCT FROM {value}"
 
 
 def _sent_as(rows: Rows, column: str) -> str:
@@ -121,15 +129,15 @@ class Integers:
         self.data = _HEAD(1, False, _BIGINT, len(values), 1) + b"".join(parts)
 
 
-def _array(connection: sa.Connection, kind: str) -> Callable[[Sequence[Any]], Any]:
+def _array(connection: sa.Connection, kind: str, *, of_keys: bool = False) -> Callable[[Sequence[Any]], Any]:
     """What the values of a column are put into, for the driver to send."""
+    driver: Any = connection.connection.driver_connection
     found: Callable[[Sequence[Any]], Any] = list
-    if kind in ("text", "character varying"):
+    if kind in _TEXTS and driver.info.encoding == "utf-8":
         found = Texts
-    elif kind in ("bigint", "integer"):
+    elif kind in ("bigint", "integer") and of_keys:
         found = Integers
     if isinstance(found, type) and found is not list:
-        driver: Any = connection.connection.driver_connection
         driver.adapters.register_dumper(found, _dumper(_ARRAYS[found]))
     return found
 
@@ -158,26 +166,43 @@ def _dumper(array: int) -> Any:
 
 
 def _sqlite(rows: Rows) -> Writer:
-    name = f"backfill_{secrets.token_hex(4)}"
-    statement = _sqlite_statement(rows, name)
-    old = [_Known() for _ in rows.columns]
-    new: list[dict[Any, Any]] = [{} for _ in rows.columns]
-    driver: Any = rows.connection.connection.driver_connection
-    for number, (was, becomes) in enumerate(zip(old, new, strict=True)):
-        # Methods of a dictionary, since SQLite asks for every row. What isn't popped in the end was changed by others.
-        driver.create_function(f"{name}_old{number}", len(rows.key), _of_key(was.__getitem__, rows))
-        driver.create_function(f"{name}_new{number}", len(rows.key), _of_key(becomes.pop, rows))
+    statement = _sqlite_statement(rows)
+    old, new = zip(*(_functions(rows, number) for number in range(len(rows.columns))), strict=True)
 
     def write(page: Page) -> set[Key]:
         keys = page.keys[0] if len(page.keys) == 1 else [*zip(*page.keys, strict=True)]
-        for kept, columns in ((old, page.old), (new, page.new)):
-            for values, column in zip(kept, columns, strict=True):
+        try:
+            for kept, columns in ((old, page.old), (new, page.new)):
+                for values, column in zip(kept, columns, strict=True):
+                    values.update(zip(keys, column, strict=True))
+            rows.connection.exec_driver_sql(statement, _bounds(page))
+            return {key if len(page.keys) > 1 else (key,) for key in new[0]}  # what wasn't popped, others have changed
+        finally:
+            for values in (*old, *new):
                 values.clear()
-                values.update(zip(keys, column, strict=True))
-        rows.connection.exec_driver_sql(statement, _bounds(page))
-        return {key if len(page.keys) > 1 else (key,) for key in new[0]}
 
     return lambda page: partial(write, page)
+
+
+def _functions(rows: Rows, number: int) -> tuple["_Known", dict[Any, Any]]:
+    """What a column's values were and become, for SQLite to ask by key; empty but for the time of a write.
+
+    SQLite asks for every row, so its functions are methods of a dictionary. They are made once for each connection:
+    one that is in use can't be taken away.
+    """
+    name, width = _NAMES.format("known", number), len(rows.key)
+    if (name, width) not in rows.connection.info:
+        was, becomes = _Known(), dict[Any, Any]()
+        driver: Any = rows.connection.connection.driver_connection
+        for function, asked in (("old", was.__getitem__), ("new", becomes.pop)):
+            whole = asked if width == 1 else lambda *key, asked=asked: asked(key)
+            driver.create_function(_NAMES.format(function, number), width, whole)
+        rows.connection.info[name, width] = was, becomes
+    found: tuple[_Known, dict[Any, Any]] = rows.connection.info[name, width]
+    return found
+
+
+_NAMES = "backfill_{}_{}"
 
 
 class _Known(dict[Any, Any]):
@@ -190,15 +215,11 @@ class _Known(dict[Any, Any]):
 _OTHER = secrets.token_bytes(16)
 
 
-def _of_key(known: Callable[[Any], Any], rows: Rows) -> Callable[..., Any]:
-    return known if len(rows.key) == 1 else lambda *key: known(key)
-
-
-def _sqlite_statement(rows: Rows, name: str) -> str:
+def _sqlite_statement(rows: Rows) -> str:
     own = rows.listed(rows.key)
-    columns = [rows.quote(column) for column in rows.columns]
-    assigned = ", ".join(f"{column} = {name}_new{n}({own})" for n, column in enumerate(columns))
-    unchanged = " AND ".join(f"{column} IS {name}_old{n}({own})" for n, column in enumerate(columns))
+    columns = [*enumerate(map(rows.quote, rows.columns))]
+    assigned = ", ".join(f"{column} = {_NAMES.format('new', n)}({own})" for n, column in columns)
+    unchanged = " AND ".join(f"{column} COLLATE BINARY IS {_NAMES.format('old', n)}({own})" for n, column in columns)
     return (
         f"{MARKER} UPDATE {rows.quote(rows.table)} SET {assigned} WHERE ({own}) >= ({rows.marks('low')}) "
         f"AND ({own}) <= ({rows.marks('high')}) AND {unchanged}"

@@ -28,7 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app import db, secrets
 from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
-from app.migrations import workers
+from app.migrations import readers, workers
 from app.migrations.counting import Counting
 from app.migrations.workers import Task
 from app.pacing import Pace
@@ -269,7 +269,7 @@ def find_tokens() -> list[Any]:
 def _count(task: Task, processes: int, rows: int) -> float:
     """The seconds that it takes to open all of them."""
     started = time.perf_counter()
-    found = workers.count(db.migration_engine(task.url), task, processes, Counting("plain"), lambda: False)
+    found = readers.count(db.migration_engine(task.url), task, processes, Counting("plain"), lambda: False)
     assert sum(found[0].keys.values()) == rows
     return time.perf_counter() - started
 

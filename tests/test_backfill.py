@@ -511,3 +511,80 @@ def test_whatever_others_write_meanwhile_is_kept_and_counted(
     assert adds_up(report)
     table.backfill(page_rows=page_rows)
     assert table.read() == [sealed(value) for value in expected]
+
+
+# --- keys and values of other kinds -------------------------------------------
+
+
+CASELESS = {
+    "sqlite": ["CREATE TABLE names (id integer PRIMARY KEY, a text COLLATE NOCASE)"],
+    "postgresql": ["CREATE EXTENSION citext", "CREATE TABLE names (id integer PRIMARY KEY, a citext)"],
+}
+
+
+def test_a_change_of_case_alone_is_no_less_kept(url: str) -> None:
+    with autocommit(url) as ours, autocommit(url) as theirs:
+        for statement in CASELESS[ours.dialect.name]:
+            theirs.exec_driver_sql(statement)
+        theirs.exec_driver_sql("INSERT INTO names VALUES (1, 'Abc'), (2, 'when')")
+
+        def write() -> None:
+            theirs.exec_driver_sql("UPDATE names SET a = 'aBC' WHERE id = 1")
+
+        report = backfill(ours, "names", ["a"], interfering(write, "when"))
+        assert [*theirs.scalars(sa.text("SELECT a FROM names ORDER BY id"))] == ["sealed:aBC", "sealed:when"]
+        assert report.conflicts == 1
+
+
+def test_numbers_may_be_null(connections: tuple[sa.Connection, sa.Connection]) -> None:
+    table = Table(*connections)
+    table.run("DROP TABLE items")
+    table.run("CREATE TABLE items (id integer PRIMARY KEY, a text, n bigint)")
+    table.run("INSERT INTO items VALUES (1, 'x', NULL), (2, 'y', 5), (3, NULL, 6)")
+    report = backfill(table.ours, "items", ["a", "n"], {"x": "X", "y": "Y", 5: 10, 6: 12}.get)
+    assert report.changed == 4
+    found: list[Any] = [*table.read("n")]
+    assert found == [None, 10, 12]
+
+
+@pytest.mark.parametrize("bad", ["NULL", "CAST(x'62ff' AS text)"], ids=["null", "not utf-8"])
+def test_a_key_that_cannot_be_walked_by_is_told_and_nothing_passes_for_done(sqlite_url: str, bad: str) -> None:
+    with autocommit(sqlite_url) as connection:
+        connection.exec_driver_sql("CREATE TABLE items (id text PRIMARY KEY, a text)")
+        connection.exec_driver_sql(f"INSERT INTO items VALUES ('a', 'x'), ({bad}, NULL), ('c', 'y')")
+        with pytest.raises(BackfillError, match=r"items has .* key \(id\)") as error:
+            backfill(connection, "items", ["a"], seal, page_rows=2)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "utf8"])
+def test_a_client_may_write_in_another_encoding(postgres_url: str, encoding: str) -> None:
+    with autocommit(postgres_url) as theirs, autocommit(f"{postgres_url}?client_encoding={encoding}") as ours:
+        table = Table(ours, theirs)
+        table.fill("é")
+        table.backfill()
+        assert table.read() == ["sealed:é"]
+
+
+def test_a_stop_in_a_later_walk_forgets_nothing(table: Table) -> None:
+    table.fill(*["value"] * 9)
+    asked = iter([False] * 4)
+    report = table.backfill(pace=Pace(rows=PAGE, target=0, stopped=lambda: next(asked, True)))
+    assert table.read() == ["sealed:value"] * 9
+    assert (report.stopped, report.changed) == (True, 9)
+
+
+def test_what_was_read_at_once_is_written_in_parts(table: Table) -> None:
+    table.fill(*["sealed:"] * 60, *["value"] * 40)
+    sizes: list[int] = []
+
+    class Watched(Pace):
+        def wrote(self, rows: int, seconds: float) -> None:
+            sizes.append(rows)
+            super().wrote(rows, seconds)
+
+    pace = Watched(rows=2)
+    table.backfill(pace=pace)
+    assert table.read() == ["sealed:"] * 60 + ["sealed:value"] * 40
+    assert sum(sizes) == 40
+    assert sizes[0] <= 4

@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import ROOT
 
 GROUPS = [
-    ["app.ciphers", "app.triggers", "app.pages", "app.pacing", "app.migrations.errors"],
+    ["app.asides", "app.ciphers", "app.triggers", "app.pages", "app.pacing", "app.migrations.errors"],
     ["app.writers", "app.sampling"],
     ["app.walks"],
     ["app.backfill"],
-    ["app.secrets", "app.census"],
+    ["app.plaintext", "app.census"],
+    ["app.secrets"],
     ["app.settings"],
     ["app.encrypted", "app.db"],
     ["app.models"],

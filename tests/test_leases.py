@@ -9,10 +9,10 @@ from alembic import command
 
 from app import db
 from app.backfill import Report
-from app.migrations.leases import TABLE, Job, Lease, Leases
+from app.migrations.leases import TABLE, Job, Lease, Leases, _key, _text
 from app.pacing import Pace
-from app.pages import Rows
-from app.walks import Walk
+from app.pages import Rows, Span
+from app.walks import Walk, blank
 from tests.helpers import autocommit
 from tests.migrations.histories import config
 
@@ -140,8 +140,25 @@ def test_a_stretch_that_is_given_back_is_taken_at_once(table: Table) -> None:
     one, two = table.worker("one"), table.worker("two")
     one.join()
     lease = claimed(one)
-    one.give_back(lease)
+    one.give_back(lease, blank("items", ["a"]), None)
     assert claimed(two) == lease
+
+
+def test_what_was_done_of_it_is_counted_once(table: Table) -> None:
+    one, two = table.worker("one"), table.worker("two")
+    one.join()
+    lease = claimed(one)
+    asked = iter([False, False, True])
+    walk = Walk(Rows(table.connection, "items", ["a"]), str.upper, Pace(rows=4, target=0, stopped=lambda: next(asked)))
+    report = walk.through(lease.span)
+    assert (report.stopped, report.rows, report.changed) == (True, 8, 8)
+    one.give_back(lease, report, walk.reached)
+    job = two.look()
+    assert job
+    assert (job.report.rows, job.report.changed, job.report.stopped) == (8, 8, False)
+    rest = claimed(two)
+    assert (rest.number, rest.span) == (lease.number, Span(_key(_text(walk.reached)), lease.span.high))
+    assert len(Rows(table.connection, "items", ["a"]).read(rest.span, 100)) == SIZE - 8
 
 
 def test_a_job_of_which_nobody_is_alive_begins_anew(table: Table) -> None:

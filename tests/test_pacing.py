@@ -79,18 +79,28 @@ def test_a_page_of_one_row_grows_again() -> None:
     assert pace.rows > 1000
 
 
-def test_a_page_that_takes_long_to_make_gets_smaller_and_one_with_nothing_to_write_larger() -> None:
+def test_a_page_that_takes_long_to_make_gets_smaller() -> None:
     pace = Pace()
-    pace.worked(100, 2.0, written=True)  # 20 ms a row, as tokens with a salt each take
+    pace.worked(100, 100, 2.0)  # 20 ms a row, as tokens with a salt each take
     assert pace.rows == 50
-    pace.worked(50, 0.5, written=True)
+    pace.worked(50, 50, 0.5)
     assert pace.rows == 50
+
+
+def test_more_is_read_where_little_is_written_but_not_written_at_once() -> None:
+    pace = Pace()
     for _ in range(50):
-        pace.worked(pace.rows, 0.001, written=False)
-    assert pace.rows == MOST_ROWS
-    given = Pace(rows=10, target=0)
-    given.worked(10, 100, written=False)
-    assert given.rows == 10
+        pace.worked(1, pace.rows, 0.001)
+    assert (pace.rows, pace.writes) == (MOST_ROWS, 100)
+    pace.wrote(100, 0.02)
+    assert pace.rows == pace.writes
+
+
+def test_a_size_that_was_given_stays() -> None:
+    pace = Pace(rows=10, target=0)
+    pace.worked(0, 10, 100)
+    pace.met_a_lock()
+    assert (pace.rows, pace.writes) == (10, 10)
 
 
 def test_a_page_of_which_little_was_written_says_nothing() -> None:

@@ -23,6 +23,7 @@ from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.commands import ROOT, Running
 from tests.conftest import ONE_A_DAY
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run, schema
+from tests.migrations.processes import wait_until
 
 SECRET = "sk-do-not-show-me-{}"
 NEW_KEY, NEW_PASSPHRASE = RawKey.generate(), "another passphrase, as long as the first"
@@ -217,12 +218,7 @@ def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Si
 def test_so_does_one_that_only_looks(gateway: Gateway, workers: list[str]) -> None:
     """Each token has a salt of its own: all of them would take a minute."""
     gateway.fill(3000)
-    parts = [[base64.b64encode(os.urandom(size)).decode() for size in (32, 16, 16, 9)] for _ in range(3000)]
-    with autocommit(gateway.url) as connection:
-        connection.execute(
-            sa.text("UPDATE users SET github_access_token = :stored WHERE github_user_id = :number"),
-            [{"number": number, "stored": ":".join(each)} for number, each in enumerate(parts)],
-        )
+    salted(gateway, 3000)
     running = gateway.start("verify", "--table", "users", *workers)
     wait_for(running, lambda: hears_of(running.pid, signal.SIGTERM))
     running.send(signal.SIGTERM)
@@ -231,10 +227,60 @@ def test_so_does_one_that_only_looks(gateway: Gateway, workers: list[str]) -> No
     assert done.stdout.endswith("\nStopped before the end.\n")
 
 
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_workers_that_hear_of_it_twice_give_back_what_is_left(gateway: Gateway) -> None:
+    """A terminal tells the workers too, and so does who started them, a moment later."""
+    gateway.fill(3000)
+    running = gateway.start("encrypt", "--table", "service_providers", *HOLD, "--workers", "2")
+    wait_for(running, lambda: encrypted(gateway.url) > 0)
+    for pid in [*children(running.pid), running.pid]:
+        os.kill(pid, signal.SIGINT)
+    done = running.wait()
+    assert (done.returncode, "The same command goes on from there." in done.stdout) == (1, True), done.stderr
+    assert f"{encrypted(gateway.url):,} encrypted" in done.stdout
+    assert rows(gateway.url, "SELECT count(*) FROM schema_leases WHERE number > 0 AND until > clock_timestamp()") == [
+        (0,)
+    ]
+
+
+@pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("command", [["verify"], ["encrypt", *HOLD]], ids=["verify", "encrypt"])
+def test_workers_end_with_who_started_them(gateway: Gateway, command: list[str]) -> None:
+    gateway.fill(3000)
+    if command == ["verify"]:
+        salted(gateway, 3000)
+    running = gateway.start(*command, "--workers", "2")
+    wait_for(running, lambda: len(children(running.pid)) > 1)
+    workers = children(running.pid)
+    running.send(signal.SIGKILL)
+    assert running.wait().returncode == -signal.SIGKILL
+    wait_until(lambda: not any(is_running(pid) for pid in workers))
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text(encoding="ascii").split()] if found.exists() else []
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "\nState:\tZ" not in status.read_text(encoding="ascii")
+
+
 def hears_of(pid: int, number: signal.Signals) -> bool:
     """Whether a process has set up something for a signal."""
     [caught] = re.findall(r"^SigCgt:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)
     return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def salted(gateway: Gateway, number: int) -> None:
+    """Gives so many tokens a salt of their own; none can be opened, which is found out no sooner."""
+    parts = [[base64.b64encode(os.urandom(size)).decode() for size in (32, 16, 16, 9)] for _ in range(number)]
+    values = [{"number": user, "stored": ":".join(each)} for user, each in enumerate(parts)]
+    with autocommit(gateway.url) as connection:
+        connection.execute(
+            sa.text("UPDATE users SET github_access_token = :stored WHERE github_user_id = :number"), values
+        )
 
 
 def finishes_its_page(gateway: Gateway, ending: signal.Signals, *workers: str) -> None:

@@ -87,6 +87,14 @@ def table(url: str) -> Iterator[Table]:
         yield Table(connection)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # PostgreSQL has no bytes in a column of text
+def test_bytes_are_left_alone_both_ways(table: Table, cipher: FieldCipher) -> None:
+    table.fill((SECRET, None))
+    table.connection.exec_driver_sql("INSERT INTO holders VALUES (2, x'00ff', NULL)")
+    for report in (table.encrypt(cipher), table.decrypt(cipher)):
+        assert (report.changed, report.rejections) == (1, [("a", 2, "isn't text")])
+
+
 def test_plaintext_is_encrypted_and_nothing_else_is_touched(table: Table, cipher: FieldCipher) -> None:
     sealed, broken = str(cipher.encrypt(OTHER)), MALFORMED[cipher.format]
     table.fill((SECRET, None), (sealed, ""), (broken, OTHER), (None, "zażółć gęślą jaźń 🔑"), ("", broken))

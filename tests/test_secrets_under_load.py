@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from app.ciphers import ENC, FieldCipher, Keyring, RawKey
 from tests.conftest import Servers
 from tests.helpers import ENC_CIPHER, KEY, autocommit, rows, run
 from tests.postgres import Server
-from tests.test_secret_commands import NEW, NEW_ENC, SECRET, Gateway
+from tests.test_secret_commands import NEW, NEW_ENC, SECRET, Gateway, children
 
 pytestmark = pytest.mark.exhaustive
 
@@ -162,11 +161,6 @@ def test_workers_that_are_killed_at_random_lose_nothing(postgres_url: str, alemb
     done = gateway.schema("rotate", "--table", "service_providers", "--workers", "2", **NEW)
     assert done.returncode == 0, done.stderr
     check(gateway, NEW_ENC, MANY, {})
-
-
-def children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in found.read_text(encoding="ascii").split()] if found.exists() else []
 
 
 def kill(pid: int) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app import db, secrets
 from app.backfill import Report
 from app.census import Census
-from app.migrations import sealing, workers
+from app.migrations import readers, sealing, workers
 from app.migrations.counting import Counting, Style
 from app.migrations.errors import MigrationError
 from app.migrations.progress import log
@@ -92,7 +92,7 @@ def look(options: Options, engine: sa.Engine | None = None) -> tuple[list[Census
         for sealed in chosen:
             _begin(counting, engine, sealed)
             task = _task(options, engine, sealed, Action.ROTATE)
-            found += workers.count(engine, task, options.workers or 1, counting, stopped)
+            found += readers.count(engine, task, options.workers or 1, counting, stopped)
         return found, stopped()
 
 

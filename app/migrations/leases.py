@@ -11,7 +11,7 @@ table themselves, so that a job of which nobody is alive any more simply begins 
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -142,6 +142,8 @@ class Leases:
     def claim(self) -> Lease | Job | None:
         """The next stretch; the job itself when it is over; None if others still work and nothing is left to take."""
         with self._engine.begin() as connection:
+            # Whether all is done is asked beside this transaction, by a scan of the table.
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             row = connection.execute(_EXPIRED, self._names).first()
             if row is not None:
                 connection.execute(_HOLD, self._names | {"number": row.number, "taken": True})
@@ -177,16 +179,26 @@ class Leases:
                 job.report.add(report)
                 self._save(connection, job)
 
-    def give_back(self, lease: Lease) -> None:
-        """Lets somebody else have a stretch that we don't finish."""
+    def give_back(self, lease: Lease, report: Report, reached: Key | None) -> None:
+        """Lets somebody else have what is left of a stretch.
+
+        Args:
+            lease: the stretch.
+            report: what was done in it.
+            reached: up to which row; None if nothing was.
+        """
         with self._engine.begin() as connection:
-            connection.execute(
+            job = self._locked(connection)
+            ours = connection.execute(
                 sa.text(
-                    f"UPDATE {TABLE} SET until = to_timestamp(0) "
+                    f"UPDATE {TABLE} SET until = to_timestamp(0), low = coalesce(:low, low) "
                     "WHERE job = :job AND number = :number AND owner = :owner"
                 ),
-                self._names | {"number": lease.number},
-            )
+                self._names | {"number": lease.number, "low": _text(reached)},
+            ).rowcount
+            if job is not None and ours:
+                job.report.add(replace(report, stopped=False))  # the job goes on
+                self._save(connection, job)
 
     def _fresh(self, walks: Walks) -> Job:
         span = self._rows.span()

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from app.migrations.counting import Counting
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.failures import Failure
 from app.pacing import Pace, held_by
+from app.pages import NoKeyError
 from app.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -139,12 +141,19 @@ def who() -> str:
 
 
 @contextmanager
-def told_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came: the first asks to end after the page at work, the second ends at once."""
+def told_to_stop(*, at_once: bool = True) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM came: the first asks to end after the page at work, the second ends at once.
+
+    Args:
+        at_once: the second does; a worker may hear of the same Ctrl-C twice, from the terminal and from who started it.
+    """
     told: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears of signals
+        yield lambda: False
+        return
 
     def tell(number: int, _frame: object) -> None:
-        if told:
+        if told and at_once:
             raise KeyboardInterrupt
         told.append(number)
 
@@ -168,7 +177,7 @@ def one_line() -> Iterator[None]:
         yield
     except (SettingsError, CipherError) as error:
         raise ConfigurationError(str(error)) from None
-    except (db.DatabaseUnreachable, BackfillError) as error:
+    except (db.DatabaseUnreachable, BackfillError, NoKeyError) as error:
         raise MigrationError(str(error)) from None
     except sa.exc.NoSuchTableError as error:
         raise MigrationError(

@@ -1,4 +1,4 @@
-"""Several processes at one table: each changes the stretches that it leases, or counts those that it is given."""
+"""Several processes at one table: each changes the stretches that it leases."""
 
 import multiprocessing
 import os
@@ -7,27 +7,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
-from multiprocessing.synchronize import Event
 from secrets import token_hex
 from typing import Any
 
 import sqlalchemy as sa
 
-from app import census, db, secrets
+from app import db, secrets
 from app.backfill import Report
-from app.census import Census
 from app.migrations import sealing
 from app.migrations.counting import Counting
 from app.migrations.errors import MigrationError
 from app.migrations.leases import ROWS, SECONDS, Job, Lease, Leases
 from app.migrations.progress import log
 from app.migrations.sealing import Action, Find, Sealed, Throttle
-from app.pages import Rows, Span
+from app.pages import Rows
 from app.walks import Walk
 
 _TELL_EVERY = 0.5
@@ -107,10 +104,10 @@ class _Crew:
     """The processes."""
 
     def __init__(self, task: Task, count: int) -> None:
-        context = _context(task.url)
+        context = context_for(task.url)
         self._seen: dict[Connection, int] = {}
         self._processes = []
-        with _held_back():
+        with held_back():
             for _ in range(count):
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=work, args=(task, theirs), daemon=True)
@@ -143,13 +140,13 @@ class _Crew:
                         process.terminate()
         for process in self._processes:
             process.join()
-            if process.exitcode and process.exitcode < 0:
-                name = signal.Signals(-process.exitcode).name
-                failures.append(MigrationError(f"A worker was killed ({name}). Run the same command again."))
+            if code := process.exitcode:
+                how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+                failures.append(MigrationError(f"A worker {how}. Run the same command again."))
         return failures
 
 
-def _context(url: str) -> Any:
+def context_for(url: str) -> Any:
     """How processes are started.
 
     A fork has everything imported already, which else takes as long as a hundred thousand rows; but threads don't
@@ -160,7 +157,7 @@ def _context(url: str) -> Any:
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
+def held_back() -> Iterator[None]:
     """Processes that are started here hear of no signal before they ask: one that still imports would die of it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, sealing.SIGNALS)
     try:
@@ -172,7 +169,7 @@ def _held_back() -> Iterator[None]:
 def work(task: Task, channel: Connection) -> None:
     """One worker: leases stretches and changes them, until nothing is left or it is told to stop."""
     parent = os.getppid()
-    with sealing.told_to_stop() as told:
+    with sealing.told_to_stop(at_once=False) as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, sealing.SIGNALS)
         try:
             with sealing.one_line():
@@ -188,7 +185,14 @@ def _work(task: Task, channel: Connection, stopped: Callable[[], bool]) -> None:
     sealed = task.sealed()
     with sealing.session(db.migration_engine(task.url)) as connection:
         rows, leases = task.leases(connection, sealed)
-        pace = task.throttle.pace(stopped, lambda _: None)
+        at_work: list[_Teller] = []
+
+        def asked() -> bool:
+            for teller in at_work:
+                teller.keep()  # whoever waits, for a lock or for the server, asks all the time
+            return stopped()
+
+        pace = task.throttle.pace(asked, lambda _: None)
         change_ = sealed.change(task.action)
         while not stopped():
             claimed = leases.claim()
@@ -198,9 +202,12 @@ def _work(task: Task, channel: Connection, stopped: Callable[[], bool]) -> None:
                 pace.nap(_POLL)
                 continue
             teller = _Teller(channel, leases, claimed)
-            report = Walk(rows, change_, pace, progress=teller.rows).through(claimed.span)
+            at_work[:] = [teller]
+            walk = Walk(rows, change_, pace, progress=teller.rows)
+            report = walk.through(claimed.span)
+            at_work.clear()
             if report.stopped:
-                leases.give_back(claimed)
+                leases.give_back(claimed, report, walk.reached)
             else:
                 leases.finish(claimed, report)
                 teller.tell()
@@ -216,77 +223,17 @@ class _Teller:
 
     def rows(self, seen: int) -> None:
         self._seen = seen
+        self.keep()
         now = time.monotonic()
-        if now >= self._kept + self._leases.seconds / 3:
-            self._kept = now
-            self._leases.keep(self._lease)
         if now >= self._last + _TELL_EVERY:
             self._last = now
             self.tell()
 
+    def keep(self) -> None:
+        if time.monotonic() >= self._kept + self._leases.seconds / 3:
+            self._kept = time.monotonic()
+            self._leases.keep(self._lease)
+
     def tell(self) -> None:
         self._channel.send(self._seen - self._told)
         self._told = self._seen
-
-
-def count(
-    engine: sa.Engine, task: Task, processes: int, counting: Counting, stopped: Callable[[], bool]
-) -> list[Census]:
-    """Looks at every value of a table's secrets, with as many processes."""
-    sealed = task.sealed()
-    with sealing.session(engine) as connection:
-        rows = Rows(connection, task.table, task.columns)
-        span = rows.span()
-        if processes < 2 or span is None:  # noqa: PLR2004 - one is this one
-            return census.take(rows, sealed.cipher, span, counting.rows, stopped)
-        totals = census.blank(task.table, task.columns, sealed.cipher)
-        context = _context(task.url)
-        ending = context.Event()
-        with ProcessPoolExecutor(processes, context, initializer=_listen, initargs=(ending,)) as pool:
-            running: set[Future[list[Census]]] = set()
-            for stretch in _stretches(rows, span, task.size):
-                with _held_back():
-                    running.add(pool.submit(_count, task, stretch))
-                while len(running) > 2 * processes and not stopped():
-                    running = _added(totals, running, counting)
-                if stopped():
-                    break
-            while running:
-                running = _added(totals, running, counting)
-                if stopped():
-                    ending.set()
-    return totals
-
-
-def _stretches(rows: Rows, span: Span, size: int) -> Iterator[Span]:
-    low = span.low
-    while low != span.high:
-        high = rows.cut(Span(low, span.high), size)
-        yield Span(low, high)
-        low = high
-
-
-_ending: list[Event] = []
-
-
-def _listen(ending: Event) -> None:
-    """Has a process that only reads end when it is told so by the one that started it, and by nobody else."""
-    _ending.append(ending)
-    for number in sealing.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _count(task: Task, span: Span) -> list[Census]:
-    with sealing.session(db.migration_engine(task.url, read_only=True)) as connection:
-        rows = Rows(connection, task.table, task.columns)
-        return census.take(rows, task.sealed().cipher, span, stopped=_ending[0].is_set)
-
-
-def _added(totals: list[Census], running: set[Future[list[Census]]], counting: Counting) -> set[Future[list[Census]]]:
-    """Adds what has come in, waiting a moment for it, and gives what hasn't."""
-    done, left = wait(running, _POLL, FIRST_COMPLETED)
-    for future in done:
-        for total, found in zip(totals, future.result(), strict=True):
-            total.add(found)
-        counting.rows(totals[0].rows)
-    return left
