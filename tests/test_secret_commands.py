@@ -128,6 +128,7 @@ def test_secrets_are_encrypted_rotated_and_verified(gateway: Gateway) -> None:
     assert gateway.opened(NEW_ENC, NEW_TOKEN)[3:] == [SECRET.format(n) for n in [*range(5, 20), *range(20)]]
 
 
+@pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_a_process_of_its_own_does_the_same(gateway: Gateway) -> None:
     gateway.fill(3)
     done = python("-m", "app.cli", "secrets", "encrypt", "--json", env=gateway.env)
@@ -244,7 +245,9 @@ def test_workers_that_hear_of_it_twice_give_back_what_is_left(gateway: Gateway) 
 
 
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("command", [["verify"], ["encrypt", *HOLD]], ids=["verify", "encrypt"])
+@pytest.mark.parametrize(
+    "command", [["verify"], pytest.param(["encrypt", *HOLD], marks=pytest.mark.exhaustive)], ids=["verify", "encrypt"]
+)
 def test_workers_end_with_who_started_them(gateway: Gateway, command: list[str]) -> None:
     gateway.fill(3000)
     if command == ["verify"]:

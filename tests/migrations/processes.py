@@ -128,7 +128,7 @@ def plain(text: str, *places: Path | str) -> str:
     """A text without what differs from run to run: processes, hosts, users, ports, times and places."""
     for place in sorted(map(str, places), key=len, reverse=True):
         text = text.replace(place, "PLACE")
-    text = text.replace(socket.gethostname(), "HOST")
+    text = re.sub(rf"(?<![\w-]){re.escape(socket.gethostname())}(?![\w-])", "HOST", text)  # it may be short
     text = re.sub(r"\b\w+ on HOST", "USER on HOST", text)
     text = re.sub(r"\bpid \d+", "pid N", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?(?= UTC)", "TIME", text)

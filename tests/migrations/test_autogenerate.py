@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Done, Unprepared
-from tests.conftest import ROOT, Approve, Servers, database, variables
+from tests.conftest import ONE_A_DAY, ROOT, Approve, Servers, database, variables
 from tests.migrations.catalog import Schema, schema_of
 from tests.migrations.conftest import At
 from tests.migrations.histories import downgrade, execute, failed, upgrade
@@ -135,6 +135,7 @@ def test_the_same_revision_is_written_against_both_databases_and_works(copy: Cop
 DROPPED = ["provider_options", "proxy_enabled", "last_used_at", "total_cost", "is_stream", "weight", "api_type"]
 
 
+@pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_what_a_revision_drops_comes_back_on_either_database(
     copy: Copy, at: At, stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path
 ) -> None:

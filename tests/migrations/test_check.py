@@ -31,8 +31,15 @@ from tests.migrations.workshops import Workshop, by_hand, schema
 
 SERVERS = ("sqlite", "postgresql", "postgresql17")
 # One of each sort; the others go all the way in the exhaustive run, while each is named every day.
-ALL_THE_WAY = {"column renamed", "index with another predicate", "constraint not valid", "trigger changed"}
-REVERTED = ALL_THE_WAY | {"column dropped", "table too few", "ids that count", "sequence changed", "view added"}
+ALL_THE_WAY = {"column renamed", "constraint not valid", "trigger changed"}
+REVERTED = ALL_THE_WAY | {
+    "index with another predicate",
+    "column dropped",
+    "table too few",
+    "ids that count",
+    "sequence changed",
+    "view added",
+}
 
 
 def cases(everyday: set[str] | None = None) -> list[Any]:

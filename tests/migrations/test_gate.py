@@ -571,6 +571,7 @@ def hostile(url: str) -> dict[str, str]:
     return HOSTILE | (HOSTILE_OF_POSTGRESQL if "postgresql" in url else HOSTILE_OF_SQLITE)
 
 
+@pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 def test_nothing_that_a_hostile_revision_does_is_done_beforehand(
     url: str, project: Project, approve: Approve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,8 +44,9 @@ __all__ = [
     "test_upgrade",
 ]
 
-# That of our own, which goes up and down one by one and looks at each value, is run every day.
+# Ours, which go up and down one by one and look at each value, are run every day.
 test_up_down_consistency = pytest.mark.exhaustive(test_up_down_consistency)
+test_upgrade = pytest.mark.exhaustive(test_upgrade)
 
 # The ids and names are facts of running databases: this list only ever grows.
 HISTORY = [

@@ -191,8 +191,10 @@ def keys() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("start", "end"), STRETCHES)
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("kind", "start", "end"),
+    [(kind, *stretch) for kind, stretch in zip(["sqlite", "postgresql"] * 2, STRETCHES, strict=True)],
+)
 def test_an_upgrade_killed_at_some_moment_is_finished_by_the_next(
     kind: str, start: str | None, end: str, walk: Walk
 ) -> None:

@@ -143,6 +143,7 @@ def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
     assert commands.check(engine(scene.url)).drift.open == []
 
 
+@pytest.mark.parametrize("scene", ONE_A_DAY, indirect=True)
 def test_a_killed_one_is_looked_at(scene: Scene) -> None:
     (revision,) = scene.add(HALF)
     file = scene.workshop.file(revision)
