@@ -100,8 +100,8 @@ class Rows:
         order = ", ".join(f"{self.quote(name)} DESC" for name in self.key)
         last = fetched(self.connection, f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT 1")
         if not self.types:
-            self._has_no_null()
-        return Span(None, tuple(self._read(last)[0])) if last else None
+            self._refuse_null_keys()
+        return Span(None, tuple(self._checked(last)[0])) if last else None
 
     def read(self, span: Span, rows: int) -> Sequence[Values]:
         """The first rows of a stretch: key and values."""
@@ -111,7 +111,7 @@ class Rows:
             f"SELECT {names} FROM {self.quote(self.table)} WHERE {condition} "
             f"ORDER BY {self.listed(self.key)} LIMIT {rows}"
         )
-        return self._read(fetched(self.connection, statement, parameters))
+        return self._checked(fetched(self.connection, statement, parameters))
 
     def end(self, rows: int, *, last: bool) -> Sequence[Values]:
         """The first rows of the table, or the last ones, beginning with the outermost."""
@@ -155,13 +155,13 @@ class Rows:
         """Names, quoted, with commas between them."""
         return ", ".join(map(self.quote, names))
 
-    def _read(self, found: Sequence[Values]) -> Sequence[Values]:
+    def _checked(self, found: Sequence[Values]) -> Sequence[Values]:
         columns = [] if self.types else [*zip(*found, strict=True)][: len(self.key)]
         if any(Undecodable in {*map(type, column)} for column in columns):
             raise NoKeyError(f"{self.table} has a row whose key ({', '.join(self.key)}) isn't UTF-8: mend it by hand.")
         return found
 
-    def _has_no_null(self) -> None:
+    def _refuse_null_keys(self) -> None:
         # SQLite lets NULL into primary keys, several times, and no comparison finds such a row.
         null = " OR ".join(f"{self.quote(name)} IS NULL" for name in self.key)
         question = f"SELECT EXISTS (SELECT 1 FROM {self.quote(self.table)} WHERE {null})"

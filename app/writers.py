@@ -37,16 +37,14 @@ def _bounds(page: Page) -> dict[str, Any]:
 
 def _postgresql(rows: Rows) -> Writer:
     statement = _postgresql_statement(rows)
-    values = [_sent_as(rows, name) for name in rows.columns]
     keys = [_array(rows.connection, rows.types[name], of_keys=True) for name in rows.key]
-    wraps = {"k": keys, "o": [_array(rows.connection, kind) for kind in values]}
-    wraps["n"] = wraps["o"]
+    values = [_array(rows.connection, _sent_as(rows, name)) for name in rows.columns]
 
     def ready(page: Page) -> Callable[[], set[Key]]:
         parameters = _bounds(page)
-        for short, values in (("k", page.keys), ("o", page.old), ("n", page.new)):
-            columns = zip(wraps[short], values, strict=True)
-            parameters |= {f"{short}{n}": wrap(column) for n, (wrap, column) in enumerate(columns)}
+        for short, arrays, columns in (("k", keys, page.keys), ("o", values, page.old), ("n", values, page.new)):
+            sent = zip(arrays, columns, strict=True)
+            parameters |= {f"{short}{n}": array(column) for n, (array, column) in enumerate(sent)}
 
         def write() -> set[Key]:
             with rows.connection.exec_driver_sql(statement, parameters) as result:
@@ -137,14 +135,14 @@ def _array(connection: sa.Connection, kind: str, *, of_keys: bool = False) -> Ca
         found = Texts
     elif kind in ("bigint", "integer") and of_keys:
         found = Integers
-    if isinstance(found, type) and found is not list:
-        driver.adapters.register_dumper(found, _dumper(_ARRAYS[found]))
+    if (array := _ARRAYS.get(found)) is not None:
+        driver.adapters.register_dumper(found, _dumper(array))
     return found
 
 
 # pg_type.oid of the elements, and of their arrays.
 _TEXT, _BIGINT = 25, 20
-_ARRAYS = {Texts: 1009, Integers: 1016}
+_ARRAYS: dict[Callable[[Sequence[Any]], Any], int] = {Texts: 1009, Integers: 1016}
 
 
 @cache

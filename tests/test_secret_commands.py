@@ -315,7 +315,8 @@ def test_a_throttle_query_holds_the_work(gateway: Gateway) -> None:
     run(gateway.url, "INSERT INTO brake VALUES (1)")
     query = "SELECT count(*) FROM brake WHERE pulled = 1"
     running = gateway.start("encrypt", "--table", "service_providers", "--throttle-query", query)
-    wait_for(running, lambda: "waiting, the throttle query says so" in running.stderr)
+    wait_for(running, lambda: "\n" in running.stderr)
+    assert "waiting, the throttle query says so" in running.stderr.splitlines()[0]
     assert encrypted(gateway.url) < 3000
     run(gateway.url, "DELETE FROM brake")
     assert (running.wait().returncode, encrypted(gateway.url)) == (0, 3000)

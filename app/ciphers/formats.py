@@ -190,15 +190,13 @@ class _Token(Format):
         if any(value.count(":") != 3 for value in stored):  # noqa: PLR2004 - between four parts
             return None
         digits = ":".join(stored).split(":") if stored else []
-        columns = [decode_base64_page(digits[place::4]) for place in range(4)]
         sizes = [self.salt_bytes, self.nonce_bytes, _TAG_BYTES]
-        for column, size in zip(columns, sizes, strict=False):
-            if column is None or any(len(data) != size for data in column):
-                return None
-        salts, nonces, tags, texts = columns
-        if salts is None or nonces is None or tags is None or texts is None:
-            return None
-        return PartsPage(salts, nonces, list(map(add, texts, tags)))
+        match [decode_base64_page(digits[place::4]) for place in range(4)]:
+            case [list(salts), list(nonces), list(tags), list(texts)] if all(
+                len(data) == size for column, size in zip((salts, nonces, tags), sizes, strict=True) for data in column
+            ):
+                return PartsPage(salts, nonces, list(map(add, texts, tags)))
+        return None
 
     def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:
         sealed, first = list(sealed), encode_base64(salt)

@@ -15,10 +15,8 @@ from app.census import Census
 from app.migrations import sealing
 from app.migrations.counting import Counting
 from app.migrations.errors import MigrationError
-from app.migrations.workers import Task, context_for, held_back
+from app.migrations.workers import POLL, Task, context_for, held_back
 from app.pages import Rows, Span
-
-_POLL = 0.3
 
 
 def count(
@@ -89,7 +87,7 @@ def _count(task: Task, span: Span) -> list[Census]:
 
 def _added(totals: list[Census], running: set[Future[list[Census]]], counting: Counting) -> set[Future[list[Census]]]:
     """Adds what has come in, waiting a moment for it, and gives what hasn't."""
-    done, left = wait(running, _POLL, FIRST_COMPLETED)
+    done, left = wait(running, POLL, FIRST_COMPLETED)
     for future in done:
         for total, found in zip(totals, future.result(), strict=True):
             total.add(found)

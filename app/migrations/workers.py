@@ -28,7 +28,7 @@ from app.pages import Rows
 from app.walks import Walk
 
 _TELL_EVERY = 0.5
-_POLL = 0.3
+POLL = 0.3
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class _Crew:
         failures: list[MigrationError] = []
         open_, told = list(self._seen), False
         while open_:
-            for channel in wait_for(open_, timeout=_POLL):
+            for channel in wait_for(open_, timeout=POLL):
                 assert isinstance(channel, Connection)
                 try:
                     message = channel.recv()
@@ -199,7 +199,7 @@ def _work(task: Task, channel: Connection, stopped: Callable[[], bool]) -> None:
             if isinstance(claimed, Job):
                 return
             if claimed is None:
-                pace.nap(_POLL)
+                pace.nap(POLL)
                 continue
             teller = _Teller(channel, leases, claimed)
             at_work[:] = [teller]
