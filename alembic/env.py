@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import context
 
-from app.migrations import runtime
+from app.migrations.run import environment
 
 
 def target_metadata() -> sa.MetaData:
@@ -13,4 +13,4 @@ def target_metadata() -> sa.MetaData:
     return Base.metadata
 
 
-runtime.run(context, target_metadata)
+environment.run(context, target_metadata)

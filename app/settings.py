@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
-DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
+from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, Plaintext, RawKey
 
-Plaintext = Literal["allow", "refuse"]
+DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
 
 
 class SettingsError(ValueError):
@@ -59,24 +59,21 @@ class Settings:
             raise SettingsError("ENCRYPTION_PLAINTEXT must be allow or refuse.")
         return cast("Plaintext", value)
 
-    @property
-    def encryption_key(self) -> KeyStrings:
-        """The keys of provider API keys: `ENCRYPTION_KEY` and its `_FILE`, `_PREVIOUS`, `_PREVIOUS_FILE`.
+    def keys(self, name: str, *, commas: bool = False) -> KeyStrings:
+        """The keys of the variable `name` and its `_FILE`, `_PREVIOUS`, `_PREVIOUS_FILE`.
+
+        Args:
+            name: the variable of the writing key.
+            commas: previous keys are separated by commas as well as by line endings.
 
         Raises:
             SettingsError: a key is given twice, or its file can't be read.
         """
-        return self._keys("ENCRYPTION_KEY", separators=",\n")
-
-    @property
-    def github_token_encryption_key(self) -> KeyStrings:
-        """The passphrases of GitHub tokens: `GITHUB_TOKEN_ENCRYPTION_KEY` and its `_FILE`, `_PREVIOUS`,
-        `_PREVIOUS_FILE`.
-
-        Raises:
-            SettingsError: a key is given twice, or its file can't be read.
-        """
-        return self._keys("GITHUB_TOKEN_ENCRYPTION_KEY", separators="\n")
+        previous = self._text_or_file(f"{name}_PREVIOUS") or ""
+        if commas:
+            previous = previous.replace(",", "\n")
+        entries = tuple(entry.rstrip("\r") for entry in previous.split("\n") if entry.strip())
+        return KeyStrings(name, self._text_or_file(name), entries)
 
     def number(self, name: str, default: float) -> float:
         """The setting `name` as a number that isn't negative.
@@ -95,13 +92,6 @@ class Settings:
             raise SettingsError(f"{name} must be a number of seconds, 0 or more.")
         return value
 
-    def _keys(self, name: str, *, separators: str) -> KeyStrings:
-        previous = self._text_or_file(f"{name}_PREVIOUS") or ""
-        for separator in separators:
-            previous = previous.replace(separator, "\n")
-        entries = tuple(entry.rstrip("\r") for entry in previous.split("\n") if entry.strip())
-        return KeyStrings(name, self._text_or_file(name), entries)
-
     def _text_or_file(self, name: str) -> str | None:
         text, path = self.values.get(name), self.values.get(f"{name}_FILE")
         if text and path:
@@ -116,6 +106,23 @@ class Settings:
             raise SettingsError(f"{name}_FILE={path}: is not UTF-8 text.") from None
         # One line ending belongs to the editor; anything more may be part of a passphrase.
         return content.removesuffix("\n").removesuffix("\r") or None
+
+
+def cipher(format_name: Literal["enc", "token"], keyring: str) -> FieldCipher:
+    """Makes the cipher of a column whose keys come from the settings; they are read when the first value needs one.
+
+    Args:
+        format_name: `enc` takes keys of 32 random bytes, `token` passphrases.
+        keyring: the variable of the writing key.
+    """
+
+    def keys() -> Keyring:
+        # A passphrase may hold a comma, base64 can't.
+        read = load().keys(keyring, commas=format_name == "enc")
+        make = PassphraseKey if format_name == "token" else RawKey.from_base64
+        return Keyring.parse(read.name, make, read.writing, read.previous)
+
+    return FieldCipher(TOKEN if format_name == "token" else ENC, keys, lambda: load().encryption_plaintext)
 
 
 @cache

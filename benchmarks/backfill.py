@@ -26,12 +26,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app import db, secrets
-from app.asides import collector_at_rest
-from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
-from app.migrations import readers, workers
-from app.migrations.counting import Counting
-from app.migrations.workers import Task
-from app.pacing import Pace
+from app.backfill.asides import collector_at_rest
+from app.backfill.pacing import Pace
+from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
+from app.secrets import readers, workers
+from app.secrets.progress import Counting
+from app.secrets.workers import Task
 from benchmarks import measure
 from tests.postgres import Server
 

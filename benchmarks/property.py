@@ -6,8 +6,7 @@ python -m benchmarks.property [--rounds 15] [--json]
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from app.ciphers import ENC, TOKEN, FieldCipher, Format, Key, Keyring, PassphraseKey, RawKey
-from app.encrypted import SealedText, encrypted
+from app.encryption import ENC, TOKEN, FieldCipher, Format, Key, Keyring, PassphraseKey, RawKey, SealedText, encrypted
 from benchmarks import measure
 from benchmarks.measure import Case
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.encrypted import API_KEYS
+from app.models.keys import API_KEYS
 from scripts import encrypt_columns
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app import db, secrets
 from app.backfill import BackfillError, Report
-from app.ciphers import CipherError, FieldCipher
+from app.encryption import CipherError, FieldCipher
 from app.settings import SettingsError
 
 

@@ -23,15 +23,15 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
 IMPORTED = [
     "alembic.config",
-    "app.cli",
-    "app.encrypted",
-    "app.migrations.autogenerate",
-    "app.migrations.blockers",
-    "app.migrations.gate",
-    "app.migrations.rebuilds",
-    "app.migrations.runtime",
-    "app.migrations.unseen",
-    "app.migrations.workers",
+    "app.cli.main",
+    "app.encryption",
+    "app.migrations.autogenerate.revision",
+    "app.migrations.run.blockers",
+    "app.migrations.data_loss.guard",
+    "app.migrations.operations.table_copy",
+    "app.migrations.run.environment",
+    "app.migrations.autogenerate.postgresql_only",
+    "app.secrets.workers",
     "app.models",
     "app.secrets",
     "cryptography.hazmat.primitives.ciphers.aead",
@@ -199,7 +199,7 @@ def _run(
 
         alembic(args, prog="alembic")
     else:
-        from app.cli import main as schema
+        from app.cli.main import main as schema
 
         sys.argv = ["schema", *args]
         schema()

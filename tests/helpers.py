@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from app import cli, encrypted, settings
-from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
+from app import settings
+from app.cli.main import app
+from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
+from app.models import keys
 from tests.conftest import ROOT
 from tests.engines import engine
 
@@ -75,7 +77,7 @@ def schema(*args: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[st
             patch.setenv(name, value)
         _forget_settings()
         try:
-            done = CliRunner().invoke(cli.app, args)
+            done = CliRunner().invoke(app, args)
         finally:
             logger.handlers[:] = handlers
     _forget_settings()
@@ -86,5 +88,5 @@ def schema(*args: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[st
 
 def _forget_settings() -> None:
     settings.load.cache_clear()
-    encrypted.API_KEYS.forget()
-    encrypted.GITHUB_TOKENS.forget()
+    keys.API_KEYS.forget()
+    keys.GITHUB_TOKENS.forget()

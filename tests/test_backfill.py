@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app import db
 from app.backfill import KEPT_REJECTIONS, MARKER, MAX_WALKS, REHEARSAL, BackfillError, Rejected, Report, Tally, backfill
-from app.pacing import Pace
+from app.backfill.pacing import Pace
 from tests.conftest import DATABASES, Servers, database
 from tests.helpers import autocommit
 

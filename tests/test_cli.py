@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from app.ciphers import PassphraseKey, RawKey
-from app.cli import app
+from app.cli.main import app
+from app.encryption import PassphraseKey, RawKey
 from tests.conftest import APPROVED, ROOT, Approve
 from tests.helpers import python
 

@@ -33,30 +33,27 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from app import encrypted as module
+from app import encryption as module
 from app import settings
-from app.ciphers import (
+from app.encryption import (
     CipherError,
     Ciphertext,
     DecryptionError,
+    EncryptedColumnComparison,
     FieldCipher,
     KeyConfigurationError,
     Keyring,
     MalformedCiphertext,
+    NotTextError,
     PlaintextRefused,
     PlaintextWarning,
     RawKey,
-)
-from app.encrypted import (
-    API_KEYS,
-    GITHUB_TOKENS,
-    EncryptedColumnComparison,
-    NotTextError,
     SealedText,
     UnsealedValue,
     encrypted,
     encrypted_columns,
 )
+from app.models.keys import API_KEYS, GITHUB_TOKENS
 from tests.conftest import ROOT
 
 SECRET, OTHER = "sk-live-do-not-show-me", "sk-live-nor-me"
@@ -729,7 +726,8 @@ def test_importing_the_module_reads_no_environment_and_no_cryptography() -> None
     code = """
 import os, sys
 os.environ.update(ENCRYPTION_KEY="garbage", ENCRYPTION_PLAINTEXT="garbage", GITHUB_TOKEN_ENCRYPTION_KEY_FILE="/missing")
-from app import encrypted, settings
+from app import settings
+from app.models import keys
 assert not settings.load.cache_info().misses
 sys.exit(any(name in sys.modules for name in ("cryptography", "dotenv", "alembic")))
 """

@@ -9,10 +9,10 @@ from alembic import command
 
 from app import db
 from app.backfill import Report
-from app.migrations.leases import TABLE, Job, Lease, Leases, _key, _text
-from app.pacing import Pace
-from app.pages import Rows, Span
-from app.walks import Walk, blank
+from app.backfill.leases import TABLE, Job, Lease, Leases, _key, _text
+from app.backfill.pacing import Pace
+from app.backfill.sweep import Walk, blank
+from app.backfill.table import Rows, Span
 from tests.helpers import autocommit
 from tests.migrations.histories import config
 

@@ -20,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, selectinload
 
 from app import db
-from app.encrypted import API_KEYS, GITHUB_TOKENS
 from app.models import (
     ApiKey,
     Base,
@@ -32,6 +31,7 @@ from app.models import (
     ServiceRegistry,
     User,
 )
+from app.models.keys import API_KEYS, GITHUB_TOKENS
 from tests.conftest import DATABASES, ROOT, Servers, database
 from tests.helpers import ENC_CIPHER, TOKEN_CIPHER, insert, rows
 
@@ -256,7 +256,8 @@ def hook(event, args):
         seen.append(event)
 sys.addaudithook(hook)
 import app.models
-from app import encrypted, settings
+from app import settings
+from app.models import keys
 print(seen, settings.load.cache_info().currsize)
 print(*sorted({name.partition(".")[0] for name in sys.modules} & {
     "aiosqlite", "alembic", "bcrypt", "cryptography", "dotenv", "psycopg", "rich", "sqlite3", "typer"}))

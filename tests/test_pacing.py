@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import pacing
-from app.pacing import LAG, MOST_ROWS, Pace, held_by
+from app.backfill import pacing
+from app.backfill.pacing import LAG, MOST_ROWS, Pace, held_by
 from tests.helpers import autocommit
 
 

@@ -16,9 +16,9 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy.engine import make_url
 
-from app import db, encrypted, settings
-from app.ciphers import FieldCipher, RawKey
-from app.models import Base
+from app import db, settings
+from app.encryption import FieldCipher, RawKey
+from app.models import Base, keys
 from tests.conftest import ROOT, Approve
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, insert, rows
 
@@ -99,8 +99,8 @@ class Script:
 
 def forget_settings() -> None:
     settings.load.cache_clear()
-    encrypted.API_KEYS.forget()
-    encrypted.GITHUB_TOKENS.forget()
+    keys.API_KEYS.forget()
+    keys.GITHUB_TOKENS.forget()
 
 
 API_KEYS = Script(

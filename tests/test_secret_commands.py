@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.ciphers import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
+from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from tests.commands import ROOT, Running
 from tests.conftest import ONE_A_DAY
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, python, rows, run, schema

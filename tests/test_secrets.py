@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from app import sampling, secrets
+from app import secrets
 from app.backfill import BackfillError, Report, Tally
-from app.ciphers import (
+from app.encryption import (
     ENC,
     TOKEN,
     Batch,
@@ -22,6 +22,7 @@ from app.ciphers import (
     RawKey,
     State,
 )
+from app.secrets import key_check
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit
 
 SECRET, OTHER = "sk-live-do-not-show-me", "sk:live:nor:me"
@@ -212,7 +213,7 @@ def test_keys_are_tried_at_both_ends_of_the_table_wherever_its_rows_lie(table: T
 def test_before_anything_is_written_ciphertext_is_looked_for_everywhere(
     table: Table, cipher: FieldCipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "SAMPLED_ROWS", 1)
+    monkeypatch.setattr(key_check, "SAMPLED_ROWS", 1)
     table.fill((None, None), (str(cipher.encrypt(SECRET)), None), (OTHER, None))
     stranger = with_keys(cipher.format, another_key(cipher.format))
     secrets.check_keys(table.connection, "holders", ["a"], stranger)

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.ciphers import ENC, FieldCipher, Keyring, RawKey
+from app.encryption import ENC, FieldCipher, Keyring, RawKey
 from tests.conftest import Servers
 from tests.helpers import ENC_CIPHER, KEY, autocommit, rows, run
 from tests.postgres import Server

@@ -16,8 +16,8 @@ from app.settings import KeyStrings, Settings, SettingsError
 
 SECRET = "not-for-anybody's-eyes"
 KEYRINGS = [
-    pytest.param("ENCRYPTION_KEY", "encryption_key", id="api-keys"),
-    pytest.param("GITHUB_TOKEN_ENCRYPTION_KEY", "github_token_encryption_key", id="github-tokens"),
+    "ENCRYPTION_KEY",
+    "GITHUB_TOKEN_ENCRYPTION_KEY",
 ]
 
 
@@ -42,18 +42,16 @@ def env_file(folder: Path) -> Callable[[str], Settings]:
     return write
 
 
-def keys(values: dict[str, str], attribute: str) -> KeyStrings:
-    found = getattr(Settings(values), attribute)
-    assert isinstance(found, KeyStrings)
-    return found
+def keys(values: dict[str, str], name: str) -> KeyStrings:
+    return Settings(values).keys(name, commas=name == "ENCRYPTION_KEY")
 
 
 def test_nothing_needs_to_be_set() -> None:
     loaded = settings.load()
     assert loaded.database_url == "sqlite:///gateway.db"
     assert loaded.encryption_plaintext == "allow"
-    assert loaded.encryption_key == KeyStrings("ENCRYPTION_KEY", None, ())
-    assert loaded.github_token_encryption_key == KeyStrings("GITHUB_TOKEN_ENCRYPTION_KEY", None, ())
+    assert loaded.keys("ENCRYPTION_KEY", commas=True) == KeyStrings("ENCRYPTION_KEY", None, ())
+    assert loaded.keys("GITHUB_TOKEN_ENCRYPTION_KEY") == KeyStrings("GITHUB_TOKEN_ENCRYPTION_KEY", None, ())
 
 
 @pytest.mark.parametrize(
@@ -70,7 +68,7 @@ def test_nothing_needs_to_be_set() -> None:
 @pytest.mark.parametrize("value", ["pa$$word-$HOME-${HOME}-${HOME:-x}", "$", "a%b%%(c)s", "x=y=z", "p#q"])
 def test_a_value_in_the_file_is_taken_as_it_stands(env_file: Callable[[str], Settings], line: str, value: str) -> None:
     loaded = env_file(line.format(name="GITHUB_TOKEN_ENCRYPTION_KEY", value=value) + "\n")
-    assert loaded.github_token_encryption_key.writing == value
+    assert loaded.keys("GITHUB_TOKEN_ENCRYPTION_KEY").writing == value
 
 
 def test_the_environment_wins_over_the_file(
@@ -141,54 +139,54 @@ def test_settings_are_read_once(env_file: Callable[[str], Settings], folder: Pat
     assert settings.load() is first
 
 
-@pytest.mark.parametrize(("name", "attribute"), KEYRINGS)
-def test_a_key_can_be_kept_in_a_file(folder: Path, name: str, attribute: str) -> None:
+@pytest.mark.parametrize("name", KEYRINGS)
+def test_a_key_can_be_kept_in_a_file(folder: Path, name: str) -> None:
     (folder / "key").write_text(f"{SECRET}\n")
     (folder / "previous").write_text("first\nsecond\n")
     values = {f"{name}_FILE": "key", f"{name}_PREVIOUS_FILE": "previous"}
-    assert keys(values, attribute) == KeyStrings(name, SECRET, ("first", "second"))
+    assert keys(values, name) == KeyStrings(name, SECRET, ("first", "second"))
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"], ids=["none", "unix", "windows"])
 @pytest.mark.parametrize("key", [SECRET, f" {SECRET}\t", "a\rb\r\nc\nd"], ids=["plain", "blanks", "line endings"])
 def test_the_last_line_ending_of_a_key_file_is_the_editors(folder: Path, key: str, ending: str) -> None:
     (folder / "key").write_bytes((key + ending).encode())
-    assert keys({"ENCRYPTION_KEY_FILE": "key"}, "encryption_key").writing == key
+    assert keys({"ENCRYPTION_KEY_FILE": "key"}, "ENCRYPTION_KEY").writing == key
 
 
 @pytest.mark.parametrize("more", ["\n", "\n\n", "\r\n"], ids=["one", "two", "windows"])
 def test_only_one_line_ending_of_a_key_file_is_the_editors(folder: Path, more: str) -> None:
     (folder / "key").write_bytes(f"{SECRET}{more}\n".encode())
-    assert keys({"ENCRYPTION_KEY_FILE": "key"}, "encryption_key").writing == SECRET + more
+    assert keys({"ENCRYPTION_KEY_FILE": "key"}, "ENCRYPTION_KEY").writing == SECRET + more
 
 
 def test_an_empty_key_file_is_no_key(folder: Path) -> None:
     (folder / "key").write_text("\n")
-    assert keys({"ENCRYPTION_KEY_FILE": "key"}, "encryption_key").writing is None
+    assert keys({"ENCRYPTION_KEY_FILE": "key"}, "ENCRYPTION_KEY").writing is None
 
 
-@pytest.mark.parametrize(("name", "attribute"), KEYRINGS)
+@pytest.mark.parametrize("name", KEYRINGS)
 @pytest.mark.parametrize("suffix", ["", "_PREVIOUS"])
-def test_a_key_file_that_cannot_be_read_is_one_clear_line(folder: Path, name: str, attribute: str, suffix: str) -> None:
+def test_a_key_file_that_cannot_be_read_is_one_clear_line(folder: Path, name: str, suffix: str) -> None:
     variable = f"{name}{suffix}_FILE"
     with pytest.raises(SettingsError) as missing:
-        keys({variable: "no-such-key"}, attribute)
+        keys({variable: "no-such-key"}, name)
     assert str(missing.value) == f"{variable}=no-such-key: cannot be read (No such file or directory)."
     with pytest.raises(SettingsError) as a_folder:
-        keys({variable: "."}, attribute)
+        keys({variable: "."}, name)
     assert str(a_folder.value) == f"{variable}=.: cannot be read (Is a directory)."
     (folder / "key").write_bytes(b"\xff" + SECRET.encode())
     with pytest.raises(SettingsError) as not_text:
-        keys({variable: "key"}, attribute)
+        keys({variable: "key"}, name)
     assert str(not_text.value) == f"{variable}=key: is not UTF-8 text."
 
 
-@pytest.mark.parametrize(("name", "attribute"), KEYRINGS)
+@pytest.mark.parametrize("name", KEYRINGS)
 @pytest.mark.parametrize("suffix", ["", "_PREVIOUS"])
-def test_a_key_that_is_given_twice_is_refused(folder: Path, name: str, attribute: str, suffix: str) -> None:
+def test_a_key_that_is_given_twice_is_refused(folder: Path, name: str, suffix: str) -> None:
     (folder / "key").write_text(SECRET)
     with pytest.raises(SettingsError) as error:
-        keys({f"{name}{suffix}": SECRET, f"{name}{suffix}_FILE": "key"}, attribute)
+        keys({f"{name}{suffix}": SECRET, f"{name}{suffix}_FILE": "key"}, name)
     assert str(error.value) == f"Set {name}{suffix} or {name}{suffix}_FILE, not both."
 
 
@@ -204,7 +202,7 @@ def test_a_key_that_is_given_twice_is_refused(folder: Path, name: str, attribute
     ],
 )
 def test_previous_keys_are_separated_by_commas_or_lines(text: str, previous: tuple[str, ...]) -> None:
-    assert keys({"ENCRYPTION_KEY_PREVIOUS": text}, "encryption_key").previous == previous
+    assert keys({"ENCRYPTION_KEY_PREVIOUS": text}, "ENCRYPTION_KEY").previous == previous
 
 
 @pytest.mark.parametrize(
@@ -219,7 +217,7 @@ def test_previous_keys_are_separated_by_commas_or_lines(text: str, previous: tup
 )
 def test_previous_passphrases_are_separated_by_lines_only(text: str, previous: tuple[str, ...]) -> None:
     values = {"GITHUB_TOKEN_ENCRYPTION_KEY_PREVIOUS": text}
-    assert keys(values, "github_token_encryption_key").previous == previous
+    assert keys(values, "GITHUB_TOKEN_ENCRYPTION_KEY").previous == previous
 
 
 @hypothesis.given(passphrases=st.lists(st.text(string.printable.replace("\r", "").replace("\n", ""), min_size=1)))
@@ -227,7 +225,7 @@ def test_any_previous_passphrase_of_one_line_comes_back(passphrases: list[str]) 
     text = "\n".join(passphrases)
     expected = tuple(passphrase for passphrase in passphrases if passphrase.strip())
     values = {"GITHUB_TOKEN_ENCRYPTION_KEY_PREVIOUS": text}
-    assert keys(values, "github_token_encryption_key").previous == expected
+    assert keys(values, "GITHUB_TOKEN_ENCRYPTION_KEY").previous == expected
 
 
 @pytest.mark.parametrize("value", ["Allow", "refused", "no", " refuse", "1"])
@@ -254,6 +252,6 @@ def test_no_repr_shows_a_secret(show: Callable[[Any], str]) -> None:
     names = ["ENCRYPTION_KEY", "GITHUB_TOKEN_ENCRYPTION_KEY"]
     values = {name + suffix: SECRET for name in names for suffix in ("", "_PREVIOUS")}
     loaded = Settings(values | {"DATABASE_URL": f"postgresql://user:{SECRET}@host/name"})
-    shown = show([loaded, loaded.encryption_key, loaded.github_token_encryption_key])
+    shown = show([loaded, loaded.keys("ENCRYPTION_KEY", commas=True), loaded.keys("GITHUB_TOKEN_ENCRYPTION_KEY")])
     assert SECRET not in shown
     assert shown.count("KeyStrings(name='ENCRYPTION_KEY')") == 1

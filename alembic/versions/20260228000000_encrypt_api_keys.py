@@ -2,7 +2,7 @@
 
 What:      service_providers.api_key, plaintext only; NULL, empty and encrypted values stay as they are.
 Why now:   the applications read plaintext and ciphertext alike, and write ciphertext.
-Meanwhile: pages of 1,000 rows, a short transaction each; killed, it goes on where it stopped.
+Meanwhile: pages of up to 4,000 rows, a short transaction each; killed, it goes on where it stopped.
 Back:      values stay encrypted, unless: alembic -x decrypt_secrets=yes downgrade …
 
 Revision: 20260228000000
@@ -10,35 +10,25 @@ Parent:   20260131000000
 """
 
 import sqlalchemy as sa
-from alembic import context, op
+from alembic import op
+
+from app.revision_api import EncryptColumns
 
 revision = "20260228000000"
 down_revision = "20260131000000"
 branch_labels = None
 depends_on = None
 
-TABLE = "service_providers"
-COLUMNS = ["api_key"]
+SECRETS = EncryptColumns("service_providers", ("api_key",), format="enc", keyring="ENCRYPTION_KEY")
 
 
 def verify(connection: sa.Connection) -> int:
-    """Rows that still hold plaintext; no key needed."""
-    from app import secrets
-    from app.encrypted import API_KEYS
-
-    return secrets.count_plaintext(connection, TABLE, COLUMNS, API_KEYS)
+    """Counts the rows that still hold plaintext."""
+    return SECRETS.verify(connection)
 
 
 def upgrade() -> None:
-    from app import secrets
-    from app.encrypted import API_KEYS
-
-    if op.get_context().as_sql:
-        op.execute(secrets.guard(op.get_context().dialect.name, TABLE, COLUMNS, API_KEYS))
-    else:
-        with op.get_context().autocommit_block():
-            report = secrets.encrypt(op.get_bind(), TABLE, COLUMNS, API_KEYS)
-        secrets.finish(report, remaining=verify(op.get_bind()))
+    SECRETS.upgrade()
     op.alter_column(
         "service_providers",
         "api_key",
@@ -50,13 +40,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    from app import secrets
-    from app.encrypted import API_KEYS
-
-    if secrets.wants_decryption(context.get_x_argument(as_dictionary=True), as_sql=op.get_context().as_sql):
-        with op.get_context().autocommit_block():
-            report = secrets.decrypt(op.get_bind(), TABLE, COLUMNS, API_KEYS)
-        secrets.finish(report)
+    SECRETS.downgrade()
     op.alter_column(
         "service_providers",
         "api_key",

@@ -8,6 +8,6 @@ place becomes a copy of the table (`operations`), with everything kept that a co
 the same is written as a script (`offline`).
 """
 
-from app.migrations.health import is_current, missing
+from app.migrations.run.health import is_current, missing
 
 __all__ = ["is_current", "missing"]

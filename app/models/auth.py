@@ -7,8 +7,9 @@ from contextlib import suppress
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, MappedColumn, mapped_column
 
-from app.encrypted import GITHUB_TOKENS, SealedText, encrypted
+from app.encryption import SealedText, encrypted
 from app.models.base import EMPTY_TEXT_ARRAY, FALSE, TEXT_ARRAY, TRUE, Base, UtcDateTime
+from app.models.keys import GITHUB_TOKENS
 from app.triggers import UpdatedAtTrigger
 
 # bcrypt reads no further: two keys that share their first 72 bytes would have the same hash.

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, MappedColumn, mapped_column, relationship
 
-from app.encrypted import API_KEYS, SealedText, encrypted
+from app.encryption import SealedText, encrypted
 from app.models.base import BIG_ID, FALSE, JSON, TRUE, UTC_NOW, Base, UtcDateTime, utc_now
+from app.models.keys import API_KEYS
 
 
 def _created_at() -> MappedColumn[dt.datetime]:

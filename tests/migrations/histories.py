@@ -29,9 +29,9 @@ _ENV = """\
 import sqlalchemy as sa
 from alembic import context
 
-from app.migrations import runtime
+from app.migrations.run import environment
 
-runtime.run(context, sa.MetaData)
+environment.run(context, sa.MetaData)
 """
 _REVISION = '''\
 """{slug}."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app.migrations import lock
+from app.migrations.run import lock
 from tests.commands import PATIENCE, Done, Running
 from tests.conftest import OURS, ROOT
 from tests.engines import engine
@@ -62,7 +62,7 @@ class Project(History):
     def hook(self, code: str) -> None:
         """Lets `env.py` run some code before it does its work."""
         env = self.folder / "env.py"
-        before, call, after = env.read_text(encoding="utf-8").rpartition("runtime.run(")
+        before, call, after = env.read_text(encoding="utf-8").rpartition("environment.run(")
         env.write_text(f"{before}{code}\n\n{call}{after}", encoding="utf-8")
 
     def declare(self, revision: str, declaration: str) -> None:

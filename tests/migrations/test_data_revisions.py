@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.ciphers import FieldCipher, RawKey, State
+from app.encryption import FieldCipher, RawKey, State
 from tests.conftest import ROOT
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, run
 from tests.migrations.conftest import At

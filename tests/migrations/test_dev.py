@@ -13,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from app import db, settings
-from app.migrations import snapshots, texts
-from app.migrations.dev import Development, develop, must_be_local, offered_name
+from app.cli import texts
+from app.migrations import snapshots
+from app.migrations.commands.dev import Development, develop, offered_name
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
+from app.migrations.run.scratch import must_be_local
 from app.triggers import updated_at_trigger
 from tests.commands import Done
 from tests.conftest import ONE_A_DAY, OURS, Approve
@@ -93,7 +95,7 @@ def test_an_edit_becomes_a_revision_that_is_applied(copy: Copy, at: At, approve:
 
 def has_its_snapshots(copy: Copy, file: Path, said: str, url: str) -> None:  # noqa: F811
     """Those that can be made were, without the database of the developer, and are what an upgrade makes."""
-    kept = {path.parent.name: path for path in copy.folder.glob(f"app/migrations/snapshots/*/{file.name[:14]}.json")}
+    kept = {path.parent.name: path for path in copy.folder.glob(f"alembic/snapshots/*/{file.name[:14]}.json")}
     with db.migration_engine(url).connect() as connection:
         dialect = connection.dialect.name
         assert kept[dialect].read_text(encoding="utf-8") == snapshots.text_of(snapshots.take(connection))

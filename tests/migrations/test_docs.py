@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from app.migrations import access, commands
-from app.migrations.docs import document
+from app.migrations import commands
+from app.migrations.commands.schema_page import document
 from app.migrations.errors import DriftDetected
+from app.migrations.run import connections
 from app.triggers import UpdatedAtTrigger
 from tests.conftest import ROOT, Approve
 from tests.helpers import python
@@ -46,7 +47,7 @@ def test_every_table_column_and_revision_is_in_it() -> None:
         assert str(table.comment) in section
         for column in table.columns:
             assert f"| `{column.name}` | {column.comment} |" in section
-    for revision in access.history().walk_revisions():
+    for revision in connections.history().walk_revisions():
         assert f"(../alembic/versions/{Path(revision.path).name})" in page
     assert page.count("](../") == len(list((ROOT / "alembic" / "versions").glob("*.py")))
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.migrations.effects import Effect, Kind
+from app.migrations.data_loss.made_so_far import Run
+from app.migrations.data_loss.queries import Questions
+from app.migrations.data_loss.routines import Routines
 from app.migrations.errors import DataLossRefused
-from app.migrations.questions import Questions
-from app.migrations.routines import Routines
-from app.migrations.safety import Run
+from app.migrations.sql.effects import Effect, Kind
 from tests.conftest import Approve
 from tests.migrations.histories import connected, execute, query, revision_of
 from tests.migrations.processes import Project, attempts

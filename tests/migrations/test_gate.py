@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from alembic import command
 
 from app import db
-from app.migrations import rehearsal
+from app.migrations.data_loss import rehearsal
 from app.migrations.errors import DataLossRefused, MigrationError
-from app.migrations.ledger import Ledger
+from app.migrations.run.ledger import Ledger
 from tests.commands import Done
 from tests.conftest import ONE_A_DAY, Approve
 from tests.migrations import rows

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.migrations import grammar
-from app.migrations.effects import Effect, Kind, parts_of, qualified
-from app.migrations.safety import widens
+from app.migrations import sql
+from app.migrations.rules import widens
+from app.migrations.sql.effects import Effect, Kind, parts_of, qualified
 
 
 def short(effects: list[Effect]) -> list[str]:
@@ -161,13 +161,13 @@ POSTGRESQL: dict[str, list[str]] = {
     "CREATE RULE r AS ON INSERT TO a DO INSTEAD DELETE FROM users": ["delete users"],
     "DROP TABEL users": ["opaque SQL that PostgreSQL's grammar doesn't know"],
     "DROP TABLE users, \x00": ["opaque SQL that PostgreSQL's grammar doesn't know"],
-    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
+    f"SELECT '{'x' * sql.MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
 }
 
 
 @pytest.mark.parametrize("statement", POSTGRESQL, ids=lambda statement: statement[:60])
 def test_what_a_statement_does_on_postgresql(statement: str) -> None:
-    assert short(grammar.effects_of("postgresql", statement)) == POSTGRESQL[statement]
+    assert short(sql.effects_of("postgresql", statement)) == POSTGRESQL[statement]
 
 
 FUNCTIONS: dict[str, list[str]] = {
@@ -186,13 +186,13 @@ FUNCTIONS: dict[str, list[str]] = {
     " BEGIN IF TG_OP = $$DELETE$$ THEN DELETE FROM users WHERE a = OLD.a; END IF; RETURN NULL; END'": [
         "delete users in part"
     ],
-    f"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS '{'x' * grammar.MOST_CHARACTERS}'": ["opaque function f"],
+    f"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS '{'x' * sql.MOST_CHARACTERS}'": ["opaque function f"],
 }
 
 
 @pytest.mark.parametrize("statement", FUNCTIONS, ids=lambda statement: statement[25:90])
 def test_what_a_call_of_a_function_does(statement: str) -> None:
-    assert short(grammar.effects_of_function(statement, "f")) == FUNCTIONS[statement]
+    assert short(sql.effects_of_function(statement, "f")) == FUNCTIONS[statement]
 
 
 READS_POSTGRESQL = [
@@ -226,13 +226,13 @@ WRITES_POSTGRESQL = [
     "EXPLAIN ANALYZE SELECT f()",
     "EXPLAIN (ANALYZE) SELECT f()",
     "CREATE TABLE a (b integer)",
-    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'",
+    f"SELECT '{'x' * sql.MOST_CHARACTERS}'",
 ]
 
 
 @pytest.mark.parametrize("statement", [*READS_POSTGRESQL, *WRITES_POSTGRESQL], ids=lambda statement: statement[:60])
 def test_what_only_reads_on_postgresql(statement: str) -> None:
-    assert grammar.reads("postgresql", statement) is (statement in READS_POSTGRESQL)
+    assert sql.reads("postgresql", statement) is (statement in READS_POSTGRESQL)
 
 
 # --- SQLite ------------------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ SQLITE: dict[str, list[str]] = {
     "PRAGMA writable_schema = ON": ["opaque PRAGMA writable_schema"],
     "PRAGMA main.writable_schema(1)": ["opaque PRAGMA writable_schema"],
     "PRAGMA foreign_keys = ON": [],
-    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
+    f"SELECT '{'x' * sql.MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
 }
 
 
@@ -331,7 +331,7 @@ def dump(driver: sqlite3.Connection) -> list[str]:
 @pytest.mark.parametrize("statement", SQLITE, ids=lambda statement: statement[:60])
 def test_what_a_statement_does_on_sqlite(statement: str, driver: sqlite3.Connection) -> None:
     before = dump(driver)
-    assert short(grammar.effects_of("sqlite", statement, driver)) == SQLITE[statement]
+    assert short(sql.effects_of("sqlite", statement, driver)) == SQLITE[statement]
     assert dump(driver) == before
 
 
@@ -360,13 +360,13 @@ WRITES_SQLITE = [
     "PRAGMA user_version = 7",
     "PRAGMA main.journal_mode(WAL)",
     "ATTACH 'other.db' AS other",
-    f"SELECT '{'x' * grammar.MOST_CHARACTERS}'",
+    f"SELECT '{'x' * sql.MOST_CHARACTERS}'",
 ]
 
 
 @pytest.mark.parametrize("statement", [*READS_SQLITE, *WRITES_SQLITE], ids=lambda statement: statement[:60])
 def test_what_only_reads_on_sqlite(statement: str) -> None:
-    assert grammar.reads("sqlite", statement) is (statement in READS_SQLITE)
+    assert sql.reads("sqlite", statement) is (statement in READS_SQLITE)
 
 
 # --- whatever is written -----------------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ WORDS = re.findall(
     "UNIQUE INDEX ON EXECUTE LANGUAGE DO BEGIN END NULL 1 = ( ) ; , ' \" ` [ ] -- /* */ $$ % %(a)s :a ? main. "
     "public. \x00 \ud800",
 )
-sql = st.one_of(
+texts = st.one_of(
     st.text(), st.lists(st.sampled_from(WORDS)).map(" ".join), st.lists(st.sampled_from(WORDS)).map("".join)
 )
 
@@ -386,13 +386,13 @@ sql = st.one_of(
 @example("DELETE FROM users WHERE :1a = ?")
 @example("WITH" * 5000)
 @example("(" * 20_000)
-@given(sql)
+@given(texts)
 def test_nothing_that_is_written_breaks_it(driver: sqlite3.Connection, statement: str) -> None:
     before = dump(driver)
-    for effect in [*grammar.effects_of("postgresql", statement), *grammar.effects_of("sqlite", statement, driver)]:
+    for effect in [*sql.effects_of("postgresql", statement), *sql.effects_of("sqlite", statement, driver)]:
         assert effect.name()
-    assert grammar.reads("postgresql", statement) in (True, False)
-    assert grammar.reads("sqlite", statement) in (True, False)
+    assert sql.reads("postgresql", statement) in (True, False)
+    assert sql.reads("sqlite", statement) in (True, False)
     assert dump(driver) == before
 
 

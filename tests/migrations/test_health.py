@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import health, is_current, missing
+from app.migrations import is_current, missing
+from app.migrations.run import health
 from tests.conftest import ROOT
 from tests.migrations.conftest import At
 from tests.migrations.histories import execute, upgrade

@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.ciphers import FieldCipher
-from app.encrypted import API_KEYS, GITHUB_TOKENS
+from app.encryption import FieldCipher
 from app.migrations import commands
-from app.migrations.status import State
+from app.migrations.run.status import State
+from app.models.keys import API_KEYS, GITHUB_TOKENS
 from tests.conftest import Servers, database
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER
 from tests.migrations import rows
@@ -49,7 +49,7 @@ DIES = "__import__('os').kill(__import__('os').getpid(), 9)"
 _KILL = """
 import os, pathlib, signal
 import sqlalchemy
-from app import pacing
+from app.backfill import pacing
 pacing.Pace.wrote = lambda *_: None
 passed = 0
 def pass_by(*_):

@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import checksums, commands, ledger
+from app.migrations import commands
 from app.migrations.errors import MigrationError
-from app.migrations.ledger import Outcome
+from app.migrations.run import checksums, ledger
+from app.migrations.run.ledger import Outcome
 from tests.conftest import Alembic, Approve
 from tests.helpers import rows, run
 from tests.migrations.histories import connected, downgrade, execute, query, revision_of, upgrade

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from alembic import command
 
 from app import db
-from app.migrations import commands, lock
+from app.migrations import commands
 from app.migrations.errors import LockNotObtained
+from app.migrations.run import lock
 from tests.commands import Running
 from tests.conftest import Approve
 from tests.helpers import run

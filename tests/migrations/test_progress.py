@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.migrations.blockers import Blocker
-from app.migrations.lock import Holder
-from app.migrations.progress import Progress
+from app.migrations.run.blockers import Blocker
+from app.migrations.run.lock import Holder
+from app.migrations.run.reporter import Progress
 from tests.migrations.processes import plain
 
 BLOCKER = Blocker(4711, "a report", "idle in transaction", 40, "SELECT [bold]n[/bold] FROM busy")

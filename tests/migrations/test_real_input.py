@@ -13,9 +13,9 @@ from alembic import command
 from sqlalchemy.orm import Session
 
 from app import db
-from app.ciphers import FieldCipher, State
-from app.encrypted import API_KEYS, GITHUB_TOKENS
+from app.encryption import FieldCipher, State
 from app.models import ServiceProvider, User
+from app.models.keys import API_KEYS, GITHUB_TOKENS
 from tests.conftest import Alembic
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER
 from tests.migrations.conftest import At

@@ -13,10 +13,10 @@ import pytest
 
 from app import db
 from app.migrations import commands
+from app.migrations.drift.resolve import Claim
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError, UnresolvedFailure
-from app.migrations.ledger import Outcome
-from app.migrations.resolution import Claim
-from app.migrations.status import State
+from app.migrations.run.ledger import Outcome
+from app.migrations.run.status import State
 from tests.commands import Running
 from tests.conftest import ONE_A_DAY, Approve, Servers, database
 from tests.engines import engine

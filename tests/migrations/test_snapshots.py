@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.migrations import access, commands, snapshots
+from app.migrations import commands, snapshots
 from app.migrations.errors import HistoryError, MigrationError
+from app.migrations.run import connections
 from app.migrations.snapshots import Snapshots, kind_of
 from tests.conftest import Approve, Servers, database
 from tests.engines import engine
@@ -25,7 +26,7 @@ def test_they_are_fresh(url: str) -> None:
 
 
 def test_there_is_one_for_every_revision() -> None:
-    kept = Snapshots(access.configuration())
+    kept = Snapshots(connections.configuration())
     revisions = {revision.revision for revision in scripts().walk_revisions()}
     for dialect in ("sqlite", "postgresql"):
         odd = sorted(kept.saved(dialect) ^ revisions)
@@ -88,7 +89,7 @@ def test_the_search_path_does_not_count(postgres_url: str) -> None:
     with engine(postgres_url).connect() as connection:
         taken = snapshots.take(connection)
         assert connection.exec_driver_sql("SHOW search_path").scalar() == '"Ours", public, pg_temp'
-    assert taken == Snapshots(access.configuration()).of("postgresql", HEAD)
+    assert taken == Snapshots(connections.configuration()).of("postgresql", HEAD)
 
 
 def test_a_role_that_may_not_make_a_database_is_told(role: str) -> None:

@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import commands, texts
+from app.cli import texts
+from app.migrations import commands
 from app.migrations.errors import ConfigurationError, MigrationError
-from app.migrations.status import State, Status
+from app.migrations.run.status import State, Status
 from tests.conftest import Approve
 from tests.migrations.histories import execute
 from tests.migrations.processes import WAITS_UNREHEARSED, Project, holder, plain, wait_until

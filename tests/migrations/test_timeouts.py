@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.migrations.blockers import QUERY_LENGTH, redacted
-from app.migrations.statements import Timeouts, can_run_again
+from app.migrations.run.blockers import QUERY_LENGTH, redacted
+from app.migrations.run.timeouts import Timeouts, can_run_again
 from tests.conftest import Approve
 from tests.helpers import run
 from tests.migrations.histories import query, revision_of

@@ -17,7 +17,7 @@ import pathlib
 import sqlalchemy as sa
 from alembic import context
 
-from app.migrations import runtime
+from app.migrations.run import environment
 
 
 def target_metadata():
@@ -32,7 +32,7 @@ def target_metadata():
     return metadata
 
 
-runtime.run(context, target_metadata)
+environment.run(context, target_metadata)
 """
 
 _REVISION = '''\
@@ -61,11 +61,9 @@ class Workshop:
         self.folder = folder
         self.ini = folder / "alembic.ini"
         self.versions = folder / "alembic" / "versions"
-        self.snapshots = folder / "app" / "migrations" / "snapshots"
+        self.snapshots = folder / "alembic" / "snapshots"
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "alembic.ini", folder)
-        for dialect in ("sqlite", "postgresql"):
-            shutil.copytree(snapshots.FOLDER / dialect, self.snapshots / dialect)
         (folder / "alembic" / "env.py").write_text(_ENV, encoding="utf-8")
         self.edit_models("")
 

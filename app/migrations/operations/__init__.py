@@ -12,9 +12,10 @@ plain operations, and means the same on both databases.
 from alembic.operations import ops, toimpl
 from alembic.runtime.plugins import Plugin
 
-from app.migrations.operations import comparator, indexes, sqlite
+from app.migrations.autogenerate import compare_triggers
+from app.migrations.operations import indexes, sqlite_alter
 from app.migrations.operations.observing import observed, observer
-from app.migrations.operations.words import (
+from app.migrations.operations.triggers import (
     CreateTriggerFunctionOp,
     CreateTriggerOp,
     DialectTextOp,
@@ -42,18 +43,18 @@ for _class, _original in (
     (ops.ExecuteSQLOp, toimpl.execute_sql),
     (ops.CreateIndexOp, indexes.create_index),
     (ops.DropIndexOp, indexes.drop_index),
-    (ops.AlterColumnOp, sqlite.copies_table(toimpl.alter_column)),
-    (ops.AddColumnOp, sqlite.copies_table(toimpl.add_column)),
-    (ops.DropColumnOp, sqlite.copies_table(toimpl.drop_column)),
-    (ops.DropConstraintOp, sqlite.copies_table(toimpl.drop_constraint)),
-    (ops.CreateUniqueConstraintOp, sqlite.copies_table(toimpl.create_constraint)),
-    (ops.CreateCheckConstraintOp, sqlite.copies_table(toimpl.create_constraint)),
-    (ops.CreatePrimaryKeyOp, sqlite.copies_table(toimpl.create_constraint)),
-    (ops.CreateForeignKeyOp, sqlite.copies_table(toimpl.create_constraint, table_of="source_table")),
-    (ops.CreateTableCommentOp, sqlite.skipped(toimpl.create_table_comment)),
-    (ops.DropTableCommentOp, sqlite.skipped(toimpl.drop_table_comment)),
+    (ops.AlterColumnOp, sqlite_alter.copies_table(toimpl.alter_column)),
+    (ops.AddColumnOp, sqlite_alter.copies_table(toimpl.add_column)),
+    (ops.DropColumnOp, sqlite_alter.copies_table(toimpl.drop_column)),
+    (ops.DropConstraintOp, sqlite_alter.copies_table(toimpl.drop_constraint)),
+    (ops.CreateUniqueConstraintOp, sqlite_alter.copies_table(toimpl.create_constraint)),
+    (ops.CreateCheckConstraintOp, sqlite_alter.copies_table(toimpl.create_constraint)),
+    (ops.CreatePrimaryKeyOp, sqlite_alter.copies_table(toimpl.create_constraint)),
+    (ops.CreateForeignKeyOp, sqlite_alter.copies_table(toimpl.create_constraint, table_of="source_table")),
+    (ops.CreateTableCommentOp, sqlite_alter.skipped(toimpl.create_table_comment)),
+    (ops.DropTableCommentOp, sqlite_alter.skipped(toimpl.drop_table_comment)),
 ):
     observed(_class, _original)
 
 # Here, where it happens once in a process, while env.py runs with every command: registering twice is an error.
-Plugin.setup_plugin_from_module(comparator, PLUGIN)
+Plugin.setup_plugin_from_module(compare_triggers, PLUGIN)

@@ -1,0 +1,5 @@
+"""Runs `schema` as `python -m app.cli`."""
+
+from app.cli.main import main
+
+main()

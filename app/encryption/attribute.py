@@ -1,0 +1,164 @@
+"""The attribute over a private column, and the list of all of them."""
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, overload
+
+import sqlalchemy as sa
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, Mapper
+
+from app.encryption.cipher import FieldCipher
+from app.encryption.column_types import Opaque, SealedText
+from app.encryption.errors import CipherError, MalformedCiphertext
+from app.encryption.formats import Ciphertext, State
+
+_T = TypeVar("_T")
+
+
+class EncryptedAttribute(hybrid_property[_T]):
+    """What `encrypted` returns; `mapper.all_orm_descriptors` has it.
+
+    Attributes:
+        cipher: how its values are encrypted.
+        key: the private attribute's name.
+    """
+
+    key: str
+
+    def __init__(self, column: Mapped[Any], cipher: FieldCipher, *, nullable: bool, blank_as_none: bool) -> None:
+        guard = column.column.type if isinstance(column, MappedColumn) else None
+        if not isinstance(guard, SealedText) or guard.cipher is not cipher:
+            raise TypeError("encrypted() takes a mapped_column() whose type is SealedText of the same cipher")
+        super().__init__(
+            self._get, self._set, expr=self._expression, update_expr=self._values, bulk_dml_setter=self._fill
+        )
+        self.__doc__ = "Plaintext of a secret that is stored encrypted."
+        self.cipher = cipher
+        self._column = column
+        self._guard = guard
+        self._nullable = nullable
+        self._blank_as_none = blank_as_none
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.__name__ = name
+        self.key = next(key for key, value in vars(owner).items() if value is self._column)
+        self._guard.of = f"{owner.__name__}.{name}"
+
+    def _get(self, instance: Any) -> Any:
+        stored = getattr(instance, self.key)
+        if stored is None:
+            return None
+        try:
+            return self.cipher.decrypt(stored)
+        except CipherError:  # `suppress` would cost a tenth of a decryption, and whose it is a half
+            pass
+        return self.cipher.decrypt(stored, of=self._name(instance))  # fails again, and says whose it is
+
+    def _set(self, instance: Any, value: Any) -> None:
+        stored = sa.inspect(instance).dict.get(self.key)  # what is expired isn't loaded for this
+        if not self._is_current(stored, value):
+            setattr(instance, self.key, self._seal(value, self._name(instance)))
+
+    def _expression(self, cls: Any) -> sa.Label[Any]:
+        # Without a label of its own, two models' attributes of one name can't be selected together.
+        opaque = Opaque(self.cipher, self._name_in(cls))
+        return sa.type_coerce(getattr(cls, self.key), opaque).label(self.__name__)
+
+    def _values(self, cls: Any, value: Any) -> list[tuple[Any, Any]]:
+        return [(getattr(cls, self.key), self._seal(value, self._name_in(cls)))]
+
+    def _fill(self, cls: Any, mapping: MutableMapping[str, Any], value: Any) -> None:
+        mapping[self.key] = self._seal(value, self._name_in(cls))
+
+    def _seal(self, value: Any, of: str) -> Ciphertext | None:
+        if self._nullable and (value is None or (self._blank_as_none and isinstance(value, str) and not value)):
+            return None
+        if not isinstance(value, Ciphertext):
+            return self.cipher.encrypt(value, of=of)
+        if self.cipher.state(value) is not State.ENCRYPTED:
+            raise MalformedCiphertext(f"{of} was given a Ciphertext that is not one of its format.")
+        return value
+
+    def _is_current(self, stored: Any, value: Any) -> bool:
+        if not isinstance(stored, Ciphertext) or not isinstance(value, str) or isinstance(value, Ciphertext):
+            return False
+        with suppress(CipherError):
+            opened = self.cipher.open(stored)
+            return opened.plaintext == value and opened.key == self.cipher.keyring.writing
+        return False
+
+    def _name(self, instance: Any) -> str:
+        name, identity = self._name_in(type(instance)), sa.inspect(instance).identity
+        return f"{name} of {', '.join(map(str, identity))}" if identity else name
+
+    def _name_in(self, cls: Any) -> str:
+        model = getattr(sa.inspect(cls, raiseerr=False), "class_", cls)  # an alias has the name of its model
+        return f"{model.__name__}.{self.__name__}"
+
+
+@overload
+def encrypted(
+    column: Mapped[Any], cipher: FieldCipher, *, nullable: Literal[True] = True, blank_as_none: bool = False
+) -> EncryptedAttribute[str | None]: ...
+
+
+@overload
+def encrypted(column: Mapped[Any], cipher: FieldCipher, *, nullable: Literal[False]) -> EncryptedAttribute[str]: ...
+
+
+def encrypted(
+    column: Mapped[Any], cipher: FieldCipher, *, nullable: bool = True, blank_as_none: bool = False
+) -> EncryptedAttribute[Any]:
+    """Declares an attribute whose values are encrypted in `column`.
+
+    Reading it raises `CipherError` where the stored value can't be decrypted or, under the policy `refuse`, isn't
+    encrypted; assigning raises it where there is no key, and `TypeError` for what isn't text. The message names model,
+    attribute and primary key, and the row is as it was.
+
+    Args:
+        column: the `mapped_column` above it in the class body, of type `SealedText(cipher)`.
+        cipher: how values are encrypted.
+        nullable: whether the attribute may be None.
+        blank_as_none: store an empty string as NULL.
+
+    Raises:
+        TypeError: the column isn't of that type, so nothing would guard it.
+    """
+    return EncryptedAttribute(column, cipher, nullable=nullable, blank_as_none=blank_as_none)
+
+
+def sealed_check(column: str, cipher: FieldCipher) -> sa.CheckConstraint:
+    """A CHECK constraint for `__table_args__` that lets nothing into a column but what begins as a ciphertext does.
+
+    It is for a column that holds no plaintext any more. The database refuses what is written past the attribute, too,
+    and puts the refused row into its error: see docs/rotation.md.
+
+    Args:
+        column: the column's name in the table.
+        cipher: the column's.
+    """
+    return sa.CheckConstraint(cipher.format.sealed_sql(column), name=f"{column}_sealed")
+
+
+@dataclass(frozen=True)
+class EncryptedColumn:
+    """A column of secrets, and its `name` as errors say it: `ServiceProvider.api_key`."""
+
+    name: str
+    mapper: Mapper[Any]
+    table: sa.Table
+    column: sa.Column[Any]
+    cipher: FieldCipher
+
+
+def encrypted_columns(base: type[DeclarativeBase]) -> Iterator[EncryptedColumn]:
+    """The encrypted columns of all models of a base, each once, by the model that declares it."""
+    for mapper in sorted(base.registry.mappers, key=lambda mapper: mapper.class_.__name__):
+        inherited = set(mapper.inherits.all_orm_descriptors.keys() if mapper.inherits else ())
+        for name, attribute in mapper.all_orm_descriptors.items():
+            if isinstance(attribute, EncryptedAttribute) and name not in inherited:
+                column = mapper.columns[attribute.key]
+                of = f"{mapper.class_.__name__}.{name}"
+                yield EncryptedColumn(of, mapper, column.table, column, attribute.cipher)

@@ -1,0 +1,152 @@
+"""`schema dev`: what a developer runs after editing a model.
+
+It changes the database that it compares the models with, so it wants one of the developer's own.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import Script
+
+from app import db
+from app.migrations.errors import ConfigurationError
+from app.migrations.run import connections, status
+from app.migrations.run.reporter import Progress, log
+from app.migrations.run.scratch import must_be_local
+from app.migrations.terminal import Ask
+from app.settings import SettingsError
+
+_SEVERAL = 3
+
+
+@dataclass(frozen=True)
+class Development:
+    """What `schema dev` did.
+
+    Attributes:
+        at: the revision that the database is at now.
+        applied: the revisions that were pending before, oldest first.
+        written: the revisions that were written and applied; none if the models and the database were equal.
+        files: where those are, seen from the project's root.
+    """
+
+    database: str
+    at: str
+    applied: list[str]
+    written: list[str]
+    files: list[Path]
+
+
+def develop(
+    engine: sa.Engine | None = None,
+    *,
+    message: str | None = None,
+    ask: Ask | None = None,
+    not_a_rename: Sequence[str] = (),
+    remote: bool = False,
+    live: bool = False,
+) -> Development:
+    """Applies what is pending, writes a revision for what the models want besides, applies that too, and compares.
+
+    Args:
+        engine: the database; the setting `DATABASE_URL` if None.
+        message: the name of the revision; else `ask` is asked for one.
+        ask: asks somebody, about the name and about renames; None if nobody is there.
+        not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
+        remote: the database may be on another machine.
+        live: a terminal watches: show what is going on between two lines too.
+
+    Raises:
+        MigrationError: what is in the way, or failed. A revision that was written stays, applied or not.
+    """
+    if not remote:
+        must_be_local(engine.url if engine is not None else _url())
+    config = connections.configuration(engine)
+    config.attributes |= {"progress": Progress(live=live), "ask": ask, "not_a_rename": not_a_rename}
+    config.attributes["name_revision"] = _naming(ask)
+    with connections.reading(engine) as connection:
+        before = status.read(connection, connections.history(), connections.shown(engine))
+    if before.problems:
+        raise before.problems[0]
+    if before.pending:
+        command.upgrade(config, "head")
+    written = _write_revision(config, message)
+    if written:
+        command.upgrade(config, "head")
+    command.check(config)
+    names, applied = ([script.revision for script in scripts] for scripts in (written, before.pending))
+    files = [connections.from_root(Path(script.path)) for script in written]
+    return Development(before.database, names[-1] if names else before.head or "", applied, names, files)
+
+
+def _url() -> sa.URL:
+    try:
+        return db.database_url()
+    except SettingsError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _write_revision(config: Config, message: str | None) -> list[Script]:
+    """Lets Alembic write a revision, and shows it; none if the models and the database are equal."""
+    with redirect_stdout(io.StringIO()):  # Alembic and its hooks say there what they do
+        made = command.revision(config, message, autogenerate=True)
+    scripts = [script for script in (made if isinstance(made, list) else [made]) if script is not None]
+    for script in scripts:
+        path = Path(script.path)
+        log.info("\n%s\n\n%s", connections.from_root(path), path.read_text(encoding="utf-8"))
+    return scripts
+
+
+def _naming(ask: Ask | None) -> Callable[[list[Any]], str]:
+    """What names a revision when the command line doesn't."""
+
+    def name(diffs: list[Any]) -> str:
+        offered = offered_name(diffs)
+        if ask is None:
+            raise ConfigurationError(f'A revision needs a name, and nobody can be asked: schema dev -m "{offered}"')
+        return ask(f"Name of the revision [{offered}]:", offered)
+
+    return name
+
+
+def offered_name(diffs: Iterable[Any]) -> str:
+    """A name for a revision, made from Alembic's differences: `add users.nickname`."""
+    flat = [part for diff in diffs for part in (diff if isinstance(diff, list) else [diff])]
+    phrases = list(dict.fromkeys(_phrase(diff) for diff in flat))
+    # Indexes and constraints come along with the tables and columns they are for.
+    main = [phrase for phrase in phrases if phrase[3]] or phrases
+    verbs: dict[str, list[str]] = {}
+    for verb, thing, _table, _ in main:
+        verbs.setdefault(verb, []).append(thing)
+    if len(main) <= _SEVERAL:
+        return " and ".join(f"{verb} {', '.join(things)}" for verb, things in verbs.items())
+    tables = sorted({table for _, _, table, _ in main})
+    return f"change {', '.join(tables)}" if len(tables) <= _SEVERAL else f"change {len(tables)} tables"
+
+
+def _phrase(diff: tuple[Any, ...]) -> tuple[str, str, str, bool]:
+    """Verb, object and table of a difference, and whether it is about a table or a column."""
+    kind, *rest = diff
+    verb, _, noun = kind.partition("_")
+    verb = {"remove": "drop", "modify": "change"}.get(verb, verb)
+    if verb == "rename":
+        return verb, f"{rest[0]} to {rest[1]}", rest[0].partition(".")[0], True
+    if verb == "change":
+        return verb, f"{rest[1]}.{rest[2]}", rest[1], True
+    if noun == "column":
+        return verb, f"{rest[1]}.{rest[2].name}", rest[1], True
+    if noun == "table":
+        return verb, rest[0].name, rest[0].name, True
+    table = getattr(rest[0], "table", None)
+    name = str(getattr(rest[0], "name", rest[0]))
+    owner = str(getattr(table, "name", table) or name)
+    if noun == "table_comment":
+        return "change", f"comment of {name}", name, False
+    return verb, f"{noun.replace('fk', 'foreign key').replace('_', ' ')} {name}", owner, False

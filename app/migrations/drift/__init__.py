@@ -1,0 +1,1 @@
+"""A room; its face comes next."""

@@ -1,0 +1,113 @@
+"""Keeps the ledger during a run: a row for each step before it begins, and how it ended."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from app.failures import Failure
+from app.migrations.run import preflight
+from app.migrations.run.ledger import Direction, Entry, Ledger, Outcome
+
+BASE = "base"
+
+
+class Books:
+    """The rows of one run.
+
+    Args:
+        connection: the one that revisions run on.
+        script: the history.
+
+    Attributes:
+        half_done: the step that failed had left its transaction with something that can't simply be run again.
+    """
+
+    def __init__(self, connection: sa.Connection, script: ScriptDirectory) -> None:
+        self.half_done = False
+        self._connection = connection
+        self._script = script
+        self._ledger = Ledger(connection)
+        self._entry: int | None = None
+        self._following: int | None = None
+        self._next: list[Any] = []
+        self._started = 0.0
+        self._opened = False
+
+    def entries(self) -> list[Entry]:
+        """The ledger as it is now."""
+        return self._ledger.entries()
+
+    def open(self, plan: list[Any], crashed: Callable[[Entry], None]) -> None:
+        """Begins a try of all the steps that are left; the lock must be held.
+
+        Args:
+            plan: the steps.
+            crashed: called with each row that a run left which ended without a word.
+        """
+        if plan and not self._opened:
+            self._ledger.create()
+            for entry in self._ledger.close_crashed():
+                crashed(entry)
+            self._connection.commit()
+            self._opened = True
+        self._entry = self._following = None
+        self._next = plan
+
+    def begin(self, step: Any) -> None:
+        """Commits the row of a step that is about to run."""
+        self._next = self._next[1:]
+        self._entry, self._following = self._following, None
+        if self._entry is None:
+            self._entry = self._announce(step)
+            self._connection.commit()
+        self._started = time.monotonic()
+
+    def applied(self, reason: str | None) -> float:
+        """Says so, in the step's own transaction; gives the seconds that it took."""
+        assert self._entry is not None
+        seconds = time.monotonic() - self._started
+        self._ledger.finish(self._entry, Outcome.APPLIED, seconds, reason=reason)
+        # The next one's row goes along: a commit less for each revision.
+        self._following = self._announce(self._next[0]) if self._next else None
+        return seconds
+
+    def failed(self, error: BaseException) -> bool:
+        """Rolls back, and then says so; whether that could be done."""
+        with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
+            self._connection.rollback()
+            begun = [entry for entry in (self._entry, self._following) if entry is not None]
+            for entry in begun:
+                self._ledger.finish(entry, Outcome.FAILED, time.monotonic() - self._started, Failure.of(error))
+            entries = self._ledger.entries() if begun else []
+            self.half_done = any(not entry.repeatable for entry in entries if entry.id in begun)
+            self._connection.commit()
+            return True
+        return False
+
+    def cant_be_repeated(self) -> None:
+        """Says, at once, that the step is about to do something that no rollback undoes."""
+        driver: Any = self._connection.connection.driver_connection
+        driver.execute(f"UPDATE schema_ledger SET repeatable = false WHERE id = {self._entry:d}")
+
+    def _announce(self, step: Any) -> int:
+        revision = revision_of(step)
+        checksum = preflight.checksum_of(self._script.get_revision(revision)) if revision != BASE else None
+        return self._ledger.begin(revision, _direction(step), checksum)
+
+
+def revision_of(step: Any) -> str:
+    """The revision that a step applies or reverts; of a stamp where the database is to be."""
+    if step.info.is_stamp:
+        return str(next(iter(step.info.destination_revision_ids), BASE))
+    return str(step.info.up_revision_id)
+
+
+def _direction(step: Any) -> Direction:
+    if step.info.is_stamp:
+        return Direction.STAMP
+    return Direction.UPGRADE if step.info.is_upgrade else Direction.DOWNGRADE

@@ -1,0 +1,173 @@
+"""Makes the snapshots of revisions, in scratch databases that are dropped again."""
+
+import ast
+import ipaddress
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from app import db
+from app.migrations.errors import ConfigurationError
+from app.migrations.run import connections
+from app.migrations.run.reporter import Silent
+from app.migrations.snapshots import ddl, store
+from app.migrations.snapshots.differences import differences
+from app.migrations.snapshots.store import Snapshot, Snapshots
+from app.settings import SettingsError
+
+
+def snapshot(engine: sa.Engine | None = None) -> list[Path]:
+    """Writes what every revision makes, on a scratch database of the same kind; removes what no revision makes.
+
+    Raises:
+        MigrationError: a scratch database can't be made, or a revision fails.
+    """
+    kept = Snapshots(connections.configuration())
+    with connections.scratch(engine) as scratch_engine:
+        dialect = scratch_engine.dialect.name
+        taken = _every_snapshot(scratch_engine)
+    for revision in kept.saved(dialect) - taken.keys():
+        kept.path(dialect, revision).unlink()
+    return [connections.from_root(kept.save(dialect, revision, found)) for revision, found in taken.items()]
+
+
+def stale_snapshots(engine: sa.Engine | None = None) -> list[Path]:
+    """The files that `snapshot` would write otherwise, add or remove.
+
+    Raises:
+        MigrationError: as `snapshot`.
+    """
+    kept = Snapshots(connections.configuration())
+    with connections.scratch(engine) as scratch_engine:
+        dialect = scratch_engine.dialect.name
+        taken = _every_snapshot(scratch_engine)
+    stale = kept.saved(dialect) - taken.keys()
+    for revision, found in taken.items():
+        path = kept.path(dialect, revision)
+        if not path.is_file() or path.read_text(encoding="utf-8") != store.text_of(found):
+            stale.add(revision)
+    return [connections.from_root(kept.path(dialect, revision)) for revision in sorted(stale)]
+
+
+def snapshot_new(file: Path, config: Config) -> str:
+    """Writes what a revision makes that was written just now: for SQLite, and for a PostgreSQL on this machine.
+
+    Args:
+        file: the revision.
+        config: Alembic's; the attribute `connection` is set to a scratch database.
+
+    Returns:
+        What was made and what wasn't, in one line; nothing of a revision that is still to be filled in by hand.
+    """
+    if _is_empty(file):
+        return ""
+    made = []
+    for dialect, url in _within_reach().items():
+        try:
+            with connections.scratch(db.migration_engine(url)) as engine:
+                _run_alone(file, config, engine)
+                with engine.connect() as connection:
+                    Snapshots(config).save(dialect, file.name.partition("_")[0], store.take(connection))
+        except CommandError:  # whatever is in the way, `schema snapshot` says it
+            continue
+        made.append(dialect)
+    to_make = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
+    said = [f"made for {' and '.join(made)}"] if made else []
+    said += [f"to be made on {' and '.join(to_make)}, with: schema snapshot"] if to_make else []
+    return f"Snapshots of {file.name}: {'; '.join(said)}"
+
+
+def upgrade(config: Config, revision: str) -> None:
+    """Runs revisions in a scratch database, and says nothing of it."""
+    config.attributes["progress"] = Silent()
+    command.upgrade(config, revision)
+
+
+def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, revision: str | None) -> None:
+    """Makes an empty database what it is at `revision`, without running the revisions."""
+    everything = ddl.goal({}, made, differences(made, {}))
+    for statement in ddl.plan(connection.dialect.name, everything).within_a_transaction:
+        # Past SQLAlchemy a percent sign is one.
+        connection.exec_driver_sql(
+            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        )
+    MigrationContext.configure(connection).stamp(script, revision or "base")
+
+
+def _every_snapshot(engine: sa.Engine) -> dict[str, Snapshot]:
+    """What each revision makes, oldest first, on an empty database."""
+    config = connections.configuration(engine)
+    taken = {}
+    for revision in reversed(list(connections.history().walk_revisions())):
+        upgrade(config, revision.revision)
+        with engine.connect() as connection:
+            taken[revision.revision] = store.take(connection)
+    return taken
+
+
+def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
+    config.attributes["connection"] = engine
+    script = ScriptDirectory.from_config(config)
+    revision = script.get_revision(file.name.partition("_")[0])
+    before = str(revision.down_revision) if revision.down_revision else None
+    with connections.transaction(engine) as connection:
+        prepare(connection, Snapshots(config).of(engine.dialect.name, before), script, before)
+    upgrade(config, revision.revision)
+
+
+def _within_reach() -> dict[str, sa.URL]:
+    found = {"sqlite": sa.make_url("sqlite://")}
+    try:
+        url = db.database_url()
+        must_be_local(url)  # nobody expects `alembic revision` to make a database on another machine
+    except (SettingsError, CommandError):
+        return found
+    return {**found, "postgresql": url} if url.get_backend_name() == "postgresql" else found
+
+
+def _is_empty(file: Path) -> bool:
+    functions = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    upgrades = [function for function in functions if function.name == "upgrade"]
+    return all(isinstance(statement, ast.Pass) for upgrade in upgrades for statement in upgrade.body)
+
+
+def must_be_local(url: sa.URL) -> None:
+    """Refuses a database on another machine. One behind a tunnel looks local: nobody can tell.
+
+    Raises:
+        ConfigurationError: it isn't a SQLite file, nor a PostgreSQL server behind a socket or a loopback address.
+    """
+    if url.get_backend_name() == "sqlite":
+        return
+    far = [host for host in _hosts(url) if not _is_local(host)]
+    if far:
+        raise ConfigurationError(
+            f"{db.shown(url)} is on {', '.join(far)}, which isn't this machine, and schema dev changes the database "
+            "that it looks at. If it is yours alone, say --remote"
+        )
+
+
+def _hosts(url: sa.URL) -> list[str]:
+    from psycopg import pq
+
+    # What the URL leaves out libpq takes from PGHOST and its like.
+    defaults = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
+    said = url.get_dialect()().create_connect_args(url)[1]
+    if said.get("service"):
+        return [f"service {said['service']}"]
+    host = said.get("hostaddr") or said.get("host") or defaults.get("hostaddr") or defaults.get("host") or ""
+    return str(host).split(",")
+
+
+def _is_local(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

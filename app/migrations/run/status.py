@@ -1,0 +1,189 @@
+"""What can be said about a database's revisions; reading it writes nothing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+
+from app.migrations.errors import HistoryError, MigrationError
+from app.migrations.run import lock, preflight
+from app.migrations.run.ledger import Direction, Entry, Ledger, Outcome
+from app.migrations.run.lock import Holder
+
+
+class State(StrEnum):
+    """What is the matter with a revision."""
+
+    APPLIED = "applied"
+    EDITED = "edited"
+    SKIPPED = "skipped"
+    PENDING = "pending"
+    RUNNING = "running"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class RevisionStatus:
+    """One revision.
+
+    Attributes:
+        applied: the database has it, whatever became of the last attempt to revert it.
+        entry: the attempt that `state` comes from; None for what was applied before the ledger, or never tried.
+        unresolved: the attempt failed half-way outside its transaction: see `schema resolve`.
+    """
+
+    revision: str
+    title: str
+    state: State
+    applied: bool
+    entry: Entry | None
+    unresolved: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """A database, as this code sees it.
+
+    Attributes:
+        database: its URL, without the password.
+        at: the revisions it is at; more than one only after a mistake.
+        head: the last revision of the code; None if the history has several ends, see `problems`.
+        holder: who is migrating it now.
+        problems: one line for each thing that keeps `alembic upgrade head` from running.
+        entries: the whole ledger, oldest first.
+    """
+
+    database: str
+    at: list[str]
+    head: str | None
+    holder: Holder | None
+    revisions: list[RevisionStatus]
+    problems: list[MigrationError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def pending(self) -> list[RevisionStatus]:
+        """Revisions that `alembic upgrade head` would run."""
+        return [revision for revision in self.revisions if not revision.applied]
+
+    @property
+    def accepted(self) -> list[Entry]:
+        """What somebody said is to stay as it is, though it isn't what the history makes."""
+        return [entry for entry in self.entries if entry.outcome is Outcome.ACCEPTED]
+
+    @property
+    def exit_code(self) -> int:
+        """0 in order, 3 pending, or the code of the first problem."""
+        return self.problems[0].exit_code if self.problems else 3 if self.pending else 0
+
+    @property
+    def code(self) -> str:
+        """The same as a stable word."""
+        return self.problems[0].code if self.problems else "pending" if self.pending else "ok"
+
+
+def read(
+    connection: sa.Connection,
+    script: ScriptDirectory,
+    database: str,
+    our_tables: Callable[[], Iterable[str]] = tuple,
+) -> Status:
+    """Reads the status of a database.
+
+    Args:
+        connection: to the database.
+        script: the history.
+        database: what people know it as.
+        our_tables: names the tables of the models; one of those in a database without history is a problem.
+
+    Raises:
+        MigrationError: the version table can't be read.
+    """
+    at = _heads(connection)
+    entries, notes = _entries(connection)
+    holder = lock.holder(connection)
+    heads = sorted(script.get_heads())
+    problems = _problem(lambda: preflight.one_line(script))
+    ours = {r.revision: r for r in script.walk_revisions()}
+    applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, "base")}
+    edited = set(preflight.edited(entries, script, applied))
+    revisions = [
+        _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
+        for revision in reversed(list(ours.values()))
+    ]
+    revisions += [_unknown(revision, entries) for revision in at if revision not in ours]
+    problems += [HistoryError(preflight.ahead(revision, entries)) for revision in at if revision not in ours]
+    problems += _problem(lambda: preflight.has_history(connection, at, our_tables, upgrade=True))
+    problems += _problem(lambda: preflight.unedited(entries, script, applied))
+    problems += [preflight.failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
+    head = heads[0] if len(heads) == 1 else None
+    return Status(database, sorted(at), head, holder, revisions, problems, notes, entries)
+
+
+def _heads(connection: sa.Connection) -> list[str]:
+    try:
+        return list(MigrationContext.configure(connection).get_current_heads())
+    except sa.exc.DBAPIError as error:
+        connection.rollback()
+        raise MigrationError(f"The version table can't be read: {_first_line(error)}") from None
+
+
+def _entries(connection: sa.Connection) -> tuple[list[Entry], list[str]]:
+    ledger = Ledger(connection)
+    try:
+        if ledger.exists():
+            return ledger.entries(), []
+    except sa.exc.DBAPIError as error:
+        connection.rollback()
+        return [], [f"The ledger can't be read, so times and failures are missing: {_first_line(error)}"]
+    return [], ["There is no ledger yet: it begins with the next command that changes something."]
+
+
+def _of_ours(
+    revision: Script, entries: list[Entry], *, applied: bool, edited: Iterable[str], held: bool
+) -> RevisionStatus:
+    name, title = revision.revision, revision.doc.rstrip(".")
+    attempts = [entry for entry in entries if entry.revision == name and entry.direction is not Direction.CHECK]
+    last = attempts[-1] if attempts else None
+    if last is not None and last.outcome is Outcome.RUNNING:
+        state = State.RUNNING if held else State.CRASHED
+        return RevisionStatus(name, title, state, applied, last, not (held or last.repeatable))
+    if applied:
+        done = (Outcome.APPLIED, Outcome.ADOPTED, Outcome.SKIPPED)
+        ups = [entry for entry in attempts if entry.outcome in done and entry.direction is not Direction.DOWNGRADE]
+        entry = ups[-1] if ups else None
+        skipped = entry is not None and entry.outcome is Outcome.SKIPPED
+        state = State.EDITED if name in edited else State.SKIPPED if skipped else State.APPLIED
+        return RevisionStatus(name, title, state, applied, entry)
+    if last is not None and last.outcome is Outcome.FAILED:
+        return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
+    return RevisionStatus(name, title, State.PENDING, applied, None)
+
+
+def _unknown(revision: str, entries: list[Entry]) -> RevisionStatus:
+    attempts = [e for e in entries if e.revision == revision and e.outcome is Outcome.APPLIED]
+    return RevisionStatus(revision, "not in this code", State.UNKNOWN, True, attempts[-1] if attempts else None)
+
+
+def _problem(check: Callable[[], None]) -> list[MigrationError]:
+    try:
+        check()
+    except MigrationError as error:
+        return [error]
+    return []
+
+
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]
+
+
+def when(moment: datetime) -> str:
+    """A time for people."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
