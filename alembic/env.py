@@ -1,16 +1,8 @@
-"""Hands Alembic's context to app.migrations; decides nothing."""
+"""Hands Alembic's context to the engine, with the project that it is for; decides nothing."""
 
-import sqlalchemy as sa
 from alembic import context
 
-from app.migrations.run import environment
+from app.migrations import run_env
+from app.project import PROJECT
 
-
-def target_metadata() -> sa.MetaData:
-    """The models' metadata, imported by the commands that compare with it and by no other."""
-    from app.models import Base
-
-    return Base.metadata
-
-
-environment.run(context, target_metadata)
+run_env(context, PROJECT)

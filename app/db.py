@@ -16,8 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from app import settings
-from app.settings import SettingsError
+from app.errors import DatabaseUnreachable, SettingsError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -36,21 +35,17 @@ _SYNC_DRIVERS = {
 }
 
 
-class DatabaseUnreachable(Exception):  # noqa: N818 - a state, rather than a fault of the caller
-    """The database can't be connected to; the message has the URL without its password, and the server's words."""
-
-
-def database_url(text: str | None = None) -> URL:
+def database_url(text: str) -> URL:
     """The URL of the database, with the driver of this package: psycopg, or Python's own sqlite3.
 
     Args:
-        text: a database URL; the setting `DATABASE_URL` if None. `postgres://` and `postgresql://` mean the same.
+        text: a database URL; `postgres://` and `postgresql://` mean the same.
 
     Raises:
         SettingsError: it isn't a URL of PostgreSQL or SQLite.
     """
     try:
-        url = make_url(text or settings.load().database_url)
+        url = make_url(text)
     except (ArgumentError, ValueError):
         raise SettingsError(
             "DATABASE_URL isn't a database URL: write postgresql://user:password@host/name or sqlite:///file.db"
@@ -61,11 +56,11 @@ def database_url(text: str | None = None) -> URL:
     return url
 
 
-def engine(url: str | URL | None = None, **options: Any) -> sa.Engine:
+def engine(url: str | URL, **options: Any) -> sa.Engine:
     """An engine for an application.
 
     Args:
-        url: where to; the setting `DATABASE_URL` if None.
+        url: where to.
         options: passed on to `create_engine`.
 
     Raises:
@@ -78,7 +73,7 @@ def engine(url: str | URL | None = None, **options: Any) -> sa.Engine:
     return made
 
 
-def async_engine(url: str | URL | None = None, **options: Any) -> "AsyncEngine":
+def async_engine(url: str | URL, **options: Any) -> "AsyncEngine":
     """The same for asyncio; needs the extra `async` (greenlet, and aiosqlite for SQLite).
 
     Raises:
@@ -99,7 +94,7 @@ def async_engine(url: str | URL | None = None, **options: Any) -> "AsyncEngine":
     return made
 
 
-def sessions(url: str | URL | None = None, **options: Any) -> "sessionmaker[Session]":
+def sessions(url: str | URL, **options: Any) -> "sessionmaker[Session]":
     """What makes an application's sessions, all of one `engine(url, **options)`.
 
     Raises:
@@ -110,7 +105,7 @@ def sessions(url: str | URL | None = None, **options: Any) -> "sessionmaker[Sess
     return sessionmaker(engine(url, **options))
 
 
-def async_sessions(url: str | URL | None = None, **options: Any) -> "async_sessionmaker[AsyncSession]":
+def async_sessions(url: str | URL, **options: Any) -> "async_sessionmaker[AsyncSession]":
     """The same for asyncio. Instances keep their values after a commit: reading one again would need an `await`.
 
     Raises:
@@ -122,11 +117,11 @@ def async_sessions(url: str | URL | None = None, **options: Any) -> "async_sessi
     return async_sessionmaker(made, expire_on_commit=False)
 
 
-def migration_engine(url: str | URL | None = None, *, read_only: bool = False) -> sa.Engine:
+def migration_engine(url: str | URL, *, read_only: bool = False) -> sa.Engine:
     """An engine for one short piece of schema work: nothing is pooled.
 
     Args:
-        url: where to; the setting `DATABASE_URL` if None.
+        url: where to.
         read_only: SQLite opens the file for reading only, unless what a killed process left has to be put right
             first. One that doesn't exist is not made: it reads as empty.
 

@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, Plaintext, RawKey
+from app.errors import SettingsError
 
 DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
-
-
-class SettingsError(ValueError):
-    """A setting can't be used; the message names it and never shows a secret."""
 
 
 @dataclass(frozen=True)

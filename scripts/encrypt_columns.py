@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from app import db, secrets
 from app.backfill import BackfillError, Report
 from app.encryption import CipherError, FieldCipher
-from app.settings import SettingsError
+from app.errors import SettingsError
+from app.project import PROJECT
 
 
 def main(table: str, columns: Sequence[str], cipher: FieldCipher, description: str) -> int:
@@ -35,7 +36,7 @@ def main(table: str, columns: Sequence[str], cipher: FieldCipher, description: s
             print(f"{table}: {rows} rows looked at", file=sys.stderr)
 
     try:
-        with db.migration_engine(read_only=options.dry_run).connect() as connection:
+        with db.migration_engine(PROJECT.database_url(), read_only=options.dry_run).connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             report = secrets.encrypt(connection, table, columns, cipher, dry_run=options.dry_run, progress=progress)
     except (CipherError, SettingsError) as error:

@@ -15,7 +15,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app import db, settings
-from app.settings import SettingsError
+from app.errors import DatabaseUnreachable, SettingsError
+from app.project import PROJECT
 from tests.helpers import rows, run
 
 PASSWORD = "not-for-the-log"
@@ -108,7 +109,7 @@ def test_a_url_is_shown_without_its_password_wherever_that_stands(url: str, show
 
 def test_a_connection_that_fails_shows_no_password() -> None:
     engine = db.migration_engine(f"postgresql://localhost:1/name?user=u&password={PASSWORD}")
-    with pytest.raises(db.DatabaseUnreachable, match=r"^Can't connect to postgresql\+psycopg://localhost") as error:
+    with pytest.raises(DatabaseUnreachable, match=r"^Can't connect to postgresql\+psycopg://localhost") as error:
         db.connect(engine)
     assert PASSWORD not in str(error.value)
 
@@ -116,10 +117,10 @@ def test_a_connection_that_fails_shows_no_password() -> None:
 def test_the_setting_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/set.db")
     settings.load.cache_clear()
-    assert db.migration_engine().url.database == f"{tmp_path}/set.db"
+    assert PROJECT.engine().url.database == f"{tmp_path}/set.db"
     monkeypatch.delenv("DATABASE_URL")
     settings.load.cache_clear()
-    assert db.engine().url == make_url("sqlite:///gateway.db")
+    assert PROJECT.engine().url == make_url("sqlite:///gateway.db")
 
 
 @pytest.mark.parametrize("make", [db.engine, db.async_engine, db.migration_engine])

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from app import settings
-from app.settings import KeyStrings, Settings, SettingsError
+from app.errors import SettingsError
+from app.settings import KeyStrings, Settings
 
 SECRET = "not-for-anybody's-eyes"
 KEYRINGS = [

@@ -26,6 +26,7 @@ from app.backfill.pacing import Pace
 from app.backfill.sweep import KEPT_REJECTIONS, ByPage, Change, Rejected, Report, Tally, Walk, blank
 from app.backfill.table import NoKeyError, Rows
 from app.backfill.writers import MARKER
+from app.errors import SchemaError
 
 __all__ = [
     "KEPT_REJECTIONS",
@@ -50,7 +51,7 @@ REHEARSAL = "schema_rehearsal"
 log = logging.getLogger(__name__)
 
 
-class BackfillError(Exception):
+class BackfillError(SchemaError):
     """A backfill can't start or can't finish; pages that were written stay written."""
 
 

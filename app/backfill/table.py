@@ -12,6 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.errors import SchemaError
+
 Key = tuple[Any, ...]
 Values = tuple[Any, ...]
 Column = Sequence[Any]
@@ -59,7 +61,7 @@ class Undecodable(bytes):
         return "<Undecodable>"
 
 
-class NoKeyError(ValueError):
+class NoKeyError(SchemaError, ValueError):
     """The table can't be walked: it has no primary key, or rows without a whole one."""
 
 

@@ -15,6 +15,7 @@ from app.cli.output import one_line as _one_line
 from app.cli.secrets import secrets
 from app.migrations import commands, terminal
 from app.migrations.drift.resolve import Claim
+from app.project import PROJECT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")
@@ -62,7 +63,7 @@ def status(
     Example: schema status --exit-code
     """
     with _one_line(as_json=as_json):
-        found = commands.read_status()
+        found = commands.read_status(PROJECT)
     typer.echo(_json(texts.of_status_as_values(found)) if as_json else texts.of_status(found, history=history))
     raise typer.Exit(found.exit_code if exit_code else 0)
 
@@ -87,10 +88,10 @@ def deploy(
     """
     with _one_line(as_json=as_json):
         if sql:
-            typer.echo(commands.script())
+            typer.echo(commands.script(PROJECT))
             return
         live = sys.stderr.isatty()
-        done = commands.deploy(dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live)
+        done = commands.deploy(PROJECT, dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live)
     values = asdict(done) | {"code": "ok", "backup": str(done.backup) if done.backup else None}
     typer.echo(_json(values) if as_json else texts.of_deployment(done))
 
@@ -119,7 +120,7 @@ def dev(
     ask = terminal.ask if terminal.is_there() and not as_json else None
     with _one_line(as_json=as_json):
         done = commands.develop(
-            message=message, ask=ask, not_a_rename=not_a_rename or (), remote=remote, live=sys.stderr.isatty()
+            PROJECT, message=message, ask=ask, not_a_rename=not_a_rename or (), remote=remote, live=sys.stderr.isatty()
         )
     typer.echo(_json(asdict(done) | {"code": "ok"}) if as_json else texts.of_development(done))
 
@@ -137,7 +138,7 @@ def docs(
     Example: schema docs && git add docs/schema.md
     """
     with _one_line(as_json=as_json):
-        file = commands.write_docs(check=check)
+        file = commands.write_docs(PROJECT, check=check)
     said = f"{file} is fresh." if check else f"Wrote {file}."
     typer.echo(_json({"code": "ok", "file": str(file)}) if as_json else said)
 
@@ -174,13 +175,13 @@ def check(
     _must_go_together(ways, ("--yes", yes, "--revert"), ("--accept-data-loss", accept_data_loss, "--revert"))
     with _one_line(as_json=as_json):
         if adopt:
-            values, said = texts.of_adopted(commands.adopt(message, lock_timeout=lock_timeout))
+            values, said = texts.of_adopted(commands.adopt(PROJECT, message, lock_timeout=lock_timeout))
         elif revert:
             values, said = _revert(yes=yes, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
         elif accept is not None:
-            values, said = texts.of_accept(commands.accept(accept, reason, lock_timeout=lock_timeout))
+            values, said = texts.of_accept(commands.accept(PROJECT, accept, reason, lock_timeout=lock_timeout))
         else:
-            found = commands.check()
+            found = commands.check(PROJECT)
             values, said = texts.of_check_as_values(found), texts.of_check(found)
     typer.echo(_json(values) if as_json else said)
     raise typer.Exit(0 if any(ways.values()) else found.exit_code)
@@ -196,8 +197,8 @@ def _must_go_together(ways: dict[str, bool], *options: tuple[str, object, str]) 
 
 def _revert(*, yes: bool, accept_data_loss: bool, lock_timeout: float | None) -> tuple[dict[str, Any], str]:
     if not yes:
-        return texts.of_revert(*commands.plan_revert(), done=False)
-    done = commands.revert(accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+        return texts.of_revert(*commands.plan_revert(PROJECT), done=False)
+    done = commands.revert(PROJECT, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
     return texts.of_revert(done, [], done=True)
 
 
@@ -215,7 +216,7 @@ def snapshot(
     Example: DATABASE_URL=sqlite:// schema snapshot && python -m tests.postgres schema snapshot
     """
     with _one_line(as_json=as_json):
-        files = commands.stale_snapshots() if check else commands.snapshot()
+        files = commands.stale_snapshots(PROJECT) if check else commands.snapshot(PROJECT)
     code = "stale" if check and files else "ok"
     said = f"{len(files)} snapshots written." if not check else "The snapshots are fresh."
     if code == "stale":
@@ -251,7 +252,7 @@ def resolve(
     if applied == rolled_back:
         raise typer.BadParameter("say either --applied or --rolled-back")
     with _one_line(as_json=as_json):
-        done = commands.resolve(Claim(revision, applied, force, reason), lock_timeout=lock_timeout)
+        done = commands.resolve(PROJECT, Claim(revision, applied, force, reason), lock_timeout=lock_timeout)
     values = {"code": "ok", "at": done.at, "outcomes": done.outcomes, "overruled": done.contradictions}
     typer.echo(_json(values) if as_json else texts.of_resolution(done))
 

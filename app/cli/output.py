@@ -7,8 +7,9 @@ from datetime import datetime
 
 import typer
 
+from app.errors import SchemaError
 from app.migrations import terminal
-from app.migrations.errors import Interrupted, MigrationError
+from app.migrations.errors import Interrupted
 from app.migrations.run import signals
 
 
@@ -20,11 +21,11 @@ def one_line(*, as_json: bool) -> Iterator[None]:
             yield
             return
     except KeyboardInterrupt:
-        failure: MigrationError = Interrupted("Interrupted; what had finished stays applied.")
-    except MigrationError as error:
+        failure: SchemaError = Interrupted("Interrupted; what had finished stays applied.")
+    except SchemaError as error:
         failure = error
     if as_json:
-        typer.echo(json_text({"code": failure.code, "message": str(failure)}))
+        typer.echo(json_text({"code": failure.word, "message": str(failure)}))
     typer.echo(f"FAILED: {failure}", err=True)
     raise typer.Exit(failure.exit_code)
 

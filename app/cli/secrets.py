@@ -7,7 +7,7 @@ import typer
 
 from app.cli.output import json_text, one_line
 from app.encryption import CipherError, RawKey
-from app.migrations import commands
+from app.project import PROJECT
 from app.secrets import jobs, sealing
 from app.secrets.jobs import Options
 from app.secrets.progress import Style
@@ -35,7 +35,10 @@ def status(*, table: Table = None, column: Column = None, workers: Workers = Non
 
     Example: schema secrets status --json
     """
-    _look(Options(commands.secret_columns, table, column, workers, style=_style(as_json)), as_json=as_json)
+    _look(
+        Options(PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, style=_style(as_json)),
+        as_json=as_json,
+    )
 
 
 @secrets.command()
@@ -44,7 +47,7 @@ def verify(*, table: Table = None, column: Column = None, workers: Workers = Non
 
     Example: schema secrets verify --workers 2
     """
-    options = Options(commands.secret_columns, table, column, workers, style=_style(as_json))
+    options = Options(PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, style=_style(as_json))
     _look(options, as_json=as_json, fails=True)
 
 
@@ -68,7 +71,9 @@ def encrypt(
     Example: schema secrets encrypt --dry-run && schema secrets encrypt
     """
     throttle = Throttle(page_time, pause, max_lag, throttle_query)
-    options = Options(commands.secret_columns, table, column, workers, throttle, _style(as_json))
+    options = Options(
+        PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, throttle, _style(as_json)
+    )
     _change(Action.ENCRYPT, options, dry_run=dry_run, as_json=as_json)
 
 
@@ -90,7 +95,9 @@ def rotate(
     Example: schema secrets rotate --workers 2 && schema secrets status
     """
     throttle = Throttle(page_time, pause, max_lag, throttle_query)
-    options = Options(commands.secret_columns, table, column, workers, throttle, _style(as_json))
+    options = Options(
+        PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, throttle, _style(as_json)
+    )
     _change(Action.ROTATE, options, dry_run=dry_run, as_json=as_json)
 
 
@@ -103,7 +110,7 @@ def check_keys(*, as_json: Json = False) -> None:
     Example: schema secrets check-keys
     """
     with one_line(as_json=as_json):
-        jobs.check_keys(Options(commands.secret_columns))
+        jobs.check_keys(Options(PROJECT.encrypted_columns, PROJECT.database_url))
     typer.echo(json_text({"code": "ok"}) if as_json else "The keys belong to this database.")
 
 

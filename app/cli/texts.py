@@ -26,7 +26,7 @@ def of_status_as_values(found: Status) -> dict[str, Any]:
         "at": found.at,
         "head": found.head,
         "running": asdict(found.holder) if found.holder else None,
-        "problems": [{"code": problem.code, "message": str(problem)} for problem in found.problems],
+        "problems": [{"code": problem.word, "message": str(problem)} for problem in found.problems],
         "notes": found.notes,
         "revisions": [asdict(revision) for revision in found.revisions],
         "accepted": [asdict(entry) for entry in found.accepted],
@@ -135,7 +135,7 @@ def of_check_as_values(found: Check) -> dict[str, Any]:
         "differences": [_values(difference) for difference in found.drift.open],
         "accepted": [_values(difference) for difference in found.drift.accepted],
         "models_want": found.wanted,
-        "problems": [{"code": problem.code, "message": str(problem)} for problem in found.status.problems],
+        "problems": [{"code": problem.word, "message": str(problem)} for problem in found.status.problems],
         "notes": found.drift.notes,
     }
 

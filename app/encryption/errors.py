@@ -1,8 +1,13 @@
 """What can be wrong with a secret or a key; no message says what the secret is."""
 
+from app.errors import SchemaError
 
-class CipherError(Exception):
+
+class CipherError(SchemaError):
     """Something is wrong with a secret; the message says whose, and never what it is."""
+
+    exit_code = 2
+    word = "configuration"
 
 
 class KeyConfigurationError(CipherError):

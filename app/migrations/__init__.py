@@ -1,13 +1,22 @@
-"""What happens around a revision.
+"""The migration engine, for any project: `run_env` is what `env.py` calls, with the project that it is for.
 
-A model is edited; `alembic revision --autogenerate` compares (`operations` adds triggers to what Alembic sees), names
-the file after the time and tidies it (`autogenerate`). `alembic upgrade head` runs `env.py`, which hands over to
-`runtime`, and that to `runner`, which takes the `lock`, asks `preflight` and the `gate`, has `bookkeeping` write down
-what happens, and runs each revision in a transaction of its own, SQLite included. A change that SQLite can't make in
-place becomes a copy of the table (`operations`), with everything kept that a copy would lose (`rebuilds`). With `--sql`
-the same is written as a script (`offline`).
+A model is edited; `alembic revision --autogenerate` compares, names the file after the time and tidies it
+(`autogenerate`). `alembic upgrade head` takes the lock, checks what must be in order and runs each revision in a
+transaction of its own (`run`), refuses what would lose rows (`data_loss`), and copies tables on SQLite (`operations`).
 """
 
-from app.migrations.run.health import is_current, missing
+from typing import TYPE_CHECKING
 
-__all__ = ["is_current", "missing"]
+from app.migrations.project import Limits, Project
+
+if TYPE_CHECKING:
+    from alembic.runtime.environment import EnvironmentContext
+
+__all__ = ["Limits", "Project", "run_env"]
+
+
+def run_env(context: "EnvironmentContext", project: Project) -> None:
+    """Runs the Alembic command that `context` stands for; see `run.environment.run`."""
+    from app.migrations.run import environment  # an application that only asks for its revisions loads no Alembic
+
+    environment.run(context, project)

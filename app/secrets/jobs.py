@@ -1,6 +1,6 @@
 """The commands of `schema secrets`, as functions that a program can call; progress goes to the logger."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app import db
 from app.backfill import Report
 from app.backfill.table import Rows
-from app.migrations.errors import MigrationError
+from app.errors import SchemaError
 from app.secrets import changes, readers, sealing, workers
 from app.secrets.inventory import Census
 from app.secrets.progress import Counting, Style, log
@@ -22,7 +22,8 @@ class Options:
     """What is to be worked at, and how.
 
     Attributes:
-        find: a function of a module that names the columns of secrets.
+        find: names the columns of secrets; processes pickle it.
+        database_url: gives the URL of the database, where a job is given none.
         table: only this one's.
         column: only those of this name.
         workers: how many processes; None is this one, alone.
@@ -30,6 +31,7 @@ class Options:
     """
 
     find: Find
+    database_url: Callable[[], sa.URL]
     table: str | None = None
     column: str | None = None
     workers: int | None = None
@@ -43,14 +45,14 @@ def change(action: Action, options: Options, engine: sa.Engine | None = None, *,
     Told to stop by Ctrl-C or SIGTERM, it ends after the page at work.
 
     Raises:
-        ConfigurationError: a key is missing or wrong, or there is no such column; nothing was written.
-        MigrationError: the database refuses something; what was written is kept.
+        SchemaError: a key is missing or wrong, or there is no such column; nothing was written.
+        SchemaError: the database refuses something; what was written is kept.
     """
     counting = Counting(options.style)
     reports: list[Report] = []
     with _at_work(counting), sealing.told_to_stop() as stopped:
         chosen = sealing.chosen(options.find(), options.table, options.column)
-        engine = engine if engine is not None else _engine(read_only=dry_run)
+        engine = engine if engine is not None else _engine(options, read_only=dry_run)
         count = _count_of_workers(options, engine, dry_run=dry_run)
         for sealed in chosen:
             _begin(counting, engine, sealed)
@@ -80,14 +82,14 @@ def look(options: Options, engine: sa.Engine | None = None) -> tuple[list[Census
         What each column holds, and whether it was told to stop before the end.
 
     Raises:
-        ConfigurationError: a setting isn't a key, or there is no such column.
-        MigrationError: the database can't be read.
+        SchemaError: a setting isn't a key, or there is no such column.
+        SchemaError: the database can't be read.
     """
     counting = Counting(options.style)
     found: list[Census] = []
     with _at_work(counting), sealing.told_to_stop() as stopped:
         chosen = sealing.chosen(options.find(), options.table, options.column)
-        engine = engine if engine is not None else _engine(read_only=True)
+        engine = engine if engine is not None else _engine(options, read_only=True)
         for sealed in chosen:
             _begin(counting, engine, sealed)
             task = _task(options, engine, sealed, Action.ROTATE)
@@ -99,11 +101,11 @@ def check_keys(options: Options, engine: sa.Engine | None = None) -> None:
     """Makes sure that the configured keys open what is stored, and that there are keys to write with; quick.
 
     Raises:
-        ConfigurationError: they don't, or a key is missing.
-        MigrationError: the database can't be read.
+        SchemaError: they don't, or a key is missing.
+        SchemaError: the database can't be read.
     """
     with sealing.one_line():
-        engine = engine if engine is not None else _engine(read_only=True)
+        engine = engine if engine is not None else _engine(options, read_only=True)
         with sealing.session(engine) as connection:
             for sealed in sealing.chosen(options.find(), options.table, options.column):
                 changes.check_keys(connection, sealed.table, sealed.columns, sealed.cipher, writes=True)
@@ -150,10 +152,10 @@ def _begin(counting: Counting, engine: sa.Engine, sealed: Sealed) -> None:
         counting.begin(sealed.table, Rows(connection, sealed.table, sealed.columns).estimate())
 
 
-def _engine(*, read_only: bool) -> sa.Engine:
-    path = db.sqlite_file(url := db.database_url())
+def _engine(options: Options, *, read_only: bool) -> sa.Engine:
+    path = db.sqlite_file(url := options.database_url())
     if path is not None and not path.exists():
-        raise MigrationError(f"There is no database at {db.shown(url)}.")
+        raise SchemaError(f"There is no database at {db.shown(url)}.")
     return db.migration_engine(url, read_only=read_only)
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app import db
 from app.backfill.table import Rows, Span
-from app.migrations.errors import MigrationError
+from app.errors import SchemaError
 from app.secrets import inventory, sealing
 from app.secrets.inventory import Census
 from app.secrets.progress import Counting
@@ -48,7 +48,7 @@ def count(
                     if stopped():
                         ending.set()
             except BrokenExecutor:
-                raise MigrationError("A worker was killed. Run the same command again.") from None
+                raise SchemaError("A worker was killed. Run the same command again.") from None
             finally:
                 ending.set()  # whatever went wrong, nobody goes on for nothing
     return totals

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from app import db
-from app.backfill import BackfillError, ByPage, Report
+from app.backfill import ByPage, Report
 from app.backfill.pacing import Pace, held_by
-from app.backfill.table import NoKeyError
-from app.encryption import CipherError, FieldCipher
-from app.failures import Failure
-from app.migrations.errors import ConfigurationError, MigrationError
+from app.encryption import FieldCipher
+from app.errors import SchemaError, SettingsError, database_errors_in_one_line
 from app.secrets import changes
 from app.secrets.progress import Counting
-from app.settings import SettingsError
 
 if TYPE_CHECKING:
     from app.encryption import EncryptedColumn
@@ -85,13 +82,13 @@ def chosen(found: "Iterable[EncryptedColumn]", table: str | None, column: str | 
     """The columns to work at: all, those of a table, or one.
 
     Raises:
-        ConfigurationError: there is no such column of secrets.
+        SettingsError: there is no such column of secrets.
     """
     every = list(found)
     wanted = [c for c in every if table in (None, c.table.name) and column in (None, c.column.name)]
     if not wanted:
         named = ", ".join(f"{c.table.name}.{c.column.name}" for c in every)
-        raise ConfigurationError(f"There is no such column of secrets. There are: {named}.")
+        raise SettingsError(f"There is no such column of secrets. There are: {named}.")
     grouped: dict[tuple[str, int], list[Any]] = {}
     for one in wanted:
         grouped.setdefault((one.table.name, id(one.cipher)), []).append(one)
@@ -168,26 +165,19 @@ def told_to_stop(*, at_once: bool = True) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turns what can go wrong into one line.
+    """Raises what the database refuses in one line.
 
     Raises:
-        ConfigurationError: a setting or a key can't be used.
-        MigrationError: the database refuses something, or isn't there.
+        SchemaError: the database refuses something, or has no such table.
     """
-    try:
-        yield
-    except (SettingsError, CipherError) as error:
-        raise ConfigurationError(str(error)) from None
-    except (db.DatabaseUnreachable, BackfillError, NoKeyError) as error:
-        raise MigrationError(str(error)) from None
-    except sa.exc.NoSuchTableError as error:
-        raise MigrationError(
-            f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with --table."
-        ) from None
-    except sa.exc.DBAPIError as error:
-        raise MigrationError(
-            f"The database refuses: {Failure.of(error)}. What was written is kept; run the same command again."
-        ) from None
+    with database_errors_in_one_line("What was written is kept; run the same command again."):
+        try:
+            yield
+        except sa.exc.NoSuchTableError as error:
+            raise SchemaError(
+                f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with "
+                "--table."
+            ) from None
 
 
 def values_of(report: Report) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from app.backfill import Report
 from app.backfill.leases import ROWS, SECONDS, Job, Lease, Leases
 from app.backfill.sweep import Walk
 from app.backfill.table import Rows
-from app.migrations.errors import MigrationError
+from app.errors import SchemaError
 from app.secrets import changes, sealing
 from app.secrets.progress import Counting, log
 from app.secrets.sealing import Action, Find, Sealed, Throttle
@@ -77,7 +77,7 @@ def change(task: Task, count: int, counting: Counting, stopped: Callable[[], boo
     """Has some processes do the work, joins whoever is at it elsewhere, and returns what all of them did.
 
     Raises:
-        MigrationError: it can't be done, or all workers died.
+        SchemaError: it can't be done, or all workers died.
         KeyConfigurationError: a key is missing or wrong; nothing was written.
     """
     sealed = task.sealed()
@@ -115,9 +115,9 @@ class _Crew:
                 self._seen[ours] = 0
                 self._processes.append(process)
 
-    def work(self, counting: Counting, stopped: Callable[[], bool]) -> list[MigrationError]:
+    def work(self, counting: Counting, stopped: Callable[[], bool]) -> list[SchemaError]:
         """Waits until all have ended; gives what went wrong."""
-        failures: list[MigrationError] = []
+        failures: list[SchemaError] = []
         open_, told = list(self._seen), False
         while open_:
             for channel in wait_for(open_, timeout=POLL):
@@ -127,7 +127,7 @@ class _Crew:
                 except (EOFError, OSError):
                     open_.remove(channel)
                     continue
-                if isinstance(message, MigrationError):
+                if isinstance(message, SchemaError):
                     failures.append(message)
                 else:
                     self._seen[channel] += message
@@ -141,7 +141,7 @@ class _Crew:
             process.join()
             if code := process.exitcode:
                 how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
-                failures.append(MigrationError(f"A worker {how}. Run the same command again."))
+                failures.append(SchemaError(f"A worker {how}. Run the same command again."))
         return failures
 
 
@@ -174,8 +174,8 @@ def work(task: Task, channel: Connection) -> None:
             with sealing.one_line():
                 own = replace(task, owner=f"{sealing.who()} {token_hex(4)}")
                 _work(own, channel, lambda: told() or os.getppid() != parent)  # nobody would hear of an orphan
-        except MigrationError as error:
-            channel.send(type(error)(str(error)))
+        except SchemaError as error:
+            channel.send(error)
         except KeyboardInterrupt:
             pass
 

@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from app import db
+from app.migrations.session import Session
 from tests.conftest import ROOT
 from tests.engines import engine
 
@@ -26,12 +27,20 @@ path_separator = os
 file_template = %%(rev)s
 """
 _ENV = """\
-import sqlalchemy as sa
+from pathlib import Path
+
 from alembic import context
+from sqlalchemy.orm import DeclarativeBase
 
-from app.migrations.run import environment
+from app.migrations import Project, run_env
+from app.project import PROJECT
 
-environment.run(context, sa.MetaData)
+
+class Base(DeclarativeBase):
+    __abstract__ = True
+
+
+run_env(context, Project(Path(__file__).parent, lambda: Base, PROJECT.database_url, PROJECT.limits))
 """
 _REVISION = '''\
 """{slug}."""
@@ -72,7 +81,7 @@ def upgrade(url: str, revision: str = "head", ini: Path = INI) -> None:
 def downgrade(url: str, revision: str = "base", ini: Path = INI, *, accept: Iterable[str] = ()) -> None:
     """Runs `alembic downgrade REVISION`, with `-x accept-data-loss=` for the revisions in `accept`."""
     made = config(url, ini)
-    made.attributes["accept_data_loss"] = list(accept)
+    Session.of(made).accepted_losses = list(accept)
     command.downgrade(made, revision)
 
 

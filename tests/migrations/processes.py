@@ -62,7 +62,7 @@ class Project(History):
     def hook(self, code: str) -> None:
         """Lets `env.py` run some code before it does its work."""
         env = self.folder / "env.py"
-        before, call, after = env.read_text(encoding="utf-8").rpartition("environment.run(")
+        before, call, after = env.read_text(encoding="utf-8").rpartition("run_env(context")
         env.write_text(f"{before}{code}\n\n{call}{after}", encoding="utf-8")
 
     def declare(self, revision: str, declaration: str) -> None:

@@ -14,8 +14,9 @@ from app.cli import texts
 from app.migrations import commands
 from app.migrations.drift import compare
 from app.migrations.errors import ConfigurationError, DataLossRefused, DriftDetected, MigrationError, PendingRevisions
-from app.migrations.run import connections, status
+from app.migrations.run import status
 from app.migrations.snapshots import ddl
+from app.project import PROJECT
 from app.triggers import updated_at_trigger
 from tests.conftest import ONE_A_DAY, Approve, Servers, database
 from tests.engines import engine
@@ -72,7 +73,7 @@ def new(heads: Callable[[str], str], servers: Servers, tmp_path: Path) -> Iterat
 
 def said(url: str) -> list[str]:
     """What `check` has to say, a line for each difference."""
-    found = commands.check(engine(url))
+    found = commands.check(PROJECT, engine(url))
     return [*map(str, found.drift.open), *found.wanted]
 
 
@@ -99,7 +100,7 @@ def test_drift_is_named(where: str, kind: Kind, request: pytest.FixtureRequest) 
     with engine(template).connect() as connection:  # what is rolled back needs no database of its own
         for statement in kind.statements(where):
             connection.exec_driver_sql(statement.replace("%", "%%"))
-        found = compare.read(connection, connections.configuration(), SCRIPT, status.read(connection, SCRIPT, ""))
+        found = compare.read(connection, PROJECT.config(), SCRIPT, status.read(connection, PROJECT, SCRIPT, ""))
         connection.rollback()
     is_named([*map(str, found.drift.open), *found.wanted], kind)
 
@@ -110,10 +111,10 @@ def test_drift_is_named_and_reverted(where: str, kind: Kind, new: New) -> None:
     before = schema_of(url)
     by_hand(url, *kind.statements(where))
     is_named(said(url), kind)
-    planned, risks = commands.plan_revert(engine(url))
+    planned, risks = commands.plan_revert(PROJECT, engine(url))
     assert planned.all
     assert not risks
-    commands.revert(engine(url))
+    commands.revert(PROJECT, engine(url))
     assert said(url) == []
     assert schema_of(url) == before
 
@@ -122,13 +123,15 @@ def test_drift_is_named_and_reverted(where: str, kind: Kind, new: New) -> None:
 def test_drift_is_accepted(where: str, kind: Kind, new: New) -> None:
     url = new(where)
     by_hand(url, *kind.statements(where))
-    for name in {difference.name for difference in commands.check(engine(url)).drift.open}:
-        commands.accept(name, "it is meant", engine(url))
-    found = commands.check(engine(url))
+    for name in {difference.name for difference in commands.check(PROJECT, engine(url)).drift.open}:
+        commands.accept(PROJECT, name, "it is meant", engine(url))
+    found = commands.check(PROJECT, engine(url))
     assert (found.code, found.wanted) == ("ok", [])
     is_named([str(difference) for difference in found.drift.accepted], kind)
-    assert [entry.reason for entry in commands.read_status(engine(url)).accepted] == ["it is meant"] * len(kind.named)
-    assert not commands.plan_revert(engine(url))[0].all
+    assert [entry.reason for entry in commands.read_status(PROJECT, engine(url)).accepted] == ["it is meant"] * len(
+        kind.named
+    )
+    assert not commands.plan_revert(PROJECT, engine(url))[0].all
 
 
 @pytest.mark.parametrize(("where", "kind"), [case for case in cases(ALL_THE_WAY) if case.values[1].adoptable])
@@ -138,7 +141,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, wo
     by_hand(url, *kind.statements(where))
     changed = schema_of(url)
 
-    done = commands.adopt("Take over what is there", engine(url))
+    done = commands.adopt(PROJECT, "Take over what is there", engine(url))
     workshop.edit_models(kind.models)
     assert said(url) == kind.wanted
     assert schema_of(url) == changed
@@ -152,7 +155,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, wo
 
 def test_what_is_accepted_speaks_again_when_it_changes(head_url: str) -> None:
     by_hand(head_url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
-    commands.accept("column users.nick", "it is meant", engine(head_url))
+    commands.accept(PROJECT, "column users.nick", "it is meant", engine(head_url))
     assert said(head_url) == []
     by_hand(head_url, "ALTER TABLE users DROP COLUMN nick", "ALTER TABLE users ADD COLUMN nick VARCHAR(60)")
     assert len(said(head_url)) == 1
@@ -163,30 +166,30 @@ def test_what_is_accepted_speaks_again_when_it_changes(head_url: str) -> None:
 def test_a_deploy_puts_up_with_what_is_accepted(head_url: str) -> None:
     by_hand(head_url, "CREATE INDEX users_created_at_idx ON users (created_at)")
     with pytest.raises(DriftDetected):
-        commands.deploy(engine(head_url))
-    commands.accept("index users.users_created_at_idx", "the analysts need it", engine(head_url))
-    assert commands.deploy(engine(head_url)).applied == []
+        commands.deploy(PROJECT, engine(head_url))
+    commands.accept(PROJECT, "index users.users_created_at_idx", "the analysts need it", engine(head_url))
+    assert commands.deploy(PROJECT, engine(head_url)).applied == []
 
 
 def test_only_what_differs_is_accepted_and_with_a_reason(head_url: str) -> None:
     by_hand(head_url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
     for name, reason in (("column users.id", "it is meant"), ("column users.nick", " ")):
         with pytest.raises(ConfigurationError):
-            commands.accept(name, reason, engine(head_url))
-    assert commands.read_status(engine(head_url)).accepted == []
+            commands.accept(PROJECT, name, reason, engine(head_url))
+    assert commands.read_status(PROJECT, engine(head_url)).accepted == []
 
 
 def test_values_are_not_lost_unasked(head_url: str) -> None:
     provider = "INSERT INTO service_providers (id, name, base_url, protocol) VALUES (1, 'a', 'b', 'c')"
     by_hand(head_url, provider, "ALTER TABLE service_providers ADD COLUMN region VARCHAR(50)")
     by_hand(head_url, "CREATE TABLE notes (id INTEGER NOT NULL)", "INSERT INTO notes VALUES (1)")
-    assert commands.plan_revert(engine(head_url))[1] == ["drop_table notes: 1 row"]
+    assert commands.plan_revert(PROJECT, engine(head_url))[1] == ["drop_table notes: 1 row"]
     by_hand(head_url, "UPDATE service_providers SET region = 'eu'")
     before = schema_of(head_url)
     with pytest.raises(DataLossRefused, match=r"drop_column service_providers\.region: 1 row"):
-        commands.revert(engine(head_url))
+        commands.revert(PROJECT, engine(head_url))
     assert schema_of(head_url) == before
-    commands.revert(engine(head_url), accept_data_loss=True)
+    commands.revert(PROJECT, engine(head_url), accept_data_loss=True)
     assert said(head_url) == []
     assert query(head_url, "SELECT name FROM service_providers") == [("a",)]
 
@@ -196,7 +199,7 @@ def test_a_revert_proves_what_it_did(head_url: str, monkeypatch: pytest.MonkeyPa
     before = schema_of(head_url)
     monkeypatch.setattr(ddl, "plan", lambda *_: ddl.Plan(statements=["CREATE TABLE other (id INTEGER)"]))
     with pytest.raises(MigrationError, match="still isn't what") as refusal:
-        commands.revert(engine(head_url))
+        commands.revert(PROJECT, engine(head_url))
     assert "table service_audit_logs: is not there" in str(refusal.value)
     assert schema_of(head_url) == before
 
@@ -205,7 +208,7 @@ def test_an_invalid_index_is_for_no_revision(new: New) -> None:
     url = new("postgresql")
     by_hand(url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_request_logs_model'::regclass")
     with pytest.raises(ConfigurationError, match=r"schema check --revert$"):
-        commands.adopt("no", engine(url))
+        commands.adopt(PROJECT, "no", engine(url))
 
 
 def test_rows_survive_what_is_reverted(head_url: str) -> None:
@@ -220,7 +223,7 @@ def test_rows_survive_what_is_reverted(head_url: str) -> None:
         "ALTER TABLE providers ADD COLUMN region VARCHAR(50)",
     )
     assert len(said(head_url)) == 3
-    commands.revert(engine(head_url))
+    commands.revert(PROJECT, engine(head_url))
     assert said(head_url) == []
     assert query(head_url, "SELECT p.name, m.id FROM service_providers p JOIN model_mapping_providers m ON true") == [
         ("a", 1)
@@ -235,10 +238,10 @@ def test_a_partitioned_table_is_one(new: New) -> None:
         "CREATE TABLE parts_2026 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
         "CREATE INDEX parts_at_idx ON parts (at)",
     )
-    assert [str(difference) for difference in commands.check(engine(url)).drift.open] == [
+    assert [str(difference) for difference in commands.check(PROJECT, engine(url)).drift.open] == [
         "table parts: is there, and should not be (kind 'partitioned')"
     ]
-    commands.revert(engine(url))
+    commands.revert(PROJECT, engine(url))
     assert said(url) == []
 
 
@@ -252,7 +255,7 @@ def test_several_differences_at_once(head_url: str) -> None:
         "DROP INDEX idx_request_logs_time",
     )
     assert len(said(head_url)) == 5
-    commands.revert(engine(head_url))
+    commands.revert(PROJECT, engine(head_url))
     assert said(head_url) == []
 
 
@@ -262,14 +265,14 @@ def test_plaintext_left_behind_is_unfinished(head_url: str, approve: Approve) ->
     )
     by_hand(head_url, provider.format(1))
     assert said(head_url) == [f"revision {HEAD}: rows still to do is 1, should be 0"]
-    assert not commands.plan_revert(engine(head_url))[0].all
+    assert not commands.plan_revert(PROJECT, engine(head_url))[0].all
     with pytest.raises(ConfigurationError, match="nothing to adopt"):
-        commands.adopt("no", engine(head_url))
-    commands.accept(f"revision {HEAD}", "a test provider", engine(head_url))
+        commands.adopt(PROJECT, "no", engine(head_url))
+    commands.accept(PROJECT, f"revision {HEAD}", "a test provider", engine(head_url))
     assert said(head_url) == []
     by_hand(head_url, provider.format(2))
     assert said(head_url) == [f"revision {HEAD}: rows still to do is 2, should be 0"]
-    approve("check/rows.txt", "\n".join(texts.ways_out(commands.check(engine(head_url)).drift)) + "\n")
+    approve("check/rows.txt", "\n".join(texts.ways_out(commands.check(PROJECT, engine(head_url)).drift)) + "\n")
     done = schema("secrets", "encrypt", DATABASE_URL=head_url, ENCRYPTION_KEY=KEY)
     assert done.returncode == 0, done.stderr
     assert said(head_url) == []
@@ -277,25 +280,25 @@ def test_plaintext_left_behind_is_unfinished(head_url: str, approve: Approve) ->
 
 def test_an_adoption_needs_a_name(head_url: str) -> None:
     with pytest.raises(ConfigurationError, match="--message"):
-        commands.adopt(" ", engine(head_url))
+        commands.adopt(PROJECT, " ", engine(head_url))
 
 
 def test_an_empty_database_is_called_so(sqlite_url: str) -> None:
-    assert "\n\nThe database is empty.\n11 pending" in texts.of_check(commands.check(engine(sqlite_url)))
+    assert "\n\nThe database is empty.\n11 pending" in texts.of_check(commands.check(PROJECT, engine(sqlite_url)))
     by_hand(sqlite_url, "CREATE TABLE notes (id INTEGER)")
-    assert "\n\nNot empty:\n  table notes: is there" in texts.of_check(commands.check(engine(sqlite_url)))
+    assert "\n\nNot empty:\n  table notes: is there" in texts.of_check(commands.check(PROJECT, engine(sqlite_url)))
 
 
 def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:
     url = at("20260110000000")
-    found = commands.check(engine(url))
+    found = commands.check(PROJECT, engine(url))
     assert (found.code, found.exit_code, found.drift.open, found.wanted) == ("pending", 3, [], [])
     by_hand(url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
-    assert commands.check(engine(url)).exit_code == 8
+    assert commands.check(PROJECT, engine(url)).exit_code == 8
     with pytest.raises(PendingRevisions):
-        commands.adopt("no", engine(url))
-    commands.revert(engine(url))
-    assert commands.check(engine(url)).exit_code == 3
+        commands.adopt(PROJECT, "no", engine(url))
+    commands.revert(PROJECT, engine(url))
+    assert commands.check(PROJECT, engine(url)).exit_code == 3
 
 
 def test_what_the_models_want_is_told_and_not_twice(head_url: str, workshop: Workshop) -> None:
@@ -316,13 +319,13 @@ def test_what_is_unmanaged_is_nobody_s_business(head_url: str, workshop: Worksho
         updated_at_trigger("audit_users").create(engine(head_url).dialect.name),
     ]
     by_hand(head_url, *theirs)
-    assert len(commands.check(engine(head_url)).drift.open) == 5
+    assert len(commands.check(PROJECT, engine(head_url)).drift.open) == 5
     workshop.configure(unmanaged="_prisma_migrations, audit_*, users.legacy_*")
     assert said(head_url) == []
     assert command.revision(config(head_url, workshop.ini), "nothing", autogenerate=True) in (None, [])
     before = schema_of(head_url)
     by_hand(head_url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
-    commands.revert(engine(head_url))
+    commands.revert(PROJECT, engine(head_url))
     assert schema_of(head_url) == before
 
 

@@ -279,9 +279,10 @@ import os
 import threading
 import sqlalchemy
 from app import db
+from app.project import PROJECT
 read, todo, once = [], [os.environ[name] for name in ("CHANGE",) if name in os.environ], threading.Lock()
 def write(statement):
-    with db.migration_engine().begin() as other:
+    with db.migration_engine(PROJECT.database_url()).begin() as other:
         other.exec_driver_sql(statement)
 def change(connection, cursor, statement, *_):
     with once:  # whoever looks for blockers executes statements too, from a thread of its own

@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from app import db
 from app.migrations import commands
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
+from app.project import PROJECT
 from tests.conftest import Approve
 from tests.engines import engine
 from tests.migrations.catalog import schema_of
@@ -30,10 +32,10 @@ def file_of(url: str) -> Path:
 
 def test_it_brings_a_database_to_head_once(at: At) -> None:
     url = at(REVISIONS[-3])
-    done = commands.deploy(engine(url))
+    done = commands.deploy(PROJECT, engine(url))
     assert (done.applied, done.head, done.backup, done.dry_run) == (REVISIONS[-2:], REVISIONS[-1], None, False)
     assert applied(url) == REVISIONS
-    assert commands.deploy(engine(url)).applied == []
+    assert commands.deploy(PROJECT, engine(url)).applied == []
     assert applied(url) == REVISIONS
     assert holder(url) is None
 
@@ -57,9 +59,9 @@ def test_a_dry_run_tells_and_changes_nothing(at: At, approve: Approve) -> None:
 
 def test_the_script_does_the_same(at: At) -> None:
     url, other = at(REVISIONS[5]), at(REVISIONS[5])
-    run_script(other, commands.script(engine(url)))
+    run_script(other, commands.script(PROJECT, engine(url)))
     assert revision_of(url) == REVISIONS[5]
-    commands.deploy(engine(url))
+    commands.deploy(PROJECT, engine(url))
     assert schema_of(other) == schema_of(url)
 
 
@@ -68,9 +70,9 @@ def test_the_script_does_the_same(at: At) -> None:
 
 def test_tables_of_ours_without_history_are_refused(url: str, approve: Approve) -> None:
     execute(url, "CREATE TABLE users (n integer)")
-    for run in (commands.deploy, lambda of: commands.deploy(of, dry_run=True), commands.script):
+    for run in (commands.deploy, partial(commands.deploy, dry_run=True), commands.script):
         with pytest.raises(HistoryError) as caught:
-            run(engine(url))
+            run(PROJECT, engine(url))
         approve("deploy/no_history.txt", f"{caught.value}\n")
 
 
@@ -104,11 +106,11 @@ def test_being_told_to_end_rolls_back_and_says_so(
 
 
 def test_a_backup_is_what_the_database_was(sqlite_url: str, tmp_path: Path) -> None:
-    commands.deploy(engine(sqlite_url))
+    commands.deploy(PROJECT, engine(sqlite_url))
     execute(sqlite_url, "DELETE FROM schema_ledger WHERE id > 3")
     file_of(sqlite_url).chmod(0o600)
     target = tmp_path / "before.db"
-    done = commands.deploy(engine(sqlite_url), backup=target)
+    done = commands.deploy(PROJECT, engine(sqlite_url), backup=target)
     assert done.backup == target
     assert target.stat().st_mode & 0o777 == 0o600
     assert applied(f"sqlite:///{target}") == REVISIONS[:3]
@@ -119,16 +121,16 @@ def test_a_backup_comes_before_the_first_revision(tmp_path: Path, at: At) -> Non
     url = at(REVISIONS[-3])
     if url.startswith("sqlite"):
         target = tmp_path / "before.db"
-        commands.deploy(engine(url), backup=target)
+        commands.deploy(PROJECT, engine(url), backup=target)
         assert (revision_of(f"sqlite:///{target}"), revision_of(url)) == (REVISIONS[-3], REVISIONS[-1])
     else:
         with pytest.raises(ConfigurationError, match="pg_dump"):
-            commands.deploy(engine(url), backup=tmp_path / "before.dump")
+            commands.deploy(PROJECT, engine(url), backup=tmp_path / "before.dump")
         assert revision_of(url) == REVISIONS[-3]
 
 
 def test_a_database_that_isnt_there_needs_no_backup(sqlite_url: str, tmp_path: Path) -> None:
-    assert commands.deploy(engine(sqlite_url), backup=tmp_path / "before.db").backup is None
+    assert commands.deploy(PROJECT, engine(sqlite_url), backup=tmp_path / "before.db").backup is None
     assert not (tmp_path / "before.db").exists()
 
 
@@ -148,7 +150,7 @@ def test_backups_that_cant_be_made(head_url: str, tmp_path: Path, approve: Appro
     said = []
     for target in (there, tmp_path / "nowhere" / "before.db"):
         with pytest.raises(MigrationError) as caught:
-            commands.deploy(engine(head_url), backup=target)
+            commands.deploy(PROJECT, engine(head_url), backup=target)
         said.append(f"{caught.value}\n")
     assert there.stat().st_size == 0
     kind = sa.make_url(head_url).get_backend_name()
@@ -172,5 +174,5 @@ def test_no_backup_is_left_by_a_deploy_that_is_refused(at: At, tmp_path: Path) -
     if url.startswith("sqlite"):
         execute(url, "UPDATE schema_ledger SET checksum = 'of another code'")
         with pytest.raises(HistoryError, match="was edited"):
-            commands.deploy(engine(url), backup=tmp_path / "before.db")
+            commands.deploy(PROJECT, engine(url), backup=tmp_path / "before.db")
         assert not (tmp_path / "before.db").exists()

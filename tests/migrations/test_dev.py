@@ -14,10 +14,12 @@ import sqlalchemy as sa
 
 from app import db, settings
 from app.cli import texts
+from app.errors import DatabaseUnreachable
 from app.migrations import snapshots
 from app.migrations.commands.dev import Development, develop, offered_name
-from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
+from app.migrations.errors import ConfigurationError, HistoryError
 from app.migrations.run.scratch import must_be_local
+from app.project import PROJECT
 from app.triggers import updated_at_trigger
 from tests.commands import Done
 from tests.conftest import ONE_A_DAY, OURS, Approve
@@ -119,7 +121,7 @@ def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
     url = at(REVISIONS[-2])
     database = db.shown(db.database_url(url))
     for applied in [HEAD], []:
-        done = develop(db.migration_engine(url))
+        done = develop(PROJECT, db.migration_engine(url))
         assert done == Development(database, HEAD, applied, [], [])
     approve("dev_unchanged.txt", texts.of_development(done).replace(database, "PLACE") + "\n")
 
@@ -129,7 +131,7 @@ def test_a_database_that_is_ahead_is_left_alone(project: Project, at: At, monkey
     url = at(HEAD)
     execute(url, "UPDATE alembic_version SET version_num = '20991231235959'")
     with pytest.raises(HistoryError, match="20991231235959"):
-        develop(db.migration_engine(url))
+        develop(PROJECT, db.migration_engine(url))
     assert revision_of(url) == "20991231235959"
 
 
@@ -224,7 +226,7 @@ def test_a_remote_database_is_not_even_asked(approve: Approve, monkeypatch: pyte
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@db.example/gateway")
     settings.load.cache_clear()
     with pytest.raises(ConfigurationError) as refusal:
-        develop()
+        develop(PROJECT)
     approve("dev_remote.txt", f"{refusal.value}\n")
     settings.load.cache_clear()
 
@@ -232,9 +234,9 @@ def test_a_remote_database_is_not_even_asked(approve: Approve, monkeypatch: pyte
 def test_unless_somebody_means_it() -> None:
     engine = db.migration_engine("postgresql:///x?service=there_is_none")
     with pytest.raises(ConfigurationError, match="there_is_none"):
-        develop(engine)
-    with pytest.raises(MigrationError, match="Can't connect"):
-        develop(engine, remote=True)
+        develop(PROJECT, engine)
+    with pytest.raises(DatabaseUnreachable, match="Can't connect"):
+        develop(PROJECT, engine, remote=True)
 
 
 # --- what a revision is called --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from app.migrations import commands
 from app.migrations.commands.schema_page import document
 from app.migrations.errors import DriftDetected
 from app.migrations.run import connections
+from app.project import PROJECT
 from app.triggers import UpdatedAtTrigger
 from tests.conftest import ROOT, Approve
 from tests.helpers import python
@@ -28,13 +29,13 @@ def test_the_page_is_fresh() -> None:
 def test_a_stale_page_is_told_and_written_anew(tmp_path: Path) -> None:
     file = tmp_path / "docs" / "schema.md"
     with pytest.raises(DriftDetected, match="schema docs") as missing:
-        commands.write_docs(tmp_path, check=True)
+        commands.write_docs(PROJECT, tmp_path, check=True)
     assert (missing.value.exit_code, "\n" in str(missing.value), file.exists()) == (8, False, False)
-    assert commands.write_docs(tmp_path) == Path("docs/schema.md")
+    assert commands.write_docs(PROJECT, tmp_path) == Path("docs/schema.md")
     assert file.read_text(encoding="utf-8") == (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
     file.write_text("stale", encoding="utf-8")
     with pytest.raises(DriftDetected):
-        commands.write_docs(tmp_path, check=True)
+        commands.write_docs(PROJECT, tmp_path, check=True)
     assert file.read_text(encoding="utf-8") == "stale"
 
 
@@ -47,7 +48,7 @@ def test_every_table_column_and_revision_is_in_it() -> None:
         assert str(table.comment) in section
         for column in table.columns:
             assert f"| `{column.name}` | {column.comment} |" in section
-    for revision in connections.history().walk_revisions():
+    for revision in connections.history(PROJECT).walk_revisions():
         assert f"(../alembic/versions/{Path(revision.path).name})" in page
     assert page.count("](../") == len(list((ROOT / "alembic" / "versions").glob("*.py")))
 

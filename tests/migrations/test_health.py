@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import is_current, missing
-from app.migrations.run import health
+from app.project import PROJECT
 from tests.conftest import ROOT
 from tests.migrations.conftest import At
 from tests.migrations.histories import execute, upgrade
@@ -18,27 +18,27 @@ from tests.migrations.test_history import REVISIONS
 def test_what_a_database_lacks(at: At) -> None:
     for revision, lacks in (("base", REVISIONS), (REVISIONS[5], REVISIONS[6:]), (REVISIONS[-1], [])):
         engine = db.engine(at(revision))
-        assert missing(engine) == lacks
-        assert is_current(engine) is (not lacks)
+        assert PROJECT.missing(engine) == lacks
+        assert PROJECT.is_current(engine) is (not lacks)
         engine.dispose()
 
 
 def test_a_database_that_is_ahead_of_the_code_is_current(head_url: str) -> None:
     execute(head_url, "UPDATE alembic_version SET version_num = '29990101000000'")
-    assert is_current(db.migration_engine(head_url))
+    assert PROJECT.is_current(db.migration_engine(head_url))
 
 
 def test_a_connection_keeps_its_transaction(head_url: str) -> None:
     with db.migration_engine(head_url).connect() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '20241211000000'"))
-        assert missing(connection) == REVISIONS[1:]
+        assert PROJECT.missing(connection) == REVISIONS[1:]
         connection.rollback()
-        assert is_current(connection)
+        assert PROJECT.is_current(connection)
 
 
 def test_a_file_that_isnt_there_is_not_made(sqlite_url: str) -> None:
     engine = db.engine(sqlite_url)
-    assert missing(engine) == REVISIONS
+    assert PROJECT.missing(engine) == REVISIONS
     file = db.sqlite_file(engine.url)
     assert file is not None
     assert list(file.parent.iterdir()) == []
@@ -47,22 +47,20 @@ def test_a_file_that_isnt_there_is_not_made(sqlite_url: str) -> None:
 def test_a_version_table_without_a_row_lacks_everything(url: str) -> None:
     upgrade(url, REVISIONS[0])
     execute(url, "DELETE FROM alembic_version")
-    assert missing(db.migration_engine(url)) == REVISIONS
+    assert PROJECT.missing(db.migration_engine(url)) == REVISIONS
 
 
 def test_a_database_that_isnt_there_is_an_error_and_no_answer() -> None:
     with pytest.raises(sa.exc.OperationalError):
-        is_current(db.engine("postgresql://someone@127.0.0.1:1/gateway"))
+        PROJECT.is_current(db.engine("postgresql://someone@127.0.0.1:1/gateway"))
 
 
-def test_a_package_without_its_revisions_says_so(monkeypatch: pytest.MonkeyPatch, sqlite_url: str) -> None:
-    monkeypatch.setattr(health, "VERSIONS", ROOT / "nowhere")
-    health._revisions.cache_clear()
+def test_a_package_without_its_revisions_says_so(sqlite_url: str) -> None:
+    nowhere = replace(PROJECT, root=ROOT / "nowhere")
     with pytest.raises(FileNotFoundError, match="no revisions in"):
-        missing(db.engine(sqlite_url))
-    health._revisions.cache_clear()
+        nowhere.missing(db.engine(sqlite_url))
 
 
 def test_it_loads_no_alembic() -> None:
-    code = "import sys, app.migrations; sys.exit(bool({'alembic', 'app.models'} & set(sys.modules)))"
+    code = "import sys, app.project; sys.exit(bool({'alembic', 'app.models'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

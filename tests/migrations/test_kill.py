@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import db
+from app import db, settings
 from app.encryption import FieldCipher
 from app.migrations import commands
 from app.migrations.run.status import State
-from app.models.keys import API_KEYS, GITHUB_TOKENS
+from app.project import PROJECT
 from tests.conftest import Servers, database
 from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER
 from tests.migrations import rows
@@ -105,7 +105,7 @@ class Walk:
             # On PostgreSQL a slow run is looked at from another connection: without it the last moment doesn't come.
             assert self._killed.alembic("upgrade", stretch.end, url=url, env=env).returncode in (-signal.SIGKILL, 0)
             wait_until(lambda: holder(url) is None)
-            told = commands.read_status(db.migration_engine(url, read_only=True))
+            told = commands.read_status(PROJECT, db.migration_engine(url, read_only=True))
             done = applied(url)
             assert done == REVISIONS[: len(done)]
             crashed = [revision for revision, _, outcome in attempts(url) if outcome == "running"]
@@ -185,10 +185,13 @@ def walk(
 
 
 @pytest.fixture(autouse=True)
-def keys() -> Iterator[None]:
+def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The upgrades of this process, which finish what a killed one began, have the keys too."""
-    with API_KEYS.override(ENC_CIPHER.keyring), GITHUB_TOKENS.override(TOKEN_CIPHER.keyring):
-        yield
+    monkeypatch.setenv("ENCRYPTION_KEY", KEY)
+    monkeypatch.setenv("GITHUB_TOKEN_ENCRYPTION_KEY", PASSPHRASE)
+    settings.load.cache_clear()
+    yield
+    settings.load.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def test_what_a_killed_upgrade_left_of_a_large_transaction_is_no_obstacle_to_rea
     for line in ("current", "history", "check", "status"):
         url = f"sqlite:///{shutil.copytree(file.parent, tmp_path / line) / file.name}"
         if line == "status":
-            assert commands.read_status(db.migration_engine(url, read_only=True)).at == [first]
+            assert commands.read_status(PROJECT, db.migration_engine(url, read_only=True)).at == [first]
         else:
             done = project.alembic(line, url=url)
             assert done.returncode == (3 if line == "check" else 0), done

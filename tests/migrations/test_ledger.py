@@ -11,6 +11,7 @@ from app.migrations import commands
 from app.migrations.errors import MigrationError
 from app.migrations.run import checksums, ledger
 from app.migrations.run.ledger import Outcome
+from app.project import PROJECT
 from tests.conftest import Alembic, Approve
 from tests.helpers import rows, run
 from tests.migrations.histories import connected, downgrade, execute, query, revision_of, upgrade
@@ -399,7 +400,7 @@ def test_others_read_where_it_is_and_dont_migrate(
     current = project.alembic("current", url=url)
     assert (current.returncode, current.stdout) == (0, f"{revision_of(url)} (head)\n")
     monkeypatch.setenv("ALEMBIC_CONFIG", str(project.ini))
-    status = commands.read_status(db.migration_engine(url))
+    status = commands.read_status(PROJECT, db.migration_engine(url))
     assert (status.code, status.entries, status.notes) == ("ok", entries(roles["owner"]), [])
     nothing = project.alembic("upgrade", "head", url=url)
     assert (nothing.returncode, nothing.stderr) == (0, "nothing to do\n")
@@ -419,7 +420,7 @@ def test_a_role_that_may_read_nothing_is_told_so(
     name = sa.make_url(roles["owner"]).database
     monkeypatch.setenv("ALEMBIC_CONFIG", str(project.ini))
     run(roles["owner"], f"REVOKE ALL ON schema_ledger FROM {name}_reader")
-    status = commands.read_status(db.migration_engine(roles["reader"]))
+    status = commands.read_status(PROJECT, db.migration_engine(roles["reader"]))
     assert (status.code, status.at) == ("ok", [revision_of(roles["owner"])])
     approve("runner/may_not_read.ledger.txt", "\n".join([*status.notes, ""]))
     run(roles["owner"], f"REVOKE ALL ON alembic_version FROM {name}_reader")
@@ -428,5 +429,5 @@ def test_a_role_that_may_read_nothing_is_told_so(
         assert (done.returncode, done.stdout) == (1, "")
         approve(f"runner/may_not_read.{line.split()[0]}.txt", plain(done.stderr))
     with pytest.raises(MigrationError) as caught:
-        commands.read_status(db.migration_engine(roles["reader"]))
+        commands.read_status(PROJECT, db.migration_engine(roles["reader"]))
     approve("runner/may_not_read.status.txt", f"{caught.value}\n")

@@ -17,6 +17,7 @@ from app import db
 from app.migrations import commands
 from app.migrations.errors import LockNotObtained
 from app.migrations.run import lock
+from app.project import PROJECT
 from tests.commands import Running
 from tests.conftest import Approve
 from tests.helpers import run
@@ -231,7 +232,7 @@ def test_threads_of_one_process_deploy_one_after_the_other(databases: int, tmp_p
 
     def deploy(url: str) -> list[str]:
         together.wait()
-        return commands.deploy(db.migration_engine(url)).applied
+        return commands.deploy(PROJECT, db.migration_engine(url)).applied
 
     with ThreadPoolExecutor(len(urls)) as threads:
         done = list(threads.map(deploy, urls))

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations, ops
 
 from app import db
-from app.migrations import operations
+from app.migrations import autogenerate, operations
 from app.triggers import UpdatedAtTrigger
 from tests.migrations import rows
 from tests.migrations.catalog import Schema, schema_of
@@ -32,7 +32,7 @@ def models(*tables: str, triggers: bool) -> sa.MetaData:
 def difference(url: str, metadata: sa.MetaData) -> ops.MigrationScript:
     """What `alembic revision --autogenerate` would write."""
     with connected(url) as connection:
-        plugins = ["alembic.autogenerate.*", operations.PLUGIN]
+        plugins = ["alembic.autogenerate.*", autogenerate.PLUGINS[2]]
         return produce_migrations(context_of(connection, plugins), metadata)
 
 

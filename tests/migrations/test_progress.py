@@ -5,14 +5,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from app.migrations.run.blockers import Blocker
 from app.migrations.run.lock import Holder
-from app.migrations.run.reporter import Progress
+from app.migrations.run.reporter import Reporter
+from app.migrations.session import Direction, Step
 from tests.migrations.processes import plain
 
 BLOCKER = Blocker(4711, "a report", "idle in transaction", 40, "SELECT [bold]n[/bold] FROM busy")
@@ -37,16 +36,13 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
         yield terminal
 
 
-def step(*, is_upgrade: bool = True) -> Any:
-    return SimpleNamespace(
-        info=SimpleNamespace(is_stamp=False, is_upgrade=is_upgrade),
-        revision=SimpleNamespace(revision="20260101000000", doc="Add a table."),
-    )
+def step(direction: Direction = Direction.UPGRADE) -> Step:
+    return Step("20260101000000", direction, "Add a table")
 
 
 def test_a_terminal_shows_the_revision_who_is_in_its_way_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_terminal(monkeypatch) as terminal:
-        progress = Progress(live=True)
+        progress = Reporter(live=True)
         progress.begins(step())
         progress.blocked(step(), [BLOCKER])
         progress.close()
@@ -58,7 +54,7 @@ def test_a_terminal_shows_the_revision_who_is_in_its_way_and_the_time(monkeypatc
 
 def test_a_terminal_shows_whose_lock_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_terminal(monkeypatch) as terminal:
-        progress = Progress(live=True)
+        progress = Reporter(live=True)
         progress.waiting(Holder("somebody pid 1", None))
         progress.close()
     assert "waiting for another migration: somebody pid 1" in terminal.getvalue()
@@ -66,12 +62,12 @@ def test_a_terminal_shows_whose_lock_is_waited_for(monkeypatch: pytest.MonkeyPat
 
 def test_a_log_has_one_line_for_each_thing_that_happens(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "app.migrations")
-    progress = Progress(live=False)
+    progress = Reporter(live=False)
     for holder in (Holder("somebody pid 1", None), Holder("somebody pid 1", None), None, Holder("another pid 2", None)):
         progress.waiting(holder)
     progress.begins(step())
     progress.ended(step(), 1.234)
-    progress.retrying(step(is_upgrade=False), [str(BLOCKER)], 0.5)
+    progress.retrying(step(Direction.DOWNGRADE), [str(BLOCKER)], 0.5)
     progress.retrying(None, [], 10)
     progress.finished(1)
     progress.finished(0)
@@ -89,7 +85,7 @@ def test_a_log_has_one_line_for_each_thing_that_happens(caplog: pytest.LogCaptur
 
 def test_a_log_names_who_is_in_the_way_once_and_only_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "app.migrations")
-    progress = Progress(live=False)
+    progress = Reporter(live=False)
     other = Blocker(4712, "another", "active", 1, "SELECT ?")
     for blockers in ([[BLOCKER]] * 9 + [[]]) * 2 + [[BLOCKER]] * 30 + [[other]] * 30:
         progress.blocked(step(), blockers)

@@ -10,7 +10,7 @@ from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext
 
 from app import db
-from app.migrations.run.environment import PLUGINS
+from app.migrations.autogenerate import PLUGINS
 from tests.conftest import ONE_A_DAY, Approve
 from tests.migrations.catalog import schema_of
 from tests.migrations.conftest import At

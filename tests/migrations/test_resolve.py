@@ -17,6 +17,7 @@ from app.migrations.drift.resolve import Claim
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError, UnresolvedFailure
 from app.migrations.run.ledger import Outcome
 from app.migrations.run.status import State
+from app.project import PROJECT
 from tests.commands import Running
 from tests.conftest import ONE_A_DAY, Approve, Servers, database
 from tests.engines import engine
@@ -56,10 +57,10 @@ class Scene:
         upgrade(self.url, "head", self.workshop.ini)
 
     def applied(self, revision: str, *, force: bool = False, reason: str = "") -> dict[str, Outcome]:
-        return commands.resolve(Claim(revision, True, force, reason), engine(self.url)).outcomes
+        return commands.resolve(PROJECT, Claim(revision, True, force, reason), engine(self.url)).outcomes
 
     def rolled_back(self, revision: str, *, force: bool = False, reason: str = "") -> dict[str, Outcome]:
-        return commands.resolve(Claim(revision, False, force, reason), engine(self.url)).outcomes
+        return commands.resolve(PROJECT, Claim(revision, False, force, reason), engine(self.url)).outcomes
 
     def books(self) -> tuple[str | None, list[tuple[object, ...]]]:
         """Version and ledger, as they stand."""
@@ -103,7 +104,7 @@ def test_a_failure_in_a_transaction_left_nothing(scene: Scene, approve: Approve)
     assert scene.rolled_back(revision) == {}
     execute(scene.url, MENDED)
     scene.upgrade()
-    assert commands.check(engine(scene.url)).drift.open == []
+    assert commands.check(PROJECT, engine(scene.url)).drift.open == []
     assert attempts(scene.url)[-3:] == [
         (revision, "upgrade", "failed"),
         (revision, "stamp", "rolled_back"),
@@ -124,7 +125,7 @@ def test_half_of_it_is_undone_by_hand(scene: Scene) -> None:
     assert scene.rolled_back(revision) == {revision: Outcome.ROLLED_BACK}
     execute(scene.url, MENDED)
     scene.upgrade()
-    assert commands.check(engine(scene.url)).drift.open == []
+    assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
 def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
@@ -138,9 +139,9 @@ def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
     assert scene.applied(revision) == {revision: Outcome.ADOPTED}
     assert revision_of(scene.url) == revision
     scene.upgrade()
-    status = commands.read_status(engine(scene.url))
+    status = commands.read_status(PROJECT, engine(scene.url))
     assert (status.code, status.revisions[-1].state) == ("ok", State.APPLIED)
-    assert commands.check(engine(scene.url)).drift.open == []
+    assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
 @pytest.mark.parametrize("scene", ONE_A_DAY, indirect=True)
@@ -157,11 +158,11 @@ def test_a_killed_one_is_looked_at(scene: Scene) -> None:
     running.send(signal.SIGKILL)
     running.wait()
     wait_until(lambda: holder(scene.url) is None)
-    assert commands.read_status(engine(scene.url)).revisions[-1].state is State.CRASHED
+    assert commands.read_status(PROJECT, engine(scene.url)).revisions[-1].state is State.CRASHED
     assert "table half: is there" in scene.refused(scene.rolled_back, revision)
     assert scene.applied(revision) == {revision: Outcome.ADOPTED}
     assert attempts(scene.url)[-2:] == [(revision, "upgrade", "failed"), (revision, "stamp", "adopted")]
-    assert commands.read_status(engine(scene.url)).code == "ok"
+    assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
 def test_what_was_done_by_hand_needn_t_run(scene: Scene) -> None:
@@ -170,7 +171,7 @@ def test_what_was_done_by_hand_needn_t_run(scene: Scene) -> None:
     execute(scene.url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)", "CREATE TABLE half (id INTEGER NOT NULL)")
     assert scene.applied(second) == {first: Outcome.ADOPTED, second: Outcome.ADOPTED}
     assert scene.applied(second) == {}
-    assert commands.read_status(engine(scene.url)).code == "ok"
+    assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
 def test_tables_from_a_backup_older_than_the_version(scene: Scene) -> None:
@@ -181,7 +182,7 @@ def test_tables_from_a_backup_older_than_the_version(scene: Scene) -> None:
     assert scene.rolled_back(first) == {second: Outcome.ROLLED_BACK, first: Outcome.ROLLED_BACK}
     assert revision_of(scene.url) == HEAD
     scene.upgrade()
-    assert commands.check(engine(scene.url)).drift.open == []
+    assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
 def test_a_version_from_a_backup_older_than_the_tables(scene: Scene) -> None:
@@ -190,7 +191,7 @@ def test_a_version_from_a_backup_older_than_the_tables(scene: Scene) -> None:
     execute(scene.url, f"UPDATE alembic_version SET version_num = '{HEAD}'")
     assert scene.refused(scene.applied, first)
     assert scene.applied(second) == {first: Outcome.ADOPTED, second: Outcome.ADOPTED}
-    assert commands.read_status(engine(scene.url)).code == "ok"
+    assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
 def test_a_data_revision_is_asked_itself(scene: Scene) -> None:
@@ -213,15 +214,15 @@ def test_in_an_emergency_a_revision_is_skipped(scene: Scene) -> None:
         scene.applied(first, force=True)
     assert scene.applied(first, force=True, reason="it locks users for too long") == {first: Outcome.SKIPPED}
     scene.upgrade()
-    status = commands.read_status(engine(scene.url))
+    status = commands.read_status(PROJECT, engine(scene.url))
     assert [revision.state for revision in status.revisions[-2:]] == [State.SKIPPED, State.APPLIED]
     assert status.revisions[-2].entry is not None
     assert status.revisions[-2].entry.reason == "it locks users for too long"
-    (missing,) = commands.check(engine(scene.url)).drift.open
+    (missing,) = commands.check(PROJECT, engine(scene.url)).drift.open
     assert missing.name == "column users.nick"
     execute(scene.url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
     assert scene.applied(first) == {first: Outcome.ADOPTED}
-    assert commands.read_status(engine(scene.url)).revisions[-2].state is State.APPLIED
+    assert commands.read_status(PROJECT, engine(scene.url)).revisions[-2].state is State.APPLIED
 
 
 def test_a_rollback_is_believed_with_a_reason(scene: Scene) -> None:
@@ -309,7 +310,7 @@ def test_the_walk_through_of_others(scene: Scene, approve: Approve) -> None:
 def test_a_false_claim_makes_no_database(sqlite_url: str) -> None:
     for applied in (True, False):
         with pytest.raises(MigrationError, match="There is no database yet"):
-            commands.resolve(Claim(BEFORE, applied), engine(sqlite_url))
+            commands.resolve(PROJECT, Claim(BEFORE, applied), engine(sqlite_url))
     assert not list(Path(sqlite_url.removeprefix("sqlite:///")).parent.iterdir())
 
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from app.migrations import commands, snapshots
 from app.migrations.errors import HistoryError, MigrationError
-from app.migrations.run import connections
 from app.migrations.snapshots import Snapshots, kind_of
+from app.project import PROJECT
 from tests.conftest import Approve, Servers, database
 from tests.engines import engine
 from tests.migrations.drifts import HEAD
@@ -19,14 +19,14 @@ from tests.migrations.workshops import Workshop, schema
 
 
 def test_they_are_fresh(url: str) -> None:
-    stale = commands.stale_snapshots(engine(url))
+    stale = commands.stale_snapshots(PROJECT, engine(url))
     assert not stale, f"make them anew on each kind of database, and commit them: schema snapshot ({stale})"
     with connected(url) as connection:
         assert sa.inspect(connection).get_table_names() == []
 
 
 def test_there_is_one_for_every_revision() -> None:
-    kept = Snapshots(connections.configuration())
+    kept = Snapshots(PROJECT.config())
     revisions = {revision.revision for revision in scripts().walk_revisions()}
     for dialect in ("sqlite", "postgresql"):
         odd = sorted(kept.saved(dialect) ^ revisions)
@@ -48,14 +48,14 @@ def test_a_revision_without_one_fails_with_the_command_to_run(
     approve("snapshot_check.txt", done.stdout.replace(str(workshop.folder), "PLACE"))
     assert schema("snapshot", **variables).returncode == 0
     assert '"column users.nick"' in (workshop.snapshots / "sqlite" / f"{revision}.json").read_text(encoding="utf-8")
-    assert commands.stale_snapshots(engine(sqlite_url)) == []
+    assert commands.stale_snapshots(PROJECT, engine(sqlite_url)) == []
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
 def test_a_check_without_one_says_so(workshop: Workshop, heads: Callable[[str], str]) -> None:
     (workshop.snapshots / "sqlite" / f"{HEAD}.json").unlink()
     with pytest.raises(HistoryError, match=r"schema snapshot$"):
-        commands.check(engine(heads("sqlite")))
+        commands.check(PROJECT, engine(heads("sqlite")))
 
 
 def test_the_order_of_things_does_not_count(head_url: str) -> None:
@@ -89,12 +89,12 @@ def test_the_search_path_does_not_count(postgres_url: str) -> None:
     with engine(postgres_url).connect() as connection:
         taken = snapshots.take(connection)
         assert connection.exec_driver_sql("SHOW search_path").scalar() == '"Ours", public, pg_temp'
-    assert taken == Snapshots(connections.configuration()).of("postgresql", HEAD)
+    assert taken == Snapshots(PROJECT.config()).of("postgresql", HEAD)
 
 
 def test_a_role_that_may_not_make_a_database_is_told(role: str) -> None:
     with pytest.raises(MigrationError, match=r"permission denied to create database\. Use a role that has CREATEDB\.$"):
-        commands.snapshot(engine(role))
+        commands.snapshot(PROJECT, engine(role))
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def role(servers: Servers, tmp_path: Path) -> Iterator[str]:
 def test_reading_changes_nothing(heads: Callable[[str], str], tmp_path: Path) -> None:
     file = Path(heads("sqlite").removeprefix("sqlite:///"))
     before = file.read_bytes()
-    assert commands.check(engine(heads("sqlite"))).code == "ok"
+    assert commands.check(PROJECT, engine(heads("sqlite"))).code == "ok"
     assert file.read_bytes() == before
     assert schema("check", DATABASE_URL=f"sqlite:///{tmp_path}/none.db").returncode == 3
     assert not list(tmp_path.glob("none.db*"))

@@ -14,6 +14,7 @@ from app.cli import texts
 from app.migrations import commands
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.run.status import State, Status
+from app.project import PROJECT
 from tests.conftest import Approve
 from tests.migrations.histories import execute
 from tests.migrations.processes import WAITS_UNREHEARSED, Project, holder, plain, wait_until
@@ -42,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def read(url: str) -> Status:
-    return commands.read_status(db.migration_engine(url, read_only=True))
+    return commands.read_status(PROJECT, db.migration_engine(url, read_only=True))
 
 
 def shown(found: Status) -> str:
@@ -172,9 +173,9 @@ def test_looking_makes_no_file(line: str, sqlite_url: str) -> None:
 
 def test_looking_makes_no_table(postgres_url: str) -> None:
     engine = db.migration_engine(postgres_url)
-    assert commands.read_status(engine).code == "pending"
-    assert commands.deploy(engine, dry_run=True).applied == REVISIONS
-    assert commands.script(engine)
+    assert commands.read_status(PROJECT, engine).code == "pending"
+    assert commands.deploy(PROJECT, engine, dry_run=True).applied == REVISIONS
+    assert commands.script(PROJECT, engine)
     with engine.connect() as connection:
         assert sa.inspect(connection).get_table_names() == []
 

@@ -12,27 +12,29 @@ from tests.engines import engine
 from tests.migrations.histories import execute, upgrade
 
 _ENV = """\
+import dataclasses
 import pathlib
 
 import sqlalchemy as sa
 from alembic import context
 
-from app.migrations.run import environment
+from app.migrations import Project, run_env
+from app.project import PROJECT
 
 
-def target_metadata():
-    from app.models import Base
+class Edited(Project):
+    def metadata(self):
+        models = self.base().metadata
+        metadata = sa.MetaData(naming_convention=models.naming_convention)
+        for table in models.sorted_tables:
+            table.to_metadata(metadata)
+        metadata.info["triggers"] = dict(models.info["triggers"])
+        edit = pathlib.Path(__file__).with_name("edit.py").read_text(encoding="utf-8")
+        exec(edit, {"metadata": metadata, "tables": metadata.tables, "sa": sa})
+        return metadata
 
-    metadata = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in Base.metadata.sorted_tables:
-        table.to_metadata(metadata)
-    metadata.info["triggers"] = dict(Base.metadata.info["triggers"])
-    edit = pathlib.Path(__file__).with_name("edit.py").read_text(encoding="utf-8")
-    exec(edit, {"metadata": metadata, "tables": metadata.tables, "sa": sa})
-    return metadata
 
-
-environment.run(context, target_metadata)
+run_env(context, Edited(**{field.name: getattr(PROJECT, field.name) for field in dataclasses.fields(PROJECT)}))
 """
 
 _REVISION = '''\

@@ -9,6 +9,7 @@ from alembic.autogenerate.api import AutogenContext
 
 from app.migrations import terminal
 from app.migrations.errors import ConfigurationError
+from app.migrations.session import Session
 
 INFO_KEY = "renamed_from"
 OPTION = "not-a-rename"
@@ -39,16 +40,14 @@ class Decisions:
     def __init__(self, context: AutogenContext) -> None:
         environment = context.migration_context.environment_context
         config = environment.config if environment is not None else None
-        self._attributes = config.attributes if config is not None else {}
-        on_command_line = config is not None and config.cmd_opts is not None
+        self._session = Session.of(config) if config is not None else Session()
         arguments = environment.get_x_argument() if environment is not None else []
         told = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{OPTION}=")]
-        self._no_renames = {*told, *self._attributes.get("not_a_rename", ())}
+        self._no_renames = {*told, *self._session.not_a_rename}
         # `alembic check` compares too: it writes nothing, so there is nothing to decide.
-        function = context.opts.get("fn")
-        self._writes = getattr(function, "__qualname__", "").startswith("revision.")
-        ask = terminal.ask if on_command_line and terminal.is_there() else None
-        self._ask: terminal.Ask | None = self._attributes.get("ask", ask)
+        self._writes = bool(context.opts.get("writes_revision"))
+        at_terminal = config is not None and config.cmd_opts is not None and terminal.is_there()
+        self._ask: terminal.Ask | None = self._session.ask or (terminal.ask if at_terminal else None)
         self._undecided: list[Pair] = []
 
     def renames(self, pairs: Iterable[Pair]) -> list[Pair]:
@@ -84,8 +83,8 @@ class Decisions:
         told = f'{{"info": {{"{INFO_KEY}": "{old}"}}}}'
         column = f'mapped_column(..., info={{"{INFO_KEY}": "{old}"}})'
         declared = column if "." in pair.old else f"__table_args__ = ({told},)"
-        within = "not_a_rename" in self._attributes
-        option = f"schema dev --{OPTION} {pair.old}" if within else f"alembic -x {OPTION}={pair.old} revision …"
+        by_schema = self._session.called_by_schema
+        option = f"schema dev --{OPTION} {pair.old}" if by_schema else f"alembic -x {OPTION}={pair.old} revision …"
         return (
             f"Was {pair.old} renamed to {pair.new}? They have the same shape, and a guess could lose data. "
             f"If it was, say so in the model of {pair.new}: {declared}. If it wasn't: {option}"

@@ -23,8 +23,6 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 from app.migrations.autogenerate.decisions import INFO_KEY, Decisions, Pair
 from app.migrations.operations import DropTriggerOp
 
-PLUGIN = "app.renames"
-
 
 class RenameColumn(ops.AlterColumnOp):
     """Gives a column another name, and changes nothing else."""
@@ -241,7 +239,3 @@ def _signature(operation: Any, tables: Mapping[str, str], columns: Mapping[tuple
             return operation
     options = {name: str(value) for name, value in operation.kw.items() if name not in ("info", "use_alter")}
     return *parts, *sorted(pair for pair in options.items() if pair[1] not in ("None", "False", "[]", "{}"))
-
-
-# Imported once in a process, while env.py runs with every command: registering twice is an error.
-Plugin.setup_plugin_from_module(__import__("sys").modules[__name__], PLUGIN)

@@ -6,7 +6,7 @@ imports nothing of the models. What is written is the same whichever database it
 """
 
 import datetime as dt
-import io
+import logging
 import re
 import subprocess
 import sys
@@ -17,17 +17,17 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import util
 from alembic.autogenerate.api import AutogenContext
-from alembic.config import Config
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import write_hooks
 from sqlalchemy.dialects import postgresql
 
-from app.backfill import leases
 from app.migrations.errors import DriftDetected, MigrationError
 from app.migrations.operations import validate_constraint
-from app.migrations.run import ledger
-from app.migrations.run.reporter import log
+from app.migrations.project import OWN_TABLES
+from app.migrations.session import Session
+
+log = logging.getLogger("app.migrations")
 
 ID_FORMAT = "%Y%m%d%H%M%S"
 
@@ -63,12 +63,11 @@ def process_revision_directives(
     Raises:
         MigrationError: an id that was asked for isn't a time, or there is no message to name the file by.
     """
-    if not context.opts["fn"].__qualname__.startswith("revision."):  # `alembic check` compares and writes nothing
-        return
     script, config = directives[0], context.config
     assert config is not None
+    session = Session.of(config)
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
-    if autogenerate and context.dialect.name == "sqlite" and not config.attributes.get("adopts"):
+    if autogenerate and context.dialect.name == "sqlite" and not session.adopts:
         from app.migrations.autogenerate import postgresql_only
 
         log.info(postgresql_only.add(context, script))
@@ -78,19 +77,19 @@ def process_revision_directives(
         return
     if autogenerate:
         _say_it_for_both_databases(context, script)
-    name = config.attributes.get("name_revision")
+    name = session.name_revision
     if name is not None and not script.message and script.upgrade_ops is not None:
         script.message = name(script.upgrade_ops.as_diffs())
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = _next_id(context, script.rev_id)
-    if autogenerate and not config.attributes.get("adopts"):
+    if autogenerate and not session.adopts:
         directives += validate_constraint.split(script, ID_FORMAT)
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     """Keeps the ledger and the leases out of comparisons: they are part of no model."""
-    return not (kind == "table" and name in (ledger.TABLE, leases.TABLE))
+    return not (kind == "table" and name in OWN_TABLES)
 
 
 def no_differences(revision_context: Any) -> None:
@@ -221,21 +220,6 @@ def tidy(path: str, _options: Any) -> None:
         )
         if done.returncode:
             raise MigrationError(f"ruff can't tidy {file.name}: {(done.stderr or done.stdout).strip()}")
-
-
-@write_hooks.register("snapshot")
-def keep_snapshots(path: str, options: Any) -> None:
-    """Makes the snapshots of a new revision, as far as they can be made here, and says so.
-
-    Args:
-        path: the revision.
-        options: `root` is the folder of `alembic.ini`.
-    """
-    from app.migrations.run import scratch
-
-    said = scratch.snapshot_new(Path(path), Config(Path(options["root"]) / "alembic.ini", stdout=io.StringIO()))
-    if said:
-        log.info("%s", said)
 
 
 def compare_server_default(

@@ -2,18 +2,16 @@
 
 from app.migrations.commands.deploy import (
     Deployment,
-    adopt,
     backup_sqlite,
     deploy,
     pg_dump_line,
     read_status,
     resolve,
     script,
-    secret_columns,
     write_docs,
 )
 from app.migrations.commands.dev import Development, develop
-from app.migrations.drift.check import Adopted, accept, check, plan_revert, revert
+from app.migrations.drift.check import Adopted, accept, adopt, check, plan_revert, revert
 from app.migrations.run.scratch import snapshot, stale_snapshots
 
 __all__ = [
@@ -32,7 +30,6 @@ __all__ = [
     "resolve",
     "revert",
     "script",
-    "secret_columns",
     "snapshot",
     "stale_snapshots",
     "write_docs",

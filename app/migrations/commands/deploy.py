@@ -1,7 +1,7 @@
 """The commands of `schema`, as functions that a program can call.
 
-Each takes an engine, or none for the setting `DATABASE_URL`; returns what there is to say; and raises a
-`MigrationError` with one line when it can't do its work. None prints; progress goes to the logger `app.migrations`.
+Each takes a project, and an engine or none for the project's database; returns what there is to say; and raises a
+`SchemaError` with one line when it can't do its work. None prints; progress goes to the logger `app.migrations`.
 """
 
 import io
@@ -11,7 +11,6 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -21,18 +20,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL
 
 from app import db
-from app.migrations.drift import check as drift_check
 from app.migrations.drift import compare
-from app.migrations.drift.check import Adopted
 from app.migrations.drift.resolve import Claim, Resolution, Resolver
 from app.migrations.errors import ConfigurationError, DriftDetected, MigrationError
+from app.migrations.project import Project
 from app.migrations.run import connections, status
 from app.migrations.run.ledger import Ledger
-from app.migrations.run.reporter import Progress
+from app.migrations.run.reporter import Reporter
 from app.migrations.run.status import Status
-
-if TYPE_CHECKING:
-    from app.encryption import EncryptedColumn
+from app.migrations.session import Step
 
 
 @dataclass(frozen=True)
@@ -52,18 +48,19 @@ class Deployment:
     backup: Path | None
 
 
-def read_status(engine: sa.Engine | None = None) -> Status:
+def read_status(project: Project, engine: sa.Engine | None = None) -> Status:
     """What the database is at, what is pending, what went wrong. Writes nothing, creates nothing.
 
     Raises:
         MigrationError: the database can't be reached, or its version table not read.
     """
-    script = connections.history()
-    with connections.reading(engine) as connection:
-        return status.read(connection, script, connections.shown(engine), _our_tables)
+    script = connections.history(project)
+    with connections.reading(project, engine) as connection:
+        return status.read(connection, project, script, connections.shown(project, engine), project.tables)
 
 
 def deploy(
+    project: Project,
     engine: sa.Engine | None = None,
     *,
     dry_run: bool = False,
@@ -75,6 +72,7 @@ def deploy(
     models.
 
     Args:
+        project: whose database.
         engine: the database.
         dry_run: only tells what would run, and whether something is in the way, such as data that would be lost.
         backup: SQLite only: copies the database to this file first, which must not exist.
@@ -85,45 +83,48 @@ def deploy(
         MigrationError: what is in the way, or failed; revisions that had finished stay applied.
     """
     started = time.monotonic()
-    script = connections.history()
+    script = connections.history(project)
     if dry_run:
-        with connections.reading(engine) as connection:
-            found = _in_order(connection, engine, script)
+        with connections.reading(project, engine) as connection:
+            found = _in_order(connection, project, engine, script)
         pending = [revision.revision for revision in found.pending]
         return Deployment(found.database, found.head or "", pending, dry_run, time.monotonic() - started, None)
-    with connections.writing(engine, lock_timeout, live=live, create=True) as (config, held_engine):
+    with connections.writing(project, engine, lock_timeout, live=live, create=True) as (config, held_engine):
         copied = None
         if backup is not None and _source_of_backup(held_engine.url, backup).exists():
             with db.connect(held_engine) as connection:  # copying may take long: see first whether it is of use
-                _in_order(connection, held_engine, script)
+                _in_order(connection, project, held_engine, script)
             copied = backup_sqlite(held_engine, backup)
         with db.connect(held_engine) as connection:
-            before = status.read(connection, script, connections.shown(engine), _our_tables)
+            before = status.read(connection, project, script, connections.shown(project, engine), project.tables)
         command.upgrade(config, "head")
         _must_equal_the_models(config, held_engine)
         applied = [revision.revision for revision in before.pending]
         return Deployment(before.database, before.head or "", applied, dry_run, time.monotonic() - started, copied)
 
 
-def script(engine: sa.Engine | None = None) -> str:
+def script(project: Project, engine: sa.Engine | None = None) -> str:
     """The SQL that `deploy` would run now; a database without history gets the whole of it.
 
     Raises:
         MigrationError: something is in the way of an upgrade.
     """
-    found = read_status(engine)
+    found = read_status(project, engine)
     _no_problems(found)
     output = io.StringIO()
-    config = connections.configuration(engine)
+    config = project.config(engine)
     config.output_buffer = output
     command.upgrade(config, f"{found.at[0] if found.at else 'base'}:head", sql=True)
     return output.getvalue()
 
 
-def resolve(claim: Claim, engine: sa.Engine | None = None, *, lock_timeout: float | None = None) -> Resolution:
+def resolve(
+    project: Project, claim: Claim, engine: sa.Engine | None = None, *, lock_timeout: float | None = None
+) -> Resolution:
     """Proves what somebody claims about a revision with the live schema, and writes it down; else writes nothing.
 
     Args:
+        project: whose revision.
         claim: that a revision is applied, or rolled back; with `force` and a reason it is believed.
         engine: the database.
         lock_timeout: as in `deploy`.
@@ -133,15 +134,10 @@ def resolve(claim: Claim, engine: sa.Engine | None = None, *, lock_timeout: floa
         MigrationError: there is no such revision, or it isn't its turn, or the lock isn't free.
     """
     with (
-        connections.writing(engine, lock_timeout) as (config, held_engine),
+        connections.writing(project, engine, lock_timeout) as (_, held_engine),
         connections.transaction(held_engine) as connection,
     ):
-        return Resolver(connection, config, connections.history()).resolve(claim)
-
-
-def adopt(message: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None) -> Adopted:
-    """Writes a revision that makes every other database like this one: see `check.adopt`."""
-    return drift_check.adopt(message, _model_of, engine, lock_timeout=lock_timeout)
+        return Resolver(connection, project, connections.history(project)).resolve(claim)
 
 
 def backup_sqlite(engine: sa.Engine, target: Path) -> Path | None:
@@ -187,11 +183,12 @@ def _source_of_backup(url: URL, target: Path) -> Path:
     return source
 
 
-def write_docs(root: Path = connections.ROOT, *, check: bool = False) -> Path:
+def write_docs(project: Project, root: Path | None = None, *, check: bool = False) -> Path:
     """Writes `docs/schema.md` from the models and the revisions.
 
     Args:
-        root: the folder to write it in.
+        project: whose models and revisions.
+        root: the folder to write it in, instead of the project's.
         check: only tells whether it is fresh.
 
     Returns:
@@ -201,10 +198,9 @@ def write_docs(root: Path = connections.ROOT, *, check: bool = False) -> Path:
         DriftDetected: with `check`, it isn't.
     """
     from app.migrations.commands.schema_page import PAGE, document
-    from app.models import Base
 
-    file = root / PAGE
-    text = document(Base.metadata, connections.history())
+    file = (root or project.root) / PAGE
+    text = document(project.metadata(), connections.history(project))
     if not check:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -213,17 +209,11 @@ def write_docs(root: Path = connections.ROOT, *, check: bool = False) -> Path:
     return PAGE
 
 
-def _in_order(connection: sa.Connection, engine: sa.Engine | None, script: ScriptDirectory) -> Status:
-    found = status.read(connection, script, connections.shown(engine), _our_tables)
+def _in_order(connection: sa.Connection, project: Project, engine: sa.Engine | None, script: ScriptDirectory) -> Status:
+    found = status.read(connection, project, script, connections.shown(project, engine), project.tables)
     _no_problems(found)
-    _no_losses(connection, engine, found.at, script)
+    _no_losses(connection, project, engine, found.at, script)
     return found
-
-
-def _our_tables() -> list[str]:
-    from app.models import Base
-
-    return list(Base.metadata.tables)
 
 
 def _must_equal_the_models(config: Config, engine: sa.Engine) -> None:
@@ -236,35 +226,21 @@ def _must_equal_the_models(config: Config, engine: sa.Engine) -> None:
             raise
 
 
-def _model_of(table: str) -> str | None:
-    from app.models import Base
-
-    for mapper in Base.registry.mappers:
-        if isinstance(mapper.local_table, sa.Table) and mapper.local_table.name == table:
-            return f"{mapper.class_.__name__} in {mapper.class_.__module__.replace('.', '/')}.py"
-    return None
-
-
-def _no_losses(connection: sa.Connection, engine: sa.Engine | None, at: list[str], script: ScriptDirectory) -> None:
+def _no_losses(
+    connection: sa.Connection, project: Project, engine: sa.Engine | None, at: list[str], script: ScriptDirectory
+) -> None:
     from app.migrations.data_loss.guard import Gate
 
-    plan: list[Any] = script._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
+    steps = script._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
+    plan = [*map(Step.of, steps)]
     something_to_lose = bool(plan and (at or sa.inspect(connection).get_table_names()))
     connection.rollback()
     if something_to_lose:
-        gate = Gate(connection, set(), Progress(live=False).note)
-        with EnvironmentContext(connections.configuration(engine), script):  # revisions may ask it for -x
+        gate = Gate(connection, set(), Reporter(live=False).note)
+        with EnvironmentContext(project.config(engine), script):  # revisions may ask it for -x
             gate.refuse(gate.judge(plan))
 
 
 def _no_problems(found: Status) -> None:
     if found.problems:
         raise found.problems[0]
-
-
-def secret_columns() -> "list[EncryptedColumn]":
-    """The columns of secrets of the models."""
-    from app.encryption import encrypted_columns
-    from app.models import Base
-
-    return list(encrypted_columns(Base))

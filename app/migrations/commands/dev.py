@@ -15,13 +15,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script
 
-from app import db
 from app.migrations.errors import ConfigurationError
+from app.migrations.project import Project
 from app.migrations.run import connections, status
-from app.migrations.run.reporter import Progress, log
+from app.migrations.run.reporter import Reporter, log
 from app.migrations.run.scratch import must_be_local
+from app.migrations.session import Session
 from app.migrations.terminal import Ask
-from app.settings import SettingsError
 
 _SEVERAL = 3
 
@@ -45,6 +45,7 @@ class Development:
 
 
 def develop(
+    project: Project,
     engine: sa.Engine | None = None,
     *,
     message: str | None = None,
@@ -56,7 +57,8 @@ def develop(
     """Applies what is pending, writes a revision for what the models want besides, applies that too, and compares.
 
     Args:
-        engine: the database; the setting `DATABASE_URL` if None.
+        project: whose models and revisions.
+        engine: the database; the project's if None.
         message: the name of the revision; else `ask` is asked for one.
         ask: asks somebody, about the name and about renames; None if nobody is there.
         not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
@@ -67,40 +69,34 @@ def develop(
         MigrationError: what is in the way, or failed. A revision that was written stays, applied or not.
     """
     if not remote:
-        must_be_local(engine.url if engine is not None else _url())
-    config = connections.configuration(engine)
-    config.attributes |= {"progress": Progress(live=live), "ask": ask, "not_a_rename": not_a_rename}
-    config.attributes["name_revision"] = _naming(ask)
-    with connections.reading(engine) as connection:
-        before = status.read(connection, connections.history(), connections.shown(engine))
+        must_be_local(engine.url if engine is not None else project.database_url())
+    config = project.config(engine)
+    session = Session.of(config)
+    session.reporter, session.ask, session.called_by_schema = Reporter(live=live), ask, True
+    session.not_a_rename, session.name_revision = not_a_rename, _naming(ask)
+    with connections.reading(project, engine) as connection:
+        before = status.read(connection, project, connections.history(project), connections.shown(project, engine))
     if before.problems:
         raise before.problems[0]
     if before.pending:
         command.upgrade(config, "head")
-    written = _write_revision(config, message)
+    written = _write_revision(project, config, message)
     if written:
         command.upgrade(config, "head")
     command.check(config)
     names, applied = ([script.revision for script in scripts] for scripts in (written, before.pending))
-    files = [connections.from_root(Path(script.path)) for script in written]
+    files = [connections.from_root(project, Path(script.path)) for script in written]
     return Development(before.database, names[-1] if names else before.head or "", applied, names, files)
 
 
-def _url() -> sa.URL:
-    try:
-        return db.database_url()
-    except SettingsError as error:
-        raise ConfigurationError(str(error)) from None
-
-
-def _write_revision(config: Config, message: str | None) -> list[Script]:
+def _write_revision(project: Project, config: Config, message: str | None) -> list[Script]:
     """Lets Alembic write a revision, and shows it; none if the models and the database are equal."""
     with redirect_stdout(io.StringIO()):  # Alembic and its hooks say there what they do
         made = command.revision(config, message, autogenerate=True)
     scripts = [script for script in (made if isinstance(made, list) else [made]) if script is not None]
     for script in scripts:
         path = Path(script.path)
-        log.info("\n%s\n\n%s", connections.from_root(path), path.read_text(encoding="utf-8"))
+        log.info("\n%s\n\n%s", connections.from_root(project, path), path.read_text(encoding="utf-8"))
     return scripts
 
 

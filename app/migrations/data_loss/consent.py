@@ -1,11 +1,10 @@
 """Who has said that data may be lost: the revision, for its upgrade and with a reason, or the operator, each time."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from app.migrations.errors import ConfigurationError
 from app.migrations.rules import Finding, Verdict
+from app.migrations.session import Direction, Step
 
 ACCEPTED = "accepted by the operator"
 
@@ -36,13 +35,13 @@ class Consents:
                 f"accept-data-loss speaks of {revision!r}, which isn't about to run; these are: {', '.join(planned)}."
             )
 
-    def compare(self, step: Any, findings: list[Finding], names: set[str]) -> None:
+    def compare(self, step: Step, findings: list[Finding], names: set[str]) -> None:
         """Compares what a revision acknowledges with what was seen beforehand.
 
         Raises:
             ConfigurationError: it is misspelt.
         """
-        revision = step.revision.revision
+        revision = step.revision
         acknowledged = self._acknowledged[revision] = _acknowledged(step)
         self._foreseen[revision] = names
         risks = {f.effect.name() for f in findings if f.verdict is Verdict.AT_RISK}
@@ -65,7 +64,7 @@ class Consents:
             self._used.setdefault(finding.revision, {})[name] = reason
         return reason is not None
 
-    def settle(self, step: Any, done: set[str], *, outside: bool) -> str | None:
+    def settle(self, step: Step, done: set[str], *, outside: bool) -> str | None:
         """Compares what a revision acknowledges with what it has done; to be called in its transaction.
 
         Args:
@@ -79,7 +78,7 @@ class Consents:
         Raises:
             ConfigurationError: it acknowledges something that it hasn't done.
         """
-        revision = step.revision.revision
+        revision = step.revision
         done = done | self._foreseen.get(revision, set())
         for name in sorted(self._acknowledged.get(revision, {}).keys() - done):
             if not outside:
@@ -88,29 +87,24 @@ class Consents:
         return "; ".join(f"{name}: {reason}" for name, reason in self._used.get(revision, {}).items()) or None
 
 
-def file_of(step: Any) -> str:
-    """The name of a revision's file."""
-    return Path(step.revision.path).name
-
-
-def _acknowledged(step: Any) -> dict[str, str]:
-    if not step.info.is_upgrade:
+def _acknowledged(step: Step) -> dict[str, str]:
+    if step.direction is not Direction.UPGRADE:
         return {}
-    acknowledged = getattr(step.revision.module, "acknowledged", {})
+    acknowledged = getattr(step.module, "acknowledged", {})
     if not isinstance(acknowledged, dict) or not all(
         isinstance(name, str) and isinstance(reason, str) for name, reason in acknowledged.items()
     ):
         raise ConfigurationError(
-            f'{file_of(step)}: acknowledged must look like {{"drop_column users.legacy": "reason"}}.'
+            f'{step.file_name}: acknowledged must look like {{"drop_column users.legacy": "reason"}}.'
         )
     for name, reason in acknowledged.items():
         if not reason.strip():
-            raise ConfigurationError(f"{file_of(step)}: acknowledged gives no reason for {name!r}.")
+            raise ConfigurationError(f"{step.file_name}: acknowledged gives no reason for {name!r}.")
     return acknowledged
 
 
-def _unfounded(step: Any, name: str, names: set[str]) -> ConfigurationError:
+def _unfounded(step: Step, name: str, names: set[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"{file_of(step)}: acknowledged speaks of {name!r}, and the revision does no such thing; it does: "
+        f"{step.file_name}: acknowledged speaks of {name!r}, and the revision does no such thing; it does: "
         f"{', '.join(sorted(names)) or 'nothing that could lose data'}."
     )

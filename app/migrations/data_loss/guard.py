@@ -18,12 +18,13 @@ import sqlalchemy as sa
 
 from app.migrations import operations, sql
 from app.migrations.data_loss import copies, rehearsal
-from app.migrations.data_loss.consent import Consents, file_of
+from app.migrations.data_loss.consent import Consents
 from app.migrations.data_loss.made_so_far import Run
 from app.migrations.data_loss.queries import Answer, Questions
 from app.migrations.data_loss.routines import Routines
 from app.migrations.errors import DataLossRefused
 from app.migrations.rules import Finding, Verdict, rule_of
+from app.migrations.session import Direction, Step
 from app.migrations.sql import effects
 from app.migrations.sql.effects import Effect, Kind
 
@@ -49,12 +50,12 @@ class Gate:
         self._questions = Questions(connection.dialect)
         self._routines = Routines(self._questions)
         self._run = self._new_run(live=True)
-        self._step: Any = None
+        self._step: Step | None = None
         self._done: set[str] = set()
         self._outside = False
         self._refusal: DataLossRefused | None = None
 
-    def judge(self, plan: list[Any]) -> list[Finding]:
+    def judge(self, plan: list[Step]) -> list[Finding]:
         """What the steps of a plan would do to the rows that are there, before any of them runs.
 
         Returns:
@@ -63,7 +64,7 @@ class Gate:
         Raises:
             ConfigurationError: an `acknowledged` is misspelt, or so is a revision that the operator accepts.
         """
-        self._consents.check([step.revision.revision for step in plan])
+        self._consents.check([step.revision for step in plan])
         findings: list[Finding] = []
         run = self._new_run(live=False)
         with rehearsal.session(self._connection) as reading:
@@ -102,9 +103,9 @@ class Gate:
             operations.observer.reset(token)
             sa.event.remove(sa.Engine, "before_cursor_execute", before)
 
-    def begin(self, step: Any) -> None:
+    def begin(self, step: Step) -> None:
         """To be called before each revision."""
-        self._step = None if step.info.is_stamp else step
+        self._step = None if step.direction is Direction.STAMP else step
         self._done = set()
         self._outside = False
         self._refusal = None
@@ -131,7 +132,7 @@ class Gate:
 
     # --- before the run -------------------------------------------------------
 
-    def _judged(self, step: Any, found: rehearsal.Rehearsal, run: Run, reading: sa.Connection) -> list[Finding]:
+    def _judged(self, step: Step, found: rehearsal.Rehearsal, run: Run, reading: sa.Connection) -> list[Finding]:
         if found.around:
             found.effects.append(found.around)
         findings = []
@@ -146,13 +147,13 @@ class Gate:
         self._consents.compare(step, findings, names)
         if found.stopped:
             self._note(
-                f"{step.revision.revision}: not looked at to its end ({found.stopped}); from there on each statement "
+                f"{step.revision}: not looked at to its end ({found.stopped}); from there on each statement "
                 "is looked at before it runs"
             )
         return findings
 
-    def _finding(self, step: Any, effect: Effect, verdict: Verdict, rows: int | None, note: str) -> Finding:
-        return Finding(step.revision.revision, file_of(step), step.info.is_upgrade, effect, verdict, rows, note)
+    def _finding(self, step: Step, effect: Effect, verdict: Verdict, rows: int | None, note: str) -> Finding:
+        return Finding(step.revision, step.file_name, step.direction is Direction.UPGRADE, effect, verdict, rows, note)
 
     def _ask(self, effect: Effect, run: Run, connection: sa.Connection) -> Answer | None:
         """The verdict on an effect; None if it is harmless."""
@@ -233,6 +234,7 @@ class Gate:
         place = rehearsal.place(sys._getframe())  # noqa: SLF001 - how to find the caller's line
         effect = replace(effect, where=f"{place} {effect.where}".strip())
         late = OUTSIDE if self._outside else WHILE_RUNNING
+        assert self._step is not None
         finding = self._finding(self._step, effect, verdict, rows, f"{note}; {late}" if note else late)
         if not self._consents.give(finding):
             self._refusal = DataLossRefused(finding.text())

@@ -25,6 +25,7 @@ from app import db
 from app.backfill import REHEARSAL
 from app.migrations import operations, sql
 from app.migrations.data_loss import around, copies
+from app.migrations.session import Direction, Step
 from app.migrations.sql import effects
 from app.migrations.sql.effects import Effect, Kind
 
@@ -98,15 +99,15 @@ def session(connection: sa.Connection) -> Iterator[sa.Connection]:
             reading.rollback()
 
 
-def rehearse(step: Any, connection: sa.Connection) -> Rehearsal:
+def rehearse(step: Step, connection: sa.Connection) -> Rehearsal:
     """Finds out what one step of a plan would do.
 
     Args:
-        step: one of Alembic's.
+        step: the revision.
         connection: one of `session`.
     """
     found = Rehearsal()
-    module = step.revision.module
+    module = step.module
     found.around = around.reaches_around(Path(module.__file__))
     if found.around:
         return found
@@ -121,7 +122,7 @@ def rehearse(step: Any, connection: sa.Connection) -> Rehearsal:
             Operations.context(context),
             context.begin_transaction(_per_migration=True),
         ):
-            (module.upgrade if step.info.is_upgrade else module.downgrade)()
+            (module.upgrade if step.direction is Direction.UPGRADE else module.downgrade)()
             connection.rollback()
     except _Enough as error:
         found.stopped = str(error)

@@ -6,16 +6,18 @@ refused with what contradicts it, and nothing is written. Ledger and version are
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
 from app.migrations.drift import compare
 from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure
+from app.migrations.project import Project
 from app.migrations.run import preflight
-from app.migrations.run.ledger import Direction, Entry, Ledger, Outcome
+from app.migrations.run.ledger import Entry, Ledger, Outcome
+from app.migrations.session import Direction
 from app.migrations.snapshots import Snapshots
 
 
@@ -56,16 +58,17 @@ class Resolver:
 
     Args:
         connection: in a transaction, which all that is written joins.
-        config: Alembic's.
+        project: whose revision.
         script: the revisions.
     """
 
-    def __init__(self, connection: sa.Connection, config: Config, script: ScriptDirectory) -> None:
+    def __init__(self, connection: sa.Connection, project: Project, script: ScriptDirectory) -> None:
         self._connection = connection
-        self._config = config
+        self._project = project
+        self._config = project.config()
         self._script = script
         self._context = MigrationContext.configure(connection)
-        self._ledger = Ledger(connection)
+        self._ledger = Ledger(connection, project.root)
         self._line = [revision.revision for revision in reversed(list(script.walk_revisions()))]
 
     def resolve(self, claim: Claim) -> Resolution:
@@ -117,7 +120,7 @@ class Resolver:
         attempts = [e for e in entries if e.revision == claim.revision and e.direction is not Direction.CHECK]
         if not claim.applied:
             return bool(attempts) and attempts[-1].outcome in (Outcome.FAILED, Outcome.RUNNING)
-        return bool(preflight.edited(entries, self._script, {claim.revision})) or (
+        return bool(preflight.edited(entries, self._script, {claim.revision}, self._project.former_checksums)) or (
             bool(attempts) and attempts[-1].outcome in (Outcome.FAILED, Outcome.RUNNING, Outcome.SKIPPED)
         )
 
@@ -156,9 +159,9 @@ class Resolver:
         return Resolution(claim, outcomes, to, wrong)
 
 
-def record_adopted(connection: sa.Connection, script: ScriptDirectory, revision: str, reason: str) -> None:
+def record_adopted(connection: sa.Connection, root: Path, script: ScriptDirectory, revision: str, reason: str) -> None:
     """Writes down, in the connection's transaction, that a revision needn't run here: the schema is what it makes."""
-    ledger = Ledger(connection)
+    ledger = Ledger(connection, root)
     ledger.create()
     MigrationContext.configure(connection).stamp(script, revision)
     checksum = preflight.checksum_of(script.get_revision(revision))

@@ -1,15 +1,18 @@
 """Brings a database back to what its revision makes, and accepts what is to stay otherwise."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 
-from app import settings
 from app.migrations import snapshots
 from app.migrations.data_loss.queries import Questions
 from app.migrations.drift import compare
 from app.migrations.drift.compare import ROWS_TO_DO, Drift
 from app.migrations.errors import ConfigurationError, DataLossRefused, MigrationError
+from app.migrations.project import Project
 from app.migrations.rules import RULES, Verdict
-from app.migrations.run.ledger import Direction, Ledger, Outcome
+from app.migrations.run.ledger import Ledger, Outcome
+from app.migrations.session import Direction
 from app.migrations.snapshots import ddl
 from app.migrations.snapshots.ddl import Plan
 from app.migrations.snapshots.differences import Difference, differences
@@ -27,7 +30,7 @@ def plan(connection: sa.Connection, found: Drift) -> Plan:
     return ddl.plan(connection.dialect.name, aim)
 
 
-def run(connection: sa.Connection, found: Drift, *, accept_data_loss: bool) -> Plan:
+def run(connection: sa.Connection, project: Project, found: Drift, *, accept_data_loss: bool) -> Plan:
     """Undoes a drift in the connection's transaction; what must run outside one is left to `finish`.
 
     Raises:
@@ -37,7 +40,7 @@ def run(connection: sa.Connection, found: Drift, *, accept_data_loss: bool) -> P
     planned = plan(connection, found)
     if not planned.all:
         return planned
-    _hurry(connection)
+    _hurry(connection, project.limits().table_lock)
     for statement in planned.renames:
         _execute(connection, statement)
     risks = at_risk(connection, planned)
@@ -55,7 +58,7 @@ def run(connection: sa.Connection, found: Drift, *, accept_data_loss: bool) -> P
     if not planned.afterwards:
         _must_be_undone(connection, found)
     names = sorted({d.name for d in _of_the_schema(found)})
-    ledger = Ledger(connection)
+    ledger = Ledger(connection, project.root)
     ledger.create()
     ledger.record(found.revision or BASE, Direction.CHECK, Outcome.REVERTED, None, None, subject=", ".join(names))
     return planned
@@ -91,7 +94,7 @@ def at_risk(connection: sa.Connection, planned: Plan) -> list[str]:
     return risks
 
 
-def accept(connection: sa.Connection, found: Drift, name: str, reason: str) -> list[str]:
+def accept(connection: sa.Connection, root: Path, found: Drift, name: str, reason: str) -> list[str]:
     """Records that an object may stay as it is, for as long as its differences are exactly these.
 
     Returns:
@@ -107,7 +110,7 @@ def accept(connection: sa.Connection, found: Drift, name: str, reason: str) -> l
     if not mine:
         names = ", ".join(sorted({d.name for d in found.open})) or "none"
         raise ConfigurationError(f"{name!r} doesn't differ from what {at} makes; these do: {names}.")
-    ledger = Ledger(connection)
+    ledger = Ledger(connection, root)
     ledger.create()
     ledger.record(at, Direction.CHECK, Outcome.ACCEPTED, compare.digest(mine), reason.strip(), subject=name)
     return [str(d) for d in mine]
@@ -127,9 +130,8 @@ def _must_be_undone(connection: sa.Connection, found: Drift) -> None:
         )
 
 
-def _hurry(connection: sa.Connection) -> None:
+def _hurry(connection: sa.Connection, seconds: float) -> None:
     if connection.dialect.name == "postgresql":
-        seconds = settings.load().number("SCHEMA_TABLE_LOCK_TIMEOUT", 3)
         connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{seconds * 1000:.0f}', true)")
 
 

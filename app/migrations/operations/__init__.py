@@ -10,9 +10,7 @@ plain operations, and means the same on both databases.
 """
 
 from alembic.operations import ops, toimpl
-from alembic.runtime.plugins import Plugin
 
-from app.migrations.autogenerate import compare_triggers
 from app.migrations.operations import indexes, sqlite_alter
 from app.migrations.operations.observing import observed, observer
 from app.migrations.operations.triggers import (
@@ -24,7 +22,6 @@ from app.migrations.operations.triggers import (
 )
 
 __all__ = [
-    "PLUGIN",
     "CreateTriggerFunctionOp",
     "CreateTriggerOp",
     "DialectTextOp",
@@ -32,8 +29,6 @@ __all__ = [
     "DropTriggerOp",
     "observer",
 ]
-
-PLUGIN = "app.triggers"
 
 for _class, _original in (
     (ops.CreateTableOp, toimpl.create_table),
@@ -55,6 +50,3 @@ for _class, _original in (
     (ops.DropTableCommentOp, sqlite_alter.skipped(toimpl.drop_table_comment)),
 ):
     observed(_class, _original)
-
-# Here, where it happens once in a process, while env.py runs with every command: registering twice is an error.
-Plugin.setup_plugin_from_module(compare_triggers, PLUGIN)

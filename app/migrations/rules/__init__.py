@@ -5,7 +5,6 @@ and the three beats of a refusal: the harm, what to do instead, and the line tha
 a run and during it; a linter can ask nobody, and only reads.
 """
 
-from app.migrations.data_loss.made_so_far import Run
 from app.migrations.rules.casts import widens
 from app.migrations.rules.data_loss import COUNTED, RULES, Rule, rule_of
 from app.migrations.rules.findings import Finding
@@ -17,7 +16,6 @@ __all__ = [
     "Finding",
     "Question",
     "Rule",
-    "Run",
     "Verdict",
     "Words",
     "rule_of",

@@ -2,38 +2,37 @@
 
 import logging.config
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.script import write_hooks
 from alembic.util import CommandError
 
 from app import db
-from app.failures import Failure
-from app.migrations import operations, terminal
-from app.migrations.autogenerate import renames
-from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions
+from app.migrations import terminal
+from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
+from app.migrations.project import Project
 from app.migrations.run import preflight, signals
-from app.migrations.run.reporter import Progress
+from app.migrations.run.reporter import Reporter
 from app.migrations.run.runner import Runner
-from app.settings import SettingsError
-
-PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", operations.PLUGIN, renames.PLUGIN]
+from app.migrations.session import Command, Session
 
 
-def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData]) -> None:
+def run(context: EnvironmentContext, project: Project) -> None:
     """Runs the Alembic command that `context` stands for.
 
-    A connection or an engine in `config.attributes["connection"]` is used as it is, instead of the setting
-    `DATABASE_URL`. Logging is set up for the command line alone, and only there a failure ends the process, with an
-    exit code of its own; in process it is raised as the error that carries the code.
+    A connection or an engine in `config.attributes["connection"]` is used as it is, instead of the project's database.
+    Logging is set up for the command line alone, and only there a failure ends the process, with an exit code of its
+    own; in process it is raised as the error that carries the code.
 
     Args:
         context: Alembic's `context`.
-        target_metadata: gives the metadata that a command compares with; others don't call it.
+        project: what the command is for.
 
     Raises:
         MigrationError: what went wrong, in one line. Revisions that had finished stay applied, the one that failed is
@@ -45,32 +44,34 @@ def run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData])
             if on_command_line:
                 stack.enter_context(signals.heard())
                 stack.enter_context(terminal.warnings_in_one_line())
-            _run(context, target_metadata)
+            _run(context, project)
     except Exception as error:
-        told = _as_operator_error(error)
+        told = as_migration_error(error)
         if told is None:
             raise
-        failure = told
+        # The cause of a database's error would show its details, which quote rows.
+        failure, cause = told, error.__cause__ if told is error else None
     except KeyboardInterrupt:
         if not on_command_line:
             raise
-        failure = Interrupted("Interrupted while no revision was running.")
+        failure, cause = Interrupted("Interrupted while no revision was running."), None
     else:
         return
     if not on_command_line or context.config.cmd_opts.raiseerr:  # type: ignore[union-attr]
-        raise failure
+        raise failure from cause
     sys.stderr.write(f"FAILED: {failure}\n")
     raise SystemExit(failure.exit_code)
 
 
-def _run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData]) -> None:
+def _run(context: EnvironmentContext, project: Project) -> None:
     given = context.config.attributes.get("connection")
-    dialect = given.dialect.name if given is not None else db.database_url().get_backend_name()
+    dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
     context.configure(dialect_name=dialect)
     # From here on the environment itself: `context` stands for that of whichever thread came last.
     env = context.get_context().environment_context
     assert env is not None
-    command = env.get_context().opts
+    opts = env.get_context().opts
+    command = Command.of(opts)
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
         logging.config.fileConfig(env.config.config_file_name, disable_existing_loggers=False)
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
@@ -78,50 +79,40 @@ def _run(context: EnvironmentContext, target_metadata: Callable[[], sa.MetaData]
     if env.is_offline_mode():
         _write_script(env, dialect, options)
         return
-    if "template_args" in command:
-        options |= _comparison(env.config, target_metadata)
-    writes = "destination_rev" in command or command["fn"].__name__ == "do_ensure_version"
-    with _connection(given, command, read_only=not writes) as connection:
-        if not writes:
-            _read(env, connection, options)
+    if command.compares:
+        options |= _comparison(env.config, project, command)
+    with _connection(given, project, opts, command) as connection:
+        if not command.moves_revisions:
+            _read(env, connection, options, command)
             return
-        progress = env.config.attributes.get("progress") or Progress(live=_on_terminal(env))
+        reporter = Session.of(env.config).reporter or Reporter(live=_on_terminal(env))
         try:
-            Runner(env, connection, progress, lambda: list(target_metadata().tables)).run(**options)
+            Runner(env, connection, reporter, project, command).run(**options)
         finally:
-            progress.close()
+            reporter.close()
 
 
 def _on_terminal(env: EnvironmentContext) -> bool:
     return env.config.cmd_opts is not None and sys.stderr.isatty()
 
 
-def _as_operator_error(error: Exception) -> MigrationError | None:
-    from app.backfill import BackfillError
-    from app.encryption import CipherError
-
-    if isinstance(error, SettingsError | CipherError):
-        return ConfigurationError(str(error))
-    if isinstance(error, BackfillError | db.DatabaseUnreachable):
-        return MigrationError(str(error))
-    if isinstance(error, sa.exc.DBAPIError):
-        return MigrationError(f"The database refuses: {Failure.of(error)}")
-    return error if isinstance(error, MigrationError) else None
-
-
-def _comparison(config: Config, target_metadata: Callable[[], sa.MetaData]) -> dict[str, Any]:
-    from app.migrations.autogenerate import revision
+def _comparison(config: Config, project: Project, command: Command) -> dict[str, Any]:
+    from app.migrations.autogenerate import PLUGINS, revision
     from app.migrations.autogenerate.unmanaged import Unmanaged
+    from app.migrations.run import scratch
 
+    if command is Command.REVISION:
+        write_hooks.register("snapshot")(partial(scratch.keep_snapshots, project))
     return {
-        "target_metadata": target_metadata(),
+        "target_metadata": project.metadata(),
         "autogenerate_plugins": PLUGINS,
         "compare_type": True,
         "compare_server_default": revision.compare_server_default,
         "include_name": revision.include_name,
         "include_object": Unmanaged(config).include_object,
         "render_item": revision.render_item,
-        "process_revision_directives": revision.process_revision_directives,
+        "process_revision_directives": revision.process_revision_directives if command is Command.REVISION else None,
+        "writes_revision": command is Command.REVISION,
     }
 
 
@@ -148,7 +139,7 @@ def _start(context: EnvironmentContext) -> str | None:
     return revision.revision if revision is not None else None
 
 
-def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any]) -> None:
+def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
     opts = context.get_context().opts
     try:
@@ -157,7 +148,7 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
         if "not up to date" in str(error):
             raise PendingRevisions("The database isn't at head. Bring it there: alembic upgrade head") from None
         raise
-    if opts["fn"].__qualname__.startswith("check."):
+    if command is Command.CHECK:
         from app.migrations.autogenerate import revision
 
         revision.no_differences(opts["revision_context"])
@@ -165,24 +156,23 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
 
 @contextmanager
 def _connection(
-    given: sa.Engine | sa.Connection | None, command: Mapping[str, Any], *, read_only: bool
+    given: sa.Engine | sa.Connection | None, project: Project, opts: Mapping[str, Any], command: Command
 ) -> Iterator[sa.Connection]:
     if isinstance(given, sa.Connection):
-        if given.in_transaction() and not read_only:
+        if given.in_transaction() and command.moves_revisions:
             raise MigrationError(
                 "The connection that was handed over is in a transaction, and each revision needs one of its own: "
                 "hand over an engine, or a connection before its first statement."
             )
         yield given
         return
-    engine = given if given is not None else _engine(command, read_only=read_only)
+    engine = given if given is not None else _engine(project, opts, command)
     connection = db.connect(engine)
     with connection:
         yield connection
 
 
-def _engine(command: Mapping[str, Any], *, read_only: bool) -> sa.Engine:
-    revision = command.get("revision_context")
-    if revision is not None and not revision.command_args["autogenerate"]:
+def _engine(project: Project, opts: Mapping[str, Any], command: Command) -> sa.Engine:
+    if command is Command.REVISION and not opts["revision_context"].command_args["autogenerate"]:
         return db.migration_engine("sqlite://")  # `alembic revision` without --autogenerate asks no database
-    return db.migration_engine(read_only=read_only)
+    return db.migration_engine(project.database_url(), read_only=not command.moves_revisions)

@@ -5,11 +5,15 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic.util import CommandError
 
-from app.backfill import BackfillError
-from app.failures import Failure, met_a_lock
-from app.migrations.errors import ConfigurationError, HistoryError, Interrupted, MigrationError
+from app.errors import Failure, SchemaError, met_a_lock
+from app.migrations.errors import (
+    ConfigurationError,
+    HistoryError,
+    Interrupted,
+    MigrationError,
+    as_migration_error,
+)
 from app.migrations.run import signals
-from app.settings import SettingsError
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -23,8 +27,6 @@ def explained(error: BaseException, revision: str | None, blockers: list[str], *
         blockers: who was in the way, if that is why.
         half_done: something may have happened outside the revision's transaction.
     """
-    from app.encryption import CipherError
-
     what = f"The revision {revision}" if revision is not None else "The migration"
     if isinstance(error, KeyboardInterrupt):
         if not signals.listening():
@@ -33,9 +35,8 @@ def explained(error: BaseException, revision: str | None, blockers: list[str], *
         return Interrupted(f"{what} was interrupted {done}; what had finished stays applied.")
     if isinstance(error, MigrationError) or not isinstance(error, Exception):
         return error
-    if isinstance(error, CipherError | SettingsError | BackfillError):
-        kind = MigrationError if isinstance(error, BackfillError) else ConfigurationError
-        return kind(f"{what}: {error}")
+    if isinstance(error, SchemaError):
+        return as_migration_error(type(error)(f"{what}: {error}")) or error
     if isinstance(error, CommandError) and revision is None:
         return HistoryError(str(error)) if "Multiple head" in str(error) else ConfigurationError(str(error))
     return MigrationError(_told(what, error, blockers, half_done=half_done))
@@ -43,10 +44,8 @@ def explained(error: BaseException, revision: str | None, blockers: list[str], *
 
 def cause_of(error: BaseException) -> BaseException | None:
     """What the error that is raised instead may be chained to."""
-    from app.encryption import CipherError
-
     # What a database error is chained to quotes rows in its details; of all others the traceback helps.
-    hides = sa.exc.SQLAlchemyError | CipherError | BackfillError | SettingsError | MigrationError | KeyboardInterrupt
+    hides = sa.exc.SQLAlchemyError | SchemaError | KeyboardInterrupt
     return None if isinstance(error, hides) else error
 
 

@@ -13,14 +13,16 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from app.failures import Failure
+from app.errors import Failure
+from app.migrations.project import LEDGER_TABLE as TABLE
 from app.migrations.run.origin import code_version, database_user
+from app.migrations.session import Direction
 
-TABLE = "schema_ledger"
 ERROR_LENGTH = 2000
 
 _metadata = sa.MetaData()
@@ -60,15 +62,6 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ACCEPTED = "accepted"
     REVERTED = "reverted"
-
-
-class Direction(StrEnum):
-    """What was attempted."""
-
-    UPGRADE = "upgrade"
-    DOWNGRADE = "downgrade"
-    STAMP = "stamp"
-    CHECK = "check"
 
 
 @dataclass(frozen=True)
@@ -112,10 +105,12 @@ class Ledger:
 
     Args:
         connection: reading and writing join its transaction; nothing here commits.
+        root: the project's folder, whose commit new rows name; None where none is written.
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, root: Path | None = None) -> None:
         self._connection = connection
+        self._root = root
         self._user: str | None = None
 
     def exists(self) -> bool:
@@ -199,7 +194,7 @@ class Ledger:
             "database_user": self._user,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "code_version": code_version(),
+            "code_version": code_version(self._root),
         }
 
 

@@ -4,14 +4,16 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
-from app.failures import Failure
+from app.errors import Failure
 from app.migrations.run import preflight
-from app.migrations.run.ledger import Direction, Entry, Ledger, Outcome
+from app.migrations.run.ledger import Entry, Ledger, Outcome
+from app.migrations.session import Step
 
 BASE = "base"
 
@@ -22,19 +24,20 @@ class Books:
     Args:
         connection: the one that revisions run on.
         script: the history.
+        root: the project's folder, whose commit the rows name.
 
     Attributes:
         half_done: the step that failed had left its transaction with something that can't simply be run again.
     """
 
-    def __init__(self, connection: sa.Connection, script: ScriptDirectory) -> None:
+    def __init__(self, connection: sa.Connection, script: ScriptDirectory, root: Path) -> None:
         self.half_done = False
         self._connection = connection
         self._script = script
-        self._ledger = Ledger(connection)
+        self._ledger = Ledger(connection, root)
         self._entry: int | None = None
         self._following: int | None = None
-        self._next: list[Any] = []
+        self._next: list[Step] = []
         self._started = 0.0
         self._opened = False
 
@@ -42,7 +45,7 @@ class Books:
         """The ledger as it is now."""
         return self._ledger.entries()
 
-    def open(self, plan: list[Any], crashed: Callable[[Entry], None]) -> None:
+    def open(self, plan: list[Step], crashed: Callable[[Entry], None]) -> None:
         """Begins a try of all the steps that are left; the lock must be held.
 
         Args:
@@ -58,7 +61,7 @@ class Books:
         self._entry = self._following = None
         self._next = plan
 
-    def begin(self, step: Any) -> None:
+    def begin(self, step: Step) -> None:
         """Commits the row of a step that is about to run."""
         self._next = self._next[1:]
         self._entry, self._following = self._following, None
@@ -94,20 +97,6 @@ class Books:
         driver: Any = self._connection.connection.driver_connection
         driver.execute(f"UPDATE schema_ledger SET repeatable = false WHERE id = {self._entry:d}")
 
-    def _announce(self, step: Any) -> int:
-        revision = revision_of(step)
-        checksum = preflight.checksum_of(self._script.get_revision(revision)) if revision != BASE else None
-        return self._ledger.begin(revision, _direction(step), checksum)
-
-
-def revision_of(step: Any) -> str:
-    """The revision that a step applies or reverts; of a stamp where the database is to be."""
-    if step.info.is_stamp:
-        return str(next(iter(step.info.destination_revision_ids), BASE))
-    return str(step.info.up_revision_id)
-
-
-def _direction(step: Any) -> Direction:
-    if step.info.is_stamp:
-        return Direction.STAMP
-    return Direction.UPGRADE if step.info.is_upgrade else Direction.DOWNGRADE
+    def _announce(self, step: Step) -> int:
+        checksum = preflight.checksum_of(self._script.get_revision(step.revision)) if step.revision != BASE else None
+        return self._ledger.begin(step.revision, step.direction, checksum)

@@ -1,50 +1,17 @@
-"""How long a run waits and tries, and what it may lose: the settings, and Alembic's `-x`."""
-
-from dataclasses import dataclass
+"""What the operator says for one run, with Alembic's `-x`."""
 
 from alembic.runtime.environment import EnvironmentContext
 
-from app import settings
 from app.migrations.errors import ConfigurationError
-from app.migrations.run.timeouts import Timeouts
+from app.migrations.session import Session
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one run keeps to.
+def lock_wait(env: EnvironmentContext, default: float) -> float:
+    """Returns the longest wait for another run, in seconds: `-x lock_timeout=SECONDS`.
 
-    Attributes:
-        lock_wait: the longest wait for another run, in seconds.
-        retry: how long after its first failure a revision that meets a lock is tried again, in seconds.
-        timeouts: of a statement, where its revision declares none.
-        accepted_losses: the revisions whose losses the operator accepts.
+    Raises:
+        ConfigurationError: it is no number of seconds.
     """
-
-    lock_wait: float
-    retry: float
-    timeouts: Timeouts
-    accepted_losses: frozenset[str]
-
-    @classmethod
-    def of(cls, env: EnvironmentContext) -> "Limits":
-        """Those of a command.
-
-        Raises:
-            ConfigurationError: `-x lock_timeout` is no number of seconds.
-            SettingsError: a setting isn't.
-        """
-        options = settings.load()
-        return cls(
-            lock_wait=_lock_wait(env, options.number("SCHEMA_LOCK_TIMEOUT", 60)),
-            retry=options.number("SCHEMA_RETRY_TIMEOUT", 120),
-            timeouts=Timeouts(
-                options.number("SCHEMA_TABLE_LOCK_TIMEOUT", 3), options.number("SCHEMA_STATEMENT_TIMEOUT", 60)
-            ),
-            accepted_losses=_accepted_losses(env),
-        )
-
-
-def _lock_wait(env: EnvironmentContext, default: float) -> float:
     try:
         value = float(env.get_x_argument(as_dictionary=True).get("lock_timeout", default))
     except ValueError:
@@ -54,8 +21,8 @@ def _lock_wait(env: EnvironmentContext, default: float) -> float:
     return value
 
 
-def _accepted_losses(env: EnvironmentContext) -> frozenset[str]:
-    """`-x accept-data-loss=REVISION`, as often as needed."""
+def accepted_losses(env: EnvironmentContext) -> set[str]:
+    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION`, as often as needed."""
     pairs = [argument.partition("=") for argument in env.get_x_argument()]
     named = {value for name, _, value in pairs if name == "accept-data-loss"}
-    return frozenset(named | set(env.config.attributes.get("accept_data_loss", ())))
+    return named | set(Session.of(env.config).accepted_losses)

@@ -21,12 +21,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import sqlalchemy as sa
 
 from app import db
 from app.migrations.errors import LockNotObtained, MigrationError
+from app.migrations.session import Lock
 
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 KEY = 0x736368656D61
@@ -46,17 +46,6 @@ class Holder:
 
     def __str__(self) -> str:
         return f"{self.name} since {self.since:%Y-%m-%d %H:%M:%S} UTC" if self.since else self.name
-
-
-class Lock(Protocol):
-    """A lock that is held."""
-
-    def check(self) -> None:
-        """Makes sure that it still is.
-
-        Raises:
-            LockNotObtained: it was lost, with the connection or the server.
-        """
 
 
 Waiting = Callable[[Holder | None], None]

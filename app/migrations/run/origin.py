@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 
 @cache
-def code_version() -> str | None:
+def code_version(root: Path | None) -> str | None:
     """The commit that the code is at, from `SCHEMA_CODE_VERSION` or the repository; None if neither tells."""
     if told := os.environ.get("SCHEMA_CODE_VERSION"):
         return told
-    git = Path(__file__).resolve().parents[3] / ".git"
+    if root is None:
+        return None
+    git = root / ".git"
     try:
         head = (git / "HEAD").read_text(encoding="ascii").strip()
         name = head.removeprefix("ref: ")

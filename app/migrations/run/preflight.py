@@ -5,20 +5,20 @@ Each check reads; none writes. The texts name what is wrong, where, and the comm
 
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
 from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure
-from app.migrations.run import checksums, ledger
-from app.migrations.run.ledger import Direction, Entry, Outcome
+from app.migrations.project import OWN_TABLES
+from app.migrations.run import checksums
+from app.migrations.run.ledger import Entry, Outcome
+from app.migrations.session import Direction, Step
 
-VERSION_TABLE = "alembic_version"
 MINIMUM_SQLITE = (3, 35)
 
 
@@ -113,7 +113,7 @@ def has_history(
     """
     if not upgrade or any(heads):
         return
-    present = set(sa.inspect(connection).get_table_names()) - {VERSION_TABLE, ledger.TABLE}
+    present = set(sa.inspect(connection).get_table_names()) - set(OWN_TABLES)
     ours = sorted(present & set(our_tables())) if present else []
     if ours:
         raise HistoryError(
@@ -123,13 +123,15 @@ def has_history(
         )
 
 
-def unedited(entries: list[Entry], script: ScriptDirectory, applied: set[str]) -> None:
+def unedited(
+    entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
+) -> None:
     """A revision that was applied must still be what it was.
 
     Raises:
         HistoryError: its code has changed since; comments and formatting don't count.
     """
-    for revision in edited(entries, script, applied):
+    for revision in edited(entries, script, applied, former):
         entry = last_checksum(entries, revision)
         assert entry is not None
         raise HistoryError(
@@ -139,12 +141,22 @@ def unedited(entries: list[Entry], script: ScriptDirectory, applied: set[str]) -
         )
 
 
-def edited(entries: list[Entry], script: ScriptDirectory, applied: set[str]) -> list[str]:
-    """Applied revisions whose code isn't what the ledger saw, oldest first."""
+def edited(
+    entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
+) -> list[str]:
+    """Returns applied revisions whose code isn't what the ledger saw, oldest first.
+
+    Args:
+        entries: the ledger.
+        script: the history.
+        applied: the revisions to look at.
+        former: checksums that mean the same as today's, by revision.
+    """
     changed = []
     for revision in sorted(applied):
         entry = last_checksum(entries, revision)
-        if entry is not None and entry.checksum != checksum_of(script.get_revision(revision)):
+        known = {checksum_of(script.get_revision(revision)), *former.get(revision, ())}
+        if entry is not None and entry.checksum not in known:
             changed.append(revision)
     return changed
 
@@ -165,15 +177,15 @@ def checksum_of(revision: Script) -> str:
     return checksums.checksum(Path(revision.path).read_text(encoding="utf-8"))
 
 
-def resolved(entries: list[Entry], steps: Iterable[Any]) -> None:
+def resolved(entries: list[Entry], steps: Iterable[Step]) -> None:
     """A revision that failed half-way outside its transaction must be explained before it runs again.
 
     Raises:
         UnresolvedFailure: nobody has said what became of it.
     """
     for step in steps:
-        entry = unresolved(entries, step.info.up_revision_id)
-        if entry is not None and not step.info.is_stamp:
+        entry = unresolved(entries, step.revision)
+        if entry is not None and step.direction is not Direction.STAMP:
             raise failure(entry)
 
 

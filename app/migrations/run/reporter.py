@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.migrations.run.ledger import Entry
 from app.migrations.run.lock import Holder
+from app.migrations.session import Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -24,7 +25,7 @@ log = logging.getLogger("app.migrations")
 _LOOKS = 10
 
 
-class Progress:
+class Reporter:
     """Tells what happens.
 
     Args:
@@ -56,11 +57,11 @@ class Progress:
         self._clear()
         log.warning("%s", text)
 
-    def begins(self, step: Any) -> None:
+    def begins(self, step: Step | None) -> None:
         """A revision is about to run."""
         self._show(_name(step))
 
-    def blocked(self, step: Any, blockers: "list[Blocker]") -> None:
+    def blocked(self, step: Step | None, blockers: "list[Blocker]") -> None:
         """Who is in the way of a revision's statement; called every now and then, from another thread."""
         if self._bars is not None:
             waits = f", waits for {'; '.join(map(str, blockers))}" if blockers else ""
@@ -72,12 +73,12 @@ class Progress:
         if pids and self._looks == _LOOKS:
             log.info("%s waits for %s", _name(step), "; ".join(map(str, blockers)))
 
-    def ended(self, step: Any, seconds: float) -> None:
+    def ended(self, step: Step | None, seconds: float) -> None:
         """A revision has run, and is about to be committed."""
         self._clear()
         log.info("%s (%.2f s)", _name(step), seconds)
 
-    def retrying(self, step: Any, blockers: list[str], pause: float) -> None:
+    def retrying(self, step: Step | None, blockers: list[str], pause: float) -> None:
         """A revision met a lock and was rolled back."""
         self._clear()
         held = f", held by {'; '.join(blockers)}" if blockers else ""
@@ -117,7 +118,7 @@ class Progress:
             self._status = self._bars = None
 
 
-class Silent(Progress):
+class Silent(Reporter):
     """Tells nothing: what happens to a scratch database is of no interest."""
 
     def __init__(self) -> None:
@@ -126,14 +127,9 @@ class Silent(Progress):
     def note(self, text: str) -> None:
         """Says nothing."""
 
-    def ended(self, step: Any, seconds: float) -> None:
+    def ended(self, step: Step | None, seconds: float) -> None:
         """Says nothing."""
 
 
-def _name(step: Any) -> str:
-    if step is None:
-        return "the migration"
-    if step.info.is_stamp:
-        return f"stamp {', '.join(step.info.destination_revision_ids) or 'base'}"
-    revision = step.revision
-    return f"{'upgrade' if step.info.is_upgrade else 'downgrade'} {revision.revision} {revision.doc.rstrip('.')}"
+def _name(step: Step | None) -> str:
+    return "the migration" if step is None else str(step)

@@ -7,21 +7,23 @@ tried again for a while. Whatever happens, the ledger says so.
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
 
 from app import db
-from app.failures import met_a_lock
+from app.errors import met_a_lock
 from app.migrations.errors import ConfigurationError
+from app.migrations.project import Project
 from app.migrations.run import explanations, lock, preflight, signals
-from app.migrations.run.ledger_writer import Books, revision_of
-from app.migrations.run.limits import Limits
-from app.migrations.run.reporter import Progress
-from app.migrations.run.timeouts import StatementWatch
+from app.migrations.run.ledger_writer import Books
+from app.migrations.run.limits import accepted_losses, lock_wait
+from app.migrations.run.reporter import Reporter
+from app.migrations.run.timeouts import StatementWatch, Timeouts
+from app.migrations.session import Command, Direction, Lock, Session, Step
 
 if TYPE_CHECKING:
     from app.migrations.data_loss.guard import Gate
@@ -37,27 +39,31 @@ class Runner:
     Args:
         env: Alembic's environment.
         connection: what revisions run on; in no transaction.
-        progress: hears what happens.
-        our_tables: names the tables of the models.
+        reporter: hears what happens.
+        project: whose revisions.
+        command: what the operator asked for.
     """
 
     def __init__(
         self,
         env: EnvironmentContext,
         connection: sa.Connection,
-        progress: Progress,
-        our_tables: Callable[[], list[str]],
+        reporter: Reporter,
+        project: Project,
+        command: Command,
     ) -> None:
         self._env = env
         self._connection = connection
-        self._progress = progress
-        self._our_tables = our_tables
+        self._reporter = reporter
+        self._project = project
+        self._command = command
         self._plan_of = env.get_context().opts["fn"]
-        self._limits = Limits.of(env)
-        self._books = Books(connection, env.script)
+        self._limits = project.limits()
+        self._timeouts = Timeouts(self._limits.table_lock, self._limits.statement)
+        self._books = Books(connection, env.script, project.root)
         self._statements = StatementWatch(connection, self._books.cant_be_repeated)
         self._gate: Gate | None = None
-        self._step: Any = None
+        self._step: Step | None = None
 
     def run(self, **options: Any) -> None:
         """Runs the command.
@@ -69,9 +75,7 @@ class Runner:
             MigrationError: in one line, what failed. What had finished stays applied.
         """
         with ExitStack() as stack:
-            held = self._env.config.attributes.get("lock") or stack.enter_context(
-                lock.held(self._connection.engine, wait=self._limits.lock_wait, waiting=self._progress.waiting)
-            )
+            held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
             stack.enter_context(db.revision_transactions(self._connection))
             stack.enter_context(self._statements.watching())
             signals.hear_during_statements(self._connection)
@@ -82,6 +86,10 @@ class Runner:
             options["fn"] = lambda heads, context: self._steps(heads, context, held)
             self._env.configure(connection=self._connection, **options)
             self._until_done()
+
+    def _lock(self) -> AbstractContextManager[Lock]:
+        wait = lock_wait(self._env, self._limits.lock)
+        return lock.held(self._connection.engine, wait=wait, waiting=self._reporter.waiting)
 
     def _until_done(self) -> None:
         deadline = None
@@ -99,14 +107,14 @@ class Runner:
                 seen = [str(blocker) for blocker in blockers.seen] if blockers and again else []
                 if not again or now + pause > deadline:
                     raise self._explained(error, seen) from explanations.cause_of(error)
-                self._progress.retrying(self._step, seen, pause)
+                self._reporter.retrying(self._step, seen, pause)
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
                 pause = min(pause * 2, _PAUSE_SECONDS[1])
             else:
                 return
 
     def _try(self) -> None:
-        self._statements.start(self._limits.timeouts, repeatable=True)
+        self._statements.start(self._timeouts, repeatable=True)
         self._preflight()
         with self._gate.guarding() if self._gate else ExitStack(), self._env.begin_transaction():
             self._env.run_migrations()
@@ -123,12 +131,12 @@ class Runner:
         heads = context.get_current_heads()
         entries = self._books.entries()
         preflight.known(script, heads, entries)
-        upgrade = self._plan_of.__name__ == "upgrade"
-        preflight.has_history(self._connection, heads, self._our_tables, upgrade=upgrade)
+        upgrade = self._command is Command.UPGRADE
+        preflight.has_history(self._connection, heads, self._project.tables, upgrade=upgrade)
         applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
         if upgrade:
-            preflight.unedited(entries, script, applied)
-        plan = [step for step in self._plan_of(heads, context) if not step.info.is_stamp]
+            preflight.unedited(entries, script, applied, self._project.former_checksums)
+        plan = [step for step in map(Step.of, self._plan_of(heads, context)) if step.direction is not Direction.STAMP]
         preflight.resolved(entries, plan)
         # An empty database has nothing to lose.
         guarded = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
@@ -136,55 +144,55 @@ class Runner:
         if guarded and self._gate is None:
             from app.migrations.data_loss.guard import Gate
 
-            self._gate = Gate(self._connection, set(self._limits.accepted_losses), self._progress.note)
+            self._gate = Gate(self._connection, accepted_losses(self._env), self._reporter.note)
             self._gate.refuse(self._gate.judge(plan))
 
     # --- during ---------------------------------------------------------------
 
-    def _steps(self, heads: tuple[str, ...], context: Any, held: lock.Lock) -> Iterator[Any]:
-        plan = list(self._plan_of(heads, context))
+    def _steps(self, heads: tuple[str, ...], context: Any, held: Lock) -> Iterator[Any]:
+        steps = list(self._plan_of(heads, context))
+        plan = [*map(Step.of, steps)]
         if self._connection.in_transaction():
             self._connection.commit()
-        self._books.open(plan, self._progress.crashed)
+        self._books.open(plan, self._reporter.crashed)
         if plan:
             preflight.resolved(self._books.entries(), plan)
-        for step in plan:
+        for step, alembic_step in zip(plan, steps, strict=True):
             held.check()
             self._begin(step)
-            yield step
+            yield alembic_step
             self._step = None
-        self._progress.finished(len(plan))
+        self._reporter.finished(len(plan))
 
-    def _begin(self, step: Any) -> None:
+    def _begin(self, step: Step) -> None:
         self._step = step
         self._books.begin(step)
-        module = step.revision.module if not step.info.is_stamp else None
         try:
-            timeouts = self._limits.timeouts.declared_by(module)
+            timeouts = self._timeouts.declared_by(step.module)
         except ValueError as error:
-            raise ConfigurationError(f"The revision {step.revision.revision}: {error}.") from None
-        self._statements.start(timeouts, repeatable=bool(getattr(module, "repeatable", False)))
+            raise ConfigurationError(f"The revision {step.revision}: {error}.") from None
+        self._statements.start(timeouts, repeatable=bool(getattr(step.module, "repeatable", False)))
         if self._gate:
             self._gate.begin(step)
-        self._progress.begins(step)
+        self._reporter.begins(step)
 
     def _applied(self, **_: Any) -> None:
         """Called by Alembic inside the revision's transaction, after it has written the version."""
-        self._statements.start(self._limits.timeouts, repeatable=True)
+        self._statements.start(self._timeouts, repeatable=True)
         accepted = self._gate.end() if self._gate else None
-        self._progress.ended(self._step, self._books.applied(accepted))
+        self._reporter.ended(self._step, self._books.applied(accepted))
 
     # --- after a failure ------------------------------------------------------
 
     def _failed(self, error: BaseException) -> bool:
         """Rolls back, writes the failure down, and says whether to try again."""
-        self._statements.start(self._limits.timeouts, repeatable=True)
+        self._statements.start(self._timeouts, repeatable=True)
         if self._gate:
             self._gate.abandon()
         return self._books.failed(error) and met_a_lock(error) and not self._books.half_done
 
     def _explained(self, error: BaseException, blockers: list[str]) -> BaseException:
-        revision = revision_of(self._step) if self._step is not None else None
+        revision = self._step.revision if self._step is not None else None
         return explanations.explained(error, revision, blockers, half_done=self._books.half_done)
 
     def _blockers(self) -> "BlockerWatch | None":
@@ -194,7 +202,7 @@ class Runner:
 
         driver: Any = self._connection.connection.driver_connection
         pid = driver.info.backend_pid
-        return BlockerWatch(self._connection.engine, pid, lambda found: self._progress.blocked(self._step, found))
+        return BlockerWatch(self._connection.engine, pid, lambda found: self._reporter.blocked(self._step, found))
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Makes the snapshots of revisions, in scratch databases that are dropped again."""
 
 import ast
+import io
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -12,52 +14,55 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from app import db
+from app.errors import SchemaError, SettingsError
 from app.migrations.errors import ConfigurationError
+from app.migrations.project import Project
 from app.migrations.run import connections
-from app.migrations.run.reporter import Silent
+from app.migrations.run.reporter import Silent, log
+from app.migrations.session import Session
 from app.migrations.snapshots import ddl, store
 from app.migrations.snapshots.differences import differences
 from app.migrations.snapshots.store import Snapshot, Snapshots
-from app.settings import SettingsError
 
 
-def snapshot(engine: sa.Engine | None = None) -> list[Path]:
+def snapshot(project: Project, engine: sa.Engine | None = None) -> list[Path]:
     """Writes what every revision makes, on a scratch database of the same kind; removes what no revision makes.
 
     Raises:
         MigrationError: a scratch database can't be made, or a revision fails.
     """
-    kept = Snapshots(connections.configuration())
-    with connections.scratch(engine) as scratch_engine:
+    kept = Snapshots(project.config())
+    with connections.scratch(project, engine) as scratch_engine:
         dialect = scratch_engine.dialect.name
-        taken = _every_snapshot(scratch_engine)
+        taken = _every_snapshot(project, scratch_engine)
     for revision in kept.saved(dialect) - taken.keys():
         kept.path(dialect, revision).unlink()
-    return [connections.from_root(kept.save(dialect, revision, found)) for revision, found in taken.items()]
+    return [connections.from_root(project, kept.save(dialect, revision, found)) for revision, found in taken.items()]
 
 
-def stale_snapshots(engine: sa.Engine | None = None) -> list[Path]:
+def stale_snapshots(project: Project, engine: sa.Engine | None = None) -> list[Path]:
     """The files that `snapshot` would write otherwise, add or remove.
 
     Raises:
         MigrationError: as `snapshot`.
     """
-    kept = Snapshots(connections.configuration())
-    with connections.scratch(engine) as scratch_engine:
+    kept = Snapshots(project.config())
+    with connections.scratch(project, engine) as scratch_engine:
         dialect = scratch_engine.dialect.name
-        taken = _every_snapshot(scratch_engine)
+        taken = _every_snapshot(project, scratch_engine)
     stale = kept.saved(dialect) - taken.keys()
     for revision, found in taken.items():
         path = kept.path(dialect, revision)
         if not path.is_file() or path.read_text(encoding="utf-8") != store.text_of(found):
             stale.add(revision)
-    return [connections.from_root(kept.path(dialect, revision)) for revision in sorted(stale)]
+    return [connections.from_root(project, kept.path(dialect, revision)) for revision in sorted(stale)]
 
 
-def snapshot_new(file: Path, config: Config) -> str:
+def snapshot_new(project: Project, file: Path, config: Config) -> str:
     """Writes what a revision makes that was written just now: for SQLite, and for a PostgreSQL on this machine.
 
     Args:
+        project: whose revision.
         file: the revision.
         config: Alembic's; the attribute `connection` is set to a scratch database.
 
@@ -67,13 +72,13 @@ def snapshot_new(file: Path, config: Config) -> str:
     if _is_empty(file):
         return ""
     made = []
-    for dialect, url in _within_reach().items():
+    for dialect, url in _within_reach(project).items():
         try:
-            with connections.scratch(db.migration_engine(url)) as engine:
+            with connections.scratch(project, db.migration_engine(url)) as engine:
                 _run_alone(file, config, engine)
                 with engine.connect() as connection:
                     Snapshots(config).save(dialect, file.name.partition("_")[0], store.take(connection))
-        except CommandError:  # whatever is in the way, `schema snapshot` says it
+        except (CommandError, SchemaError):  # whatever is in the way, `schema snapshot` says it
             continue
         made.append(dialect)
     to_make = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
@@ -82,9 +87,22 @@ def snapshot_new(file: Path, config: Config) -> str:
     return f"Snapshots of {file.name}: {'; '.join(said)}"
 
 
+def keep_snapshots(project: Project, path: str, options: Any) -> None:
+    """Makes the snapshots of a new revision, as far as they can be made here, and says so: a write hook.
+
+    Args:
+        project: whose revision.
+        path: the revision.
+        options: `root` is the folder of `alembic.ini`.
+    """
+    said = snapshot_new(project, Path(path), Config(Path(options["root"]) / "alembic.ini", stdout=io.StringIO()))
+    if said:
+        log.info("%s", said)
+
+
 def upgrade(config: Config, revision: str) -> None:
     """Runs revisions in a scratch database, and says nothing of it."""
-    config.attributes["progress"] = Silent()
+    Session.of(config).reporter = Silent()
     command.upgrade(config, revision)
 
 
@@ -99,11 +117,11 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
     MigrationContext.configure(connection).stamp(script, revision or "base")
 
 
-def _every_snapshot(engine: sa.Engine) -> dict[str, Snapshot]:
+def _every_snapshot(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
     """What each revision makes, oldest first, on an empty database."""
-    config = connections.configuration(engine)
+    config = project.config(engine)
     taken = {}
-    for revision in reversed(list(connections.history().walk_revisions())):
+    for revision in reversed(list(connections.history(project).walk_revisions())):
         upgrade(config, revision.revision)
         with engine.connect() as connection:
             taken[revision.revision] = store.take(connection)
@@ -120,12 +138,12 @@ def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
     upgrade(config, revision.revision)
 
 
-def _within_reach() -> dict[str, sa.URL]:
+def _within_reach(project: Project) -> dict[str, sa.URL]:
     found = {"sqlite": sa.make_url("sqlite://")}
     try:
-        url = db.database_url()
+        url = project.database_url()
         must_be_local(url)  # nobody expects `alembic revision` to make a database on another machine
-    except (SettingsError, CommandError):
+    except (SettingsError, ConfigurationError):
         return found
     return {**found, "postgresql": url} if url.get_backend_name() == "postgresql" else found
 

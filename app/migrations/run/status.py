@@ -10,9 +10,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
 from app.migrations.errors import HistoryError, MigrationError
+from app.migrations.project import Project
 from app.migrations.run import lock, preflight
-from app.migrations.run.ledger import Direction, Entry, Ledger, Outcome
+from app.migrations.run.ledger import Entry, Ledger, Outcome
 from app.migrations.run.lock import Holder
+from app.migrations.session import Direction
 
 
 class State(StrEnum):
@@ -86,11 +88,12 @@ class Status:
     @property
     def code(self) -> str:
         """The same as a stable word."""
-        return self.problems[0].code if self.problems else "pending" if self.pending else "ok"
+        return self.problems[0].word if self.problems else "pending" if self.pending else "ok"
 
 
 def read(
     connection: sa.Connection,
+    project: Project,
     script: ScriptDirectory,
     database: str,
     our_tables: Callable[[], Iterable[str]] = tuple,
@@ -99,6 +102,7 @@ def read(
 
     Args:
         connection: to the database.
+        project: whose database.
         script: the history.
         database: what people know it as.
         our_tables: names the tables of the models; one of those in a database without history is a problem.
@@ -113,7 +117,7 @@ def read(
     problems = _problem(lambda: preflight.one_line(script))
     ours = {r.revision: r for r in script.walk_revisions()}
     applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, "base")}
-    edited = set(preflight.edited(entries, script, applied))
+    edited = set(preflight.edited(entries, script, applied, project.former_checksums))
     revisions = [
         _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
         for revision in reversed(list(ours.values()))
@@ -121,7 +125,7 @@ def read(
     revisions += [_unknown(revision, entries) for revision in at if revision not in ours]
     problems += [HistoryError(preflight.ahead(revision, entries)) for revision in at if revision not in ours]
     problems += _problem(lambda: preflight.has_history(connection, at, our_tables, upgrade=True))
-    problems += _problem(lambda: preflight.unedited(entries, script, applied))
+    problems += _problem(lambda: preflight.unedited(entries, script, applied, project.former_checksums))
     problems += [preflight.failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     head = heads[0] if len(heads) == 1 else None
     return Status(database, sorted(at), head, holder, revisions, problems, notes, entries)

@@ -6,11 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill import leases
-from app.migrations.run import ledger
-from app.migrations.run.preflight import VERSION_TABLE
+from app.migrations.project import LEDGER_TABLE, OWN_TABLES
 
-_BOOKS = f"'{VERSION_TABLE}', '{ledger.TABLE}', '{ledger.TABLE}_id_seq', '{leases.TABLE}'"
+_BOOKS = ", ".join(f"'{name}'" for name in (*OWN_TABLES, f"{LEDGER_TABLE}_id_seq"))
 # A partition comes and goes with what is stored, and not with a revision: only the whole table is a fact of the schema.
 _OURS = f"""n.nspname = current_schema() AND c.relname NOT IN ({_BOOKS}) AND NOT c.relispartition
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"""

@@ -7,10 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a class
 
-from app.migrations.run import ledger
-from app.migrations.run.preflight import VERSION_TABLE
+from app.migrations.project import OWN_TABLES
 
-_HIDDEN = (VERSION_TABLE, ledger.TABLE)
 _TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?\*/|\s+|\w+|.""", re.DOTALL)
 _WORDS = {
     *("AFTER", "AND", "AS", "ASC", "BEFORE", "BEGIN", "CHECK", "COLLATE", "CREATE", "DELETE", "DESC", "EACH", "END"),
@@ -26,13 +24,13 @@ def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
     inspector = sa.inspect(connection)
     tables = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
     for name, sql in tables:
-        if name not in _HIDDEN and not name.startswith("sqlite_"):
+        if name not in OWN_TABLES and not name.startswith("sqlite_"):
             found[f"table {name}"] = _options(sql)
             found |= _columns(connection, name, dict(_parts(sql)))
             found |= _constraints(inspector, name)
     query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'table'"
     for kind, name, table, sql in connection.exec_driver_sql(query):
-        if table not in _HIDDEN:
+        if table not in OWN_TABLES:
             key = f"view {name}" if kind == "view" else f"{kind} {table}.{name}"
             found[key] = {"definition": plain(sql)}
     return found

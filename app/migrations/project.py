@@ -1,0 +1,140 @@
+"""What binds one schema to the engine: its folder, its models, its database and its limits."""
+
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from app import db
+from app.backfill.leases import TABLE as LEASES_TABLE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+    from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+    from app.encryption import EncryptedColumn
+
+VERSION_TABLE = "alembic_version"
+LEDGER_TABLE = "schema_ledger"
+OWN_TABLES = (VERSION_TABLE, LEDGER_TABLE, LEASES_TABLE)  # part of no model
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a run waits and tries, in seconds.
+
+    Attributes:
+        lock: the longest wait for another run.
+        table_lock: the longest wait of a statement for a table; 0 is no limit.
+        statement: the longest time of a statement that changes the schema; 0 is no limit.
+        retry: how long a revision that meets a lock is tried again; 0 is never.
+    """
+
+    lock: float = 60
+    table_lock: float = 3
+    statement: float = 60
+    retry: float = 120
+
+
+@dataclass(frozen=True)
+class Project:
+    """One schema. Each part is a function, which a command calls when it needs the part; workers pickle them.
+
+    Attributes:
+        root: the folder of `alembic.ini`, `alembic/versions` and `alembic/snapshots`.
+        base: gives the declarative base of the models, imported when a command compares with them.
+        database_url: gives the URL of the database, where a command is given none.
+        limits: gives the limits of a run.
+        former_checksums: checksums that an applied revision may have had before its code was rewritten, by revision.
+    """
+
+    root: Path
+    base: "Callable[[], type[DeclarativeBase]]"
+    database_url: Callable[[], sa.URL]
+    limits: Callable[[], Limits] = Limits
+    former_checksums: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def metadata(self) -> sa.MetaData:
+        """Returns the tables of the models."""
+        return self.base().metadata
+
+    def tables(self) -> list[str]:
+        """Returns the names of the models' tables."""
+        return list(self.metadata().tables)
+
+    def encrypted_columns(self) -> "Iterable[EncryptedColumn]":
+        """Returns the columns of secrets of the models."""
+        from app.encryption import encrypted_columns
+
+        return encrypted_columns(self.base())
+
+    def config(self, connection: sa.Engine | sa.Connection | None = None) -> "Config":
+        """Returns Alembic's configuration: `alembic.ini`, or the file that `ALEMBIC_CONFIG` names.
+
+        Args:
+            connection: what Alembic's commands run on, instead of the project's database.
+        """
+        from alembic.config import Config
+
+        config = Config(os.environ.get("ALEMBIC_CONFIG") or self.root / "alembic.ini", stdout=io.StringIO())
+        if connection is not None:
+            config.attributes["connection"] = connection
+        return config
+
+    def engine(self, **options: Any) -> sa.Engine:
+        """Makes an application's engine: see `db.engine`."""
+        return db.engine(self.database_url(), **options)
+
+    def sessions(self, **options: Any) -> "sessionmaker[Session]":
+        """Makes what gives an application its sessions: see `db.sessions`."""
+        return db.sessions(self.database_url(), **options)
+
+    def async_engine(self, **options: Any) -> "AsyncEngine":
+        """Makes the engine of an application that uses asyncio: see `db.async_engine`."""
+        return db.async_engine(self.database_url(), **options)
+
+    def async_sessions(self, **options: Any) -> "async_sessionmaker[AsyncSession]":
+        """Makes what gives such an application its sessions: see `db.async_sessions`."""
+        return db.async_sessions(self.database_url(), **options)
+
+    def is_current(self, bind: sa.Engine | sa.Connection) -> bool:
+        """Returns whether a database has every revision of this code; see `missing`."""
+        return not self.missing(bind)
+
+    def missing(self, bind: sa.Engine | sa.Connection) -> list[str]:
+        """Returns the revisions of this code that a database lacks, oldest first; loads no Alembic.
+
+        A database that is *ahead* of the code lacks none: during a rolling deploy old code meets the new schema.
+
+        Args:
+            bind: an engine, or a connection, whose transaction this joins.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database can't be reached or read.
+            FileNotFoundError: the revisions aren't there: the package runs from a checkout, or an image that holds it.
+        """
+        revisions = _revisions(self.root / "alembic" / "versions")
+        if isinstance(bind, sa.Engine):
+            if (file := db.sqlite_file(bind.url)) is not None and not file.exists():
+                return list(revisions)  # connecting would create it
+            with bind.connect() as connection:
+                return self.missing(connection)
+        if not sa.inspect(bind).has_table(VERSION_TABLE):
+            return list(revisions)
+        at = bind.exec_driver_sql(f"SELECT max(version_num) FROM {VERSION_TABLE}").scalar() or ""
+        return [revision for revision in revisions if revision > at]
+
+
+@cache
+def _revisions(versions: Path) -> tuple[str, ...]:
+    """Returns the ids in a folder of revisions: they are times, and the history is one line."""
+    found = tuple(sorted(path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py")))
+    if not found:
+        raise FileNotFoundError(f"no revisions in {versions}: run from a checkout, or an image that holds one")
+    return found

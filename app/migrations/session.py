@@ -1,0 +1,137 @@
+"""One command of Alembic's: which it is, what runs it, and what it is told by those who call it in process."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from alembic.config import Config
+
+from app.migrations.terminal import Ask
+
+_KEY = "schema"
+
+
+class Lock(Protocol):
+    """A database's migration lock, held."""
+
+    def check(self) -> None:
+        """Makes sure that it still is.
+
+        Raises:
+            LockNotObtained: it was lost, with the connection or the server.
+        """
+
+
+class Command(StrEnum):
+    """Alembic's commands, as far as they differ here."""
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    STAMP = "stamp"
+    ENSURE_VERSION = "ensure_version"
+    REVISION = "revision"
+    CHECK = "check"
+    LOOK = "look"  # current, history, heads and all others that only read
+
+    @classmethod
+    def of(cls, opts: Mapping[str, Any]) -> "Command":
+        """Tells the command from what it hands to Alembic's environment; other tools hand over the same.
+
+        `check` differs from `revision`, and the commands that move revisions from each other, only in the name of
+        their function `fn`: this is the one place that depends on it.
+        """
+        function = opts["fn"]
+        if "destination_rev" in opts:
+            return {"downgrade": cls.DOWNGRADE, "do_stamp": cls.STAMP}.get(function.__name__, cls.UPGRADE)
+        if "revision_context" in opts:
+            return cls.CHECK if function.__qualname__.startswith("check.") else cls.REVISION
+        return cls.ENSURE_VERSION if function.__name__ == "do_ensure_version" else cls.LOOK
+
+    @property
+    def moves_revisions(self) -> bool:
+        """Whether it writes to the database."""
+        return self in (self.UPGRADE, self.DOWNGRADE, self.STAMP, self.ENSURE_VERSION)
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares the database with the models."""
+        return self in (self.REVISION, self.CHECK)
+
+
+class Direction(StrEnum):
+    """What was attempted."""
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    STAMP = "stamp"
+    CHECK = "check"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a plan: a revision to apply or revert, or a stamp.
+
+    Attributes:
+        revision: its id; of a stamp where the database is to be, `base` before the first.
+        title: the first line of its docstring.
+        file: the revision's file; None for a stamp.
+        module: the loaded revision; None for a stamp.
+    """
+
+    revision: str
+    direction: Direction
+    title: str = ""
+    file: Path | None = None
+    module: Any = None
+
+    @classmethod
+    def of(cls, step: Any) -> "Step":
+        """Takes it from one of Alembic's steps."""
+        if step.info.is_stamp:
+            return cls(str(next(iter(step.info.destination_revision_ids), "base")), Direction.STAMP)
+        direction = Direction.UPGRADE if step.info.is_upgrade else Direction.DOWNGRADE
+        revision = step.revision
+        title = revision.doc.rstrip(".")
+        return cls(revision.revision, direction, title, Path(revision.path), revision.module)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the revision's file; empty for a stamp."""
+        return self.file.name if self.file is not None else ""
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.revision} {self.title}".rstrip()
+
+
+@dataclass
+class Session:
+    """What a caller in process tells Alembic's commands; kept in their configuration.
+
+    Attributes:
+        lock: the database's, if the caller holds it.
+        reporter: hears what happens.
+        ask: asks the developer; if None, a terminal is asked if there is one and no caller.
+        not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
+        name_revision: names a revision by its differences where no message is given.
+        adopts: the revision takes over what a database has.
+        accepted_losses: revisions whose losses the operator accepts.
+        called_by_schema: the caller is one of our commands, whose options a refusal names.
+    """
+
+    lock: Lock | None = None
+    reporter: Any = None  # a Reporter of the room `run`, which is above this module
+    ask: Ask | None = None
+    not_a_rename: Collection[str] = ()
+    name_revision: Callable[[list[Any]], str] | None = None
+    adopts: bool = False
+    accepted_losses: Collection[str] = ()
+    called_by_schema: bool = False
+
+    @classmethod
+    def of(cls, config: Config) -> "Session":
+        """Returns the session of a configuration, made by the first who asks."""
+        session = config.attributes.setdefault(_KEY, cls())
+        assert isinstance(session, cls)
+        return session

@@ -1,0 +1,47 @@
+"""Binds this schema to the engine; the only file that knows both.
+
+from app.project import PROJECT
+
+engine = PROJECT.engine()
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
+
+from app import db, settings
+from app.migrations.project import Limits, Project
+
+
+def _base() -> type[DeclarativeBase]:
+    from app.models import Base
+
+    return Base
+
+
+def _database_url() -> sa.URL:
+    return db.database_url(settings.load().database_url)
+
+
+def _limits() -> Limits:
+    number = settings.load().number
+    return Limits(
+        lock=number("SCHEMA_LOCK_TIMEOUT", Limits.lock),
+        table_lock=number("SCHEMA_TABLE_LOCK_TIMEOUT", Limits.table_lock),
+        statement=number("SCHEMA_STATEMENT_TIMEOUT", Limits.statement),
+        retry=number("SCHEMA_RETRY_TIMEOUT", Limits.retry),
+    )
+
+
+PROJECT = Project(
+    root=Path(__file__).resolve().parents[1],
+    base=_base,
+    database_url=_database_url,
+    limits=_limits,
+    # Version 0.1 wrote these two without revision_api; what they do is the same.
+    former_checksums={
+        "20251213000000": frozenset({"e2e642d3e6c346f084e8e03414968d74e2763bcd48f23f52bbdce7e8e5094d93"}),
+        "20260228000000": frozenset({"dc2447fa789ff3d841d2cf3d15293ab00397fa2efd80fc35ed3cb7c354d395b7"}),
+    },
+)
