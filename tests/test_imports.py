@@ -19,6 +19,7 @@ GROUPS = [
     ["app.migrations.errors"],
     ["app.migrations.terminal"],
     ["app.migrations.session", "app.migrations.project"],
+    ["app.migrations.guard"],
     ["app.migrations.snapshots", "app.migrations.rules"],
     ["app.migrations.operations"],
     ["app.migrations.data_loss", "app.migrations.autogenerate"],

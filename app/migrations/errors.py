@@ -89,15 +89,19 @@ class Interrupted(MigrationError):  # noqa: N818 - as above
     word = "interrupted"
 
 
-def as_migration_error(error: BaseException) -> MigrationError | None:
-    """Returns the error that Alembic and its callers get for an expected one; None for any other."""
+def as_migration_error(error: BaseException, subject: str = "") -> MigrationError | None:
+    """Returns the error that Alembic and its callers get for an expected one; None for any other.
+
+    Args:
+        error: the expected error.
+        subject: what failed, to begin the message with.
+    """
     if isinstance(error, MigrationError):
         return error
+    beginning = f"{subject}: " if subject else ""
     if isinstance(error, SchemaError):
-        return _BY_EXIT_CODE.get(error.exit_code, MigrationError)(str(error))
+        kind = ConfigurationError if error.exit_code == ConfigurationError.exit_code else MigrationError
+        return kind(f"{beginning}{error}")
     if isinstance(error, sa.exc.DBAPIError):
-        return MigrationError(f"The database refuses: {Failure.of(error)}")
+        return MigrationError(f"{beginning}The database refuses: {Failure.of(error)}")
     return None
-
-
-_BY_EXIT_CODE: dict[int, type[MigrationError]] = {ConfigurationError.exit_code: ConfigurationError}

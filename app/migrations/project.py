@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from app.encryption import EncryptedColumn
 
+BASE = "base"  # what Alembic calls the place before the first revision
 VERSION_TABLE = "alembic_version"
 LEDGER_TABLE = "schema_ledger"
 OWN_TABLES = (VERSION_TABLE, LEDGER_TABLE, LEASES_TABLE)  # part of no model

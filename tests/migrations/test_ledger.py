@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app import db
 from app.migrations import commands
 from app.migrations.errors import MigrationError
-from app.migrations.run import checksums, ledger
+from app.migrations.run import ledger, preflight
 from app.migrations.run.ledger import Outcome
 from app.project import PROJECT
 from tests.conftest import Alembic, Approve
@@ -67,7 +67,7 @@ def test_a_row_says_when_how_long_by_whom_and_from_what_code(project: Project, u
     assert entry.finished_at >= entry.started_at
     assert entry.duration_ms is not None
     assert (entry.code_version, entry.repeatable, entry.error) == ("v7", True, None)
-    assert entry.checksum == checksums.checksum(project.file(entry.revision).read_text(encoding="utf-8"))
+    assert entry.checksum == preflight.checksum(project.file(entry.revision).read_text(encoding="utf-8"))
     assert entry.database_user == ("postgres" if url.startswith("postgresql") else entry.database_user)
     assert entry.pid
     assert entry.host
@@ -145,7 +145,7 @@ def test_a_failure_is_written_after_the_rollback_without_values_of_rows(
 def test_an_error_text_is_cut_to_its_length(project: Project, url: str) -> None:
     project.add("raise ValueError('x' * 5000)")
     assert project.alembic("upgrade", "head", url=url).returncode == 1
-    assert entries(url)[0].error == "x" * ledger.ERROR_LENGTH
+    assert entries(url)[0].error == "x" * ledger._ERROR_LENGTH
 
 
 def test_a_row_that_says_running_is_one_at_work_or_one_that_crashed(project: Project, url: str) -> None:
@@ -217,7 +217,7 @@ def upgrade() -> None:
 )
 def test_words_are_no_edit(old: str, new: str) -> None:
     assert SOURCE.count(old) == 1
-    assert checksums.checksum(SOURCE.replace(old, new)) == checksums.checksum(SOURCE)
+    assert preflight.checksum(SOURCE.replace(old, new)) == preflight.checksum(SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_words_are_no_edit(old: str, new: str) -> None:
 )
 def test_code_is_an_edit(old: str, new: str) -> None:
     assert SOURCE.count(old) == 1
-    assert checksums.checksum(SOURCE.replace(old, new)) != checksums.checksum(SOURCE)
+    assert preflight.checksum(SOURCE.replace(old, new)) != preflight.checksum(SOURCE)
 
 
 def test_an_edited_revision_is_refused_until_it_is_what_it_was(project: Project, url: str, approve: Approve) -> None:

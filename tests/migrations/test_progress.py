@@ -43,7 +43,7 @@ def step(direction: Direction = Direction.UPGRADE) -> Step:
 def test_a_terminal_shows_the_revision_who_is_in_its_way_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_terminal(monkeypatch) as terminal:
         progress = Reporter(live=True)
-        progress.begins(step())
+        progress.before(step())
         progress.blocked(step(), [BLOCKER])
         progress.close()
     shown = terminal.getvalue()
@@ -65,8 +65,8 @@ def test_a_log_has_one_line_for_each_thing_that_happens(caplog: pytest.LogCaptur
     progress = Reporter(live=False)
     for holder in (Holder("somebody pid 1", None), Holder("somebody pid 1", None), None, Holder("another pid 2", None)):
         progress.waiting(holder)
-    progress.begins(step())
-    progress.ended(step(), 1.234)
+    progress.before(step())
+    progress.after(step())
     progress.retrying(step(Direction.DOWNGRADE), [str(BLOCKER)], 0.5)
     progress.retrying(None, [], 10)
     progress.finished(1)

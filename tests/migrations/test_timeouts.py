@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from app.migrations.run.blockers import QUERY_LENGTH, redacted
-from app.migrations.run.timeouts import Timeouts, can_run_again
+from app.migrations.run.timeouts import Timeouts
+from app.migrations.sql import Statement
 from tests.conftest import Approve
 from tests.helpers import run
 from tests.migrations.histories import query, revision_of
@@ -384,7 +385,7 @@ def test_a_script_builds_indexes_as_they_are_written(project: Project, postgres_
     ],
 )
 def test_whether_a_statement_can_be_run_again(statement: str, again: bool) -> None:
-    assert can_run_again(statement) is again
+    assert Statement("postgresql", statement, None).repeatable is again
 
 
 @pytest.mark.parametrize(
@@ -402,7 +403,9 @@ def test_whether_a_statement_can_be_run_again(statement: str, again: bool) -> No
     ],
 )
 def test_only_what_holds_up_nobody_may_take_its_time(statement: str, hurried: bool) -> None:
-    assert Timeouts(3, 60).of(statement) == (Timeouts(3, 60) if hurried else Timeouts(0, 0))
+    assert Timeouts(3, 60).of(Statement("postgresql", statement, None)) == (
+        Timeouts(3, 60) if hurried else Timeouts(0, 0)
+    )
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class Gate:
 
         def before(connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
             if threading.get_ident() == thread:
-                self._before(connection, cursor, statement)
+                self._before(cursor.connection, statement)
 
         sa.event.listen(sa.Engine, "before_cursor_execute", before)
         token = operations.observer.set(self._operation)
@@ -205,20 +205,20 @@ class Gate:
                 self._check(effect)
         return carry_out()
 
-    def _before(self, connection: sa.Connection, cursor: Any, statement: str) -> None:
+    def _before(self, driver: Any, statement: str) -> None:
         if self._step is None:
             return
         if self._refusal is not None:  # the revision has caught it
             raise self._refusal
         self._outside |= self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if cursor.connection is not self._connection.connection.driver_connection:
+        if driver is not self._connection.connection.driver_connection:
             self._check(Effect(Kind.OPAQUE, rehearsal.ANOTHER))
             return
-        dialect = connection.dialect.name
-        for effect in sql.effects_of(dialect, statement, cursor.connection):
+        dialect = self._connection.dialect.name
+        for effect in sql.effects_of(dialect, statement, driver):
             if dialect == "sqlite" and copies.is_copy(effect):
                 continue
-            lost = copies.lost(effect, self._run, cursor.connection) if dialect == "sqlite" else None
+            lost = copies.lost(effect, self._run, driver) if dialect == "sqlite" else None
             for each in [effect] if lost is None else lost:
                 for followed in self._routines.follow(each, self._run, self._connection):
                     self._check(followed)

@@ -95,8 +95,8 @@ class Resolver:
 
     def _at(self) -> str | None:
         heads = self._context.get_current_heads()
-        preflight.one_line(self._script)
-        preflight.known(self._script, heads, self._ledger.entries())
+        preflight.require_single_head(self._script)
+        preflight.require_known_heads(self._script, heads, self._ledger.entries())
         if len(heads) > 1:
             listed = ", ".join(sorted(heads))
             raise HistoryError(f"The version table has {len(heads)} rows ({listed}); it must have one.")

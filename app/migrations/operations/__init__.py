@@ -13,6 +13,7 @@ from alembic.operations import ops, toimpl
 
 from app.migrations.operations import indexes, sqlite_alter
 from app.migrations.operations.observing import observed, observer
+from app.migrations.operations.table_copy import TableCopies
 from app.migrations.operations.triggers import (
     CreateTriggerFunctionOp,
     CreateTriggerOp,
@@ -27,6 +28,7 @@ __all__ = [
     "DialectTextOp",
     "DropTriggerFunctionOp",
     "DropTriggerOp",
+    "TableCopies",
     "observer",
 ]
 

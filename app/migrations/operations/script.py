@@ -1,8 +1,8 @@
 """SQL scripts for SQLite: `alembic upgrade head --sql`.
 
-SQLite alters a table by copying it, and a copy must state the whole table and its triggers. Nothing can be read from a
-database that isn't there, so there is an image of it in memory: the history up to the script's start runs on the image
-first, then each statement that is written to the script runs on the image too. What a copy states is read from there.
+SQLite alters a table by copying it, and a copy must state the whole table and its triggers. A script has no database
+to read them from, so an image in memory stands for it: the history up to the script's start runs on the image first,
+then each statement of the script.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.util import OrderedSet
 
 from app import db
-from app.migrations.operations.table_copy import RebuildGuard, Rows
+from app.migrations.operations.table_copy import Rows, TableCopies
 
 _PREAMBLE = """\
 -- Stop at the first error: sqlite3 -bail FILE < SCRIPT
@@ -39,16 +39,15 @@ class SqliteScript:
         driver.isolation_level = None
         self._driver = driver
         self._output: IO[str] | None = None
-        self._guard = RebuildGuard(self._read, self._statement, offline=True)
+        self._copies = TableCopies(self._read, self._statement, offline=True)
         self._history_to(script, start)
         self._output = output
         output.write(_PREAMBLE)
 
     def write(self, text: str) -> None:
         """Writes a statement, and what keeps a table copy from losing anything."""
-        self._guard.before(text)
+        self._copies.watch(text)
         self._emit(text)
-        self._guard.after(text)
 
     def flush(self) -> None:
         """Flushes the output."""
@@ -65,8 +64,8 @@ class SqliteScript:
         return table
 
     def verify(self) -> None:
-        """Ends a revision: see `RebuildGuard.verify`."""
-        self._guard.verify()
+        """Ends a revision: see `TableCopies.after`."""
+        self._copies.verify()
 
     def _history_to(self, script: ScriptDirectory, start: str | None) -> None:
         options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_table": self.table}
@@ -77,7 +76,7 @@ class SqliteScript:
         with Operations.context(image):
             for revision in reversed(list(script.iterate_revisions(start, "base")) if start else []):
                 revision.module.upgrade()
-                self._guard.verify()
+                self._copies.verify()
 
     def _statement(self, statement: str) -> None:
         self._emit(f"{statement};\n\n")

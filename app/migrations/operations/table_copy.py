@@ -1,8 +1,8 @@
-"""Keeps what SQLite's way of altering a table would lose.
+"""Table copies on SQLite, and what they would lose.
 
 SQLite can't change a constraint or a type in place. Alembic copies the table: it creates `_alembic_tmp_t`, copies the
 rows, drops `t`, renames. Triggers go with the dropped table, indexes on expressions aren't seen, views that name the
-table make the rename fail. `RebuildGuard` watches the statements go by, whoever wrote them, and puts back what went.
+table make the rename fail. `TableCopies` watches the statements, whoever wrote them, and puts back what went.
 """
 
 import re
@@ -11,7 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from app.migrations.errors import MigrationError
+from app.migrations.guard import Guard
+from app.migrations.session import Step
+from app.migrations.sql import Statement
 
 Rows = list[Any]
 
@@ -48,7 +53,7 @@ class _Before:
     expression_indexes: frozenset[str]
 
 
-class RebuildGuard:
+class TableCopies(Guard):
     """Watches the statements of a SQLite connection, or of a script, for table copies.
 
     Args:
@@ -61,30 +66,57 @@ class RebuildGuard:
         self._read = read
         self._write = write
         self._offline = offline
-        self._copies: dict[str, str] = {}  # the statement that made each
-        self._originals: dict[str, _Before] = {}  # by the copy that is to take the place
-        self._checked: dict[str, Counter[tuple[str, str]]] = {}
-        self._indexes: dict[str, str] = {}
+        self._forget()
 
-    def before(self, statement: str) -> None:
-        """To be called before each statement.
+    @classmethod
+    def of(cls, connection: sa.Connection) -> "TableCopies":
+        """Watches a connection; its own statements go to the driver, past all guards."""
+        driver: Any = connection.connection.driver_connection
+        return cls(lambda question: driver.execute(question).fetchall(), driver.execute)
+
+    def statement(self, statement: Statement) -> None:
+        """See `watch`."""
+        if statement.own:
+            self.watch(statement.text)
+
+    def watch(self, statement: str) -> None:
+        """Hears of a statement that is about to run; puts back what the one before has taken along.
 
         Raises:
-            MigrationError: a copy lacks something that its table has, or is left over from a run that died.
+            MigrationError: a copy or an index lacks something that the old one has, or a copy is left over.
         """
+        self._finish()
         if (match := _CREATE.match(statement)) and (copy := _unquoted(match[1])).startswith(_PREFIX):
             self._begin(copy, statement)
         elif match := _DROP_INDEX.match(statement):
             self._indexes.pop(_unquoted(match[1]), None)
         elif (match := _DROP.match(statement)) and _copy_of(table := _unquoted(match[1])) in self._copies:
             self._replace(table, _copy_of(table))
+        elif _RENAME.match(statement) or _INDEX.match(statement):
+            self._unfinished = statement
 
-    def after(self, statement: str) -> None:
-        """To be called after each statement.
+    def after(self, _step: Step) -> None:
+        """Ends a revision, inside its transaction.
 
         Raises:
-            MigrationError: an index lacks something that the old one had.
+            MigrationError: rows refer to rows that aren't there, and didn't before the revision.
         """
+        self.verify()
+
+    def failed(self, _error: BaseException) -> None:
+        """Forgets the copies, which are rolled back."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._unfinished = ""
+        self._copies: dict[str, str] = {}  # the statement that made each
+        self._originals: dict[str, _Before] = {}  # by the copy that is to take the place
+        self._checked: dict[str, Counter[tuple[str, str]]] = {}
+        self._indexes: dict[str, str] = {}
+
+    def _finish(self) -> None:
+        """Restores triggers and indexes after the statement before, which has run by now."""
+        statement, self._unfinished = self._unfinished, ""
         if (match := _RENAME.match(statement)) and (copy := _unquoted(match[1])).startswith(_PREFIX):
             before = self._originals.pop(copy, None)
             self._write("PRAGMA legacy_alter_table = OFF")
@@ -94,11 +126,8 @@ class RebuildGuard:
             self._restore_index(name, sql, statement)
 
     def verify(self) -> None:
-        """To be called at the end of a revision, inside its transaction.
-
-        Raises:
-            MigrationError: rows refer to rows that aren't there, and didn't before the revision.
-        """
+        """Ends a revision: see `after`."""
+        self._finish()
         checked, self._checked, self._indexes = self._checked, {}, {}
         present = {name for (name,) in self._read("SELECT name FROM sqlite_master")} if checked else set()
         for table, before in checked.items():

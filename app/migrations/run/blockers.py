@@ -1,7 +1,7 @@
-"""Who holds up a migration on PostgreSQL.
+"""Sessions that block a migration on PostgreSQL.
 
-A lock timeout says only that something was in the way, and by then nobody can be asked; and what has no timeout, such
-as a concurrent index build, may wait for ever. `BlockerWatch` looks from a second connection while a statement waits.
+A lock time-out says only that something was in the way, and by then it is too late to look; a statement without a
+time-out, such as a concurrent index build, may wait for ever. `BlockerWatch` looks from a second connection meanwhile.
 """
 
 import re
@@ -54,12 +54,12 @@ class Blocker:
 
 
 class BlockerWatch:
-    """Remembers who was last seen in the way of the server process `pid`.
+    """Remembers the sessions last seen in the way of the server process `pid`.
 
     Args:
         engine: gives it a connection.
         pid: the server process that may wait.
-        looked: called with who is in its way, or nobody, each time that it has looked.
+        looked: called after each look with the sessions in its way, or none.
     """
 
     def __init__(self, engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None]) -> None:
@@ -71,12 +71,12 @@ class BlockerWatch:
 
     @property
     def seen(self) -> list[Blocker]:
-        """Those seen last, the oldest transaction first; empty if nobody was."""
+        """Returns the sessions seen last, the oldest transaction first."""
         return list(self._seen)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Looks, from another thread, as long as the context lasts; connects only if that is long enough to wait."""
+        """Looks from another thread as long as the context lasts; connects only if that is long enough to wait."""
         thread = threading.Thread(target=self._watch, name="blockers", daemon=True)
         thread.start()
         try:
@@ -93,12 +93,14 @@ class BlockerWatch:
             autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             while not self._done.wait(POLL_SECONDS):
                 rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": self._pid}).all()
-                found = [Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows]
-                self._seen = found or self._seen
-                self._looked(found)
+                blockers = [Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows]
+                self._seen = blockers or self._seen
+                self._looked(blockers)
 
 
 def redacted(query: str) -> str:
-    """A statement's text without the values in it, in one line of at most `QUERY_LENGTH` characters."""
-    text = " ".join(_LITERALS.sub(lambda found: found["name"] or ("" if found["comment"] else "?"), query).split())
+    """Returns a statement without the values in it, in one line of at most `QUERY_LENGTH` characters."""
+    text = " ".join(
+        _LITERALS.sub(lambda literal: literal["name"] or ("" if literal["comment"] else "?"), query).split()
+    )
     return text if len(text) <= QUERY_LENGTH else f"{text[: QUERY_LENGTH - 1]}…"

@@ -1,4 +1,4 @@
-"""How commands get at the database, its lock and the history."""
+"""The ways of a command to the database, its lock and the history."""
 
 import secrets
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def history(project: Project) -> ScriptDirectory:
         script = ScriptDirectory.from_config(project.config())
     except CommandError as error:
         raise ConfigurationError(str(error)) from None
-    preflight.loadable(script)
+    preflight.require_loadable(script)
     return script
 
 
@@ -102,14 +102,14 @@ def writing(
 
 @contextmanager
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """One transaction, DDL included on SQLite too, with foreign keys off there."""
+    """Gives one transaction, DDL included on SQLite too, with foreign keys off there."""
     with db.connect(engine) as connection, db.revision_transactions(connection), connection.begin():
         yield connection
 
 
 @contextmanager
 def scratch(project: Project, engine: sa.Engine | None) -> Iterator[sa.Engine]:
-    """An empty database of the same kind, for as long as the context lasts; on PostgreSQL, on the same server.
+    """Gives an empty database of the same kind, for as long as the context lasts; on PostgreSQL, on the same server.
 
     Raises:
         NoScratch: the role may not create databases.

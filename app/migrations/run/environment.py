@@ -1,4 +1,4 @@
-"""Runs Alembic's commands: what `env.py` calls."""
+"""The entry of Alembic's commands: `env.py` calls `run`."""
 
 import logging.config
 import sys
@@ -14,9 +14,9 @@ from alembic.script import write_hooks
 from alembic.util import CommandError
 
 from app import db
-from app.migrations import terminal
+from app.migrations import terminal  # operations: gives `op` its words
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
-from app.migrations.project import Project
+from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, signals
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.runner import Runner
@@ -46,11 +46,11 @@ def run(context: EnvironmentContext, project: Project) -> None:
                 stack.enter_context(terminal.warnings_in_one_line())
             _run(context, project)
     except Exception as error:
-        told = as_migration_error(error)
-        if told is None:
+        expected = as_migration_error(error)
+        if expected is None:
             raise
         # The cause of a database's error would show its details, which quote rows.
-        failure, cause = told, error.__cause__ if told is error else None
+        failure, cause = expected, error.__cause__ if expected is error else None
     except KeyboardInterrupt:
         if not on_command_line:
             raise
@@ -75,7 +75,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
         logging.config.fileConfig(env.config.config_file_name, disable_existing_loggers=False)
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
-    preflight.loadable(env.script)
+    preflight.require_loadable(env.script)
     if env.is_offline_mode():
         _write_script(env, dialect, options)
         return
@@ -135,7 +135,7 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
 
 def _start(context: EnvironmentContext) -> str | None:
     asked = context.get_starting_revision_argument()
-    revision = None if asked in (None, "base") else context.script.get_revision(str(asked))
+    revision = None if asked in (None, BASE) else context.script.get_revision(str(asked))
     return revision.revision if revision is not None else None
 
 

@@ -1,36 +1,37 @@
 """The ledger: one row for every attempt to apply, revert or stamp a revision.
 
 Alembic's own table says where a database is; it stays the truth, and plain Alembic always works. The ledger says how it
-got there: when, how long it took, by whom, what failed. A row begins as `running` before the revision starts. "Applied"
+got there: when, by whom, how long it took, what failed. A row begins as `running` before the revision starts. "Applied"
 is written in the revision's own transaction, so it can't lie; "failed" after the rollback. A `running` row whose run
 holds no lock any more is one that crashed.
 
-The table isn't part of the application's metadata, and isn't itself migrated: it is created by the first write.
+The table is part of no model and of no revision: the first write creates it, and adds the columns that a table of older
+code lacks. Columns are only ever added, nullable or with a default, so older code goes on working on a newer table.
 """
 
+import getpass
 import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
 
 from app.errors import Failure
-from app.migrations.project import LEDGER_TABLE as TABLE
-from app.migrations.run.origin import code_version, database_user
+from app.migrations.project import LEDGER_TABLE
 from app.migrations.session import Direction
 
-ERROR_LENGTH = 2000
+_ERROR_LENGTH = 2000
 
 _metadata = sa.MetaData()
-_big_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 table = sa.Table(
-    TABLE,
+    LEDGER_TABLE,
     _metadata,
-    sa.Column("id", _big_id, primary_key=True),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
     sa.Column("revision", sa.String(32), nullable=False),
     sa.Column("direction", sa.String(20), nullable=False),
     sa.Column("outcome", sa.String(20), nullable=False),
@@ -52,7 +53,7 @@ table = sa.Table(
 
 
 class Outcome(StrEnum):
-    """How an attempt ended."""
+    """The end of an attempt."""
 
     RUNNING = "running"
     APPLIED = "applied"
@@ -70,9 +71,10 @@ class Entry:
 
     Attributes:
         repeatable: false once something ran outside the revision's transaction that can't simply be run again.
-        checksum: of the revision's code, see `checksums`.
+        checksum: of the revision's code, see `preflight.checksum`.
         code_version: the commit that the code was at, or the setting `SCHEMA_CODE_VERSION`.
-        subject: what `schema check` was told about, such as `column users.nick`; `checksum` is of the difference then.
+        subject: the object that `schema check` was told about, such as `column users.nick`; `checksum` is of the
+            difference then.
     """
 
     id: int
@@ -80,23 +82,23 @@ class Entry:
     direction: Direction
     outcome: Outcome
     started_at: datetime
-    finished_at: datetime | None
-    duration_ms: int | None
-    checksum: str | None
-    repeatable: bool
-    error_class: str | None
-    sqlstate: str | None
-    error: str | None
-    database_user: str | None
-    host: str | None
-    pid: int | None
-    code_version: str | None
-    reason: str | None
+    finished_at: datetime | None = None
+    duration_ms: int | None = None
+    checksum: str | None = None
+    repeatable: bool = True
+    error_class: str | None = None
+    sqlstate: str | None = None
+    error: str | None = None
+    database_user: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    code_version: str | None = None
+    reason: str | None = None
     subject: str | None = None
 
     @property
     def by(self) -> str:
-        """Who: database user, host and process."""
+        """Database user, host and process of the attempt."""
         return f"{self.database_user} on {self.host} pid {self.pid}"
 
 
@@ -114,18 +116,25 @@ class Ledger:
         self._user: str | None = None
 
     def exists(self) -> bool:
-        """Whether the table is there. Writes nothing."""
-        return sa.inspect(self._connection).has_table(TABLE)
+        """Returns whether the table is there."""
+        return sa.inspect(self._connection).has_table(LEDGER_TABLE)
 
     def entries(self) -> list[Entry]:
-        """All rows, oldest first; none where there is no ledger yet. Writes nothing."""
+        """Returns all rows, oldest first; none where there is no ledger yet. Writes nothing."""
         if not self.exists():
             return []
-        return [_entry(row) for row in self._connection.execute(sa.select(table).order_by(table.c.id))]
+        lacking = self._lacking()
+        columns = [column for column in table.columns if column.name not in lacking]
+        return [_entry(row) for row in self._connection.execute(sa.select(*columns).order_by(table.c.id))]
 
     def create(self) -> None:
-        """Creates the table if it isn't there."""
-        _metadata.create_all(self._connection)
+        """Creates the table if it isn't there, and adds columns that a table of older code lacks."""
+        if not self.exists():
+            _metadata.create_all(self._connection)
+            return
+        for name in self._lacking():
+            ddl = sa.schema.CreateColumn(table.columns[name]).compile(dialect=self._connection.dialect)
+            self._connection.exec_driver_sql(f"ALTER TABLE {LEDGER_TABLE} ADD COLUMN {ddl}")
 
     def begin(self, revision: str, direction: Direction, checksum: str | None) -> int:
         """Adds a row for an attempt that starts now.
@@ -160,7 +169,7 @@ class Ledger:
         *,
         reason: str | None = None,
     ) -> None:
-        """Writes how an attempt ended, unless that is known already."""
+        """Writes the end of an attempt, unless that is known already."""
         values: dict[str, Any] = {
             "outcome": outcome,
             "finished_at": datetime.now(UTC),
@@ -169,21 +178,25 @@ class Ledger:
         if reason is not None:
             values["reason"] = reason
         if failure is not None:
-            values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:ERROR_LENGTH]}
+            values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:_ERROR_LENGTH]}
         running = table.c.outcome == Outcome.RUNNING
         self._connection.execute(sa.update(table).where(table.c.id == entry, running), values)
 
     def close_crashed(self) -> list[Entry]:
-        """Marks rows as failed that still say `running`; only to be called by who holds the lock."""
+        """Marks rows as failed that still say `running`; only the holder of the lock may call it."""
         crashed = [entry for entry in self.entries() if entry.outcome is Outcome.RUNNING]
         for entry in crashed:
             failure = Failure("Crashed", None, "The process ended without a word: killed, or the machine stopped.")
             self.finish(entry.id, Outcome.FAILED, (datetime.now(UTC) - entry.started_at).total_seconds(), failure)
         return crashed
 
+    def _lacking(self) -> list[str]:
+        present = {column["name"] for column in sa.inspect(self._connection).get_columns(LEDGER_TABLE)}
+        return [column.name for column in table.columns if column.name not in present]
+
     def _values(self, revision: str, direction: Direction, outcome: Outcome, checksum: str | None) -> dict[str, Any]:
         if self._user is None:
-            self._user = database_user(self._connection)
+            self._user = _database_user(self._connection)
         return {
             "revision": revision,
             "direction": direction,
@@ -194,7 +207,7 @@ class Ledger:
             "database_user": self._user,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "code_version": code_version(self._root),
+            "code_version": _code_version(self._root) if self._root is not None else None,
         }
 
 
@@ -203,10 +216,36 @@ def _entry(row: sa.Row[Any]) -> Entry:
     values["direction"] = Direction(values["direction"])
     values["outcome"] = Outcome(values["outcome"])
     for name in ("started_at", "finished_at"):
-        if values[name] is not None:
-            values[name] = _utc(values[name])
+        moment = values.get(name)
+        if moment is not None:
+            values[name] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return Entry(**values)
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _database_user(connection: sa.Connection) -> str:
+    """Returns the role of the server, or on SQLite the user of the operating system."""
+    if connection.dialect.name == "postgresql":
+        return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+@cache
+def _code_version(root: Path) -> str | None:
+    """Returns the commit that the code is at, from `SCHEMA_CODE_VERSION` or the repository."""
+    if version := os.environ.get("SCHEMA_CODE_VERSION"):
+        return version
+    git = root / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        name = head.removeprefix("ref: ")
+        if name == head:
+            return head
+        if (git / name).is_file():
+            return (git / name).read_text(encoding="ascii").strip()
+        packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)

@@ -1,4 +1,4 @@
-"""Keeps the ledger during a run: a row for each step before it begins, and how it ended."""
+"""The guard that keeps the ledger: a row for each step before it begins, and its end."""
 
 import sqlite3
 import time
@@ -11,29 +11,35 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from app.errors import Failure
+from app.migrations.guard import Guard
+from app.migrations.project import BASE, LEDGER_TABLE
 from app.migrations.run import preflight
 from app.migrations.run.ledger import Entry, Ledger, Outcome
 from app.migrations.session import Step
 
-BASE = "base"
 
-
-class Books:
+class LedgerWriter(Guard):
     """The rows of one run.
 
     Args:
         connection: the one that revisions run on.
         script: the history.
         root: the project's folder, whose commit the rows name.
+        consented: gives the losses that were consented to in the step at work.
 
     Attributes:
         half_done: the step that failed had left its transaction with something that can't simply be run again.
+        knows_of_failure: the failure could be written down.
     """
 
-    def __init__(self, connection: sa.Connection, script: ScriptDirectory, root: Path) -> None:
+    def __init__(
+        self, connection: sa.Connection, script: ScriptDirectory, root: Path, consented: Callable[[], str | None]
+    ) -> None:
         self.half_done = False
+        self.knows_of_failure = False
         self._connection = connection
         self._script = script
+        self._consented = consented
         self._ledger = Ledger(connection, root)
         self._entry: int | None = None
         self._following: int | None = None
@@ -42,7 +48,7 @@ class Books:
         self._opened = False
 
     def entries(self) -> list[Entry]:
-        """The ledger as it is now."""
+        """Returns the ledger as it is now."""
         return self._ledger.entries()
 
     def open(self, plan: list[Step], crashed: Callable[[Entry], None]) -> None:
@@ -50,7 +56,7 @@ class Books:
 
         Args:
             plan: the steps.
-            crashed: called with each row that a run left which ended without a word.
+            crashed: called with each row of a run that ended without a word.
         """
         if plan and not self._opened:
             self._ledger.create()
@@ -61,26 +67,26 @@ class Books:
         self._entry = self._following = None
         self._next = plan
 
-    def begin(self, step: Step) -> None:
+    def before(self, step: Step) -> None:
         """Commits the row of a step that is about to run."""
         self._next = self._next[1:]
         self._entry, self._following = self._following, None
         if self._entry is None:
-            self._entry = self._announce(step)
+            self._entry = self._begin(step)
             self._connection.commit()
         self._started = time.monotonic()
 
-    def applied(self, reason: str | None) -> float:
-        """Says so, in the step's own transaction; gives the seconds that it took."""
+    def after(self, _step: Step) -> None:
+        """Marks the step as applied, in its own transaction."""
         assert self._entry is not None
         seconds = time.monotonic() - self._started
-        self._ledger.finish(self._entry, Outcome.APPLIED, seconds, reason=reason)
-        # The next one's row goes along: a commit less for each revision.
-        self._following = self._announce(self._next[0]) if self._next else None
-        return seconds
+        self._ledger.finish(self._entry, Outcome.APPLIED, seconds, reason=self._consented())
+        # The next step's row is committed with this one: a commit less for each revision.
+        self._following = self._begin(self._next[0]) if self._next else None
 
-    def failed(self, error: BaseException) -> bool:
-        """Rolls back, and then says so; whether that could be done."""
+    def failed(self, error: BaseException) -> None:
+        """Rolls back, and marks the step as failed if the connection still works."""
+        self.knows_of_failure = False
         with suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
             self._connection.rollback()
             begun = [entry for entry in (self._entry, self._following) if entry is not None]
@@ -89,14 +95,14 @@ class Books:
             entries = self._ledger.entries() if begun else []
             self.half_done = any(not entry.repeatable for entry in entries if entry.id in begun)
             self._connection.commit()
-            return True
-        return False
+            self.knows_of_failure = True
 
-    def cant_be_repeated(self) -> None:
-        """Says, at once, that the step is about to do something that no rollback undoes."""
+    def mark_unrepeatable(self) -> None:
+        """Writes at once, outside any transaction, that the step is about to do what no rollback undoes."""
         driver: Any = self._connection.connection.driver_connection
-        driver.execute(f"UPDATE schema_ledger SET repeatable = false WHERE id = {self._entry:d}")
+        driver.execute(f"UPDATE {LEDGER_TABLE} SET repeatable = false WHERE id = {self._entry:d}")
 
-    def _announce(self, step: Step) -> int:
-        checksum = preflight.checksum_of(self._script.get_revision(step.revision)) if step.revision != BASE else None
+    def _begin(self, step: Step) -> int:
+        revision = self._script.get_revision(step.revision) if step.revision != BASE else None
+        checksum = preflight.checksum_of(revision) if revision is not None else None
         return self._ledger.begin(step.revision, step.direction, checksum)

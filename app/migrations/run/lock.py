@@ -1,13 +1,13 @@
-"""One runner at a time per database.
+"""The migration lock: one runner per database.
 
-PostgreSQL: an advisory lock, held by an idle READ COMMITTED transaction on a connection of its own. It is asked for by
-`pg_try_advisory_xact_lock` in short transactions: whoever waits in a *blocking* advisory lock keeps a snapshot, and
-another session's CREATE INDEX CONCURRENTLY waits for that for ever. It vanishes with the process, and survives a
+PostgreSQL: an advisory lock, held by an idle READ COMMITTED transaction on a connection of its own. Short transactions
+ask for it with `pg_try_advisory_xact_lock`: a session that waits in a *blocking* advisory lock keeps a snapshot, and
+another session's CREATE INDEX CONCURRENTLY waits for that for ever. The lock vanishes with the process, and survives a
 transaction pooler, since it belongs to a transaction.
 
 SQLite: `BEGIN IMMEDIATE` held on a file beside the database, `{database}-migrating`, which the kernel releases when the
-process dies. (On the database itself it would end with each revision.) The holder has written its name into that file
-before. The file stays; it means nothing unless it is locked. A database in memory has only the lock within the process.
+process dies. (On the database itself it would end with each revision.) The holder writes its name into that file first.
+The file stays, and means nothing unless it is locked. A database in memory has only the lock within the process.
 """
 
 import os
@@ -29,7 +29,7 @@ from app.migrations.errors import LockNotObtained, MigrationError
 from app.migrations.session import Lock
 
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
-KEY = 0x736368656D61
+_KEY = 0x736368656D61
 _POLL_SECONDS = (0.05, 1.0)
 _HOST_LENGTH = 36  # PostgreSQL cuts an application name off after 63 bytes; the pid must not be what goes
 
@@ -39,7 +39,7 @@ _process = threading.RLock()
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the lock, as far as it can be told."""
+    """The holder of the lock, as far as it is known."""
 
     name: str
     since: datetime | None
@@ -81,7 +81,7 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[Lock]:
 
 
 def holder(connection: sa.Connection) -> Holder | None:
-    """Who holds the lock of this connection's database now; None if nobody does. Writes and creates nothing."""
+    """Returns the holder of the lock of a connection's database; None if it is free. Writes and creates nothing."""
     if connection.dialect.name == "postgresql":
         return _postgresql_holder(connection)
     path = db.sqlite_file(connection.engine.url)
@@ -90,7 +90,7 @@ def holder(connection: sa.Connection) -> Holder | None:
 
 class _InProcess:
     def check(self) -> None:
-        """The process is there."""
+        """Does nothing: the lock lasts as long as the process."""
 
 
 # --- PostgreSQL --------------------------------------------------------------
@@ -123,9 +123,9 @@ def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waitin
         try:
             _name(connection)
             while not _try_postgresql(connection):
-                found = _postgresql_holder(connection)
+                current = _postgresql_holder(connection)
                 connection.rollback()
-                _wait(found, deadline, wait, waiting)
+                _wait(current, deadline, wait, waiting)
             yield _Postgresql(connection)
         finally:
             if not connection.invalidated:
@@ -139,15 +139,15 @@ def _name(connection: sa.Connection) -> None:
 
 
 def _try_postgresql(connection: sa.Connection) -> bool:
-    # An idle transaction is what these would end.
+    # These would end an idle transaction, which holds the lock.
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     if (connection.dialect.server_version_info or ()) >= (17,):
         connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
-    return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({KEY})").scalar())
+    return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_KEY})").scalar())
 
 
 def _postgresql_holder(connection: sa.Connection) -> Holder | None:
-    row = connection.execute(sa.text(_HOLDER), {"high": KEY >> 32, "low": KEY & 0xFFFFFFFF}).first()
+    row = connection.execute(sa.text(_HOLDER), {"high": _KEY >> 32, "low": _KEY & 0xFFFFFFFF}).first()
     if row is None:
         return None
     pid, application, address, since = row
@@ -180,7 +180,7 @@ def _try_sqlite(connection: sqlite3.Connection, path: Path) -> bool:
         connection.execute("INSERT INTO holder VALUES (?, ?)", me)
         connection.execute("COMMIT")
         connection.execute("BEGIN IMMEDIATE")
-        # Between the two transactions somebody else may have come and gone.
+        # Between the two transactions another process may have come and gone.
         if connection.execute("SELECT name, since FROM holder").fetchall() == [me]:
             return True
         connection.execute("ROLLBACK")
@@ -214,7 +214,7 @@ def _sqlite_holder(database: Path) -> Holder | None:
 
 
 def _side_file(database: Path) -> Path:
-    database = database.resolve()  # by whatever name it is called
+    database = database.resolve()  # one lock for all names of a file
     return database.with_name(f"{database.name}-migrating")
 
 
@@ -225,16 +225,16 @@ def _who() -> str:
     return f"{socket.gethostname()[:_HOST_LENGTH]} pid {os.getpid()}"
 
 
-def _wait(found: Holder | None, deadline: float, wait: float, waiting: Waiting) -> None:
+def _wait(current: Holder | None, deadline: float, wait: float, waiting: Waiting) -> None:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise LockNotObtained(_too_late(found, wait))
-    waiting(found)
+        raise LockNotObtained(_too_late(current, wait))
+    waiting(current)
     time.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 - spreads the waiting, hides nothing
 
 
-def _too_late(found: Holder | None, wait: float) -> str:
+def _too_late(current: Holder | None, wait: float) -> str:
     return (
-        f"Another migration is running on this database: {found or 'its holder has just gone'}. Waited {wait:g} s for "
+        f"Another migration is running on this database: {current or 'its holder has just gone'}. Waited {wait:g} s for "
         "it; nothing was done. Run the same command again, or wait longer: SCHEMA_LOCK_TIMEOUT=SECONDS."
     )

@@ -1,11 +1,14 @@
-"""What must be in order before the first revision runs.
+"""Checks before the first revision runs.
 
-Each check reads; none writes. The texts name what is wrong, where, and the command or the edit that mends it.
+Each reads and none writes. The texts name what is wrong, where, and the command or the edit that mends it.
 """
 
+import ast
+import hashlib
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from traceback import extract_tb
 
@@ -14,19 +17,18 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
 from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure
-from app.migrations.project import OWN_TABLES
-from app.migrations.run import checksums
+from app.migrations.project import BASE, OWN_TABLES
 from app.migrations.run.ledger import Entry, Outcome
 from app.migrations.session import Direction, Step
 
-MINIMUM_SQLITE = (3, 35)
+_MINIMUM_SQLITE = (3, 35)
 
 
-def loadable(script: ScriptDirectory) -> None:
-    """The files of the history must be there and be revisions.
+def require_loadable(script: ScriptDirectory) -> None:
+    """Loads every revision.
 
     Raises:
-        HistoryError: one isn't; the message says which, and what is wrong with it.
+        HistoryError: a file is missing or isn't a revision; the message says which, and what is wrong with it.
     """
     try:
         with warnings.catch_warnings():
@@ -35,27 +37,27 @@ def loadable(script: ScriptDirectory) -> None:
     except CommandError as error:
         raise HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
     except Exception as error:
-        raise HistoryError(f"The history can't be read: {_place_of(error)}{_said_by(error)}.") from error
+        raise HistoryError(f"The history can't be read: {_place_of(error)}{_text_of(error)}.") from error
     for revision in revisions:
         if not callable(getattr(revision.module, "upgrade", None)):
             raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
 
 
-def supported(connection: sa.Connection) -> None:
-    """SQLite must be new enough; PostgreSQL is.
+def require_supported(connection: sa.Connection) -> None:
+    """Checks SQLite's version; PostgreSQL's is new enough.
 
     Raises:
-        ConfigurationError: it isn't.
+        ConfigurationError: it is too old.
     """
-    if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+    if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info < _MINIMUM_SQLITE:
         raise ConfigurationError(
-            f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, MINIMUM_SQLITE))} or newer is needed. It "
+            f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, _MINIMUM_SQLITE))} or newer is needed. It "
             "comes with Python: use a newer one."
         )
 
 
-def one_line(script: ScriptDirectory) -> None:
-    """The history must have one end.
+def require_single_head(script: ScriptDirectory) -> None:
+    """Checks that the history has one end.
 
     Raises:
         HistoryError: it has more; the message has the edit that makes it one line again.
@@ -64,8 +66,8 @@ def one_line(script: ScriptDirectory) -> None:
     if len(heads) <= 1:
         return
     stays, moves = heads[0], heads[-1]
-    shared = {revision.revision for revision in script.iterate_revisions(stays, "base")}
-    branch = [r for r in script.iterate_revisions(moves, "base") if r.revision not in shared]
+    shared = {revision.revision for revision in script.iterate_revisions(stays, BASE)}
+    branch = [r for r in script.iterate_revisions(moves, BASE) if r.revision not in shared]
     first = branch[-1]
     raise HistoryError(
         f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after the "
@@ -74,47 +76,44 @@ def one_line(script: ScriptDirectory) -> None:
     )
 
 
-def known(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
-    """The database must be at a revision that the code has.
+def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
+    """Checks that the code has the revision that the database is at.
 
     Raises:
-        HistoryError: the database is ahead of the code; says since when, and who brought it there.
+        HistoryError: the database is ahead of the code; says since when, and by whom.
     """
     revisions = {revision.revision for revision in script.walk_revisions()}
     for head in heads:
         if head not in revisions:
-            raise HistoryError(ahead(head, entries))
+            raise ahead_of_code(head, entries)
 
 
-def ahead(revision: str, entries: list[Entry]) -> str:
-    """Says that the database is at a revision that this code doesn't have."""
+def ahead_of_code(revision: str, entries: list[Entry]) -> HistoryError:
+    """Makes the error for a database at a revision that this code doesn't have."""
     applied = [e for e in entries if e.revision == revision and e.outcome is Outcome.APPLIED]
     when = f", applied {applied[-1].started_at:%Y-%m-%d %H:%M} UTC by {applied[-1].by}" if applied else ""
     version = f" from code {applied[-1].code_version[:12]}" if applied and applied[-1].code_version else ""
-    return (
+    return HistoryError(
         f"The database is ahead of the code: it is at {revision}{when}{version}, and alembic/versions has no such "
         "revision. Deploy code that has it; to go back, run alembic downgrade from that code."
     )
 
 
-def has_history(
-    connection: sa.Connection, heads: Iterable[str], our_tables: Callable[[], Iterable[str]], *, upgrade: bool
-) -> None:
-    """A database with tables of ours must say which revision it is at.
+def require_history(connection: sa.Connection, heads: Iterable[str], model_tables: Callable[[], Iterable[str]]) -> None:
+    """Checks that a database with tables of the models says which revision it is at.
 
     Args:
         connection: to the database.
         heads: the revisions it is at.
-        our_tables: names the tables of the models; asked only if there are any tables.
-        upgrade: stamping such a database is the way out.
+        model_tables: names the tables of the models; called only if there are any tables.
 
     Raises:
         HistoryError: it doesn't say, so the first revision would fail half-way through it.
     """
-    if not upgrade or any(heads):
+    if any(heads):
         return
     present = set(sa.inspect(connection).get_table_names()) - set(OWN_TABLES)
-    ours = sorted(present & set(our_tables())) if present else []
+    ours = sorted(present & set(model_tables())) if present else []
     if ours:
         raise HistoryError(
             f"This database has tables of ours ({', '.join(ours)}) but no migration "
@@ -123,13 +122,13 @@ def has_history(
         )
 
 
-def unedited(
+def refuse_edited(
     entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
 ) -> None:
-    """A revision that was applied must still be what it was.
+    """Checks that applied revisions are still what they were: see `edited`.
 
     Raises:
-        HistoryError: its code has changed since; comments and formatting don't count.
+        HistoryError: the code of one has changed since; comments and formatting don't count.
     """
     for revision in edited(entries, script, applied, former):
         entry = last_checksum(entries, revision)
@@ -155,42 +154,50 @@ def edited(
     changed = []
     for revision in sorted(applied):
         entry = last_checksum(entries, revision)
-        known = {checksum_of(script.get_revision(revision)), *former.get(revision, ())}
-        if entry is not None and entry.checksum not in known:
-            changed.append(revision)
+        if entry is not None and entry.checksum not in former.get(revision, ()):
+            now = checksum_of(script.get_revision(revision))
+            changed += [revision] if entry.checksum != now else []
     return changed
 
 
 def last_checksum(entries: list[Entry], revision: str) -> Entry | None:
-    """The entry that last said what the code of an applied revision was."""
-    told = (Outcome.APPLIED, Outcome.ADOPTED)
-    found = [
+    """Returns the entry with the last known checksum of an applied revision."""
+    with_checksum = [
         e
         for e in entries
-        if e.revision == revision and e.outcome in told and e.checksum and e.direction is not Direction.DOWNGRADE
+        if e.revision == revision
+        and e.outcome in (Outcome.APPLIED, Outcome.ADOPTED)
+        and e.checksum
+        and e.direction is not Direction.DOWNGRADE
     ]
-    return found[-1] if found else None
+    return with_checksum[-1] if with_checksum else None
 
 
 def checksum_of(revision: Script) -> str:
-    """The checksum of a revision's file."""
-    return checksums.checksum(Path(revision.path).read_text(encoding="utf-8"))
+    """Returns the checksum of a revision's file."""
+    return checksum(Path(revision.path).read_text(encoding="utf-8"))
 
 
-def resolved(entries: list[Entry], steps: Iterable[Step]) -> None:
-    """A revision that failed half-way outside its transaction must be explained before it runs again.
+@cache
+def checksum(source: str) -> str:
+    """Returns a checksum of a revision's code: comments, formatting, docstrings and `acknowledged` don't count."""
+    return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
+
+
+def refuse_unresolved(entries: list[Entry], steps: Iterable[Step]) -> None:
+    """Checks that no revision which is about to run failed half-way outside its transaction.
 
     Raises:
-        UnresolvedFailure: nobody has said what became of it.
+        UnresolvedFailure: one did, and the operator hasn't said what became of it.
     """
     for step in steps:
         entry = unresolved(entries, step.revision)
         if entry is not None and step.direction is not Direction.STAMP:
-            raise failure(entry)
+            raise unresolved_failure(entry)
 
 
-def failure(entry: Entry) -> UnresolvedFailure:
-    """Says that an attempt failed half-way, and how to go on."""
+def unresolved_failure(entry: Entry) -> UnresolvedFailure:
+    """Makes the error for an attempt that failed half-way."""
     return UnresolvedFailure(
         f"The revision {entry.revision} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
         f"transaction ({entry.error or 'it crashed'}), so part of it may have been done, and it can't simply be run "
@@ -200,24 +207,48 @@ def failure(entry: Entry) -> UnresolvedFailure:
     )
 
 
-def unresolved(entries: list[Entry], revision: str | None) -> Entry | None:
-    """The last attempt at a revision, if it failed half-way and nobody has said anything since."""
+def unresolved(entries: list[Entry], revision: str) -> Entry | None:
+    """Returns the last attempt at a revision, if it failed half-way and was not resolved since."""
     attempts = [entry for entry in entries if entry.revision == revision and entry.direction is not Direction.CHECK]
-    ended_badly = (Outcome.FAILED, Outcome.RUNNING)  # whoever holds the lock knows that nobody is running
+    ended_badly = (Outcome.FAILED, Outcome.RUNNING)  # the holder of the lock knows that no run is going on
     if attempts and attempts[-1].outcome in ended_badly and not attempts[-1].repeatable:
         return attempts[-1]
     return None
 
 
+def _canonical(node: object) -> str:
+    # ast.dump() isn't the same on every Python: newer ones have more fields, and leave out empty ones. Every start
+    # reads the whole history this way, so it is written to be fast.
+    if isinstance(node, list):
+        return f"[{','.join([_canonical(item) for item in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+            value = [statement for statement in node.body if not _is_words(statement)]
+        if value is not None and value != []:
+            parts.append(f"{name}={_canonical(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _is_words(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return isinstance(statement.value.value, str)
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return any(isinstance(target, ast.Name) and target.id == "acknowledged" for target in targets)
+
+
 def _place_of(error: Exception) -> str:
-    """The file and line of the history that an error comes from, as the beginning of a sentence; empty if none."""
+    """Returns the file and line of the history that an error comes from, as the beginning of a sentence."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name} line {error.lineno}: "
     places = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "versions"]
     return f"{Path(places[-1].filename).name} line {places[-1].lineno}: " if places else ""
 
 
-def _said_by(error: Exception) -> str:
+def _text_of(error: Exception) -> str:
     if isinstance(error, UserWarning):
         return " ".join(str(error).split())
     return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else ' '.join(str(error).split())}"

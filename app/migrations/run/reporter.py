@@ -1,32 +1,33 @@
-"""What a run says while it works: one line for each thing that happens, on standard error.
+"""The lines of a run: one for each thing that happens, on standard error.
 
-On a terminal the line of the revision at work counts the seconds, and names who is in its way; in a log there is a line
+On a terminal the line of the revision at work counts the seconds, and names the sessions in its way; a log gets a line
 when it begins to wait or to try again, and one when it is done. In process the same lines go to the logger
 `app.migrations` and nowhere else.
 """
 
 import logging
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from app.migrations.guard import Guard
 from app.migrations.run.ledger import Entry
 from app.migrations.run.lock import Holder
 from app.migrations.session import Step
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress
 
     from app.migrations.run.blockers import Blocker
 
 log = logging.getLogger("app.migrations")
 
-
-# A statement that is blocked for longer than lock timeouts usually last: some four seconds.
+# A statement that is blocked for longer than lock time-outs usually last: some four seconds.
 _LOOKS = 10
 
 
-class Reporter:
-    """Tells what happens.
+class Reporter(Guard):
+    """Reports on a run.
 
     Args:
         live: a terminal watches: show what is going on between two lines too.
@@ -34,38 +35,41 @@ class Reporter:
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
-        self._status: Any = None
-        self._bars: Bars | None = None
+        self._screen: Any = None
+        self._progress: Progress | None = None
         self._blockers: list[int] = []
         self._looks = 0
         self._last_holder: Holder | None = None
         self._waits = False
+        self._started = 0.0
 
     def waiting(self, holder: Holder | None) -> None:
-        """The lock isn't free."""
+        """Reports that the lock isn't free."""
         if not self._waits or holder != self._last_holder:
-            log.info("waiting for another migration: %s", holder or "its holder has just gone")
-            self._show(f"waiting for another migration: {holder or 'its holder has just gone'}")
+            text = f"waiting for another migration: {holder or 'its holder has just gone'}"
+            log.info("%s", text)
+            self._show(text)
         self._waits, self._last_holder = True, holder
 
     def crashed(self, entry: Entry) -> None:
-        """An earlier run ended without a word."""
+        """Reports a run that ended without a word."""
         log.warning("%s was left unfinished by a run that crashed (%s)", entry.revision, entry.by)
 
     def note(self, text: str) -> None:
-        """Something that the operator should know."""
+        """Reports something that the operator should know."""
         self._clear()
         log.warning("%s", text)
 
-    def begins(self, step: Step | None) -> None:
-        """A revision is about to run."""
-        self._show(_name(step))
+    def before(self, step: Step) -> None:
+        """Shows the step that is about to run."""
+        self._started = time.monotonic()
+        self._show(str(step))
 
     def blocked(self, step: Step | None, blockers: "list[Blocker]") -> None:
-        """Who is in the way of a revision's statement; called every now and then, from another thread."""
-        if self._bars is not None:
+        """Shows the sessions in the way of a statement; called every now and then, from another thread."""
+        if self._progress is not None:
             waits = f", waits for {'; '.join(map(str, blockers))}" if blockers else ""
-            self._bars.update(self._bars.task_ids[0], description=f"{_name(step)}{waits}")
+            self._progress.update(self._progress.task_ids[0], description=f"{_name(step)}{waits}")
             return
         pids = [blocker.pid for blocker in blockers]
         self._looks = self._looks + 1 if pids == self._blockers else 1
@@ -73,13 +77,13 @@ class Reporter:
         if pids and self._looks == _LOOKS:
             log.info("%s waits for %s", _name(step), "; ".join(map(str, blockers)))
 
-    def ended(self, step: Step | None, seconds: float) -> None:
-        """A revision has run, and is about to be committed."""
+    def after(self, step: Step) -> None:
+        """Reports a step that has run, and is about to be committed."""
         self._clear()
-        log.info("%s (%.2f s)", _name(step), seconds)
+        log.info("%s (%.2f s)", step, time.monotonic() - self._started)
 
     def retrying(self, step: Step | None, blockers: list[str], pause: float) -> None:
-        """A revision met a lock and was rolled back."""
+        """Reports a revision that met a lock and was rolled back."""
         self._clear()
         held = f", held by {'; '.join(blockers)}" if blockers else ""
         log.info(
@@ -87,7 +91,7 @@ class Reporter:
         )
 
     def finished(self, steps: int) -> None:
-        """All steps are done."""
+        """Reports the end of all steps."""
         self._clear()
         if not steps:
             log.info("nothing to do")
@@ -100,35 +104,35 @@ class Reporter:
         if self._live:
             from rich.console import Console
             from rich.live import Live
-            from rich.progress import Progress as Bars
-            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             self._clear()
-            # As it stands: what is in brackets in a statement isn't markup.
-            bars = Bars(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-            bars.add_task(text, total=None)
-            self._status = Live(bars, console=Console(stderr=True), transient=True)
-            self._status.start()
-            self._bars = bars
+            # As it stands: square brackets in a statement aren't markup.
+            self._progress = Progress(
+                SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+            )
+            self._progress.add_task(text, total=None)
+            self._screen = Live(self._progress, console=Console(stderr=True), transient=True)
+            self._screen.start()
 
     def _clear(self) -> None:
-        if self._status is not None:
+        if self._screen is not None:
             with suppress(OSError):
-                self._status.stop()
-            self._status = self._bars = None
+                self._screen.stop()
+            self._screen = self._progress = None
 
 
 class Silent(Reporter):
-    """Tells nothing: what happens to a scratch database is of no interest."""
+    """Reports nothing: what happens to a scratch database is of no interest."""
 
     def __init__(self) -> None:
         super().__init__(live=False)
 
     def note(self, text: str) -> None:
-        """Says nothing."""
+        """Drops it."""
 
-    def ended(self, step: Step | None, seconds: float) -> None:
-        """Says nothing."""
+    def after(self, step: Step) -> None:
+        """Drops it."""
 
 
 def _name(step: Step | None) -> str:

@@ -1,14 +1,14 @@
 """Moves a database from revision to revision: what `alembic upgrade`, `downgrade` and `stamp` run.
 
 In this order: the lock; what must be in order (`preflight`); then each revision in a transaction of its own, with
-timeouts, the version row and the ledger row in that same transaction. A revision that meets a lock is rolled back and
-tried again for a while. Whatever happens, the ledger says so.
+time-outs, the version row and the ledger row in that same transaction. A revision that meets a lock is rolled back and
+tried again for a while.
 """
 
 import random
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,17 +17,17 @@ from alembic.runtime.environment import EnvironmentContext
 from app import db
 from app.errors import met_a_lock
 from app.migrations.errors import ConfigurationError
+from app.migrations.guard import Guard
 from app.migrations.project import Project
 from app.migrations.run import explanations, lock, preflight, signals
-from app.migrations.run.ledger_writer import Books
-from app.migrations.run.limits import accepted_losses, lock_wait
+from app.migrations.run.guards import StatementHook
+from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
-from app.migrations.run.timeouts import StatementWatch, Timeouts
+from app.migrations.run.timeouts import TimeoutGuard
 from app.migrations.session import Command, Direction, Lock, Session, Step
 
 if TYPE_CHECKING:
-    from app.migrations.data_loss.guard import Gate
-    from app.migrations.operations.table_copy import RebuildGuard
+    from app.migrations.data_loss import DataLoss
     from app.migrations.run.blockers import BlockerWatch
 
 _PAUSE_SECONDS = (0.5, 10.0)
@@ -59,10 +59,10 @@ class Runner:
         self._command = command
         self._plan_of = env.get_context().opts["fn"]
         self._limits = project.limits()
-        self._timeouts = Timeouts(self._limits.table_lock, self._limits.statement)
-        self._books = Books(connection, env.script, project.root)
-        self._statements = StatementWatch(connection, self._books.cant_be_repeated)
-        self._gate: Gate | None = None
+        self._ledger = LedgerWriter(connection, env.script, project.root, self._consented)
+        self._timeouts = TimeoutGuard(connection, self._limits, self._ledger.mark_unrepeatable)
+        self._data_loss: DataLoss | None = None
+        self._hook = StatementHook(connection)
         self._step: Step | None = None
 
     def run(self, **options: Any) -> None:
@@ -77,18 +77,32 @@ class Runner:
         with ExitStack() as stack:
             held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
             stack.enter_context(db.revision_transactions(self._connection))
-            stack.enter_context(self._statements.watching())
+            stack.enter_context(self._timeouts.restored_at_the_end())
+            stack.enter_context(self._hook.listening())
             signals.hear_during_statements(self._connection)
-            options["on_version_apply"] = [self._applied]
-            if self._connection.dialect.name == "sqlite":
-                guard = stack.enter_context(_guarded(self._connection))
-                options["on_version_apply"] = [lambda **_: guard.verify(), self._applied]
             options["fn"] = lambda heads, context: self._steps(heads, context, held)
-            self._env.configure(connection=self._connection, **options)
+            self._env.configure(connection=self._connection, on_version_apply=self._after, **options)
+            self._hook.guards = self._guards()
             self._until_done()
 
+    def _guards(self) -> list[Guard]:
+        """Lists the guards, in the order in which they hear of everything.
+
+        Table copies come first: what they owe from the statement before, such as triggers, must be back before rows at
+        risk are looked for. Data loss precedes time-outs: a statement that is refused must not be noted as one that
+        can't be run again. The ledger comes after both, for its row names what was consented to. The reporter is last,
+        so that a line on the screen is true.
+        """
+        copies: list[Guard] = []
+        if self._connection.dialect.name == "sqlite":
+            from app.migrations.operations import TableCopies
+
+            copies = [TableCopies.of(self._connection)]
+        losses = [self._data_loss] if self._data_loss is not None else []
+        return [*copies, *losses, self._timeouts, self._ledger, self._reporter]
+
     def _lock(self) -> AbstractContextManager[Lock]:
-        wait = lock_wait(self._env, self._limits.lock)
+        wait = _lock_wait(self._env, self._limits.lock)
         return lock.held(self._connection.engine, wait=wait, waiting=self._reporter.waiting)
 
     def _until_done(self) -> None:
@@ -97,7 +111,7 @@ class Runner:
         while True:
             blockers = self._blockers()
             try:
-                with blockers.watching() if blockers else ExitStack():
+                with blockers.watching() if blockers else nullcontext():
                     self._try()
             except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
                 error = KeyboardInterrupt() if signals.came() else caught  # SQLite makes another error of it
@@ -114,86 +128,79 @@ class Runner:
                 return
 
     def _try(self) -> None:
-        self._statements.start(self._timeouts, repeatable=True)
         self._preflight()
-        with self._gate.guarding() if self._gate else ExitStack(), self._env.begin_transaction():
+        with self._env.begin_transaction():
             self._env.run_migrations()
         # The version table of a database without revisions is made outside any of their transactions.
         if self._connection.in_transaction():
             self._connection.commit()
 
-    # --- before ---------------------------------------------------------------
-
     def _preflight(self) -> None:
         script, context = self._env.script, self._env.get_context()
-        preflight.supported(self._connection)
-        preflight.one_line(script)
+        preflight.require_supported(self._connection)
+        preflight.require_single_head(script)
         heads = context.get_current_heads()
-        entries = self._books.entries()
-        preflight.known(script, heads, entries)
+        entries = self._ledger.entries()
+        preflight.require_known_heads(script, heads, entries)
         upgrade = self._command is Command.UPGRADE
-        preflight.has_history(self._connection, heads, self._project.tables, upgrade=upgrade)
-        applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
         if upgrade:
-            preflight.unedited(entries, script, applied, self._project.former_checksums)
+            preflight.require_history(self._connection, heads, self._project.tables)
+            applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
+            preflight.refuse_edited(entries, script, applied, self._project.former_checksums)
         plan = [step for step in map(Step.of, self._plan_of(heads, context)) if step.direction is not Direction.STAMP]
-        preflight.resolved(entries, plan)
+        preflight.refuse_unresolved(entries, plan)
         # An empty database has nothing to lose.
-        guarded = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
+        rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()
-        if guarded and self._gate is None:
-            from app.migrations.data_loss.guard import Gate
+        if rows_at_risk and self._data_loss is None:
+            self._refuse_losses(plan)
 
-            self._gate = Gate(self._connection, accepted_losses(self._env), self._reporter.note)
-            self._gate.refuse(self._gate.judge(plan))
+    def _refuse_losses(self, plan: list[Step]) -> None:
+        from app.migrations.data_loss import DataLoss
 
-    # --- during ---------------------------------------------------------------
+        self._data_loss = DataLoss(self._connection, _accepted_losses(self._env), self._reporter.note)
+        self._data_loss.refuse(self._data_loss.preview(plan))
+        self._hook.guards = self._guards()
 
     def _steps(self, heads: tuple[str, ...], context: Any, held: Lock) -> Iterator[Any]:
+        """Gives Alembic its steps one by one; between two of them control is here."""
         steps = list(self._plan_of(heads, context))
         plan = [*map(Step.of, steps)]
         if self._connection.in_transaction():
             self._connection.commit()
-        self._books.open(plan, self._reporter.crashed)
+        self._ledger.open(plan, self._reporter.crashed)
         if plan:
-            preflight.resolved(self._books.entries(), plan)
+            preflight.refuse_unresolved(self._ledger.entries(), plan)
         for step, alembic_step in zip(plan, steps, strict=True):
             held.check()
-            self._begin(step)
+            self._step = step
+            for guard in self._hook.guards:
+                guard.before(step)
+            self._hook.step_at_work = True
             yield alembic_step
             self._step = None
         self._reporter.finished(len(plan))
 
-    def _begin(self, step: Step) -> None:
-        self._step = step
-        self._books.begin(step)
-        try:
-            timeouts = self._timeouts.declared_by(step.module)
-        except ValueError as error:
-            raise ConfigurationError(f"The revision {step.revision}: {error}.") from None
-        self._statements.start(timeouts, repeatable=bool(getattr(step.module, "repeatable", False)))
-        if self._gate:
-            self._gate.begin(step)
-        self._reporter.begins(step)
+    def _after(self, *_: Any, **__: Any) -> None:
+        """Ends a step: Alembic calls this in the revision's transaction, after it has written the version."""
+        assert self._step is not None
+        self._hook.step_at_work = False
+        for guard in self._hook.guards:
+            guard.after(self._step)
 
-    def _applied(self, **_: Any) -> None:
-        """Called by Alembic inside the revision's transaction, after it has written the version."""
-        self._statements.start(self._timeouts, repeatable=True)
-        accepted = self._gate.end() if self._gate else None
-        self._reporter.ended(self._step, self._books.applied(accepted))
-
-    # --- after a failure ------------------------------------------------------
+    def _consented(self) -> str | None:
+        return self._data_loss.consented if self._data_loss is not None else None
 
     def _failed(self, error: BaseException) -> bool:
-        """Rolls back, writes the failure down, and says whether to try again."""
-        self._statements.start(self._timeouts, repeatable=True)
-        if self._gate:
-            self._gate.abandon()
-        return self._books.failed(error) and met_a_lock(error) and not self._books.half_done
+        """Rolls back, writes the failure down, and returns whether to try again."""
+        self._hook.step_at_work = False
+        for guard in self._hook.guards:
+            guard.failed(error)
+        return self._ledger.knows_of_failure and met_a_lock(error) and not self._ledger.half_done
 
     def _explained(self, error: BaseException, blockers: list[str]) -> BaseException:
         revision = self._step.revision if self._step is not None else None
-        return explanations.explained(error, revision, blockers, half_done=self._books.half_done)
+        return explanations.explain(error, revision, blockers, half_done=self._ledger.half_done)
 
     def _blockers(self) -> "BlockerWatch | None":
         if self._connection.dialect.name != "postgresql":
@@ -202,26 +209,22 @@ class Runner:
 
         driver: Any = self._connection.connection.driver_connection
         pid = driver.info.backend_pid
-        return BlockerWatch(self._connection.engine, pid, lambda found: self._reporter.blocked(self._step, found))
+        return BlockerWatch(self._connection.engine, pid, lambda blockers: self._reporter.blocked(self._step, blockers))
 
 
-@contextmanager
-def _guarded(connection: sa.Connection) -> Iterator["RebuildGuard"]:
-    from app.migrations.operations.table_copy import RebuildGuard
-
-    driver: Any = connection.connection.driver_connection
-    guard = RebuildGuard(lambda question: driver.execute(question).fetchall(), driver.execute)
-
-    def before(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        guard.before(statement)
-
-    def after(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        guard.after(statement)
-
-    sa.event.listen(connection, "before_cursor_execute", before)
-    sa.event.listen(connection, "after_cursor_execute", after)
+def _lock_wait(env: EnvironmentContext, default: float) -> float:
+    """Returns the longest wait for another run, in seconds: `-x lock_timeout=SECONDS`."""
     try:
-        yield guard
-    finally:
-        sa.event.remove(connection, "before_cursor_execute", before)
-        sa.event.remove(connection, "after_cursor_execute", after)
+        value = float(env.get_x_argument(as_dictionary=True).get("lock_timeout", default))
+    except ValueError:
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise ConfigurationError("-x lock_timeout must be a number of seconds, 0 or more.")
+    return value
+
+
+def _accepted_losses(env: EnvironmentContext) -> set[str]:
+    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION`, as often as needed."""
+    pairs = [argument.partition("=") for argument in env.get_x_argument()]
+    named = {value for name, _, value in pairs if name == "accept-data-loss"}
+    return named | set(Session.of(env.config).accepted_losses)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which container platforms stop a process with: a run told to end rolls back, and says so."""
+"""Ctrl-C and SIGTERM, with which container platforms stop a process: a run that gets one rolls back, and says so."""
 
 import signal
 import threading
@@ -10,48 +10,47 @@ from typing import Any
 import sqlalchemy as sa
 
 _SQLITE_STEPS = 100_000
-_heard: list[int] | None = None
+_received: list[int] | None = None
 
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Lets both signals raise KeyboardInterrupt for as long as the context lasts: what a command line wants.
+    """Lets both signals raise KeyboardInterrupt for as long as the context lasts.
 
-    In process a caller's own handlers stay, for nobody asks for this; nor does it do anything in another thread than
-    the main one, which alone hears signals.
+    Used by command lines only. Does nothing outside the main thread, where Python delivers no signals.
     """
-    global _heard  # noqa: PLW0603 - signals are the process's, too
-    if _heard is not None or threading.current_thread() is not threading.main_thread():
+    global _received  # noqa: PLW0603 - signals are the process's, too
+    if _received is not None or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    _heard = []
+    _received = []
     try:
         yield
     finally:
-        _heard = None
+        _received = None
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def listening() -> bool:
-    """Whether a command line is to be told in one line, rather than a caller by KeyboardInterrupt."""
-    return _heard is not None
+    """Returns whether a command line gets one line, rather than a caller KeyboardInterrupt."""
+    return _received is not None
 
 
 def came() -> bool:
-    """Whether the run was told to end; a driver may have made another error of that."""
-    return bool(_heard)
+    """Returns whether a signal came; a driver may have made another error of it."""
+    return bool(_received)
 
 
 def hear_during_statements(connection: sa.Connection) -> None:
-    """SQLite hears signals only when a statement that runs calls back; psycopg does so by itself."""
+    """Makes SQLite's statements call back, so that a signal ends them; psycopg does so by itself."""
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection
         driver.set_progress_handler(came, _SQLITE_STEPS)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    if _heard is not None:
-        _heard.append(number)
+    if _received is not None:
+        _received.append(number)
     raise KeyboardInterrupt

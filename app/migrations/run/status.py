@@ -1,4 +1,4 @@
-"""What can be said about a database's revisions; reading it writes nothing."""
+"""The status of a database: its revisions, applied, pending, failed. Reading it writes nothing."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
-from app.migrations.errors import HistoryError, MigrationError
-from app.migrations.project import Project
+from app.migrations.errors import MigrationError
+from app.migrations.project import BASE, Project
 from app.migrations.run import lock, preflight
 from app.migrations.run.ledger import Entry, Ledger, Outcome
 from app.migrations.run.lock import Holder
@@ -18,7 +18,7 @@ from app.migrations.session import Direction
 
 
 class State(StrEnum):
-    """What is the matter with a revision."""
+    """The state of a revision."""
 
     APPLIED = "applied"
     EDITED = "edited"
@@ -50,13 +50,13 @@ class RevisionStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A database, as this code sees it.
+    """A database as this code sees it.
 
     Attributes:
         database: its URL, without the password.
         at: the revisions it is at; more than one only after a mistake.
         head: the last revision of the code; None if the history has several ends, see `problems`.
-        holder: who is migrating it now.
+        holder: the run that holds the lock now.
         problems: one line for each thing that keeps `alembic upgrade head` from running.
         entries: the whole ledger, oldest first.
     """
@@ -72,22 +72,22 @@ class Status:
 
     @property
     def pending(self) -> list[RevisionStatus]:
-        """Revisions that `alembic upgrade head` would run."""
+        """Returns the revisions that `alembic upgrade head` would run."""
         return [revision for revision in self.revisions if not revision.applied]
 
     @property
     def accepted(self) -> list[Entry]:
-        """What somebody said is to stay as it is, though it isn't what the history makes."""
+        """Returns the differences that an operator accepted."""
         return [entry for entry in self.entries if entry.outcome is Outcome.ACCEPTED]
 
     @property
     def exit_code(self) -> int:
-        """0 in order, 3 pending, or the code of the first problem."""
+        """Returns 0 in order, 3 pending, or the code of the first problem."""
         return self.problems[0].exit_code if self.problems else 3 if self.pending else 0
 
     @property
     def code(self) -> str:
-        """The same as a stable word."""
+        """Returns the same as a stable word."""
         return self.problems[0].word if self.problems else "pending" if self.pending else "ok"
 
 
@@ -96,7 +96,7 @@ def read(
     project: Project,
     script: ScriptDirectory,
     database: str,
-    our_tables: Callable[[], Iterable[str]] = tuple,
+    model_tables: Callable[[], Iterable[str]] = tuple,
 ) -> Status:
     """Reads the status of a database.
 
@@ -104,8 +104,8 @@ def read(
         connection: to the database.
         project: whose database.
         script: the history.
-        database: what people know it as.
-        our_tables: names the tables of the models; one of those in a database without history is a problem.
+        database: its URL, for people.
+        model_tables: names the tables of the models; one of those in a database without history is a problem.
 
     Raises:
         MigrationError: the version table can't be read.
@@ -114,19 +114,19 @@ def read(
     entries, notes = _entries(connection)
     holder = lock.holder(connection)
     heads = sorted(script.get_heads())
-    problems = _problem(lambda: preflight.one_line(script))
+    problems = _problem(lambda: preflight.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
-    applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, "base")}
+    applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, BASE)}
     edited = set(preflight.edited(entries, script, applied, project.former_checksums))
     revisions = [
         _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
         for revision in reversed(list(ours.values()))
     ]
     revisions += [_unknown(revision, entries) for revision in at if revision not in ours]
-    problems += [HistoryError(preflight.ahead(revision, entries)) for revision in at if revision not in ours]
-    problems += _problem(lambda: preflight.has_history(connection, at, our_tables, upgrade=True))
-    problems += _problem(lambda: preflight.unedited(entries, script, applied, project.former_checksums))
-    problems += [preflight.failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
+    problems += [preflight.ahead_of_code(revision, entries) for revision in at if revision not in ours]
+    problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
+    problems += _problem(lambda: preflight.refuse_edited(entries, script, applied, project.former_checksums))
+    problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     head = heads[0] if len(heads) == 1 else None
     return Status(database, sorted(at), head, holder, revisions, problems, notes, entries)
 
@@ -189,5 +189,5 @@ def _first_line(error: sa.exc.DBAPIError) -> str:
 
 
 def when(moment: datetime) -> str:
-    """A time for people."""
+    """Returns a time for people."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,16 +1,15 @@
-"""What the statements of a revision may cost others, and whether they may be run again.
+"""Time-outs of a revision's statements on PostgreSQL, and statements that can't be run again.
 
 A statement that waits for a table's lock holds up everybody who comes after it, and one that has the lock holds them up
-while it runs. So on PostgreSQL every statement has a `lock_timeout`, and those that block others a `statement_timeout`
-as well; concurrent index builds and validations, which block nobody, have neither. A revision may declare others:
+while it runs. So every statement has a `lock_timeout`, and those that block others a `statement_timeout` as well;
+concurrent index builds and validations, which block nobody, have neither. A revision may declare others:
 
     timeouts = {"lock": 10, "statement": 0}     # seconds; 0 is no limit
 
-Outside a transaction (`autocommit_block()`) what ran has happened. Statements that can simply be run again are known
-here; before any other runs there, the ledger is told, and a failure then wants somebody's word on what became of it.
+Outside a transaction (`autocommit_block()`) a statement that ran has happened. Before one runs there that can't simply
+be run again, the ledger is told, and a failure then waits for the operator's word: `schema resolve`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,40 +17,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill import MARKER
+from app.migrations.errors import ConfigurationError
+from app.migrations.guard import Guard
+from app.migrations.project import Limits
+from app.migrations.session import Step
+from app.migrations.sql import Hurry, Statement
 
-_NAME = r'(?:"[^"]*"|[\w$.])+'
-# These take locks that let everybody else read and write, for as long as they like.
-_UNHURRIED = re.compile(
-    r"(CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|REINDEX\b.*\bCONCURRENTLY"
-    r"|VACUUM(?!.*\bFULL\b)|ANALYZE"
-    rf"|ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?{_NAME}(\s+VALIDATE\s+CONSTRAINT\s+{_NAME}\s*,?)+\s*;?\s*\Z)",
-    re.IGNORECASE | re.DOTALL,
-)
-_BUILDS = re.compile(
-    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})\s+ON\s+(?:ONLY\s+)?({_NAME})",
-    re.IGNORECASE,
-)
-_INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
-_DEFINES = re.compile(
-    r"(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
-)
-_READS = re.compile(
-    r"(SELECT(?!.*\bINTO\b)|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b)|SHOW|SET|RESET"
-    r"|EXPLAIN(?!.*\bANALYZE\b)|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
-_SEVERAL = re.compile(r";\s*\S")
-# A row each, so that a longest time to run means nothing.
-_BOOKS = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
-_TAKES_BACK = re.compile(r"ROLLBACK\b", re.IGNORECASE)
 _INVALID_INDEX = """
 SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 WHERE NOT x.indisvalid AND i.relname = (parse_ident(%s))[1] AND x.indrelid = to_regclass(%s)
 """
-_MOST_SECONDS = 2_147_483
-_UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
+_MOST_SECONDS = 2_147_483  # PostgreSQL keeps milliseconds in 32 bits
 
 
 @dataclass(frozen=True)
@@ -61,26 +37,111 @@ class Timeouts:
     lock: float
     statement: float
 
-    def declared_by(self, revision: Any) -> "Timeouts":
-        """These, or what the revision's module declares as `timeouts`.
+    def declared_by(self, step: Step) -> "Timeouts":
+        """Returns these, or what the revision declares as `timeouts`.
 
         Raises:
-            ValueError: it declares something else than `lock` and `statement` in seconds.
+            ConfigurationError: it declares something else than `lock` and `statement` in seconds.
         """
-        declared: Any = getattr(revision, "timeouts", {})
+        declared: Any = getattr(step.module, "timeouts", {})
         known = isinstance(declared, Mapping) and set(declared) <= {"lock", "statement"}
         if not known or not all(_is_seconds(value) for value in declared.values()):
-            raise ValueError('timeouts must look like {"lock": 10, "statement": 0}, in seconds')
+            raise ConfigurationError(
+                f'The revision {step.revision}: timeouts must look like {{"lock": 10, "statement": 0}}, in seconds.'
+            )
         return Timeouts(declared.get("lock", self.lock), declared.get("statement", self.statement))
 
-    def of(self, statement: str) -> "Timeouts":
-        """Those of one statement; of a text with several, which may be anything, these."""
-        statement = _without_comments_before(statement)
-        if _SEVERAL.search(statement):
-            return self
-        if _UNHURRIED.match(statement):
-            return Timeouts(0, 0)
-        return self if _DEFINES.match(statement) else Timeouts(self.lock, 0)
+    def of(self, statement: Statement) -> "Timeouts":
+        """Returns those of one statement."""
+        match statement.hurry:
+            case Hurry.NONE:
+                return Timeouts(0, 0)
+            case Hurry.LOCK_ONLY:
+                return Timeouts(self.lock, 0)
+        return self
+
+
+class TimeoutGuard(Guard):
+    """Sets time-outs before each statement, and hears of the first that can't be run again.
+
+    An index that a killed concurrent build left INVALID is dropped before it is built again: nobody uses it, and IF NOT
+    EXISTS takes it for a whole one.
+
+    Args:
+        connection: what revisions run on.
+        limits: for revisions that declare no time-outs.
+        unrepeatable: called before the first statement outside a transaction that can't simply be run again.
+    """
+
+    def __init__(self, connection: sa.Connection, limits: Limits, unrepeatable: Callable[[], None]) -> None:
+        self._connection = connection
+        self._default = self._timeouts = Timeouts(limits.table_lock, limits.statement)
+        self._unrepeatable = unrepeatable
+        self._noted = True
+        self._in_force: tuple[Timeouts, bool] | None = None
+        self._set_for_session = False
+
+    @contextmanager
+    def restored_at_the_end(self) -> Iterator[None]:
+        """Puts the connection's own time-outs in force again when the context ends."""
+        try:
+            yield
+        finally:
+            if self._set_for_session and not self._connection.invalidated:
+                self._connection.exec_driver_sql("RESET lock_timeout")
+                self._connection.exec_driver_sql("RESET statement_timeout")
+                self._connection.commit()
+
+    def before(self, step: Step) -> None:
+        """Takes what the revision declares."""
+        self._timeouts = self._default.declared_by(step)
+        self._noted = bool(getattr(step.module, "repeatable", False))
+
+    def statement(self, statement: Statement) -> None:
+        """Sets the statement's time-outs, unless they are in force."""
+        if not statement.own:
+            return
+        autocommit = self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        if autocommit and not self._noted and not statement.repeatable:
+            self._noted = True
+            self._unrepeatable()
+        if statement.dialect != "postgresql":
+            return
+        if self._begins_transaction(statement.driver):
+            self._in_force = None  # what was set in the last transaction ended with it
+        if not self._will_do(statement):
+            self._set(statement, self._timeouts.of(statement), autocommit=autocommit)
+        if autocommit and statement.concurrent_index:
+            _drop_invalid(statement.driver, *statement.concurrent_index)
+        if statement.ends_savepoint:
+            self._in_force = None  # what was set after the savepoint ends with it
+
+    def after(self, _step: Step) -> None:
+        """Returns to the limits of the run."""
+        self._timeouts, self._noted = self._default, True
+
+    def failed(self, _error: BaseException) -> None:
+        """Returns to the limits of the run."""
+        self._timeouts, self._noted = self._default, True
+
+    def _begins_transaction(self, driver: Any) -> bool:
+        return not driver.autocommit and driver.info.transaction_status == 0  # IDLE
+
+    def _will_do(self, statement: Statement) -> bool:
+        """Returns whether the time-outs in force are as good as the statement's own: each change costs a round trip."""
+        same_lock = self._in_force is not None and self._in_force[0].lock == self._timeouts.lock
+        return same_lock and statement.writes_one_row
+
+    def _set(self, statement: Statement, timeouts: Timeouts, *, autocommit: bool) -> None:
+        if self._in_force == (timeouts, autocommit):
+            return
+        scope = "false" if autocommit else "true"  # outside a transaction only the session can be set
+        self._set_for_session |= autocommit
+        statement.driver.execute(
+            f"SELECT set_config('lock_timeout', '{_milliseconds(timeouts.lock)}', {scope}), "
+            f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
+        )
+        self._in_force = (timeouts, autocommit)
 
 
 def _is_seconds(value: object) -> bool:
@@ -88,103 +149,8 @@ def _is_seconds(value: object) -> bool:
 
 
 def _milliseconds(seconds: float) -> int:
-    """As PostgreSQL wants them: 0 is no limit, so the shortest is 1, and its longest is that of 32 bits."""
+    """Returns what PostgreSQL takes: 0 is no limit, so the shortest is 1."""
     return min(max(round(seconds * 1000), 1 if seconds else 0), _MOST_SECONDS * 1000)
-
-
-def can_run_again(statement: str) -> bool:
-    """Whether a statement may be run a second time after it was done, or half done."""
-    if MARKER in statement:
-        return True
-    statement = _without_comments_before(statement)
-    return not _SEVERAL.search(statement) and bool(
-        _READS.match(statement)
-        or (_UNHURRIED.match(statement) and not _INDEX.match(statement))
-        or (_DEFINES.match(statement) and _UNLESS_DONE.search(statement))
-    )
-
-
-def _without_comments_before(statement: str) -> str:
-    found = _COMMENTS.match(statement)
-    return statement[found.end() :] if found else statement
-
-
-class StatementWatch:
-    """Sets timeouts on a migration connection before each of its statements, and notes what can't be repeated.
-
-    An index that a concurrent build left when it was killed, which nobody uses and IF NOT EXISTS takes for a whole one,
-    is dropped before it is built again.
-
-    Args:
-        connection: the connection that revisions run on.
-        unrepeatable: called before the first statement outside a transaction that can't simply be run again.
-    """
-
-    def __init__(self, connection: sa.Connection, unrepeatable: Callable[[], None]) -> None:
-        self._connection = connection
-        self._unrepeatable = unrepeatable
-        self._timeouts: Timeouts | None = None
-        self._in_force: tuple[Timeouts, bool] | None = None
-        self._noted = False
-        self._set_for_session = False
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watches for as long as the context lasts; the connection's own timeouts are in force again afterwards."""
-        sa.event.listen(self._connection, "begin", self._forget)
-        sa.event.listen(self._connection, "rollback_savepoint", self._forget)
-        sa.event.listen(self._connection, "before_cursor_execute", self._before)
-        try:
-            yield
-        finally:
-            sa.event.remove(self._connection, "before_cursor_execute", self._before)
-            sa.event.remove(self._connection, "rollback_savepoint", self._forget)
-            sa.event.remove(self._connection, "begin", self._forget)
-            if self._set_for_session and not self._connection.invalidated:
-                self._connection.exec_driver_sql("RESET lock_timeout")
-                self._connection.exec_driver_sql("RESET statement_timeout")
-                self._connection.commit()
-
-    def start(self, timeouts: Timeouts, *, repeatable: bool) -> None:
-        """To be called before each revision, and after it for what isn't a revision's."""
-        self._timeouts = timeouts
-        self._noted = repeatable
-
-    def _before(self, connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
-        if self._timeouts is None:
-            return
-        autocommit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit and not self._noted and not can_run_again(statement):
-            self._noted = True
-            self._unrepeatable()
-        if connection.dialect.name != "postgresql" or self._will_do(statement):
-            return
-        self._set(cursor, self._timeouts.of(statement), autocommit=autocommit)
-        if autocommit and (build := _BUILDS.match(_without_comments_before(statement))):
-            _drop_invalid(cursor.connection, *build.groups())
-        if _TAKES_BACK.match(_without_comments_before(statement)):
-            self._in_force = None
-
-    def _will_do(self, statement: str) -> bool:
-        """Whether the timeouts in force are as good as others: asking for those costs a question to the server."""
-        return bool(self._in_force and self._timeouts and self._in_force[0].lock == self._timeouts.lock) and bool(
-            _BOOKS.match(statement)
-        )
-
-    def _forget(self, *_: object) -> None:
-        self._in_force = None  # a setting made in a transaction ended with it, and one made after a savepoint
-
-    def _set(self, cursor: Any, timeouts: Timeouts, *, autocommit: bool) -> None:
-        if self._in_force == (timeouts, autocommit):
-            return
-        scope = "false" if autocommit else "true"  # outside a transaction only the session can be set
-        self._set_for_session |= autocommit
-        driver = cursor.connection
-        driver.execute(
-            f"SELECT set_config('lock_timeout', '{_milliseconds(timeouts.lock)}', {scope}), "
-            f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
-        )
-        self._in_force = (timeouts, autocommit)
 
 
 def _drop_invalid(driver: Any, index: str, table: str) -> None:

@@ -6,6 +6,9 @@ What can't be told is said (`Kind.OPAQUE`), and never called safe.
 import sqlite3
 
 from app.migrations.sql.effects import Effect, Kind
+from app.migrations.sql.statement import Hurry, Statement
+
+__all__ = ["MOST_CHARACTERS", "Hurry", "Statement", "effects_of", "effects_of_function", "reads"]
 
 MOST_CHARACTERS = 100_000  # what is longer isn't read: that would take longer than the run itself
 
