@@ -17,7 +17,7 @@ from app.migrations.run import signals
 def one_line(*, as_json: bool) -> Iterator[None]:
     """Ends the command with the code of what went wrong; SIGTERM is heard as Ctrl-C is."""
     try:
-        with signals.heard(), terminal.warnings_in_one_line():
+        with signals.interruptible(), terminal.warnings_in_one_line():
             yield
             return
     except KeyboardInterrupt:

@@ -100,7 +100,7 @@ def test_drift_is_named(where: str, kind: Kind, request: pytest.FixtureRequest) 
     with engine(template).connect() as connection:  # what is rolled back needs no database of its own
         for statement in kind.statements(where):
             connection.exec_driver_sql(statement.replace("%", "%%"))
-        found = compare.read(connection, PROJECT.config(), SCRIPT, status.read(connection, PROJECT, SCRIPT, ""))
+        found = compare.read(connection, PROJECT.config(), SCRIPT, status.read_status(connection, PROJECT, SCRIPT, ""))
         connection.rollback()
     is_named([*map(str, found.drift.open), *found.wanted], kind)
 

@@ -18,7 +18,7 @@ from app.errors import DatabaseUnreachable
 from app.migrations import snapshots
 from app.migrations.commands.dev import Development, develop, offered_name
 from app.migrations.errors import ConfigurationError, HistoryError
-from app.migrations.run.scratch import must_be_local
+from app.migrations.run.connections import require_local
 from app.project import PROJECT
 from app.triggers import updated_at_trigger
 from tests.commands import Done
@@ -206,20 +206,20 @@ REMOTE = [
 
 @pytest.mark.parametrize("url", LOCAL)
 def test_a_local_database_is_welcome(url: str) -> None:
-    must_be_local(db.database_url(url))
+    require_local(db.database_url(url))
 
 
 @pytest.mark.parametrize("url", REMOTE)
 def test_one_on_another_machine_is_not(url: str) -> None:
     with pytest.raises(ConfigurationError, match="--remote") as refusal:
-        must_be_local(db.database_url(url))
+        require_local(db.database_url(url))
     assert "secret" not in str(refusal.value)
 
 
 def test_what_the_url_leaves_out_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
     with pytest.raises(ConfigurationError, match=r"db\.example"):
-        must_be_local(db.database_url("postgresql:///x"))
+        require_local(db.database_url("postgresql:///x"))
 
 
 def test_a_remote_database_is_not_even_asked(approve: Approve, monkeypatch: pytest.MonkeyPatch) -> None:

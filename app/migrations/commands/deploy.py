@@ -56,7 +56,7 @@ def read_status(project: Project, engine: sa.Engine | None = None) -> Status:
     """
     script = connections.history(project)
     with connections.reading(project, engine) as connection:
-        return status.read(connection, project, script, connections.shown(project, engine), project.tables)
+        return status.read_status(connection, project, script, connections.shown(project, engine), project.tables)
 
 
 def deploy(
@@ -96,7 +96,7 @@ def deploy(
                 _in_order(connection, project, held_engine, script)
             copied = backup_sqlite(held_engine, backup)
         with db.connect(held_engine) as connection:
-            before = status.read(connection, project, script, connections.shown(project, engine), project.tables)
+            before = status.read_status(connection, project, script, connections.shown(project, engine), project.tables)
         command.upgrade(config, "head")
         _must_equal_the_models(config, held_engine)
         applied = [revision.revision for revision in before.pending]
@@ -210,7 +210,7 @@ def write_docs(project: Project, root: Path | None = None, *, check: bool = Fals
 
 
 def _in_order(connection: sa.Connection, project: Project, engine: sa.Engine | None, script: ScriptDirectory) -> Status:
-    found = status.read(connection, project, script, connections.shown(project, engine), project.tables)
+    found = status.read_status(connection, project, script, connections.shown(project, engine), project.tables)
     _no_problems(found)
     _no_losses(connection, project, engine, found.at, script)
     return found

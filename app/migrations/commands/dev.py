@@ -18,8 +18,8 @@ from alembic.script import Script
 from app.migrations.errors import ConfigurationError
 from app.migrations.project import Project
 from app.migrations.run import connections, status
+from app.migrations.run.connections import require_local
 from app.migrations.run.reporter import Reporter, log
-from app.migrations.run.scratch import must_be_local
 from app.migrations.session import Session
 from app.migrations.terminal import Ask
 
@@ -69,13 +69,15 @@ def develop(
         MigrationError: what is in the way, or failed. A revision that was written stays, applied or not.
     """
     if not remote:
-        must_be_local(engine.url if engine is not None else project.database_url())
+        require_local(engine.url if engine is not None else project.database_url())
     config = project.config(engine)
     session = Session.of(config)
     session.reporter, session.ask, session.called_by_schema = Reporter(live=live), ask, True
     session.not_a_rename, session.name_revision = not_a_rename, _naming(ask)
     with connections.reading(project, engine) as connection:
-        before = status.read(connection, project, connections.history(project), connections.shown(project, engine))
+        before = status.read_status(
+            connection, project, connections.history(project), connections.shown(project, engine)
+        )
     if before.problems:
         raise before.problems[0]
     if before.pending:

@@ -49,7 +49,7 @@ def check(project: Project, engine: sa.Engine | None = None) -> Check:
     """
     script = connections.history(project)
     with connections.reading(project, engine) as connection:
-        found = status.read(connection, project, script, connections.shown(project, engine))
+        found = status.read_status(connection, project, script, connections.shown(project, engine))
         return compare.read(connection, project.config(), script, found)
 
 
@@ -148,13 +148,13 @@ def _must_make(project: Project, engine: sa.Engine, written: Script, adoption: A
         MigrationError: it doesn't make what is there; it is removed again.
     """
     try:
-        with connections.scratch(project, engine) as scratch_engine:
+        with scratch.scratch_database(project, engine) as scratch_engine:
             with connections.transaction(scratch_engine) as connection:
                 scratch.prepare(connection, adoption.expected, connections.history(project), str(written.down_revision))
             scratch.upgrade(project.config(scratch_engine), written.revision)
             with scratch_engine.connect() as connection:
                 wrong = differences(adoption.snapshot, snapshots.take(connection))
-    except connections.NoScratch:
+    except scratch.NoScratch:
         return
     if wrong:
         Path(written.path).unlink()
@@ -182,7 +182,7 @@ def accept(
 
 def _drift(project: Project, connection: sa.Connection) -> Drift:
     script = connections.history(project)
-    found = status.read(connection, project, script, "")
+    found = status.read_status(connection, project, script, "")
     return compare.of(connection, project.config(), script, found.at[0] if found.at else None, found.entries)
 
 

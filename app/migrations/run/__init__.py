@@ -1,1 +1,63 @@
-"""A room; its face comes next."""
+"""The run: from the lock to the ledger, one transaction per revision."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.migrations.run.connections import (
+        from_root,
+        history,
+        reading,
+        require_local,
+        shown,
+        transaction,
+        writing,
+    )
+    from app.migrations.run.ledger import Entry, Ledger, Outcome
+    from app.migrations.run.preflight import checksum_of, edited, require_known_heads, require_single_head
+    from app.migrations.run.reporter import Reporter, log
+    from app.migrations.run.scratch import NoScratch, prepare, scratch_database, snapshot, stale_snapshots, upgrade
+    from app.migrations.run.signals import interruptible
+    from app.migrations.run.status import RevisionStatus, Status, read_status, when
+
+__all__ = [
+    "Entry",
+    "Ledger",
+    "NoScratch",
+    "Outcome",
+    "Reporter",
+    "RevisionStatus",
+    "Status",
+    "checksum_of",
+    "edited",
+    "from_root",
+    "history",
+    "interruptible",
+    "log",
+    "prepare",
+    "read_status",
+    "reading",
+    "require_known_heads",
+    "require_local",
+    "require_single_head",
+    "scratch_database",
+    "shown",
+    "snapshot",
+    "stale_snapshots",
+    "transaction",
+    "upgrade",
+    "when",
+    "writing",
+]
+
+_MODULES = ("ledger", "preflight", "reporter", "signals", "connections", "status", "scratch")
+
+
+def __getattr__(name: str) -> Any:
+    # Every `alembic` command passes here: what only `schema` needs is imported when it is asked for.
+    if name in __all__:
+        for module in _MODULES:
+            loaded = import_module(f"{__name__}.{module}")
+            if hasattr(loaded, name):
+                return getattr(loaded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

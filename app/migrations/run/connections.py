@@ -1,19 +1,17 @@
 """The ways of a command to the database, its lock and the history."""
 
-import secrets
+import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.engine import URL
 
 from app import db
-from app.errors import Failure, database_errors_in_one_line
+from app.errors import database_errors_in_one_line
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.project import Project
 from app.migrations.run import lock, preflight
@@ -21,17 +19,8 @@ from app.migrations.run.reporter import Reporter
 from app.migrations.session import Session
 
 
-class NoScratch(MigrationError):  # noqa: N818 - a state, rather than a fault
-    """The server lets us make no scratch database."""
-
-
 def history(project: Project) -> ScriptDirectory:
-    """Returns the revisions.
-
-    Raises:
-        ConfigurationError: there is no such configuration, or it names no history.
-        HistoryError: a revision can't be read.
-    """
+    """Returns the revisions; raises `ConfigurationError` or `HistoryError` if they can't be read."""
     try:
         script = ScriptDirectory.from_config(project.config())
     except CommandError as error:
@@ -52,11 +41,7 @@ def shown(project: Project, engine: sa.Engine | None) -> str:
 
 @contextmanager
 def reading(project: Project, engine: sa.Engine | None) -> Iterator[sa.Connection]:
-    """Gives a connection that only reads; a SQLite file that isn't there reads as empty, and isn't made.
-
-    Raises:
-        SchemaError: the database can't be reached, or refuses something.
-    """
+    """Gives a connection that only reads; a SQLite file that isn't there reads as empty, and isn't made."""
     engine = engine if engine is not None else db.migration_engine(project.database_url(), read_only=True)
     with database_errors_in_one_line(), db.connect(engine) as connection:
         yield connection
@@ -79,9 +64,6 @@ def writing(
         lock_timeout: the longest wait for another migration, in seconds; else the project's limit.
         live: a terminal watches.
         create: make a SQLite file that isn't there.
-
-    Raises:
-        SchemaError: the database can't be reached or locked, or refuses something.
     """
     reporter = Reporter(live=live)
     try:
@@ -107,33 +89,33 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-@contextmanager
-def scratch(project: Project, engine: sa.Engine | None) -> Iterator[sa.Engine]:
-    """Gives an empty database of the same kind, for as long as the context lasts; on PostgreSQL, on the same server.
+def require_local(url: sa.URL) -> None:
+    """Raises `ConfigurationError` for a database on another machine. One behind a tunnel looks local."""
+    far = [host for host in _hosts(url) if not _is_local(host)] if url.get_backend_name() != "sqlite" else []
+    if far:
+        raise ConfigurationError(
+            f"{db.shown(url)} is on {', '.join(far)}, which isn't this machine, and schema dev changes the database "
+            "that it looks at. If it is yours alone, say --remote"
+        )
 
-    Raises:
-        NoScratch: the role may not create databases.
-        MigrationError: the server can't be reached.
-    """
-    with database_errors_in_one_line():
-        url = engine.url if engine is not None else project.database_url()
-        if url.get_backend_name() == "sqlite":
-            with TemporaryDirectory(prefix="schema-") as folder:
-                yield db.migration_engine(URL.create("sqlite", database=str(Path(folder) / "scratch.db")))
-            return
-        name = f"schema_scratch_{secrets.token_hex(6)}"
-        with db.connect(engine if engine is not None else db.migration_engine(url)) as connection:
-            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-            try:
-                autocommit.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0")
-            except sa.exc.ProgrammingError as error:
-                raise NoScratch(
-                    f"The snapshots of PostgreSQL are made in a scratch database, and the server refuses to make one: "
-                    f"{Failure.of(error)}. Use a role that has CREATEDB."
-                ) from None
-            try:
-                # Neither the URL's search path nor the role's is to matter.
-                query = {**url.query, "options": "-csearch_path=public"}
-                yield db.migration_engine(url.set(database=name, query=query))
-            finally:
-                autocommit.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+def _hosts(url: sa.URL) -> list[str]:
+    from psycopg import pq
+
+    # libpq takes what the URL leaves out from PGHOST and its like.
+    defaults = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
+    arguments = url.get_dialect()().create_connect_args(url)[1]
+    if arguments.get("service"):
+        return [f"service {arguments['service']}"]
+    return str(
+        arguments.get("hostaddr") or arguments.get("host") or defaults.get("hostaddr") or defaults.get("host") or ""
+    ).split(",")
+
+
+def _is_local(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

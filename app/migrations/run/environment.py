@@ -30,19 +30,15 @@ def run(context: EnvironmentContext, project: Project) -> None:
     Logging is set up for the command line alone, and only there a failure ends the process, with an exit code of its
     own; in process it is raised as the error that carries the code.
 
-    Args:
-        context: Alembic's `context`.
-        project: what the command is for.
-
     Raises:
-        MigrationError: what went wrong, in one line. Revisions that had finished stay applied, the one that failed is
+        MigrationError: in one line, what went wrong. Revisions that had finished stay applied; the one that failed is
             rolled back, except for what it did in an `autocommit_block()`.
     """
     on_command_line = context.config.cmd_opts is not None
     try:
         with ExitStack() as stack:
             if on_command_line:
-                stack.enter_context(signals.heard())
+                stack.enter_context(signals.interruptible())
                 stack.enter_context(terminal.warnings_in_one_line())
             _run(context, project)
     except Exception as error:

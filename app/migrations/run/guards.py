@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from app.migrations.guard import Guard
 from app.migrations.sql import Statement
+
+if TYPE_CHECKING:
+    from app.migrations.guard import Guard
 
 
 class StatementHook:

@@ -137,11 +137,7 @@ class Ledger:
             self._connection.exec_driver_sql(f"ALTER TABLE {LEDGER_TABLE} ADD COLUMN {ddl}")
 
     def begin(self, revision: str, direction: Direction, checksum: str | None) -> int:
-        """Adds a row for an attempt that starts now.
-
-        Returns:
-            The row's id, for `finish`.
-        """
+        """Adds a row for an attempt that starts now; returns its id, for `finish`."""
         values = self._values(revision, direction, Outcome.RUNNING, checksum)
         return cast("int", self._connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one())
 

@@ -235,6 +235,6 @@ def _wait(current: Holder | None, deadline: float, wait: float, waiting: Waiting
 
 def _too_late(current: Holder | None, wait: float) -> str:
     return (
-        f"Another migration is running on this database: {current or 'its holder has just gone'}. Waited {wait:g} s for "
-        "it; nothing was done. Run the same command again, or wait longer: SCHEMA_LOCK_TIMEOUT=SECONDS."
+        f"Another migration is running on this database: {current or 'its holder has just gone'}. Waited {wait:g} s "
+        "for it; nothing was done. Run the same command again, or wait longer: SCHEMA_LOCK_TIMEOUT=SECONDS."
     )

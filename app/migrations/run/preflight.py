@@ -25,11 +25,7 @@ _MINIMUM_SQLITE = (3, 35)
 
 
 def require_loadable(script: ScriptDirectory) -> None:
-    """Loads every revision.
-
-    Raises:
-        HistoryError: a file is missing or isn't a revision; the message says which, and what is wrong with it.
-    """
+    """Loads every revision; raises `HistoryError` if a file is missing or isn't one."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
@@ -44,11 +40,7 @@ def require_loadable(script: ScriptDirectory) -> None:
 
 
 def require_supported(connection: sa.Connection) -> None:
-    """Checks SQLite's version; PostgreSQL's is new enough.
-
-    Raises:
-        ConfigurationError: it is too old.
-    """
+    """Raises `ConfigurationError` if SQLite is too old."""
     if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info < _MINIMUM_SQLITE:
         raise ConfigurationError(
             f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, _MINIMUM_SQLITE))} or newer is needed. It "
@@ -57,11 +49,7 @@ def require_supported(connection: sa.Connection) -> None:
 
 
 def require_single_head(script: ScriptDirectory) -> None:
-    """Checks that the history has one end.
-
-    Raises:
-        HistoryError: it has more; the message has the edit that makes it one line again.
-    """
+    """Raises `HistoryError` if the history has several ends, with the edit that makes it one line again."""
     heads = sorted(script.get_heads())
     if len(heads) <= 1:
         return
@@ -77,11 +65,7 @@ def require_single_head(script: ScriptDirectory) -> None:
 
 
 def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
-    """Checks that the code has the revision that the database is at.
-
-    Raises:
-        HistoryError: the database is ahead of the code; says since when, and by whom.
-    """
+    """Raises `HistoryError` if the database is at a revision that the code doesn't have."""
     revisions = {revision.revision for revision in script.walk_revisions()}
     for head in heads:
         if head not in revisions:
@@ -100,15 +84,9 @@ def ahead_of_code(revision: str, entries: list[Entry]) -> HistoryError:
 
 
 def require_history(connection: sa.Connection, heads: Iterable[str], model_tables: Callable[[], Iterable[str]]) -> None:
-    """Checks that a database with tables of the models says which revision it is at.
+    """Raises `HistoryError` if the models' tables are there and no revision is: the first would fail half-way.
 
-    Args:
-        connection: to the database.
-        heads: the revisions it is at.
-        model_tables: names the tables of the models; called only if there are any tables.
-
-    Raises:
-        HistoryError: it doesn't say, so the first revision would fail half-way through it.
+    `model_tables` imports the models, so it is called only if there are tables at all.
     """
     if any(heads):
         return
@@ -125,11 +103,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
 def refuse_edited(
     entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
 ) -> None:
-    """Checks that applied revisions are still what they were: see `edited`.
-
-    Raises:
-        HistoryError: the code of one has changed since; comments and formatting don't count.
-    """
+    """Raises `HistoryError` if the code of an applied revision has changed: see `edited`."""
     for revision in edited(entries, script, applied, former):
         entry = last_checksum(entries, revision)
         assert entry is not None
@@ -145,11 +119,7 @@ def edited(
 ) -> list[str]:
     """Returns applied revisions whose code isn't what the ledger saw, oldest first.
 
-    Args:
-        entries: the ledger.
-        script: the history.
-        applied: the revisions to look at.
-        former: checksums that mean the same as today's, by revision.
+    `former` has checksums that mean the same as today's, by revision.
     """
     changed = []
     for revision in sorted(applied):
@@ -185,11 +155,7 @@ def checksum(source: str) -> str:
 
 
 def refuse_unresolved(entries: list[Entry], steps: Iterable[Step]) -> None:
-    """Checks that no revision which is about to run failed half-way outside its transaction.
-
-    Raises:
-        UnresolvedFailure: one did, and the operator hasn't said what became of it.
-    """
+    """Raises `UnresolvedFailure` if a revision that is about to run failed half-way outside its transaction."""
     for step in steps:
         entry = unresolved(entries, step.revision)
         if entry is not None and step.direction is not Direction.STAMP:

@@ -1,9 +1,12 @@
-"""Makes the snapshots of revisions, in scratch databases that are dropped again."""
+"""Scratch databases, and the snapshots that are made in them."""
 
 import ast
 import io
-import ipaddress
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,11 +15,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy.engine import URL
 
 from app import db
-from app.errors import SchemaError, SettingsError
-from app.migrations.errors import ConfigurationError
-from app.migrations.project import Project
+from app.errors import Failure, SchemaError, database_errors_in_one_line
+from app.migrations.errors import MigrationError
+from app.migrations.project import BASE, Project
 from app.migrations.run import connections
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
@@ -25,83 +29,91 @@ from app.migrations.snapshots.differences import differences
 from app.migrations.snapshots.store import Snapshot, Snapshots
 
 
-def snapshot(project: Project, engine: sa.Engine | None = None) -> list[Path]:
-    """Writes what every revision makes, on a scratch database of the same kind; removes what no revision makes.
+class NoScratch(MigrationError):  # noqa: N818 - a state, rather than a fault
+    """The server lets us make no scratch database."""
+
+
+@contextmanager
+def scratch_database(project: Project, engine: sa.Engine | None) -> Iterator[sa.Engine]:
+    """Gives an empty database of the same kind, on PostgreSQL on the same server; drops it at the end.
 
     Raises:
-        MigrationError: a scratch database can't be made, or a revision fails.
+        NoScratch: the role may not create databases.
     """
+    with database_errors_in_one_line():
+        url = engine.url if engine is not None else project.database_url()
+        if url.get_backend_name() == "sqlite":
+            with TemporaryDirectory(prefix="schema-") as folder:
+                yield db.migration_engine(URL.create("sqlite", database=str(Path(folder) / "scratch.db")))
+            return
+        name = f"schema_scratch_{secrets.token_hex(6)}"
+        with db.connect(engine if engine is not None else db.migration_engine(url)) as connection:
+            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                autocommit.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0")
+            except sa.exc.ProgrammingError as error:
+                raise NoScratch(
+                    f"The snapshots of PostgreSQL are made in a scratch database, and the server refuses to make one: "
+                    f"{Failure.of(error)}. Use a role that has CREATEDB."
+                ) from None
+            try:
+                # The search path of the URL and of the role must not matter.
+                query = {**url.query, "options": "-csearch_path=public"}
+                yield db.migration_engine(url.set(database=name, query=query))
+            finally:
+                autocommit.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def snapshot(project: Project, engine: sa.Engine | None = None) -> list[Path]:
+    """Writes the snapshot of every revision, made on a scratch database of the same kind; removes all others."""
     kept = Snapshots(project.config())
-    with connections.scratch(project, engine) as scratch_engine:
-        dialect = scratch_engine.dialect.name
-        taken = _every_snapshot(project, scratch_engine)
+    dialect, taken = _every_snapshot(project, engine)
     for revision in kept.saved(dialect) - taken.keys():
         kept.path(dialect, revision).unlink()
-    return [connections.from_root(project, kept.save(dialect, revision, found)) for revision, found in taken.items()]
+    return [connections.from_root(project, kept.save(dialect, revision, facts)) for revision, facts in taken.items()]
 
 
 def stale_snapshots(project: Project, engine: sa.Engine | None = None) -> list[Path]:
-    """The files that `snapshot` would write otherwise, add or remove.
-
-    Raises:
-        MigrationError: as `snapshot`.
-    """
+    """Returns the files that `snapshot` would write otherwise, add or remove."""
     kept = Snapshots(project.config())
-    with connections.scratch(project, engine) as scratch_engine:
-        dialect = scratch_engine.dialect.name
-        taken = _every_snapshot(project, scratch_engine)
+    dialect, taken = _every_snapshot(project, engine)
     stale = kept.saved(dialect) - taken.keys()
-    for revision, found in taken.items():
+    for revision, facts in taken.items():
         path = kept.path(dialect, revision)
-        if not path.is_file() or path.read_text(encoding="utf-8") != store.text_of(found):
+        if not path.is_file() or path.read_text(encoding="utf-8") != store.text_of(facts):
             stale.add(revision)
     return [connections.from_root(project, kept.path(dialect, revision)) for revision in sorted(stale)]
 
 
-def snapshot_new(project: Project, file: Path, config: Config) -> str:
-    """Writes what a revision makes that was written just now: for SQLite, and for a PostgreSQL on this machine.
+def keep_snapshots(project: Project, path: str, options: Any) -> None:
+    """Makes the snapshots of a new revision, on PostgreSQL too if the project's server is local: a write hook.
 
     Args:
         project: whose revision.
-        file: the revision.
-        config: Alembic's; the attribute `connection` is set to a scratch database.
-
-    Returns:
-        What was made and what wasn't, in one line; nothing of a revision that is still to be filled in by hand.
+        path: the revision; one whose `upgrade()` is still empty gets no snapshot yet.
+        options: `root` is the folder of `alembic.ini`.
     """
+    file, config = Path(path), Config(Path(options["root"]) / "alembic.ini", stdout=io.StringIO())
     if _is_empty(file):
-        return ""
+        return
     made = []
     for dialect, url in _within_reach(project).items():
         try:
-            with connections.scratch(project, db.migration_engine(url)) as engine:
+            with scratch_database(project, db.migration_engine(url)) as engine:
                 _run_alone(file, config, engine)
                 with engine.connect() as connection:
                     Snapshots(config).save(dialect, file.name.partition("_")[0], store.take(connection))
-        except (CommandError, SchemaError):  # whatever is in the way, `schema snapshot` says it
+        except (CommandError, SchemaError):  # `schema snapshot` says what is in the way
             continue
         made.append(dialect)
-    to_make = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
-    said = [f"made for {' and '.join(made)}"] if made else []
-    said += [f"to be made on {' and '.join(to_make)}, with: schema snapshot"] if to_make else []
-    return f"Snapshots of {file.name}: {'; '.join(said)}"
-
-
-def keep_snapshots(project: Project, path: str, options: Any) -> None:
-    """Makes the snapshots of a new revision, as far as they can be made here, and says so: a write hook.
-
-    Args:
-        project: whose revision.
-        path: the revision.
-        options: `root` is the folder of `alembic.ini`.
-    """
-    said = snapshot_new(project, Path(path), Config(Path(options["root"]) / "alembic.ini", stdout=io.StringIO()))
-    if said:
-        log.info("%s", said)
+    missing = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
+    parts = [f"made for {' and '.join(made)}"] if made else []
+    parts += [f"to be made on {' and '.join(missing)}, with: schema snapshot"] if missing else []
+    log.info("%s", f"Snapshots of {file.name}: {'; '.join(parts)}")
 
 
 def upgrade(config: Config, revision: str) -> None:
-    """Runs revisions in a scratch database, and says nothing of it."""
+    """Runs revisions in a scratch database, and reports nothing."""
     Session.of(config).reporter = Silent()
     command.upgrade(config, revision)
 
@@ -110,22 +122,22 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
     """Makes an empty database what it is at `revision`, without running the revisions."""
     everything = ddl.goal({}, made, differences(made, {}))
     for statement in ddl.plan(connection.dialect.name, everything).within_a_transaction:
-        # Past SQLAlchemy a percent sign is one.
-        connection.exec_driver_sql(
-            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
-        )
-    MigrationContext.configure(connection).stamp(script, revision or "base")
+        # psycopg takes a percent sign for the beginning of a parameter.
+        text = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        connection.exec_driver_sql(text)
+    MigrationContext.configure(connection).stamp(script, revision or BASE)
 
 
-def _every_snapshot(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
-    """What each revision makes, oldest first, on an empty database."""
-    config = project.config(engine)
+def _every_snapshot(project: Project, engine: sa.Engine | None) -> tuple[str, dict[str, Snapshot]]:
+    """Returns the kind of database, and the snapshot of each revision, oldest first."""
     taken = {}
-    for revision in reversed(list(connections.history(project).walk_revisions())):
-        upgrade(config, revision.revision)
-        with engine.connect() as connection:
-            taken[revision.revision] = store.take(connection)
-    return taken
+    with scratch_database(project, engine) as empty:
+        config = project.config(empty)
+        for revision in reversed(list(connections.history(project).walk_revisions())):
+            upgrade(config, revision.revision)
+            with empty.connect() as connection:
+                taken[revision.revision] = store.take(connection)
+        return empty.dialect.name, taken
 
 
 def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
@@ -139,53 +151,16 @@ def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
 
 
 def _within_reach(project: Project) -> dict[str, sa.URL]:
-    found = {"sqlite": sa.make_url("sqlite://")}
+    urls = {"sqlite": sa.make_url("sqlite://")}
     try:
         url = project.database_url()
-        must_be_local(url)  # nobody expects `alembic revision` to make a database on another machine
-    except (SettingsError, ConfigurationError):
-        return found
-    return {**found, "postgresql": url} if url.get_backend_name() == "postgresql" else found
+        connections.require_local(url)  # `alembic revision` must not make a database on another machine
+    except SchemaError:
+        return urls
+    return {**urls, "postgresql": url} if url.get_backend_name() == "postgresql" else urls
 
 
 def _is_empty(file: Path) -> bool:
     functions = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
     upgrades = [function for function in functions if function.name == "upgrade"]
     return all(isinstance(statement, ast.Pass) for upgrade in upgrades for statement in upgrade.body)
-
-
-def must_be_local(url: sa.URL) -> None:
-    """Refuses a database on another machine. One behind a tunnel looks local: nobody can tell.
-
-    Raises:
-        ConfigurationError: it isn't a SQLite file, nor a PostgreSQL server behind a socket or a loopback address.
-    """
-    if url.get_backend_name() == "sqlite":
-        return
-    far = [host for host in _hosts(url) if not _is_local(host)]
-    if far:
-        raise ConfigurationError(
-            f"{db.shown(url)} is on {', '.join(far)}, which isn't this machine, and schema dev changes the database "
-            "that it looks at. If it is yours alone, say --remote"
-        )
-
-
-def _hosts(url: sa.URL) -> list[str]:
-    from psycopg import pq
-
-    # What the URL leaves out libpq takes from PGHOST and its like.
-    defaults = {option.keyword.decode(): (option.val or b"").decode() for option in pq.Conninfo.get_defaults()}
-    said = url.get_dialect()().create_connect_args(url)[1]
-    if said.get("service"):
-        return [f"service {said['service']}"]
-    host = said.get("hostaddr") or said.get("host") or defaults.get("hostaddr") or defaults.get("host") or ""
-    return str(host).split(",")
-
-
-def _is_local(host: str) -> bool:
-    if host in ("", "localhost") or host.startswith(("/", "@")):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -14,7 +14,7 @@ _received: list[int] | None = None
 
 
 @contextmanager
-def heard() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Lets both signals raise KeyboardInterrupt for as long as the context lasts.
 
     Used by command lines only. Does nothing outside the main thread, where Python delivers no signals.

@@ -91,24 +91,16 @@ class Status:
         return self.problems[0].word if self.problems else "pending" if self.pending else "ok"
 
 
-def read(
+def read_status(
     connection: sa.Connection,
     project: Project,
     script: ScriptDirectory,
     database: str,
     model_tables: Callable[[], Iterable[str]] = tuple,
 ) -> Status:
-    """Reads the status of a database.
+    """Reads the status of a database; raises `MigrationError` if the version table can't be read.
 
-    Args:
-        connection: to the database.
-        project: whose database.
-        script: the history.
-        database: its URL, for people.
-        model_tables: names the tables of the models; one of those in a database without history is a problem.
-
-    Raises:
-        MigrationError: the version table can't be read.
+    `database` is its URL for people; one of the `model_tables` in a database without history is a problem.
     """
     at = _heads(connection)
     entries, notes = _entries(connection)
