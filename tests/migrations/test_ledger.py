@@ -188,6 +188,67 @@ def test_a_database_at_head_from_before_the_ledger_gets_one_with_its_first_chang
     assert attempts(head_url) == [(REVISIONS[-1], "downgrade", "applied")]
 
 
+# --- a table of other code -----------------------------------------------------
+
+# The ledger of version 0.1, to the letter.
+OF_0_1 = {
+    "sqlite": """CREATE TABLE schema_ledger (
+        id INTEGER NOT NULL, revision VARCHAR(32) NOT NULL, direction VARCHAR(20) NOT NULL,
+        outcome VARCHAR(20) NOT NULL, started_at DATETIME NOT NULL, finished_at DATETIME, duration_ms INTEGER,
+        checksum VARCHAR(64), repeatable BOOLEAN DEFAULT true NOT NULL, error_class VARCHAR(200), sqlstate VARCHAR(5),
+        error TEXT, database_user VARCHAR(200), host VARCHAR(200), pid INTEGER, code_version VARCHAR(200), reason TEXT,
+        subject TEXT, PRIMARY KEY (id))""",
+    "postgresql": """CREATE TABLE schema_ledger (
+        id BIGSERIAL NOT NULL, revision VARCHAR(32) NOT NULL, direction VARCHAR(20) NOT NULL,
+        outcome VARCHAR(20) NOT NULL, started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        finished_at TIMESTAMP WITH TIME ZONE, duration_ms INTEGER, checksum VARCHAR(64),
+        repeatable BOOLEAN DEFAULT true NOT NULL, error_class VARCHAR(200), sqlstate VARCHAR(5), error TEXT,
+        database_user VARCHAR(200), host VARCHAR(200), pid INTEGER, code_version VARCHAR(200), reason TEXT,
+        subject TEXT, PRIMARY KEY (id))""",
+}
+LACKS = ["subject", "reason", "repeatable", "code_version"]
+
+
+def columns(url: str) -> set[str]:
+    with connected(url) as connection:
+        return {column["name"] for column in sa.inspect(connection).get_columns("schema_ledger")}
+
+
+def with_ledger(url: str, revision: str, *changes: str) -> None:
+    """Makes a database at a revision whose ledger is that of version 0.1, changed, with one row in it."""
+    upgrade(url, revision)
+    insert = f"""INSERT INTO schema_ledger (revision, direction, outcome, started_at, database_user, host, pid)
+        VALUES ('{revision}', 'upgrade', 'applied', '2026-11-26 01:02:03+00:00', 'owner', 'old', 7)"""
+    made = OF_0_1[url.partition(":")[0].partition("+")[0]]
+    execute(url, "DROP TABLE schema_ledger", made, *changes, insert)
+
+
+@pytest.mark.parametrize("lacks", [[], LACKS[:1], LACKS], ids=["nothing", "one", "several"])
+def test_newer_code_reads_an_older_table_and_adds_what_it_lacks_with_its_first_write(
+    lacks: list[str], url: str
+) -> None:
+    with_ledger(url, REVISIONS[1], *(f"ALTER TABLE schema_ledger DROP COLUMN {name}" for name in lacks))
+    before = columns(url)
+    status = commands.read_status(PROJECT, db.migration_engine(url, read_only=True))
+    assert (status.exit_code, [entry.by for entry in status.entries]) == (3, ["owner on old pid 7"])
+    assert columns(url) == before  # a look changes nothing
+    upgrade(url, REVISIONS[2])
+    assert columns(url) == {column.name for column in ledger.table.columns}
+    assert [(e.revision, e.outcome, e.repeatable) for e in entries(url)] == [
+        (REVISIONS[1], Outcome.APPLIED, True),
+        (REVISIONS[2], Outcome.APPLIED, True),
+    ]
+
+
+@pytest.mark.parametrize("added", ["phase text", "attempts integer NOT NULL DEFAULT 1"])
+def test_older_code_goes_on_with_a_newer_table(added: str, url: str) -> None:
+    with_ledger(url, REVISIONS[1], f"ALTER TABLE schema_ledger ADD COLUMN {added}")
+    upgrade(url, REVISIONS[2])
+    downgrade(url, REVISIONS[1])
+    assert [entry.direction for entry in entries(url)] == ["upgrade", "upgrade", "downgrade"]
+    assert added.partition(" ")[0] in columns(url)
+
+
 # --- edited revisions ---------------------------------------------------------
 
 SOURCE = '''\
