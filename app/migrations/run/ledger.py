@@ -50,6 +50,8 @@ table = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("subject", sa.Text),
 )
+# By name: a table of older code lacks columns, one of newer code has more.
+_EVERYTHING = sa.text(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id").columns(**{c.name: c.type for c in table.columns})
 
 
 class Outcome(StrEnum):
@@ -114,27 +116,29 @@ class Ledger:
         self._connection = connection
         self._root = root
         self._user: str | None = None
+        self._exists = False
 
     def exists(self) -> bool:
-        """Returns whether the table is there."""
-        return sa.inspect(self._connection).has_table(LEDGER_TABLE)
+        """Returns whether the table is there; it never goes."""
+        self._exists = self._exists or sa.inspect(self._connection).has_table(LEDGER_TABLE)
+        return self._exists
 
     def entries(self) -> list[Entry]:
         """Returns all rows, oldest first; none where there is no ledger yet. Writes nothing."""
         if not self.exists():
             return []
-        lacking = self._lacking()
-        columns = [column for column in table.columns if column.name not in lacking]
-        return [_entry(row) for row in self._connection.execute(sa.select(*columns).order_by(table.c.id))]
+        return [_entry(row) for row in self._connection.execute(_EVERYTHING)]
 
     def create(self) -> None:
         """Creates the table if it isn't there, and adds columns that a table of older code lacks."""
         if not self.exists():
             _metadata.create_all(self._connection)
             return
-        for name in self._lacking():
-            ddl = sa.schema.CreateColumn(table.columns[name]).compile(dialect=self._connection.dialect)
-            self._connection.exec_driver_sql(f"ALTER TABLE {LEDGER_TABLE} ADD COLUMN {ddl}")
+        present = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} LIMIT 0").keys()
+        for column in table.columns:
+            if column.name not in present:
+                ddl = sa.schema.CreateColumn(column).compile(dialect=self._connection.dialect)
+                self._connection.exec_driver_sql(f"ALTER TABLE {LEDGER_TABLE} ADD COLUMN {ddl}")
 
     def begin(self, revision: str, direction: Direction, checksum: str | None) -> int:
         """Adds a row for an attempt that starts now; returns its id, for `finish`."""
@@ -186,10 +190,6 @@ class Ledger:
             self.finish(entry.id, Outcome.FAILED, (datetime.now(UTC) - entry.started_at).total_seconds(), failure)
         return crashed
 
-    def _lacking(self) -> list[str]:
-        present = {column["name"] for column in sa.inspect(self._connection).get_columns(LEDGER_TABLE)}
-        return [column.name for column in table.columns if column.name not in present]
-
     def _values(self, revision: str, direction: Direction, outcome: Outcome, checksum: str | None) -> dict[str, Any]:
         if self._user is None:
             self._user = _database_user(self._connection)
@@ -208,7 +208,7 @@ class Ledger:
 
 
 def _entry(row: sa.Row[Any]) -> Entry:
-    values = dict(row._mapping)  # noqa: SLF001 - the documented name
+    values = {name: value for name, value in row._mapping.items() if name in table.columns}  # noqa: SLF001 - documented
     values["direction"] = Direction(values["direction"])
     values["outcome"] = Outcome(values["outcome"])
     for name in ("started_at", "finished_at"):
