@@ -16,12 +16,28 @@ from app.migrations.drift.resolve import Claim
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")
 
+Accept = Annotated[str | None, typer.Option(metavar="OBJECT", help='What may stay as it is: "column users.nick".')]
+AcceptDataLoss = Annotated[
+    bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
+]
+Adopt = Annotated[bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")]
+Backup = Annotated[Path | None, typer.Option(help="SQLite: copy the database to this new file before anything runs.")]
+ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 3, 4 or 5 if the database isn't in order.")]
+Force = Annotated[bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON; times are UTC.")]
 LockTimeout = Annotated[
     float | None,
     typer.Option(min=0, metavar="SECONDS", help="How long to wait for another migration; SCHEMA_LOCK_TIMEOUT, or 60."),
 ]
+Message = Annotated[
+    str | None, typer.Option("--message", "-m", metavar="TEXT", help="Name of the revision; else it is asked for.")
+]
+NotARename = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A column, users.nick, or a table that is dropped, not renamed."),
+]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the ledger for ever.")]
+RolledBack = Annotated[bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")]
 
 
 @app.callback()
@@ -41,11 +57,8 @@ def schema() -> None:
 @app.command()
 def status(
     context: typer.Context,
-    *,
     history: Annotated[bool, typer.Option(help="Show every attempt in the ledger as well.")] = False,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 3, 4 or 5 if the database isn't in order.")
-    ] = False,
+    exit_code: ExitCode = False,
     as_json: Json = False,
 ) -> None:
     """Tells what the database is at, what is pending, what went wrong. Changes nothing.
@@ -63,12 +76,9 @@ def status(
 @app.command()
 def deploy(
     context: typer.Context,
-    *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would run.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL that would run.")] = False,
-    backup: Annotated[
-        Path | None, typer.Option(help="SQLite: copy the database to this new file before anything runs.")
-    ] = None,
+    backup: Backup = None,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
@@ -90,14 +100,8 @@ def deploy(
 @app.command()
 def dev(
     context: typer.Context,
-    *,
-    message: Annotated[
-        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Name of the revision; else it is asked for.")
-    ] = None,
-    not_a_rename: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A column, users.nick, or a table that is dropped, not renamed."),
-    ] = None,
+    message: Message = None,
+    not_a_rename: NotARename = None,
     remote: Annotated[bool, typer.Option("--remote", help="The database may be on another machine.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -124,7 +128,6 @@ def dev(
 @app.command()
 def docs(
     context: typer.Context,
-    *,
     check: Annotated[bool, typer.Option("--check", help="Only tell whether it is fresh; if not, end with 8.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -142,19 +145,12 @@ def docs(
 @app.command()
 def check(
     context: typer.Context,
-    *,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")
-    ] = False,
+    adopt: Adopt = False,
     message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Name of that revision.")] = "",
     revert: Annotated[bool, typer.Option("--revert", help="Show the SQL that makes it what it should be.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run that SQL.")] = False,
-    accept_data_loss: Annotated[
-        bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
-    ] = False,
-    accept: Annotated[
-        str | None, typer.Option(metavar="OBJECT", help='What may stay as it is: "column users.nick".')
-    ] = None,
+    accept_data_loss: AcceptDataLoss = False,
+    accept: Accept = None,
     reason: Reason = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
@@ -201,7 +197,6 @@ def _revert(project: Project, *, yes: bool, accept_data_loss: bool, lock_timeout
 @app.command()
 def snapshot(
     context: typer.Context,
-    *,
     check: Annotated[bool, typer.Option("--check", help="Only tell whether the files are fresh.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -221,14 +216,9 @@ def snapshot(
 def resolve(
     context: typer.Context,
     revision: Annotated[str, typer.Argument(help="Its id, YYYYMMDDHHMMSS.")],
-    *,
     applied: Annotated[bool, typer.Option("--applied", help="All of it is in the database.")] = False,
-    rolled_back: Annotated[
-        bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")
-    ] = False,
+    rolled_back: RolledBack = False,
+    force: Force = False,
     reason: Reason = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,

@@ -211,10 +211,8 @@ def resolution(done: Resolution) -> Answer:
     """Answers `schema resolve`."""
     values = {"code": "ok", "at": done.at, "outcomes": done.outcomes, "overruled": done.contradictions}
     if not done.outcomes:
-        state = "applied" if done.claim.applied else "not applied"
-        return Answer(
-            values, f"Nothing to resolve: {done.claim.revision} is {state} here, and no failure of it is open."
-        )
+        here = f"{done.claim.revision} is {'applied' if done.claim.applied else 'not applied'} here"
+        return Answer(values, f"Nothing to resolve: {here}, and no failure of it is open.")
     words = {Outcome.ADOPTED: "applied", Outcome.ROLLED_BACK: "rolled back", Outcome.SKIPPED: "skipped"}
     lines = [f"{revision} is recorded as {words[outcome]}." for revision, outcome in done.outcomes.items()]
     lines += [f"Overruled: {contradiction}" for contradiction in done.contradictions]

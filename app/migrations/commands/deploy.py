@@ -82,11 +82,7 @@ def deploy(
 
 
 def script(project: Project, engine: sa.Engine | None = None) -> str:
-    """Returns the SQL that `deploy` would run now; for a database without history, that of every revision.
-
-    Raises:
-        MigrationError: something is in the way of an upgrade.
-    """
+    """Returns the SQL that `deploy` would run now, and raises what is in the way of an upgrade."""
     status = read_status(project, engine)
     require_no_problem(status)
     config = project.config(engine)

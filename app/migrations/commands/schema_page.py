@@ -123,15 +123,12 @@ def _type(column: sa.Column[Any], dialect: sa.Dialect) -> str:
 
 def _default(column: sa.Column[Any]) -> str:
     if column.server_default is not None:
-        return _both(_default_in(column, _POSTGRESQL), _default_in(column, _SQLITE))
+        create = sa.schema.CreateTable(column.table)
+        compilers: list[Any] = [create.compile(dialect=dialect) for dialect in (_POSTGRESQL, _SQLITE)]
+        return _both(*(str(compiler.get_column_default_string(column)) for compiler in compilers))
     if column is column.table.autoincrement_column:
         return "the next number"
     return "set by the application" if column.default is not None else ""
-
-
-def _default_in(column: sa.Column[Any], dialect: sa.Dialect) -> str:
-    compiler: Any = sa.schema.CreateTable(column.table).compile(dialect=dialect)
-    return str(compiler.get_column_default_string(column))
 
 
 def _keys(column: sa.Column[Any]) -> Iterator[str]:
