@@ -1,11 +1,10 @@
 """Engines and sessions, sync and async; the only caller of `create_engine`.
 
-On SQLite every connection of an application gets `foreign_keys = ON` (SQLite leaves it off) and waits up to 5 seconds
-for another writer. On PostgreSQL a connection attempt gives up after 10 seconds, and a peer that has gone away is
-noticed within about a minute. Statements' parameters never appear in logs or error texts (`hide_parameters`).
+SQLite: an application's connections enforce foreign keys and wait up to 5 seconds for another writer. PostgreSQL: a
+connection attempt ends after 10 seconds, and keepalives notice a lost peer within a minute. Parameters of statements
+never appear in logs or error texts (`hide_parameters`).
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from app.errors import DatabaseUnreachable, SettingsError
+from app.errors import DatabaseUnreachable, SettingsError, without_undecodable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -35,14 +34,14 @@ _SYNC_DRIVERS = {
 }
 
 
-def database_url(text: str) -> URL:
-    """The URL of the database, with the driver of this package: psycopg, or Python's own sqlite3.
+def database_url(text: str | URL) -> URL:
+    """Parses a database URL and sets this package's driver: psycopg, or Python's own sqlite3.
 
     Args:
         text: a database URL; `postgres://` and `postgresql://` mean the same.
 
     Raises:
-        SettingsError: it isn't a URL of PostgreSQL or SQLite.
+        SettingsError: the text isn't a URL of PostgreSQL or SQLite.
     """
     try:
         url = make_url(text)
@@ -57,93 +56,80 @@ def database_url(text: str) -> URL:
 
 
 def engine(url: str | URL, **options: Any) -> sa.Engine:
-    """An engine for an application.
+    """Makes an application's engine.
 
     Args:
-        url: where to.
+        url: the database.
         options: passed on to `create_engine`.
 
     Raises:
         SettingsError: the URL can't be used, or its driver isn't installed.
     """
-    url = url if isinstance(url, URL) else database_url(url)
-    made = _create(url, options)
-    if url.get_backend_name() == "sqlite":
-        sa.event.listen(made, "connect", _enforce_foreign_keys)
-    return made
+    return _for_applications(_create(database_url(url), options))
 
 
 def async_engine(url: str | URL, **options: Any) -> "AsyncEngine":
-    """The same for asyncio; needs the extra `async` (greenlet, and aiosqlite for SQLite).
+    """Makes the engine of an application that uses asyncio; needs the extra `async`.
 
     Raises:
         SettingsError: the URL can't be used, or the extra isn't installed.
     """
-    url = url if isinstance(url, URL) else database_url(url)
+    url = database_url(url)
     if url.get_backend_name() == "sqlite":
         url = url.set(drivername="sqlite+aiosqlite")
     try:
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        made = create_async_engine(url, **_options(url, options))
+        engine = create_async_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
-    sa.event.listen(made.sync_engine, "handle_error", _show_no_value)
-    if url.get_backend_name() == "sqlite":
-        sa.event.listen(made.sync_engine, "connect", _enforce_foreign_keys)
-    return made
+    _for_applications(_without_undecodable(engine.sync_engine))
+    return engine
 
 
 def sessions(url: str | URL, **options: Any) -> "sessionmaker[Session]":
-    """What makes an application's sessions, all of one `engine(url, **options)`.
-
-    Raises:
-        SettingsError: the URL can't be used, or its driver isn't installed.
-    """
+    """Makes the factory of an application's sessions, all on one `engine(url, **options)`."""
     from sqlalchemy.orm import sessionmaker
 
     return sessionmaker(engine(url, **options))
 
 
 def async_sessions(url: str | URL, **options: Any) -> "async_sessionmaker[AsyncSession]":
-    """The same for asyncio. Instances keep their values after a commit: reading one again would need an `await`.
-
-    Raises:
-        SettingsError: the URL can't be used, or the extra isn't installed.
-    """
-    made = async_engine(url, **options)
+    """Makes the factory of sessions for asyncio, all on one `async_engine(url, **options)`."""
+    engine = async_engine(url, **options)  # before the import below, which fails where the extra is missing
     from sqlalchemy.ext.asyncio import async_sessionmaker
 
-    return async_sessionmaker(made, expire_on_commit=False)
+    # An expired attribute would be loaded without an `await`, which asyncio refuses.
+    return async_sessionmaker(engine, expire_on_commit=False)
 
 
 def migration_engine(url: str | URL, *, read_only: bool = False) -> sa.Engine:
-    """An engine for one short piece of schema work: nothing is pooled.
+    """Makes an engine without a pool, for one short piece of schema work.
 
     Args:
-        url: where to.
-        read_only: SQLite opens the file for reading only, unless what a killed process left has to be put right
-            first. One that doesn't exist is not made: it reads as empty.
+        url: the database.
+        read_only: opens a SQLite file for reading only; one that doesn't exist reads as empty and isn't made.
 
     Raises:
         SettingsError: the URL can't be used, or its driver isn't installed.
     """
-    url = url if isinstance(url, URL) else database_url(url)
+    url = database_url(url)
     if read_only and (path := sqlite_file(url)) is not None:
         if not path.exists():
             return _create(URL.create("sqlite"), {})
-        if _was_killed_while_writing(path):
-            return migration_engine(url)
+        journal = path.resolve().with_name(f"{path.resolve().name}-journal")
+        if journal.is_file() and journal.stat().st_size > 0:
+            return migration_engine(url)  # SQLite must write to roll back what a killed process left
         query = {**url.query, "mode": "ro", "uri": "true"}
         url = url.set(database=f"file:{_quoted(path)}", query=query)
     return _create(url, {} if url.database in (None, "", ":memory:") else {"poolclass": sa.NullPool})
 
 
 def connect(engine: sa.Engine) -> sa.Connection:
-    """A connection of the engine.
+    """Connects an engine.
 
     Raises:
-        DatabaseUnreachable: the server isn't there or doesn't let us in, or the file can't be opened.
+        DatabaseUnreachable: the server can't be reached or refuses the role, or the file can't be opened.
     """
     try:
         return engine.connect()
@@ -153,7 +139,7 @@ def connect(engine: sa.Engine) -> sa.Connection:
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """The file of a SQLite URL; None for PostgreSQL and for a database in memory."""
+    """Returns the file of a SQLite URL; None for PostgreSQL and for a database in memory."""
     name = url.database
     if url.get_backend_name() != "sqlite" or not name or ":memory:" in name or url.query.get("mode") == "memory":
         return None
@@ -161,22 +147,21 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def shown(url: URL) -> str:
-    """The URL for people: where the database is, without its password, which may also be among the options."""
+    """Returns the URL for people, without the password, which may also stand among the options."""
     path = sqlite_file(url)
-    where = {name: value for name, value in url.query.items() if name in ("host", "port")}
-    return f"sqlite:///{path}" if path is not None else url.set(query=where).render_as_string()
+    address = {name: value for name, value in url.query.items() if name in ("host", "port")}
+    return f"sqlite:///{path}" if path is not None else url.set(query=address).render_as_string()
 
 
 @contextmanager
 def revision_transactions(connection: sa.Connection) -> Iterator[None]:
     """Gives a SQLite connection the transactions that revisions need; does nothing on PostgreSQL.
 
-    Python's driver begins no transaction before DDL, and inside one `PRAGMA foreign_keys` does nothing, while a table
-    rebuild with foreign keys on deletes the children of ON DELETE CASCADE. So: every transaction starts with
-    `BEGIN IMMEDIATE`, and foreign keys are off. Both are put back as they were at the end.
+    Every transaction starts with `BEGIN IMMEDIATE`, because Python's driver begins none before DDL. Foreign keys are
+    off, because a table copy would delete the children of ON DELETE CASCADE. Both are restored at the end.
 
     Args:
-        connection: one that is in no transaction.
+        connection: a connection that is in no transaction.
     """
     if connection.dialect.name != "sqlite":
         yield
@@ -184,7 +169,7 @@ def revision_transactions(connection: sa.Connection) -> Iterator[None]:
     driver = _driver(connection)
     isolation_level, enforced = driver.isolation_level, driver.execute("PRAGMA foreign_keys").fetchone()[0]
     driver.isolation_level = None
-    driver.execute("PRAGMA foreign_keys = OFF")
+    driver.execute("PRAGMA foreign_keys = OFF")  # inside a transaction the pragma does nothing
     sa.event.listen(connection, "begin", _begin_immediate)
     try:
         yield
@@ -199,17 +184,12 @@ def revision_transactions(connection: sa.Connection) -> Iterator[None]:
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    # get_isolation_level() answers SERIALIZABLE inside autocommit_block(): only the options tell.
+    # get_isolation_level() answers SERIALIZABLE inside autocommit_block(); the options are right.
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
     driver = _driver(connection)
     driver.isolation_level = None  # leaving autocommit_block() puts sqlite3's own "" back
     driver.execute("BEGIN IMMEDIATE")
-
-
-def _was_killed_while_writing(path: Path) -> bool:
-    journal = path.resolve().with_name(f"{path.resolve().name}-journal")
-    return journal.is_file() and journal.stat().st_size > 0
 
 
 def _driver(connection: sa.Connection) -> Any:
@@ -222,20 +202,26 @@ def _enforce_foreign_keys(driver: Any, _record: object) -> None:
 
 def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
     try:
-        made = sa.create_engine(url, **_options(url, options))
+        return _without_undecodable(sa.create_engine(url, **_options(url, options)))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
-    sa.event.listen(made, "handle_error", _show_no_value)
-    return made
 
 
-def _show_no_value(context: sa.engine.ExceptionContext) -> None:
-    """Cuts the value off an error: SQLite quotes text that isn't UTF-8, a secret for instance."""
-    found = re.match("Could not decode to UTF-8 column '.*?'", str(context.original_exception))
-    if found is not None:
-        context.original_exception.args = (found[0],)
-        if context.sqlalchemy_exception is not None:
-            context.sqlalchemy_exception.args = (f"({type(context.original_exception).__name__}) {found[0]}",)
+def _for_applications(engine: sa.Engine) -> sa.Engine:
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _enforce_foreign_keys)
+    return engine
+
+
+def _without_undecodable(engine: sa.Engine) -> sa.Engine:
+    sa.event.listen(engine, "handle_error", _cut_undecodable)
+    return engine
+
+
+def _cut_undecodable(context: sa.engine.ExceptionContext) -> None:
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args and isinstance(error.args[0], str):
+            error.args = (without_undecodable(error.args[0]), *error.args[1:])
 
 
 def _unusable(url: URL, error: Exception) -> SettingsError:
@@ -251,7 +237,7 @@ def _unusable(url: URL, error: Exception) -> SettingsError:
 
 
 def _options(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours under those that are given, one by one: whoever names their program still wants the time-outs."""
+    """Merges our options under the given ones, one by one: a caller that sets one keeps the other defaults."""
     arguments: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": BUSY_TIMEOUT_SECONDS}

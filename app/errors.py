@@ -55,8 +55,7 @@ class Failure:
             sqlstate = getattr(original, "sqlstate", None)
             if sqlstate is not None and sqlstate.startswith(DATA_EXCEPTION):
                 primary = re.sub('".*"', "(a value)", str(primary), flags=re.DOTALL)
-            # SQLite quotes text that isn't UTF-8, a secret for instance.
-            text = primary or " ".join(re.split("DETAIL:| with text '", str(original))[0].split())
+            text = primary or " ".join(without_undecodable(str(original)).partition("DETAIL:")[0].split())
             return cls(type(original).__name__, sqlstate, text)
         text = "Interrupted from outside: Ctrl-C or SIGTERM." if isinstance(error, KeyboardInterrupt) else str(error)
         return cls(type(error).__name__, None, " ".join(text.split()))
@@ -64,6 +63,11 @@ class Failure:
     def __str__(self) -> str:
         kind = f"{self.kind}{f' {self.sqlstate}' if self.sqlstate else ''}"
         return f"{kind}: {self.text}" if self.text else kind
+
+
+def without_undecodable(message: str) -> str:
+    """Cuts off the text that SQLite quotes in a message because it isn't UTF-8: a secret, for instance."""
+    return re.sub("(Could not decode to UTF-8 column '.*?') with text '.*", r"\1", message, flags=re.DOTALL)
 
 
 def met_a_lock(error: BaseException) -> bool:

@@ -1,8 +1,7 @@
-"""Everything that is read from the environment or from `.env`, once.
+"""Settings of this schema: the environment, and below it `.env`, read once.
 
-The environment wins over `.env`; `.env` is read from the working directory, as it stands: nothing in it is expanded, so
-a passphrase may hold `$`. `GATEWAY_SCHEMA_ENV_FILE` names another file, which then must be there, or none when it is
-empty.
+`.env` stands in the working directory, and nothing in it is expanded: a passphrase may hold `$`.
+`GATEWAY_SCHEMA_ENV_FILE` names another file, which must exist, or no file if it is empty.
 """
 
 import os
@@ -20,12 +19,12 @@ DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
 
 @dataclass(frozen=True)
 class KeyStrings:
-    """The texts of one keyring: the key that writes and those that are only read.
+    """The texts of one keyring: the writing key, and the keys that only read.
 
     Attributes:
-        name: the variable that the writing key comes from.
-        writing: the writing key's text, None when it isn't set.
-        previous: texts of keys that still open stored values, newest first.
+        name: the variable of the writing key.
+        writing: the writing key's text; None if it isn't set.
+        previous: the texts of the keys that only read, newest first.
     """
 
     name: str
@@ -35,21 +34,21 @@ class KeyStrings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of this process; keys are read from their files when first asked for."""
+    """The settings of this process; keys are read from their files on first use."""
 
     values: Mapping[str, str] = field(repr=False)
 
     @property
     def database_url(self) -> str:
-        """Where the database is: `DATABASE_URL`, or a SQLite file in the working directory."""
+        """Returns `DATABASE_URL`, or the URL of a SQLite file in the working directory."""
         return self.values.get("DATABASE_URL") or DEFAULT_DATABASE_URL
 
     @property
     def encryption_plaintext(self) -> Plaintext:
-        """Whether a secret that is stored unencrypted may still be read: `ENCRYPTION_PLAINTEXT`.
+        """Returns the policy for secrets that are stored unencrypted: `ENCRYPTION_PLAINTEXT`.
 
         Raises:
-            SettingsError: it is neither `allow` nor `refuse`.
+            SettingsError: the setting is neither `allow` nor `refuse`.
         """
         value = self.values.get("ENCRYPTION_PLAINTEXT") or "allow"
         if value not in ("allow", "refuse"):
@@ -57,11 +56,11 @@ class Settings:
         return cast("Plaintext", value)
 
     def keys(self, name: str, *, commas: bool = False) -> KeyStrings:
-        """The keys of the variable `name` and its `_FILE`, `_PREVIOUS`, `_PREVIOUS_FILE`.
+        """Reads the keys of the variable `name` and its `_FILE`, `_PREVIOUS`, `_PREVIOUS_FILE`.
 
         Args:
             name: the variable of the writing key.
-            commas: previous keys are separated by commas as well as by line endings.
+            commas: commas separate previous keys, beside line endings.
 
         Raises:
             SettingsError: a key is given twice, or its file can't be read.
@@ -73,10 +72,10 @@ class Settings:
         return KeyStrings(name, self._text_or_file(name), entries)
 
     def number(self, name: str, default: float) -> float:
-        """The setting `name` as a number that isn't negative.
+        """Returns the setting `name` as a number of seconds.
 
         Raises:
-            SettingsError: it is set to anything else.
+            SettingsError: the setting is no number, or a negative one.
         """
         text = self.values.get(name)
         if not text:
@@ -96,17 +95,17 @@ class Settings:
         if not path:
             return text or None
         try:
-            content = Path(path).read_bytes().decode()  # to the byte: no line ending is translated
+            content = Path(path).read_bytes().decode()  # read_text() would translate line endings
         except OSError as error:
             raise SettingsError(f"{name}_FILE={path}: cannot be read ({error.strerror}).") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{name}_FILE={path}: is not UTF-8 text.") from None
-        # One line ending belongs to the editor; anything more may be part of a passphrase.
+        # An editor adds one line ending; anything more may be part of a passphrase.
         return content.removesuffix("\n").removesuffix("\r") or None
 
 
 def cipher(format_name: Literal["enc", "token"], keyring: str) -> FieldCipher:
-    """Makes the cipher of a column whose keys come from the settings; they are read when the first value needs one.
+    """Makes the cipher of a column; its keys are read from the settings when a value first needs one.
 
     Args:
         format_name: `enc` takes keys of 32 random bytes, `token` passphrases.
@@ -115,27 +114,27 @@ def cipher(format_name: Literal["enc", "token"], keyring: str) -> FieldCipher:
 
     def keys() -> Keyring:
         # A passphrase may hold a comma, base64 can't.
-        read = load().keys(keyring, commas=format_name == "enc")
+        texts = load().keys(keyring, commas=format_name == "enc")
         make = PassphraseKey if format_name == "token" else RawKey.from_base64
-        return Keyring.parse(read.name, make, read.writing, read.previous)
+        return Keyring.parse(texts.name, make, texts.writing, texts.previous)
 
     return FieldCipher(TOKEN if format_name == "token" else ENC, keys, lambda: load().encryption_plaintext)
 
 
 @cache
 def load() -> Settings:
-    """The settings of this process, read on the first call and kept (`load.cache_clear()` is for tests).
+    """Reads the settings of this process on the first call and keeps them; tests call `load.cache_clear()`.
 
     Raises:
-        SettingsError: the file `.env` is there and can't be read, or another one that was named isn't there.
+        SettingsError: `.env` can't be read, or the file that was named instead doesn't exist.
     """
     named = os.environ.get("GATEWAY_SCHEMA_ENV_FILE")
     path = Path(".env" if named is None else named)
-    there = named != "" and (path.is_file() or path.is_fifo())
-    if named and not there:
-        # Going on would mean the SQLite default, and an upgrade that seems to have succeeded.
+    exists = named != "" and (path.is_file() or path.is_fifo())
+    if named and not exists:
+        # Without the file the upgrade would go to the SQLite default and seem to succeed.
         raise SettingsError(f"GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file.")
-    return Settings({**(_env_file(path) if there else {}), **os.environ})
+    return Settings({**(_env_file(path) if exists else {}), **os.environ})
 
 
 def _env_file(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Makes a virtual environment from the lock files and runs the project's commands in it; needs Python 3.11 and pip."""
+"""The README's commands, in a virtual environment made from the lock files; needs Python 3.11 and pip."""
 
 import hashlib
 import importlib.util
@@ -10,32 +10,33 @@ import tempfile
 import venv
 from pathlib import Path
 
-if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may well have an older one
+if sys.version_info < (3, 11):  # noqa: UP036 - the developer's Python may be older
     sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ".")
 
 USAGE = """usage: python3 scripts/dev.py COMMAND [ARGUMENT...]
 
-  upgrade  bring the database at DATABASE_URL to head: `alembic upgrade head ARGUMENT...`
-  schema   run our own command: `schema ARGUMENT...`
-  test     run the tests: `pytest ARGUMENT...`
-  check    run ruff and mypy, and compare the models with the migrated schema on SQLite and PostgreSQL
-  lock     write the lock files anew from pyproject.toml: `uv pip compile ... ARGUMENT...`"""
+  upgrade   bring the database at DATABASE_URL to head: `alembic upgrade head ARGUMENT...`
+  schema    run our own command: `schema ARGUMENT...`
+  test      run the tests: `pytest ARGUMENT...`
+  check     run ruff and mypy, and compare the models with the migrated schema on SQLite and PostgreSQL
+  coverage  run the tests and print how much of app/ they ran: `coverage run -m pytest ARGUMENT...`
+  lock      write the lock files anew from pyproject.toml: `uv pip compile ... ARGUMENT...`"""
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / (os.environ.get("GATEWAY_SCHEMA_VENV") or ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "installed-locks"
-# Each holds everything that the ones before it hold, at the same versions.
+# Each contains those before it, at the same versions.
 LOCKS = ["requirements.txt", "requirements-test.txt", "requirements-dev.txt"]
 
 
 def main() -> int:
     """Runs the subcommand named on the command line and returns its exit code."""
     name, *args = sys.argv[1:] or ["help"]
-    command = {"upgrade": upgrade, "schema": schema, "test": test, "check": check, "lock": lock}.get(name)
-    if not command:
+    commands = {function.__name__: function for function in (upgrade, schema, test, check, coverage, lock)}
+    if name not in commands:
         sys.exit(USAGE)
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the command; we wait for it to tidy up
-    return command(args)
+    signal.signal(signal.SIGINT, lambda *_: None)  # the command gets Ctrl-C too, and needs time to clean up
+    return commands[name](args)
 
 
 def upgrade(args: list[str]) -> int:
@@ -74,8 +75,16 @@ def check(args: list[str]) -> int:
     return int(any(codes))
 
 
+def coverage(args: list[str]) -> int:
+    """Runs the tests under coverage, the processes that they start included, and prints the report."""
+    install("requirements-dev.txt")
+    run("coverage", "erase")
+    code = run("coverage", "run", "-m", "pytest", *args)
+    return run("coverage", "combine", "--quiet") or run("coverage", "report") or code
+
+
 def lock(args: list[str]) -> int:
-    """Compiles the lock files, the largest first: the others are held to its versions."""
+    """Compiles the lock files, the largest first: the smaller ones take its versions."""
     install("requirements-dev.txt")
     uv = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version=3.11", "--generate-hashes"]
     uv += ["--no-annotate", "--custom-compile-command=python3 scripts/dev.py lock", "--quiet"]
@@ -93,22 +102,20 @@ def run(module: str, *args: str) -> int:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command: bytecode is kept, whatever the image says.
-
-    Many say PYTHONDONTWRITEBYTECODE, and then each process compiles SQLAlchemy anew: the tests start thousands of them.
-    """
+    """Returns the environment of a command."""
+    # Images set PYTHONDONTWRITEBYTECODE, and then each of the thousands of test processes compiles SQLAlchemy anew.
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def install(name: str) -> None:
-    """Installs a lock file into the virtual environment, unless it is there already."""
+    """Installs a lock file into the virtual environment, unless the same one is installed already."""
     digests = [hashlib.sha256((ROOT / lock).read_bytes()).hexdigest() for lock in LOCKS[: LOCKS.index(name) + 1]]
     if PYTHON.exists() and STAMP.exists() and digests[-1] in STAMP.read_text():
         return
     if not importlib.util.find_spec("pip"):
         sys.exit(f"pip is missing from {sys.executable}; on Debian: apt-get install python3-pip")
     if not PYTHON.exists():
-        # Debian's Python has no ensurepip, so the environment gets none: our own pip installs into it from outside.
+        # Debian's Python has no ensurepip: the pip that runs this script installs into the environment.
         venv.create(VENV, with_pip=False, symlinks=os.name != "nt", clear=(VENV / "pyvenv.cfg").exists())
     STAMP.unlink(missing_ok=True)
     print(f"Installing {name} into {VENV}", file=sys.stderr)

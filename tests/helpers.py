@@ -16,6 +16,7 @@ from app import settings
 from app.cli.main import app
 from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
 from app.models import keys
+from app.project import PROJECT
 from tests.conftest import ROOT
 from tests.engines import engine
 
@@ -77,7 +78,7 @@ def schema(*args: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[st
             patch.setenv(name, value)
         _forget_settings()
         try:
-            done = CliRunner().invoke(app, args)
+            done = CliRunner().invoke(app, args, obj=PROJECT)
         finally:
             logger.handlers[:] = handlers
     _forget_settings()

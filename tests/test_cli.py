@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli.main import app
 from app.encryption import PassphraseKey, RawKey
+from app.project import PROJECT
 from tests.conftest import APPROVED, ROOT, Approve
 from tests.helpers import python
 
@@ -35,7 +36,7 @@ def schema(*args: str, answer: bytes = b"") -> Result:
     logger = logging.getLogger("app.migrations")
     handlers = list(logger.handlers)
     try:
-        return CliRunner(env={"COLUMNS": "80"}).invoke(app, args, answer, prog_name="schema")
+        return CliRunner(env={"COLUMNS": "80"}).invoke(app, args, answer, prog_name="schema", obj=PROJECT)
     finally:
         logger.handlers = handlers  # what was added writes to a stream that is closed by now
 

@@ -1,1 +1,1 @@
-"""A room; its face comes next."""
+"""The command `schema`: arguments in, text or JSON out."""

@@ -1,36 +1,48 @@
-"""The command `schema`: arguments in, text or JSON out; no logic."""
+"""The command `schema`: reads arguments, calls the engine, prints text or JSON; holds no logic."""
 
 import inspect
-import logging
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli import texts
-from app.cli.output import json_text as _json
-from app.cli.output import one_line as _one_line
+from app.cli.output import Answer, errors_in_one_line, show
 from app.cli.secrets import secrets
-from app.migrations import commands, terminal
+from app.migrations import Project, commands, terminal
 from app.migrations.drift.resolve import Claim
-from app.project import PROJECT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")
 
+Accept = Annotated[str | None, typer.Option(metavar="OBJECT", help='What may stay as it is: "column users.nick".')]
+AcceptDataLoss = Annotated[
+    bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
+]
+Adopt = Annotated[bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")]
+Backup = Annotated[Path | None, typer.Option(help="SQLite: copy the database to this new file before anything runs.")]
+ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 3, 4 or 5 if the database isn't in order.")]
+Force = Annotated[bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON; times are UTC.")]
 LockTimeout = Annotated[
     float | None,
     typer.Option(min=0, metavar="SECONDS", help="How long to wait for another migration; SCHEMA_LOCK_TIMEOUT, or 60."),
 ]
+Message = Annotated[
+    str | None, typer.Option("--message", "-m", metavar="TEXT", help="Name of the revision; else it is asked for.")
+]
+NotARename = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A column, users.nick, or a table that is dropped, not renamed."),
+]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the ledger for ever.")]
+RolledBack = Annotated[bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")]
 
 
 @app.callback()
 def schema() -> None:
-    """Looks after the database schema of the gateway and the auth service, beside the command alembic.
+    """Adds to alembic what it has no command for: status, deploy, check, resolve, secrets and more.
 
     The database is DATABASE_URL, from the environment or .env. Every command takes --json, and ends with 0 if all is in
     order, 1 after an error, 2 if usage or configuration is wrong, 3 if revisions are pending, 4 if a revision failed
@@ -39,20 +51,14 @@ def schema() -> None:
 
     Example: schema deploy --dry-run && schema deploy && schema check
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("app.migrations")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    terminal.log_to_stderr()
 
 
 @app.command()
 def status(
-    *,
+    context: typer.Context,
     history: Annotated[bool, typer.Option(help="Show every attempt in the ledger as well.")] = False,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 3, 4 or 5 if the database isn't in order.")
-    ] = False,
+    exit_code: ExitCode = False,
     as_json: Json = False,
 ) -> None:
     """Tells what the database is at, what is pending, what went wrong. Changes nothing.
@@ -62,20 +68,17 @@ def status(
 
     Example: schema status --exit-code
     """
-    with _one_line(as_json=as_json):
-        found = commands.read_status(PROJECT)
-    typer.echo(_json(texts.of_status_as_values(found)) if as_json else texts.of_status(found, history=history))
-    raise typer.Exit(found.exit_code if exit_code else 0)
+    with errors_in_one_line(as_json=as_json):
+        found = commands.read_status(context.obj)
+    show(texts.status(found, history=history, exit_code=exit_code), as_json=as_json)
 
 
 @app.command()
 def deploy(
-    *,
+    context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would run.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL that would run.")] = False,
-    backup: Annotated[
-        Path | None, typer.Option(help="SQLite: copy the database to this new file before anything runs.")
-    ] = None,
+    backup: Backup = None,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
@@ -86,26 +89,19 @@ def deploy(
 
     Example: schema deploy --dry-run && schema deploy
     """
-    with _one_line(as_json=as_json):
+    with errors_in_one_line(as_json=as_json):
         if sql:
-            typer.echo(commands.script(PROJECT))
-            return
+            show(texts.sql(commands.script(context.obj)), as_json=as_json)
         live = sys.stderr.isatty()
-        done = commands.deploy(PROJECT, dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live)
-    values = asdict(done) | {"code": "ok", "backup": str(done.backup) if done.backup else None}
-    typer.echo(_json(values) if as_json else texts.of_deployment(done))
+        done = commands.deploy(context.obj, dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live)
+    show(texts.deployment(done), as_json=as_json)
 
 
 @app.command()
 def dev(
-    *,
-    message: Annotated[
-        str | None, typer.Option("--message", "-m", metavar="TEXT", help="Name of the revision; else it is asked for.")
-    ] = None,
-    not_a_rename: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A column, users.nick, or a table that is dropped, not renamed."),
-    ] = None,
+    context: typer.Context,
+    message: Message = None,
+    not_a_rename: NotARename = None,
     remote: Annotated[bool, typer.Option("--remote", help="The database may be on another machine.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -117,17 +113,21 @@ def dev(
 
     Example: schema dev -m "add user nicknames"
     """
-    ask = terminal.ask if terminal.is_there() and not as_json else None
-    with _one_line(as_json=as_json):
+    with errors_in_one_line(as_json=as_json):
         done = commands.develop(
-            PROJECT, message=message, ask=ask, not_a_rename=not_a_rename or (), remote=remote, live=sys.stderr.isatty()
+            context.obj,
+            message=message,
+            ask=terminal.ask if terminal.is_there() and not as_json else None,
+            not_a_rename=not_a_rename or (),
+            remote=remote,
+            live=sys.stderr.isatty(),
         )
-    typer.echo(_json(asdict(done) | {"code": "ok"}) if as_json else texts.of_development(done))
+    show(texts.development(done), as_json=as_json)
 
 
 @app.command()
 def docs(
-    *,
+    context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Only tell whether it is fresh; if not, end with 8.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -137,27 +137,20 @@ def docs(
 
     Example: schema docs && git add docs/schema.md
     """
-    with _one_line(as_json=as_json):
-        file = commands.write_docs(PROJECT, check=check)
-    said = f"{file} is fresh." if check else f"Wrote {file}."
-    typer.echo(_json({"code": "ok", "file": str(file)}) if as_json else said)
+    with errors_in_one_line(as_json=as_json):
+        file = commands.write_page(context.obj, check=check)
+    show(texts.page(file, check=check), as_json=as_json)
 
 
 @app.command()
 def check(
-    *,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")
-    ] = False,
+    context: typer.Context,
+    adopt: Adopt = False,
     message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Name of that revision.")] = "",
     revert: Annotated[bool, typer.Option("--revert", help="Show the SQL that makes it what it should be.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run that SQL.")] = False,
-    accept_data_loss: Annotated[
-        bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
-    ] = False,
-    accept: Annotated[
-        str | None, typer.Option(metavar="OBJECT", help='What may stay as it is: "column users.nick".')
-    ] = None,
+    accept_data_loss: AcceptDataLoss = False,
+    accept: Accept = None,
     reason: Reason = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
@@ -170,41 +163,40 @@ def check(
 
     Example: schema check --accept "index users.idx_by_hand" --reason "the analysts need it until May"
     """
-    ways = {"--adopt": adopt, "--revert": revert, "--accept": accept is not None}
-    _must_go_together(ways, ("--message", message, "--adopt"), ("--reason", reason, "--accept"))
-    _must_go_together(ways, ("--yes", yes, "--revert"), ("--accept-data-loss", accept_data_loss, "--revert"))
-    with _one_line(as_json=as_json):
+    chosen = {"--adopt": adopt, "--revert": revert, "--accept": accept is not None}
+    _require_together(chosen, ("--message", message, "--adopt"), ("--reason", reason, "--accept"))
+    _require_together(chosen, ("--yes", yes, "--revert"), ("--accept-data-loss", accept_data_loss, "--revert"))
+    project = context.obj
+    with errors_in_one_line(as_json=as_json):
         if adopt:
-            values, said = texts.of_adopted(commands.adopt(PROJECT, message, lock_timeout=lock_timeout))
+            answer = texts.adopted(commands.adopt(project, message, lock_timeout=lock_timeout))
         elif revert:
-            values, said = _revert(yes=yes, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+            answer = _revert(project, yes=yes, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
         elif accept is not None:
-            values, said = texts.of_accept(commands.accept(PROJECT, accept, reason, lock_timeout=lock_timeout))
+            answer = texts.accepted(commands.accept(project, accept, reason, lock_timeout=lock_timeout))
         else:
-            found = commands.check(PROJECT)
-            values, said = texts.of_check_as_values(found), texts.of_check(found)
-    typer.echo(_json(values) if as_json else said)
-    raise typer.Exit(0 if any(ways.values()) else found.exit_code)
+            answer = texts.check(commands.check(project))
+    show(answer, as_json=as_json)
 
 
-def _must_go_together(ways: dict[str, bool], *options: tuple[str, object, str]) -> None:
-    if sum(ways.values()) > 1:
+def _require_together(chosen: dict[str, bool], *options: tuple[str, object, str]) -> None:
+    if sum(chosen.values()) > 1:
         raise typer.BadParameter("say one of --adopt, --revert and --accept")
     for option, given, way in options:
-        if given and not ways[way]:
+        if given and not chosen[way]:
             raise typer.BadParameter(f"{option} goes with {way}")
 
 
-def _revert(*, yes: bool, accept_data_loss: bool, lock_timeout: float | None) -> tuple[dict[str, Any], str]:
+def _revert(project: Project, *, yes: bool, accept_data_loss: bool, lock_timeout: float | None) -> Answer:
     if not yes:
-        return texts.of_revert(*commands.plan_revert(PROJECT), done=False)
-    done = commands.revert(PROJECT, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
-    return texts.of_revert(done, [], done=True)
+        return texts.reverted(*commands.plan_revert(project), done=False)
+    done = commands.revert(project, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+    return texts.reverted(done, [], done=True)
 
 
 @app.command()
 def snapshot(
-    *,
+    context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Only tell whether the files are fresh.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -215,27 +207,18 @@ def snapshot(
 
     Example: DATABASE_URL=sqlite:// schema snapshot && python -m tests.postgres schema snapshot
     """
-    with _one_line(as_json=as_json):
-        files = commands.stale_snapshots(PROJECT) if check else commands.snapshot(PROJECT)
-    code = "stale" if check and files else "ok"
-    said = f"{len(files)} snapshots written." if not check else "The snapshots are fresh."
-    if code == "stale":
-        said = "\n".join([*(f"stale: {file}" for file in files), "Make them anew, and commit them: schema snapshot"])
-    typer.echo(_json({"code": code, "files": [str(file) for file in files]}) if as_json else said)
-    raise typer.Exit(1 if code == "stale" else 0)
+    with errors_in_one_line(as_json=as_json):
+        files = commands.stale_snapshots(context.obj) if check else commands.snapshot(context.obj)
+    show(texts.snapshots(files, check=check), as_json=as_json)
 
 
 @app.command()
 def resolve(
+    context: typer.Context,
     revision: Annotated[str, typer.Argument(help="Its id, YYYYMMDDHHMMSS.")],
-    *,
     applied: Annotated[bool, typer.Option("--applied", help="All of it is in the database.")] = False,
-    rolled_back: Annotated[
-        bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")
-    ] = False,
+    rolled_back: RolledBack = False,
+    force: Force = False,
     reason: Reason = "",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
@@ -251,17 +234,17 @@ def resolve(
     """
     if applied == rolled_back:
         raise typer.BadParameter("say either --applied or --rolled-back")
-    with _one_line(as_json=as_json):
-        done = commands.resolve(PROJECT, Claim(revision, applied, force, reason), lock_timeout=lock_timeout)
-    values = {"code": "ok", "at": done.at, "outcomes": done.outcomes, "overruled": done.contradictions}
-    typer.echo(_json(values) if as_json else texts.of_resolution(done))
+    with errors_in_one_line(as_json=as_json):
+        claim = Claim(revision, applied, force, reason)
+        done = commands.resolve(context.obj, claim, lock_timeout=lock_timeout)
+    show(texts.resolution(done), as_json=as_json)
 
 
-def _like_man_pages(commands: typer.Typer) -> None:
+def _move_examples_last(commands: typer.Typer) -> None:
     """Takes the example out of each docstring, where it would be wrapped as prose, and puts it last."""
     for group in commands.registered_groups:
         assert group.typer_instance is not None
-        _like_man_pages(group.typer_instance)
+        _move_examples_last(group.typer_instance)
     infos: list[Any] = [*commands.registered_commands, commands.registered_callback]
     for info in [info for info in infos if info is not None]:
         text, _, example = (inspect.getdoc(info.callback) or "").partition("\n\nExample: ")
@@ -270,9 +253,16 @@ def _like_man_pages(commands: typer.Typer) -> None:
         info.epilog = "\b\nExample:\n  " + " ".join(example.split())
 
 
-_like_man_pages(app)
+_move_examples_last(app)
+
+
+def run(project: Project) -> None:
+    """Runs the command line of this process for a project; another project's `__main__.py` is this one call."""
+    app(obj=project)
 
 
 def main() -> None:
-    """Runs the command."""
-    app()
+    """Runs `schema` for this schema."""
+    from app.project import PROJECT  # here, so that another project's command loads nothing of this schema
+
+    run(PROJECT)

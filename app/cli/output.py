@@ -1,9 +1,11 @@
-"""How a command answers: JSON, or one line where something went wrong."""
+"""Answers of a command: text or JSON on standard output, one line on standard error after a failure."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NoReturn
 
 import typer
 
@@ -13,9 +15,30 @@ from app.migrations.errors import Interrupted
 from app.migrations.run import signals
 
 
+@dataclass(frozen=True)
+class Answer:
+    """One result in both spellings.
+
+    Attributes:
+        values: the result for `--json`.
+        text: the result for people.
+        exit_code: what the command ends with.
+    """
+
+    values: dict[str, Any]
+    text: str
+    exit_code: int = 0
+
+
+def show(answer: Answer, *, as_json: bool) -> NoReturn:
+    """Prints an answer and ends the command with its exit code."""
+    typer.echo(json_text(answer.values) if as_json else answer.text)
+    raise typer.Exit(answer.exit_code)
+
+
 @contextmanager
-def one_line(*, as_json: bool) -> Iterator[None]:
-    """Ends the command with the code of what went wrong; SIGTERM is heard as Ctrl-C is."""
+def errors_in_one_line(*, as_json: bool) -> Iterator[None]:
+    """Ends the command with one line and the error's exit code; treats SIGTERM as Ctrl-C."""
     try:
         with signals.interruptible(), terminal.warnings_in_one_line():
             yield
@@ -31,7 +54,7 @@ def one_line(*, as_json: bool) -> Iterator[None]:
 
 
 def json_text(values: object) -> str:
-    """Values as JSON; times in UTC."""
+    """Returns values as JSON, with times in UTC."""
 
     def plain(value: object) -> str:
         return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import json_text, one_line
+from app.cli.output import errors_in_one_line, json_text
 from app.encryption import CipherError, RawKey
-from app.project import PROJECT
 from app.secrets import jobs, sealing
 from app.secrets.jobs import Options
 from app.secrets.progress import Style
@@ -30,29 +29,46 @@ ThrottleQuery = Annotated[str | None, typer.Option(help="Wait while this query s
 
 
 @secrets.command()
-def status(*, table: Table = None, column: Column = None, workers: Workers = None, as_json: Json = False) -> None:
+def status(
+    context: typer.Context,
+    *,
+    table: Table = None,
+    column: Column = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
     """Tells what each column of secrets holds: nothing, plaintext, under which key, what can't be read. Writes nothing.
 
     Example: schema secrets status --json
     """
     _look(
-        Options(PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, style=_style(as_json)),
+        Options(context.obj.encrypted_columns, context.obj.database_url, table, column, workers, style=_style(as_json)),
         as_json=as_json,
     )
 
 
 @secrets.command()
-def verify(*, table: Table = None, column: Column = None, workers: Workers = None, as_json: Json = False) -> None:
+def verify(
+    context: typer.Context,
+    *,
+    table: Table = None,
+    column: Column = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
     """Decrypts every secret, and ends with 1 if one can't be read. Writes nothing.
 
     Example: schema secrets verify --workers 2
     """
-    options = Options(PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, style=_style(as_json))
+    options = Options(
+        context.obj.encrypted_columns, context.obj.database_url, table, column, workers, style=_style(as_json)
+    )
     _look(options, as_json=as_json, fails=True)
 
 
 @secrets.command()
 def encrypt(
+    context: typer.Context,
     *,
     table: Table = None,
     column: Column = None,
@@ -72,13 +88,14 @@ def encrypt(
     """
     throttle = Throttle(page_time, pause, max_lag, throttle_query)
     options = Options(
-        PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, throttle, _style(as_json)
+        context.obj.encrypted_columns, context.obj.database_url, table, column, workers, throttle, _style(as_json)
     )
     _change(Action.ENCRYPT, options, dry_run=dry_run, as_json=as_json)
 
 
 @secrets.command()
 def rotate(
+    context: typer.Context,
     *,
     table: Table = None,
     column: Column = None,
@@ -96,26 +113,27 @@ def rotate(
     """
     throttle = Throttle(page_time, pause, max_lag, throttle_query)
     options = Options(
-        PROJECT.encrypted_columns, PROJECT.database_url, table, column, workers, throttle, _style(as_json)
+        context.obj.encrypted_columns, context.obj.database_url, table, column, workers, throttle, _style(as_json)
     )
     _change(Action.ROTATE, options, dry_run=dry_run, as_json=as_json)
 
 
 @secrets.command("check-keys")
-def check_keys(*, as_json: Json = False) -> None:
+def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
     """Tells whether the configured keys belong to this database, by a few values: for a start-up probe.
 
     Ends with 2 if a key is missing, or opens nothing of what is stored.
 
     Example: schema secrets check-keys
     """
-    with one_line(as_json=as_json):
-        jobs.check_keys(Options(PROJECT.encrypted_columns, PROJECT.database_url))
+    with errors_in_one_line(as_json=as_json):
+        jobs.check_keys(Options(context.obj.encrypted_columns, context.obj.database_url))
     typer.echo(json_text({"code": "ok"}) if as_json else "The keys belong to this database.")
 
 
 @secrets.command()
 def keygen(
+    context: typer.Context,
     *,
     from_hex: Annotated[
         bool, typer.Option("--from-hex", help="Convert a key of 64 hexadecimal digits, read from standard input.")
@@ -126,14 +144,13 @@ def keygen(
 
     Example: schema secrets keygen >> .env
     """
-    keys = {"ENCRYPTION_KEY": _from_hex() if from_hex else RawKey.generate()}
-    if not from_hex:
-        keys["GITHUB_TOKEN_ENCRYPTION_KEY"] = RawKey.generate()
+    names = list(context.obj.keyrings)
+    keys = {names[0]: _from_hex()} if from_hex else {name: RawKey.generate() for name in names}
     typer.echo(json_text(keys) if as_json else "\n".join(f"{name}={key}" for name, key in keys.items()))
 
 
 def _change(action: Action, options: Options, *, dry_run: bool, as_json: bool) -> None:
-    with one_line(as_json=as_json):
+    with errors_in_one_line(as_json=as_json):
         reports = jobs.change(action, options, dry_run=dry_run)
     code = sealing.exit_code(reports)
     if as_json:
@@ -146,7 +163,7 @@ def _change(action: Action, options: Options, *, dry_run: bool, as_json: bool) -
 
 
 def _look(options: Options, *, as_json: bool, fails: bool = False) -> None:
-    with one_line(as_json=as_json):
+    with errors_in_one_line(as_json=as_json):
         found, stopped = jobs.look(options)
     remains = stopped or (fails and jobs.remains(found, plaintext=False))
     if as_json:

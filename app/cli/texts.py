@@ -1,12 +1,11 @@
-"""What `schema` prints, for people."""
+"""Results of the commands as answers: the JSON and the text of each stand together."""
 
 import shlex
 from dataclasses import asdict
 from typing import Any
 
-from app.migrations.commands.deploy import Deployment
-from app.migrations.commands.dev import Development
-from app.migrations.drift.check import Adopted
+from app.cli.output import Answer
+from app.migrations.commands import Adopted, Deployment, Development
 from app.migrations.drift.compare import Check, Drift
 from app.migrations.drift.resolve import Resolution
 from app.migrations.run.ledger import Entry, Outcome
@@ -15,174 +14,35 @@ from app.migrations.snapshots import kind_of
 from app.migrations.snapshots.ddl import Plan
 from app.migrations.snapshots.differences import Difference
 
-_NEW_DATA = "begins a data revision that finishes them"
 
-
-def of_status_as_values(found: Status) -> dict[str, Any]:
-    """What `schema status --json` prints."""
-    return {
-        "code": found.code,
-        "database": found.database,
-        "at": found.at,
-        "head": found.head,
-        "running": asdict(found.holder) if found.holder else None,
-        "problems": [{"code": problem.word, "message": str(problem)} for problem in found.problems],
-        "notes": found.notes,
-        "revisions": [asdict(revision) for revision in found.revisions],
-        "accepted": [asdict(entry) for entry in found.accepted],
-        "history": [asdict(entry) for entry in found.entries],
+def status(status: Status, *, history: bool = False, exit_code: bool = False) -> Answer:
+    """Answers `schema status`."""
+    values = {
+        "code": status.code,
+        "database": status.database,
+        "at": status.at,
+        "head": status.head,
+        "running": asdict(status.holder) if status.holder else None,
+        "problems": [{"code": problem.word, "message": str(problem)} for problem in status.problems],
+        "notes": status.notes,
+        "revisions": [asdict(revision) for revision in status.revisions],
+        "accepted": [asdict(entry) for entry in status.accepted],
+        "history": [asdict(entry) for entry in status.entries],
     }
+    lines = [*_heading(status), f"Pending   {len(status.pending) or 'nothing'}"]
+    lines += [f"Running   {status.holder}"] if status.holder else []
+    width = max((len(revision.title) for revision in status.revisions), default=0)
+    lines += ["", *(_revision(revision, width) for revision in status.revisions)]
+    lines += ["", "History", *(f"  {_entry(entry)}" for entry in status.entries)] if history else []
+    lines += ["", *(_accepted(entry) for entry in status.accepted)] if status.accepted else []
+    lines += [f"\nNote: {note}" for note in status.notes]
+    lines += [f"\n{problem}" for problem in status.problems]
+    return Answer(values, "\n".join(lines), status.exit_code if exit_code else 0)
 
 
-def of_status(found: Status, *, history: bool) -> str:
-    """What `schema status` prints."""
-    at = ", ".join(found.at) or "no revision"
-    pending = len(found.pending)
-    lines = [
-        f"Database  {found.database}",
-        f"At        {at}" + (", the head" if found.at == [found.head] else ""),
-        f"Pending   {pending or 'nothing'}",
-    ]
-    lines += [f"Running   {found.holder}"] if found.holder else []
-    width = max((len(revision.title) for revision in found.revisions), default=0)
-    lines += ["", *(_revision(revision, width) for revision in found.revisions)]
-    if history:
-        lines += ["", "History", *(f"  {_entry(entry)}" for entry in found.entries)]
-    lines += ["", *map(of_accepted, found.accepted)] if found.accepted else []
-    lines += [f"\nNote: {note}" for note in found.notes]
-    lines += [f"\n{problem}" for problem in found.problems]
-    return "\n".join(lines)
-
-
-def of_deployment(done: Deployment) -> str:
-    """What `schema deploy` prints."""
-    if done.dry_run:
-        names = "\n".join(f"  {revision}" for revision in done.applied)
-        return f"Would apply to {done.database}:\n{names}" if names else f"Nothing to do: {done.database} is at head."
-    copied = f"\nBackup: {done.backup}" if done.backup else ""
-    count = len(done.applied)
-    what = f"{count} revision{'s' if count != 1 else ''} applied in {done.seconds:.1f} s" if count else "Nothing to do"
-    return f"{what}; the database is at {done.head}, and equals the models.{copied}"
-
-
-def of_development(done: Development) -> str:
-    """What `schema dev` prints."""
-    if not done.written:
-        return f"Nothing has changed: {done.database} is at {done.at}, and equals the models."
-    files = ", ".join(str(file) for file in done.files)
-    return f"Wrote and applied {files}; the database is at {done.at}, and equals the models."
-
-
-def of_check(found: Check) -> str:
-    """What `schema check` prints."""
-    status, drift = found.status, found.drift
-    at = drift.revision or ", ".join(status.at) or "no revision"
-    right = f"what {at} makes" if status.at else "empty"
-    lines = [f"Database  {status.database}", f"At        {at}{', the head' if status.at == [status.head] else ''}"]
-    if drift.open:
-        lines += ["", f"Not {right}:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
-    if found.wanted:
-        lines += ["", "The models want:", *(f"  {wanted}" for wanted in found.wanted)]
-        lines += ['Ways out: edit the model, or write the revision: alembic revision --autogenerate -m "…"']
-    if not (drift.open or found.wanted):
-        lines += ["", f"The database is {right}{_and_the_models(found)}."]
-    lines += [f"Accepted  {difference}" for difference in drift.accepted]
-    lines += [f"Note: {note}" for note in drift.notes]
-    if status.pending:
-        lines += [f"{len(status.pending)} pending; the models are compared at head: alembic upgrade head"]
-    return "\n".join([*lines, *(f"\n{problem}" for problem in status.problems)])
-
-
-def ways_out(drift: Drift) -> list[str]:
-    """The three commands that end a drift; others end one of rows than of the schema."""
-    schema = [difference for difference in drift.open if kind_of(difference.name) != "revision"]
-    rows = [difference for difference in drift.open if kind_of(difference.name) == "revision"]
-    adopted = "writes a revision that makes every other database like this one"
-    reverted = "shows the SQL that makes this one what it should be; --yes runs it"
-    accepted = "lets it be, for as long as it differs in exactly this way"
-    return [
-        *_table("Ways out:", schema, (adopted, reverted, accepted)),
-        *_table(
-            "Ways out of rows:", rows, (f"{_NEW_DATA}, for every database", "encrypts them, if it is secrets", accepted)
-        ),
-    ]
-
-
-def _table(title: str, found: list[Difference], meanings: tuple[str, str, str]) -> list[str]:
-    if not found:
-        return []
-    commands = ways(found[0])
-    width = max(map(len, commands))
-    return [title, *(f"  {command:<{width}}  {said}" for command, said in zip(commands, meanings, strict=True))]
-
-
-def ways(difference: Difference) -> tuple[str, str, str]:
-    """The commands that adopt, revert and accept a difference."""
-    accept = f'schema check --accept {shlex.quote(difference.name)} --reason "…"'
-    if kind_of(difference.name) == "revision":
-        return 'alembic revision -m "…"', "schema secrets encrypt", accept
-    return 'schema check --adopt -m "…"', "schema check --revert", accept
-
-
-def of_check_as_values(found: Check) -> dict[str, Any]:
-    """What `schema check --json` prints."""
-    return {
-        "code": found.code,
-        "database": found.status.database,
-        "at": found.status.at,
-        "head": found.status.head,
-        "pending": [revision.revision for revision in found.status.pending],
-        "differences": [_values(difference) for difference in found.drift.open],
-        "accepted": [_values(difference) for difference in found.drift.accepted],
-        "models_want": found.wanted,
-        "problems": [{"code": problem.word, "message": str(problem)} for problem in found.status.problems],
-        "notes": found.drift.notes,
-    }
-
-
-def of_resolution(done: Resolution) -> str:
-    """What `schema resolve` prints."""
-    if not done.outcomes:
-        what = "applied" if done.claim.applied else "not applied"
-        return f"Nothing to resolve: {done.claim.revision} is {what} here, and no failure of it is open."
-    said = {Outcome.ADOPTED: "applied", Outcome.ROLLED_BACK: "rolled back", Outcome.SKIPPED: "skipped"}
-    lines = [f"{revision} is recorded as {said[outcome]}." for revision, outcome in done.outcomes.items()]
-    lines += [f"Overruled: {wrong}" for wrong in done.contradictions]
-    return "\n".join([*lines, f"The database is at {done.at or 'no revision'}."])
-
-
-def of_accepted(entry: Entry) -> str:
-    """One line of `schema status`."""
-    return f"Accepted  {entry.subject}  {when(entry.started_at)}  {entry.by}\n      {entry.reason}"
-
-
-def of_adopted(done: Adopted) -> tuple[dict[str, Any], str]:
-    """What `schema check --adopt` prints, as values and as text."""
-    lines = [
-        f"Wrote {done.file}; it is recorded here as applied. Read it before you commit it.",
-        f"Wrote {done.snapshot}; on a database of the other kind make the other: schema snapshot",
-    ]
-    lines += ["In the models:", *(f"  {edit}" for edit in done.model_edits)] if done.model_edits else []
-    files = {"file": str(done.file), "snapshot": str(done.snapshot)}
-    return {"code": "ok", "revision": done.revision, **files, "model_edits": done.model_edits}, "\n".join(lines)
-
-
-def of_revert(plan: Plan, risks: list[str], *, done: bool) -> tuple[dict[str, Any], str]:
-    """What `schema check --revert` prints, as values and as text."""
-    values = {"code": "ok", "done": done, "statements": plan.all, "at_risk": risks}
-    if not plan.all:
-        return values, "Nothing to revert: the schema is what its revision makes."
-    script = "".join(f"{statement};\n" for statement in plan.all)
-    if done:
-        return values, f"{script}\nDone."
-    lines = [f"This would lose data: {risk}" for risk in risks]
-    last = f"schema check --revert --yes{' --accept-data-loss' if risks else ''}"
-    return values, "\n".join([script, *lines, f"Nothing was changed. To run it: {last}"])
-
-
-def of_accept(lines: list[str]) -> tuple[dict[str, Any], str]:
-    """What `schema check --accept` prints, as values and as text."""
-    return {"code": "ok", "accepted": lines}, "\n".join(f"Accepted  {line}" for line in lines)
+def _heading(status: Status) -> list[str]:
+    at = ", ".join(status.at) or "no revision"
+    return [f"Database  {status.database}", f"At        {at}{', the head' if status.at == [status.head] else ''}"]
 
 
 def _revision(revision: RevisionStatus, width: int) -> str:
@@ -190,32 +50,170 @@ def _revision(revision: RevisionStatus, width: int) -> str:
     entry = revision.entry
     if entry is None:
         return f"{line}  {'before the ledger' if revision.state == 'applied' else ''}".rstrip()
-    took = "" if entry.duration_ms is None else f"  {entry.duration_ms / 1000:.2f} s"
-    reason = f"\n      {entry.reason}" if entry.reason else ""
     failure = f"\n      {entry.error}" if entry.error and revision.state != "applied" else ""
-    return f"{line}  {when(entry.started_at)}{took}  {entry.by}{failure}{reason}"
+    reason = f"\n      {entry.reason}" if entry.reason else ""
+    return f"{line}  {when(entry.started_at)}{_seconds(entry)}  {entry.by}{failure}{reason}"
 
 
 def _entry(entry: Entry) -> str:
-    took = "" if entry.duration_ms is None else f"  {entry.duration_ms / 1000:.2f} s"
-    why = entry.error or entry.reason
-    text = (
-        f"{when(entry.started_at)}  {entry.direction:<9}  {entry.revision:<14}  {entry.outcome:<11}{took}  {entry.by}"
-    )
-    return f"{text}\n      {why}" if why else text
+    attempt = f"{entry.direction:<9}  {entry.revision:<14}  {entry.outcome:<11}"
+    reason = entry.error or entry.reason
+    return f"{when(entry.started_at)}  {attempt}{_seconds(entry)}  {entry.by}" + (f"\n      {reason}" if reason else "")
+
+
+def _seconds(entry: Entry) -> str:
+    return "" if entry.duration_ms is None else f"  {entry.duration_ms / 1000:.2f} s"
+
+
+def _accepted(entry: Entry) -> str:
+    return f"Accepted  {entry.subject}  {when(entry.started_at)}  {entry.by}\n      {entry.reason}"
+
+
+def deployment(done: Deployment) -> Answer:
+    """Answers `schema deploy`."""
+    if done.dry_run:
+        names = "".join(f"\n  {revision}" for revision in done.applied)
+        text = f"Would apply to {done.database}:{names}" if names else f"Nothing to do: {done.database} is at head."
+    else:
+        count = len(done.applied)
+        applied = f"{count} revision{'s' if count > 1 else ''} applied in {done.seconds:.1f} s"
+        text = f"{applied if count else 'Nothing to do'}; the database is at {done.head}, and equals the models."
+        text += f"\nBackup: {done.backup}" if done.backup else ""
+    return Answer(asdict(done) | {"code": "ok"}, text)
+
+
+def sql(script: str) -> Answer:
+    """Answers `schema deploy --sql`."""
+    return Answer({"code": "ok", "sql": script}, script)
+
+
+def development(done: Development) -> Answer:
+    """Answers `schema dev`."""
+    files = ", ".join(map(str, done.files))
+    subject = f"Wrote and applied {files}; the database" if files else f"Nothing has changed: {done.database}"
+    return Answer(asdict(done) | {"code": "ok"}, f"{subject} is at {done.at}, and equals the models.")
+
+
+def page(file: object, *, check: bool) -> Answer:
+    """Answers `schema docs`."""
+    return Answer({"code": "ok", "file": file}, f"{file} is fresh." if check else f"Wrote {file}.")
+
+
+def snapshots(files: list[Any], *, check: bool) -> Answer:
+    """Answers `schema snapshot`: the files that were written, or with `check` those that are stale."""
+    if not check:
+        return Answer({"code": "ok", "files": files}, f"{len(files)} snapshots written.")
+    if not files:
+        return Answer({"code": "ok", "files": []}, "The snapshots are fresh.")
+    lines = [*(f"stale: {file}" for file in files), "Make them anew, and commit them: schema snapshot"]
+    return Answer({"code": "stale", "files": files}, "\n".join(lines), exit_code=1)
+
+
+def check(check: Check) -> Answer:
+    """Answers `schema check`."""
+    status, drift = check.status, check.drift
+    values = {
+        "code": check.code,
+        "database": status.database,
+        "at": status.at,
+        "head": status.head,
+        "pending": [revision.revision for revision in status.pending],
+        "differences": [_values(difference) for difference in drift.open],
+        "accepted": [_values(difference) for difference in drift.accepted],
+        "models_want": check.wanted,
+        "problems": [{"code": problem.word, "message": str(problem)} for problem in status.problems],
+        "notes": drift.notes,
+    }
+    expected = f"what {drift.revision or ', '.join(status.at)} makes" if status.at else "empty"
+    models = ", and equals the models" if status.at == [status.head] else ""
+    lines = _heading(status)
+    if drift.open:
+        lines += ["", f"Not {expected}:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
+    if check.wanted:
+        lines += ["", "The models want:", *(f"  {wanted}" for wanted in check.wanted)]
+        lines += ['Ways out: edit the model, or write the revision: alembic revision --autogenerate -m "…"']
+    if not (drift.open or check.wanted):
+        lines += ["", f"The database is {expected}{models}."]
+    lines += [f"Accepted  {difference}" for difference in drift.accepted]
+    lines += [f"Note: {note}" for note in drift.notes]
+    if status.pending:
+        lines += [f"{len(status.pending)} pending; the models are compared at head: alembic upgrade head"]
+    lines += [f"\n{problem}" for problem in status.problems]
+    return Answer(values, "\n".join(lines), check.exit_code)
+
+
+def ways_out(drift: Drift) -> list[str]:
+    """Returns the three commands that end a drift of the schema, and those that end one of rows."""
+    rows = [difference for difference in drift.open if kind_of(difference.name) == "revision"]
+    schema = [difference for difference in drift.open if difference not in rows]
+    adopted = "writes a revision that makes every other database like this one"
+    reverted = "shows the SQL that makes this one what it should be; --yes runs it"
+    finished = "begins a data revision that finishes them, for every database"
+    encrypted = "encrypts them, if it is secrets"
+    return _ways_out("Ways out:", schema, adopted, reverted) + _ways_out("Ways out of rows:", rows, finished, encrypted)
+
+
+def _ways_out(title: str, differences: list[Difference], adopted: str, reverted: str) -> list[str]:
+    if not differences:
+        return []
+    commands = _ways(differences[0])
+    width = max(map(len, commands))
+    meanings = adopted, reverted, "lets it be, for as long as it differs in exactly this way"
+    pairs = zip(commands, meanings, strict=True)
+    return [title, *(f"  {command:<{width}}  {meaning}" for command, meaning in pairs)]
+
+
+def _ways(difference: Difference) -> tuple[str, str, str]:
+    """Returns the commands that adopt, revert and accept a difference."""
+    accept = f'schema check --accept {shlex.quote(difference.name)} --reason "…"'
+    if kind_of(difference.name) == "revision":
+        return 'alembic revision -m "…"', "schema secrets encrypt", accept
+    return 'schema check --adopt -m "…"', "schema check --revert", accept
 
 
 def _values(difference: Difference) -> dict[str, Any]:
-    adopt, revert, accept = ways(difference)
     return {
         "object": difference.name,
         "attribute": difference.attribute or None,
         "expected": difference.expected,
         "found": difference.found,
         "text": str(difference),
-        "ways_out": {"adopt": adopt, "revert": revert, "accept": accept},
+        "ways_out": dict(zip(("adopt", "revert", "accept"), _ways(difference), strict=True)),
     }
 
 
-def _and_the_models(found: Check) -> str:
-    return ", and equals the models" if found.status.at == [found.status.head] else ""
+def adopted(done: Adopted) -> Answer:
+    """Answers `schema check --adopt`."""
+    lines = [
+        f"Wrote {done.file}; it is recorded here as applied. Read it before you commit it.",
+        f"Wrote {done.snapshot}; on a database of the other kind make the other: schema snapshot",
+    ]
+    lines += ["In the models:", *(f"  {edit}" for edit in done.model_edits)] if done.model_edits else []
+    return Answer({"code": "ok"} | asdict(done), "\n".join(lines))
+
+
+def reverted(plan: Plan, risks: list[str], *, done: bool) -> Answer:
+    """Answers `schema check --revert`."""
+    script = "".join(f"{statement};\n" for statement in plan.all)
+    lines = [f"This would lose data: {risk}" for risk in risks]
+    command = f"schema check --revert --yes{' --accept-data-loss' if risks else ''}"
+    lines += ["Done." if done else f"Nothing was changed. To run it: {command}"]
+    text = "\n".join([script, *lines]) if script else "Nothing to revert: the schema is what its revision makes."
+    return Answer({"code": "ok", "done": done, "statements": plan.all, "at_risk": risks}, text)
+
+
+def accepted(lines: list[str]) -> Answer:
+    """Answers `schema check --accept`."""
+    return Answer({"code": "ok", "accepted": lines}, "\n".join(f"Accepted  {line}" for line in lines))
+
+
+def resolution(done: Resolution) -> Answer:
+    """Answers `schema resolve`."""
+    values = {"code": "ok", "at": done.at, "outcomes": done.outcomes, "overruled": done.contradictions}
+    if not done.outcomes:
+        here = f"{done.claim.revision} is {'applied' if done.claim.applied else 'not applied'} here"
+        return Answer(values, f"Nothing to resolve: {here}, and no failure of it is open.")
+    words = {Outcome.ADOPTED: "applied", Outcome.ROLLED_BACK: "rolled back", Outcome.SKIPPED: "skipped"}
+    lines = [f"{revision} is recorded as {words[outcome]}." for revision, outcome in done.outcomes.items()]
+    lines += [f"Overruled: {contradiction}" for contradiction in done.contradictions]
+    return Answer(values, "\n".join([*lines, f"The database is at {done.at or 'no revision'}."]))

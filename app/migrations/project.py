@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,7 @@ class Project:
         base: gives the declarative base of the models, imported when a command compares with them.
         database_url: gives the URL of the database, where a command is given none.
         limits: gives the limits of a run.
+        keyrings: the variables of the writing keys; a key in hexadecimal is for the first.
         former_checksums: checksums that an applied revision may have had before its code was rewritten, by revision.
     """
 
@@ -59,6 +60,7 @@ class Project:
     base: "Callable[[], type[DeclarativeBase]]"
     database_url: Callable[[], sa.URL]
     limits: Callable[[], Limits] = Limits
+    keyrings: Sequence[str] = ()
     former_checksums: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def metadata(self) -> sa.MetaData:

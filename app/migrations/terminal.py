@@ -1,5 +1,6 @@
 """Asks whoever sits at the terminal, and warns them."""
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +30,15 @@ def ask(question: str, default: str) -> str:
         sys.stderr.write("\n")
         raise Interrupted("The question wasn't answered, so nothing was written.")
     return line.strip() or default
+
+
+def log_to_stderr() -> None:
+    """Shows the engine's progress on standard error, line by line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("app.migrations")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
 
 
 @contextmanager

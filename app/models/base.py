@@ -5,8 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
+
+from app.dialect_text import DialectText
 
 # PostgreSQL's own default names: a database made by hand or by another tool matches by name.
 NAMING_CONVENTION = {
@@ -69,21 +70,6 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
-class DialectText(sa.ColumnElement[Any]):
-    """A server default that PostgreSQL and SQLite spell differently."""
-
-    inherit_cache = True
-
-    def __init__(self, *, postgresql: str, sqlite: str) -> None:
-        self.postgresql = postgresql
-        self.sqlite = sqlite
-
-
-@compiles(DialectText)
-def _compile_dialect_text(element: DialectText, compiler: sa.sql.compiler.SQLCompiler, **_: Any) -> str:
-    return element.sqlite if compiler.dialect.name == "sqlite" else element.postgresql
 
 
 # The bare word would store the session's local time in a PostgreSQL `timestamp`.

@@ -284,9 +284,9 @@ def test_an_adoption_needs_a_name(head_url: str) -> None:
 
 
 def test_an_empty_database_is_called_so(sqlite_url: str) -> None:
-    assert "\n\nThe database is empty.\n11 pending" in texts.of_check(commands.check(PROJECT, engine(sqlite_url)))
+    assert "\n\nThe database is empty.\n11 pending" in texts.check(commands.check(PROJECT, engine(sqlite_url))).text
     by_hand(sqlite_url, "CREATE TABLE notes (id INTEGER)")
-    assert "\n\nNot empty:\n  table notes: is there" in texts.of_check(commands.check(PROJECT, engine(sqlite_url)))
+    assert "\n\nNot empty:\n  table notes: is there" in texts.check(commands.check(PROJECT, engine(sqlite_url))).text
 
 
 def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:

@@ -123,7 +123,7 @@ def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
     for applied in [HEAD], []:
         done = develop(PROJECT, db.migration_engine(url))
         assert done == Development(database, HEAD, applied, [], [])
-    approve("dev_unchanged.txt", texts.of_development(done).replace(database, "PLACE") + "\n")
+    approve("dev_unchanged.txt", texts.development(done).text.replace(database, "PLACE") + "\n")
 
 
 def test_a_database_that_is_ahead_is_left_alone(project: Project, at: At, monkeypatch: pytest.MonkeyPatch) -> None:

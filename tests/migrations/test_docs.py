@@ -29,13 +29,13 @@ def test_the_page_is_fresh() -> None:
 def test_a_stale_page_is_told_and_written_anew(tmp_path: Path) -> None:
     file = tmp_path / "docs" / "schema.md"
     with pytest.raises(DriftDetected, match="schema docs") as missing:
-        commands.write_docs(PROJECT, tmp_path, check=True)
+        commands.write_page(PROJECT, tmp_path, check=True)
     assert (missing.value.exit_code, "\n" in str(missing.value), file.exists()) == (8, False, False)
-    assert commands.write_docs(PROJECT, tmp_path) == Path("docs/schema.md")
+    assert commands.write_page(PROJECT, tmp_path) == Path("docs/schema.md")
     assert file.read_text(encoding="utf-8") == (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
     file.write_text("stale", encoding="utf-8")
     with pytest.raises(DriftDetected):
-        commands.write_docs(PROJECT, tmp_path, check=True)
+        commands.write_page(PROJECT, tmp_path, check=True)
     assert file.read_text(encoding="utf-8") == "stale"
 
 

@@ -83,6 +83,11 @@ def test_a_connection_in_a_transaction_may_be_read_from(at: At) -> None:
         assert connection.in_transaction()
 
 
+def test_a_process_of_its_own_knows_the_words_of_every_revision(url: str) -> None:
+    done = helpers.python("-m", "alembic", "upgrade", "head", env={"DATABASE_URL": url})  # nothing was imported before
+    assert done.returncode == 0, done.stderr
+
+
 # --- what is left alone -------------------------------------------------------
 
 

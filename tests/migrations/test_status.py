@@ -48,7 +48,7 @@ def read(url: str) -> Status:
 
 def shown(found: Status) -> str:
     """What is printed, without what differs from run to run."""
-    text = re.sub(r"^Database .*", "Database  …", plain(texts.of_status(found, history=True)))
+    text = re.sub(r"^Database .*", "Database  …", plain(texts.status(found, history=True).text))
     return f"{re.sub(r'[0-9]+[.][0-9][0-9] s', 'N s', text)}\n(exit code {found.exit_code}, {found.code})\n"
 
 

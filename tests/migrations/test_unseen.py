@@ -23,7 +23,7 @@ EDITS = {
     ),
     "no time zone": 'tables["users"].c.created_at.type = sa.DateTime()',
     "a default of an array": (
-        "from app.models.base import DialectText\n"
+        "from app.dialect_text import DialectText\n"
         'tables["service_registry"].c.allowed_scopes.server_default = '
         "sa.DefaultClause(DialectText(postgresql=\"ARRAY['read']::text[]\", sqlite=\"'[]'\"))"
     ),

@@ -41,7 +41,8 @@ def add(context: MigrationContext, script: ops.MigrationScript) -> str:
     upgrade.reverse_into(downgrade)
     for operation in _flat(downgrade):
         _restore(operation, snapshot)
-    return f"Comments, time zones and array defaults were compared with PostgreSQL's snapshot of {head}."
+    compared = head or "an empty schema"
+    return f"Comments, time zones and array defaults were compared with PostgreSQL's snapshot of {compared}."
 
 
 class _Comparison:

@@ -29,6 +29,7 @@ from app.migrations.session import Session
 
 log = logging.getLogger("app.migrations")
 
+_POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 ID_FORMAT = "%Y%m%d%H%M%S"
 
 _GENERATED_BY_ALEMBIC = re.compile(r"[0-9a-f]{12}")
@@ -46,13 +47,13 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     if isinstance(item, postgresql.ARRAY):  # on SQLite Alembic leaves the element's module out
         context.imports.add("from sqlalchemy.dialects import postgresql")
         return f"postgresql.ARRAY(sa.{item.item_type!r})"
-    if not type(item).__module__.startswith("app."):
+    if type(item).__module__.startswith("sqlalchemy.") or not isinstance(item, sa.types.TypeDecorator):
         return _render_reflected_type(item)
-    if getattr(item, "timezone", False):
-        context.imports.add("from sqlalchemy.dialects import postgresql")
-        exact = "postgresql.TIMESTAMP(timezone=True, precision=6)"
-        return f"sa.DateTime(timezone=True).with_variant({exact}, 'postgresql')"
-    return f"sa.{item.impl!r}"
+    exact = item.load_dialect_impl(_POSTGRESQL)
+    if not (isinstance(exact, postgresql.TIMESTAMP) and exact.precision is not None):
+        return f"sa.{item.impl!r}"
+    context.imports.add("from sqlalchemy.dialects import postgresql")
+    return f"sa.{item.impl!r}.with_variant(postgresql.{exact!r}, 'postgresql')"
 
 
 def process_revision_directives(

@@ -1,16 +1,14 @@
-"""What `schema` adds to `alembic`, as functions that a program can call."""
+"""The commands of `schema`, as functions that a program can call.
 
-from app.migrations.commands.deploy import (
-    Deployment,
-    backup_sqlite,
-    deploy,
-    pg_dump_line,
-    read_status,
-    resolve,
-    script,
-    write_docs,
-)
+Each takes a project, and an engine or none for the project's database. Each returns its result and prints nothing;
+progress goes to the logger `app.migrations`. An expected error is raised as a `SchemaError` of one line.
+"""
+
+from app.migrations.commands.backup import backup_sqlite, pg_dump_line
+from app.migrations.commands.deploy import Deployment, deploy, script
 from app.migrations.commands.dev import Development, develop
+from app.migrations.commands.schema_page import write_page
+from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift.check import Adopted, accept, adopt, check, plan_revert, revert
 from app.migrations.run.scratch import snapshot, stale_snapshots
 
@@ -32,5 +30,5 @@ __all__ = [
     "script",
     "snapshot",
     "stale_snapshots",
-    "write_docs",
+    "write_page",
 ]

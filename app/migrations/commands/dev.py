@@ -1,7 +1,4 @@
-"""`schema dev`: what a developer runs after editing a model.
-
-It changes the database that it compares the models with, so it wants one of the developer's own.
-"""
+"""`schema dev`: writes and applies the revision for an edited model, on the developer's own database."""
 
 import io
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +12,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script
 
+from app.migrations.commands.status import read_status, require_no_problem
 from app.migrations.errors import ConfigurationError
 from app.migrations.project import Project
-from app.migrations.run import connections, status
+from app.migrations.run import connections
 from app.migrations.run.connections import require_local
 from app.migrations.run.reporter import Reporter, log
 from app.migrations.session import Session
@@ -28,13 +26,14 @@ _SEVERAL = 3
 
 @dataclass(frozen=True)
 class Development:
-    """What `schema dev` did.
+    """The result of `develop`.
 
     Attributes:
+        database: the database's URL without the password.
         at: the revision that the database is at now.
         applied: the revisions that were pending before, oldest first.
         written: the revisions that were written and applied; none if the models and the database were equal.
-        files: where those are, seen from the project's root.
+        files: the files of those, relative to the project's root.
     """
 
     database: str
@@ -54,56 +53,53 @@ def develop(
     remote: bool = False,
     live: bool = False,
 ) -> Development:
-    """Applies what is pending, writes a revision for what the models want besides, applies that too, and compares.
+    """Applies pending revisions, writes and applies one for the edited models, and compares again.
 
     Args:
-        project: whose models and revisions.
+        project: the project of the models and revisions.
         engine: the database; the project's if None.
         message: the name of the revision; else `ask` is asked for one.
-        ask: asks somebody, about the name and about renames; None if nobody is there.
+        ask: asks the developer about the name and about renames; None if no terminal is there.
         not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
         remote: the database may be on another machine.
-        live: a terminal watches: show what is going on between two lines too.
+        live: a terminal shows the progress.
 
     Raises:
-        MigrationError: what is in the way, or failed. A revision that was written stays, applied or not.
+        MigrationError: something is in the way, or failed. A revision that was written stays, applied or not.
     """
     if not remote:
         require_local(engine.url if engine is not None else project.database_url())
     config = project.config(engine)
     session = Session.of(config)
     session.reporter, session.ask, session.called_by_schema = Reporter(live=live), ask, True
-    session.not_a_rename, session.name_revision = not_a_rename, _naming(ask)
-    with connections.reading(project, engine) as connection:
-        before = status.read_status(
-            connection, project, connections.history(project), connections.shown(project, engine)
-        )
-    if before.problems:
-        raise before.problems[0]
+    session.not_a_rename, session.name_revision = not_a_rename, _namer(ask)
+    before = read_status(project, engine)
+    require_no_problem(before)
     if before.pending:
         command.upgrade(config, "head")
-    written = _write_revision(project, config, message)
-    if written:
+    scripts = _write_revision(project, config, message)
+    if scripts:
         command.upgrade(config, "head")
     command.check(config)
-    names, applied = ([script.revision for script in scripts] for scripts in (written, before.pending))
-    files = [connections.from_root(project, Path(script.path)) for script in written]
-    return Development(before.database, names[-1] if names else before.head or "", applied, names, files)
+    at = scripts[-1].revision if scripts else before.head or ""
+    applied, written = ([script.revision for script in group] for group in (before.pending, scripts))
+    files = [connections.from_root(project, Path(script.path)) for script in scripts]
+    return Development(before.database, at, applied, written, files)
 
 
 def _write_revision(project: Project, config: Config, message: str | None) -> list[Script]:
-    """Lets Alembic write a revision, and shows it; none if the models and the database are equal."""
-    with redirect_stdout(io.StringIO()):  # Alembic and its hooks say there what they do
-        made = command.revision(config, message, autogenerate=True)
-    scripts = [script for script in (made if isinstance(made, list) else [made]) if script is not None]
+    """Writes a revision with Alembic and logs its text; returns none if the models and the database are equal."""
+    with redirect_stdout(io.StringIO()):  # Alembic and its hooks print their progress there
+        written = command.revision(config, message, autogenerate=True)
+    scripts = [script for script in (written if isinstance(written, list) else [written]) if script is not None]
     for script in scripts:
         path = Path(script.path)
         log.info("\n%s\n\n%s", connections.from_root(project, path), path.read_text(encoding="utf-8"))
     return scripts
 
 
-def _naming(ask: Ask | None) -> Callable[[list[Any]], str]:
-    """What names a revision when the command line doesn't."""
+def _namer(ask: Ask | None) -> Callable[[list[Any]], str]:
+    """Returns the function that names a revision where the command line gives no message."""
 
     def name(diffs: list[Any]) -> str:
         offered = offered_name(diffs)

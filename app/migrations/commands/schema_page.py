@@ -1,9 +1,8 @@
 """`docs/schema.md`: a diagram, a data dictionary and the history, from the models and the revisions.
 
-It reads the same whatever database, machine or day it is written on.
+The page is the same whatever database, machine or day it is written on.
 """
 
-import datetime as dt
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
-from app.migrations.autogenerate.revision import ID_FORMAT
+from app.migrations.errors import DriftDetected
+from app.migrations.project import Project
+from app.migrations.run import connections
 from app.triggers import declared_triggers
 
 _POSTGRESQL = sa.make_url("postgresql+psycopg://").get_dialect()()
 _SQLITE = sa.make_url("sqlite://").get_dialect()()
-PAGE = Path("docs/schema.md")
+_PAGE = Path("docs/schema.md")
 _INTRODUCTION = """\
 # The schema
 
@@ -31,35 +32,46 @@ Written by `schema docs` from the models and the revisions: edit those, not this
 
 Only keys and unique columns are shown; a relation bears the name of the column that refers.
 """
-_TABLES = """\
-## Tables
-
-Where SQLite has another type or default than PostgreSQL, it follows after a slash.
-"""
-_HISTORY = """\
-## History
-
-The newest revision comes first.
-"""
-_BOOKENDS = re.compile(r"^(Revision|Parent):", re.MULTILINE)
+_FOOTER = re.compile(r"^(Revision|Parent):", re.MULTILINE)  # of a revision's docstring
 _ENTRY = re.compile(r"^(\w[\w ]*):\s+(.*)$")
 
 
+def write_page(project: Project, root: Path | None = None, *, check: bool = False) -> Path:
+    """Writes `docs/schema.md` from the models and the revisions.
+
+    Args:
+        project: the project of the models and revisions.
+        root: the folder to write it in, instead of the project's.
+        check: only compares the page with what would be written.
+
+    Returns:
+        The file, relative to that folder.
+
+    Raises:
+        DriftDetected: with `check`, the page is stale.
+    """
+    file = (root or project.root) / _PAGE
+    text = document(project.metadata(), connections.history(project))
+    if not check:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    elif not file.exists() or file.read_text(encoding="utf-8") != text:
+        raise DriftDetected(f"{_PAGE} isn't what the models and revisions say. Write it anew: schema docs", None, [])
+    return _PAGE
+
+
 def document(metadata: sa.MetaData, script: ScriptDirectory) -> str:
-    """The page, as Markdown with a Mermaid diagram."""
+    """Returns the page, as Markdown with a Mermaid diagram."""
     tables = sorted(metadata.tables.values(), key=lambda table: table.name)
     parts = [
-        _INTRODUCTION.format(tables=", ".join(_link(table.name) for table in tables)),
+        _INTRODUCTION.format(tables=", ".join(_link(table) for table in tables)),
         _diagrams(tables),
-        _TABLES,
+        "## Tables\n\nWhere SQLite has another type or default than PostgreSQL, it follows after a slash.",
         *(_table(table, tables) for table in tables),
-        _HISTORY,
+        "## History\n\nThe newest revision comes first.",
         "\n".join(_revision(revision) for revision in script.walk_revisions()),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
-
-
-# --- the diagram -------------------------------------------------------------
 
 
 def _diagrams(tables: list[sa.Table]) -> str:
@@ -67,44 +79,34 @@ def _diagrams(tables: list[sa.Table]) -> str:
     related = {table.name for key in keys for table in (key.parent.table, key.column.table)}
     parts = [_diagram([table for table in tables if table.name in related])] if related else []
     if alone := [table for table in tables if table.name not in related]:
-        parts += ["These refer to no table, and no table to them:", _diagram(alone)]  # beside the others all get tiny
+        # In one diagram with the others every table would be drawn tiny.
+        parts += ["These refer to no table, and no table to them:", _diagram(alone)]
     return "\n\n".join(parts)
 
 
 def _diagram(tables: list[sa.Table]) -> str:
     lines = ["```mermaid", "erDiagram"]
+    for key in (key for table in tables for key in _foreign_keys(table)):
+        one, many = "|o" if key.parent.nullable else "||", "o|" if _is_unique(key.parent) else "o{"
+        lines.append(f"    {key.column.table.name} {one}--{many} {key.parent.table.name} : {key.parent.name}")
     for table in tables:
-        for key in _foreign_keys(table):
-            column = key.parent
-            one = "|o" if column.nullable else "||"
-            many = "o|" if _is_unique(column) else "o{"
-            lines.append(f"    {key.column.table.name} {one}--{many} {table.name} : {column.name}")
-    for table in tables:
-        attributes = [_attribute(column) for column in table.columns if _marks(column)]
+        attributes = [_attribute(column) for column in table.columns if any(_keys(column))]
         lines += [f"    {table.name} {{", *attributes, "    }"] if attributes else [f"    {table.name}"]
     return "\n".join([*lines, "```"])
 
 
 def _attribute(column: sa.Column[Any]) -> str:
+    keys = set(_keys(column))
+    marks = [mark for key, mark in (("primary", "PK"), ("foreign", "FK"), ("unique", "UK")) if key in keys]
     kind = re.sub(r"\(.*\)|\W.*", "", _type(column, _POSTGRESQL))
-    return f"        {kind} {column.name} {', '.join(_marks(column))}"
-
-
-def _marks(column: sa.Column[Any]) -> list[str]:
-    marks = ["PK"] if column.primary_key else []
-    marks += ["FK"] if column.foreign_keys else []
-    return marks + (["UK"] if _is_unique(column) and not column.primary_key else [])
-
-
-# --- the tables --------------------------------------------------------------
+    return f"        {kind} {column.name} {', '.join(marks)}"
 
 
 def _table(table: sa.Table, tables: list[sa.Table]) -> str:
     lines = [f"### {table.name}", "", *([_text(table.comment), ""] if table.comment else [])]
     lines += ["| Column | Meaning | Type | Null | Default | Key |", "|---|---|---|---|---|---|"]
     lines += [_row(column) for column in table.columns]
-    notes = [*_references(table), *_referrers(table, tables), *_notes(table)]
-    return "\n".join([*lines, "", *notes, ""])
+    return "\n".join([*lines, "", *_notes(table, tables), ""])
 
 
 def _row(column: sa.Column[Any]) -> str:
@@ -114,23 +116,19 @@ def _row(column: sa.Column[Any]) -> str:
 
 
 def _type(column: sa.Column[Any], dialect: sa.Dialect) -> str:
-    said = column.type.compile(dialect=dialect).lower()
-    said = said.replace(", ", ",")
-    precise = re.fullmatch(r"timestamp(\(\d\))? with(out)? time zone", said)
-    return f"timestamp{'' if precise[2] else 'tz'}{precise[1] or ''}" if precise else said
+    text = column.type.compile(dialect=dialect).lower().replace(", ", ",")
+    timestamp = re.fullmatch(r"timestamp(\(\d\))? with(out)? time zone", text)
+    return f"timestamp{'' if timestamp[2] else 'tz'}{timestamp[1] or ''}" if timestamp else text
 
 
 def _default(column: sa.Column[Any]) -> str:
     if column.server_default is not None:
-        return _both(_default_in(column, _POSTGRESQL), _default_in(column, _SQLITE))
+        create = sa.schema.CreateTable(column.table)
+        compilers: list[Any] = [create.compile(dialect=dialect) for dialect in (_POSTGRESQL, _SQLITE)]
+        return _both(*(str(compiler.get_column_default_string(column)) for compiler in compilers))
     if column is column.table.autoincrement_column:
         return "the next number"
     return "set by the application" if column.default is not None else ""
-
-
-def _default_in(column: sa.Column[Any], dialect: sa.Dialect) -> str:
-    compiler: Any = sa.schema.CreateTable(column.table).compile(dialect=dialect)
-    return str(compiler.get_column_default_string(column))
 
 
 def _keys(column: sa.Column[Any]) -> Iterator[str]:
@@ -142,47 +140,36 @@ def _keys(column: sa.Column[Any]) -> Iterator[str]:
         yield "foreign"
 
 
-def _references(table: sa.Table) -> Iterator[str]:
+def _notes(table: sa.Table, tables: list[sa.Table]) -> Iterator[str]:
     for key in _foreign_keys(table):
         on_delete = f", on delete {key.ondelete.lower()}" if key.ondelete else ""
-        yield f"- `{key.parent.name}` refers to {_link(key.column.table.name)}.`{key.column.name}`{on_delete}"
-
-
-def _notes(table: sa.Table) -> Iterator[str]:
+        yield f"- `{key.parent.name}` refers to {_link(key.column.table)}.`{key.column.name}`{on_delete}"
+    if referring := [key for other in tables for key in _foreign_keys(other) if key.column.table is table]:
+        links = ", ".join(f"{_link(key.parent.table)}.`{key.parent.name}`" for key in referring)
+        yield f"- Referred to by {links}"
     for constraint in sorted(table.constraints, key=lambda constraint: str(constraint.name)):
-        columns = ", ".join(f"`{column.name}`" for column in getattr(constraint, "columns", []))
         if isinstance(constraint, sa.UniqueConstraint) and len(constraint.columns) > 1:
+            columns = ", ".join(f"`{column.name}`" for column in constraint.columns)
             yield f"- Unique together: {columns} (`{constraint.name}`)"
         if isinstance(constraint, sa.CheckConstraint):
             yield f"- Check: `{constraint.sqltext}` (`{constraint.name}`)"
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         parts = ", ".join(f"`{part.name if isinstance(part, sa.Column) else part}`" for part in index.expressions)
         yield f"- {'Unique index' if index.unique else 'Index'} on {parts} (`{index.name}`)"
-    triggers = declared_triggers(table.metadata).values()
-    yield from (f"- `updated_at` is kept by the trigger `{t.name}`" for t in triggers if t.table == table.name)
-
-
-def _referrers(table: sa.Table, tables: list[sa.Table]) -> Iterator[str]:
-    found = [key for other in tables for key in _foreign_keys(other) if key.column.table is table]
-    if found:
-        yield "- Referred to by " + ", ".join(f"{_link(key.parent.table.name)}.`{key.parent.name}`" for key in found)
-
-
-# --- the history -------------------------------------------------------------
+    for trigger in declared_triggers(table.metadata).values():
+        if trigger.table == table.name:
+            yield f"- `updated_at` is kept by the trigger `{trigger.name}`"
 
 
 def _revision(revision: Script) -> str:
-    written = dt.datetime.strptime(revision.revision, ID_FORMAT).replace(tzinfo=dt.UTC)
+    year, month, day = revision.revision[:4], revision.revision[4:6], revision.revision[6:8]
     path = f"../alembic/versions/{Path(revision.path).name}"
-    why = _BOOKENDS.split(revision.longdoc.partition("\n")[2])[0].strip()
-    lines = [f"- {written:%Y-%m-%d} **[{_text(revision.doc.rstrip('.'))}]({path})**" + (":" if why else "")]
-    for line in why.splitlines():
+    reason = _FOOTER.split(revision.longdoc.partition("\n")[2])[0].strip()
+    lines = [f"- {year}-{month}-{day} **[{_text(revision.doc.rstrip('.'))}]({path})**" + (":" if reason else "")]
+    for line in reason.splitlines():
         entry = _ENTRY.match(line)
         lines.append(f"  - {entry[1]}: {_text(entry[2])}" if entry else f"  {_text(line.strip())}".rstrip())
     return "\n".join(lines)
-
-
-# --- words -------------------------------------------------------------------
 
 
 def _foreign_keys(table: sa.Table) -> list[sa.ForeignKey]:
@@ -196,11 +183,10 @@ def _is_unique(column: sa.Column[Any]) -> bool:
 
 
 def _both(postgresql_text: str, sqlite_text: str) -> str:
-    texts = [postgresql_text] if postgresql_text == sqlite_text else [postgresql_text, sqlite_text]
-    return " / ".join(f"`{text}`" for text in texts)
+    return f"`{postgresql_text}`" + (f" / `{sqlite_text}`" if sqlite_text != postgresql_text else "")
 
 
-def _link(table: str) -> str:
+def _link(table: sa.FromClause) -> str:
     return f"[{table}](#{table})"
 
 

@@ -13,6 +13,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import write_hooks
 from alembic.util import CommandError
 
+import app.migrations.operations.validate_constraint  # noqa: F401 - with its room, gives `op` the words of revisions
 from app import db
 from app.migrations import terminal  # operations: gives `op` its words
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
@@ -69,7 +70,10 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     opts = env.get_context().opts
     command = Command.of(opts)
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
-        logging.config.fileConfig(env.config.config_file_name, disable_existing_loggers=False)
+        if env.config.file_config.has_section("loggers"):
+            logging.config.fileConfig(env.config.config_file_name, disable_existing_loggers=False)
+        else:  # a project need not say how its progress is shown
+            terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
     preflight.require_loadable(env.script)
     if env.is_offline_mode():

@@ -32,7 +32,8 @@ class Snapshots:
     """
 
     def __init__(self, config: Config) -> None:
-        self._folder = Path(str(config.get_section_option("schema", "snapshots")))
+        folder = config.file_config.get("schema", "snapshots", fallback=None)
+        self._folder = Path(folder or f"{config.get_main_option('script_location')}/snapshots")
 
     def of(self, dialect: str, revision: str | None) -> Snapshot:
         """The snapshot of a revision; an empty one before the first.

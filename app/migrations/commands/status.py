@@ -1,0 +1,47 @@
+"""The status of a database, and claims about revisions that failed half-way."""
+
+import sqlalchemy as sa
+
+from app.migrations.drift.resolve import Claim, Resolution, Resolver
+from app.migrations.project import Project
+from app.migrations.run import connections, status
+from app.migrations.run.status import Status
+
+
+def read_status(project: Project, engine: sa.Engine | None = None) -> Status:
+    """Reads the revision of a database, the pending revisions and every problem; writes and creates nothing.
+
+    Raises:
+        SchemaError: the database can't be reached, or its version table can't be read.
+    """
+    history = connections.history(project)
+    with connections.reading(project, engine) as connection:
+        return status.read_status(connection, project, history, connections.shown(project, engine), project.tables)
+
+
+def require_no_problem(status: Status) -> None:
+    """Raises the first problem of a database."""
+    if status.problems:
+        raise status.problems[0]
+
+
+def resolve(
+    project: Project, claim: Claim, engine: sa.Engine | None = None, *, lock_timeout: float | None = None
+) -> Resolution:
+    """Proves a claim about a revision with the live schema and records it; writes nothing if it can't be proved.
+
+    Args:
+        project: the project of the revision.
+        claim: the revision is applied, or rolled back; `force` with a reason replaces the proof.
+        engine: the database.
+        lock_timeout: as in `deploy`.
+
+    Raises:
+        UnresolvedFailure: the claim doesn't hold; the message lists what contradicts it.
+        MigrationError: the revision doesn't exist or isn't the next one, or the lock isn't free.
+    """
+    with (
+        connections.writing(project, engine, lock_timeout) as (_, held_engine),
+        connections.transaction(held_engine) as connection,
+    ):
+        return Resolver(connection, project, connections.history(project)).resolve(claim)
