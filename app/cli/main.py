@@ -14,7 +14,7 @@ from app.cli.output import json_text as _json
 from app.cli.output import one_line as _one_line
 from app.cli.secrets import secrets
 from app.migrations import commands, terminal
-from app.migrations.drift.resolve import Claim
+from app.migrations.drift import Claim
 from app.project import PROJECT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

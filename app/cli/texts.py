@@ -6,14 +6,10 @@ from typing import Any
 
 from app.migrations.commands.deploy import Deployment
 from app.migrations.commands.dev import Development
-from app.migrations.drift.check import Adopted
-from app.migrations.drift.compare import Check, Drift
-from app.migrations.drift.resolve import Resolution
+from app.migrations.drift import Adopted, Check, Drift, Resolution
 from app.migrations.run.ledger import Entry, Outcome
 from app.migrations.run.status import RevisionStatus, Status, when
-from app.migrations.snapshots import kind_of
-from app.migrations.snapshots.ddl import Plan
-from app.migrations.snapshots.differences import Difference
+from app.migrations.snapshots import Difference, Plan, kind_of
 
 _NEW_DATA = "begins a data revision that finishes them"
 

@@ -11,7 +11,7 @@ from app.migrations.commands.deploy import (
     write_docs,
 )
 from app.migrations.commands.dev import Development, develop
-from app.migrations.drift.check import Adopted, accept, adopt, check, plan_revert, revert
+from app.migrations.drift import Adopted, accept, adopt, check, plan_revert, revert
 from app.migrations.run.scratch import snapshot, stale_snapshots
 
 __all__ = [

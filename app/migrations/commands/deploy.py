@@ -20,8 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL
 
 from app import db
-from app.migrations.drift import compare
-from app.migrations.drift.resolve import Claim, Resolution, Resolver
+from app.migrations.drift import Claim, Resolution, Resolver, unaccepted
 from app.migrations.errors import ConfigurationError, DriftDetected, MigrationError
 from app.migrations.project import Project
 from app.migrations.run import connections, status
@@ -222,7 +221,7 @@ def _must_equal_the_models(config: Config, engine: sa.Engine) -> None:
     except DriftDetected as error:
         with engine.connect() as connection:
             entries = Ledger(connection).entries()
-        if compare.unaccepted(error.diffs, entries):
+        if unaccepted(error.diffs, entries):
             raise
 
 

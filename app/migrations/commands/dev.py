@@ -4,7 +4,7 @@ It changes the database that it compares the models with, so it wants one of the
 """
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script
 
+from app.migrations.autogenerate import offered_name
 from app.migrations.errors import ConfigurationError
 from app.migrations.project import Project
 from app.migrations.run import connections, status
@@ -22,8 +23,6 @@ from app.migrations.run.reporter import Reporter, log
 from app.migrations.run.scratch import must_be_local
 from app.migrations.session import Session
 from app.migrations.terminal import Ask
-
-_SEVERAL = 3
 
 
 @dataclass(frozen=True)
@@ -110,39 +109,3 @@ def _naming(ask: Ask | None) -> Callable[[list[Any]], str]:
         return ask(f"Name of the revision [{offered}]:", offered)
 
     return name
-
-
-def offered_name(diffs: Iterable[Any]) -> str:
-    """A name for a revision, made from Alembic's differences: `add users.nickname`."""
-    flat = [part for diff in diffs for part in (diff if isinstance(diff, list) else [diff])]
-    phrases = list(dict.fromkeys(_phrase(diff) for diff in flat))
-    # Indexes and constraints come along with the tables and columns they are for.
-    main = [phrase for phrase in phrases if phrase[3]] or phrases
-    verbs: dict[str, list[str]] = {}
-    for verb, thing, _table, _ in main:
-        verbs.setdefault(verb, []).append(thing)
-    if len(main) <= _SEVERAL:
-        return " and ".join(f"{verb} {', '.join(things)}" for verb, things in verbs.items())
-    tables = sorted({table for _, _, table, _ in main})
-    return f"change {', '.join(tables)}" if len(tables) <= _SEVERAL else f"change {len(tables)} tables"
-
-
-def _phrase(diff: tuple[Any, ...]) -> tuple[str, str, str, bool]:
-    """Verb, object and table of a difference, and whether it is about a table or a column."""
-    kind, *rest = diff
-    verb, _, noun = kind.partition("_")
-    verb = {"remove": "drop", "modify": "change"}.get(verb, verb)
-    if verb == "rename":
-        return verb, f"{rest[0]} to {rest[1]}", rest[0].partition(".")[0], True
-    if verb == "change":
-        return verb, f"{rest[1]}.{rest[2]}", rest[1], True
-    if noun == "column":
-        return verb, f"{rest[1]}.{rest[2].name}", rest[1], True
-    if noun == "table":
-        return verb, rest[0].name, rest[0].name, True
-    table = getattr(rest[0], "table", None)
-    name = str(getattr(rest[0], "name", rest[0]))
-    owner = str(getattr(table, "name", table) or name)
-    if noun == "table_comment":
-        return "change", f"comment of {name}", name, False
-    return verb, f"{noun.replace('fk', 'foreign key').replace('_', ' ')} {name}", owner, False

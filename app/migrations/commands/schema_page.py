@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
-from app.migrations.autogenerate.revision import ID_FORMAT
+from app.migrations.autogenerate import ID_FORMAT
 from app.triggers import declared_triggers
 
 _POSTGRESQL = sa.make_url("postgresql+psycopg://").get_dialect()()

@@ -1,16 +1,13 @@
-"""The words that are added to `op`: what they say, what they do, and how autogenerate writes them."""
+"""Operations on triggers and their functions; each carries all it does as arguments."""
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
-from alembic.autogenerate.api import AutogenContext
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import Operations
 
-from app.migrations.operations.statements import run
+from app.migrations.operations.statements import StatementOp
 from app.triggers import Function, Trigger
 
 
-@Operations.register_operation("create_trigger")
-class CreateTriggerOp(MigrateOperation):
+class CreateTriggerOp(StatementOp):
     """Creates a trigger."""
 
     def __init__(self, trigger: Trigger) -> None:
@@ -18,20 +15,28 @@ class CreateTriggerOp(MigrateOperation):
 
     @classmethod
     def create_trigger(cls, operations: Operations, name: str, table: str, *, postgresql: str, sqlite: str) -> None:
-        """Creates a trigger; what follows `CREATE TRIGGER name` is given in the words of each database."""
+        """Creates a trigger; `postgresql` and `sqlite` are the text after `CREATE TRIGGER name` on each database."""
         operations.invoke(cls(Trigger(name, table, postgresql, sqlite)))
 
+    def statement(self, dialect: sa.Dialect) -> str:
+        """Returns CREATE TRIGGER."""
+        return self.trigger.create(dialect.name)
+
+    def call(self) -> str:
+        """Returns `op.create_trigger(...)`."""
+        t = self.trigger
+        return f"op.create_trigger({t.name!r}, {t.table!r}, postgresql={t.postgresql!r}, sqlite={t.sqlite!r})"
+
     def reverse(self) -> "DropTriggerOp":
-        """The operation that undoes this one."""
+        """Returns the operation that drops the trigger."""
         return DropTriggerOp(self.trigger.name, self.trigger.table, self.trigger)
 
     def to_diff_tuple(self) -> tuple[str, Trigger]:
-        """What `alembic check` prints."""
+        """Returns the difference that this operation ends."""
         return ("add_trigger", self.trigger)
 
 
-@Operations.register_operation("drop_trigger")
-class DropTriggerOp(MigrateOperation):
+class DropTriggerOp(StatementOp):
     """Drops a trigger."""
 
     def __init__(self, name: str, table: str, trigger: Trigger | None = None) -> None:
@@ -44,24 +49,27 @@ class DropTriggerOp(MigrateOperation):
         """Drops the trigger `name` of `table`."""
         operations.invoke(cls(name, table))
 
-    def reverse(self) -> CreateTriggerOp:
-        """The operation that undoes this one.
+    def statement(self, dialect: sa.Dialect) -> str:
+        """Returns DROP TRIGGER."""
+        return Trigger(self.name, self.table, "", "").drop(dialect.name)
 
-        Raises:
-            ValueError: the operation was written by hand, so nothing tells what the trigger did.
-        """
+    def call(self) -> str:
+        """Returns `op.drop_trigger(...)`."""
+        return f"op.drop_trigger({self.name!r}, {self.table!r})"
+
+    def reverse(self) -> CreateTriggerOp:
+        """Returns the operation that creates the trigger again; ValueError if its definition is unknown."""
         if self.trigger is None:
-            raise ValueError(f"nothing tells what the trigger {self.name} did")
+            raise ValueError(f"the definition of the trigger {self.name} is unknown")
         return CreateTriggerOp(self.trigger)
 
     def to_diff_tuple(self) -> tuple[str, str, str]:
-        """What `alembic check` prints."""
+        """Returns the difference that this operation ends."""
         return ("remove_trigger", self.name, self.table)
 
 
-@Operations.register_operation("create_trigger_function")
-class CreateTriggerFunctionOp(MigrateOperation):
-    """Creates a trigger function, or replaces the one of that name; only PostgreSQL has them."""
+class CreateTriggerFunctionOp(StatementOp):
+    """Creates or replaces a PL/pgSQL trigger function; does nothing on SQLite."""
 
     def __init__(self, function: Function, previous: Function | None = None) -> None:
         self.function = function
@@ -72,20 +80,27 @@ class CreateTriggerFunctionOp(MigrateOperation):
         """Creates or replaces the PL/pgSQL function `name`; does nothing on SQLite."""
         operations.invoke(cls(Function(name, body)))
 
+    def statement(self, dialect: sa.Dialect) -> str | None:
+        """Returns CREATE OR REPLACE FUNCTION."""
+        return self.function.create if dialect.name == "postgresql" else None
+
+    def call(self) -> str:
+        """Returns `op.create_trigger_function(...)`."""
+        return f"op.create_trigger_function({self.function.name!r}, {self.function.body!r})"
+
     def reverse(self) -> "CreateTriggerFunctionOp | DropTriggerFunctionOp":
-        """The operation that undoes this one."""
+        """Returns the operation that restores the replaced function, or drops the new one."""
         if self.previous is not None:
             return CreateTriggerFunctionOp(self.previous, self.function)
         return DropTriggerFunctionOp(self.function.name, self.function)
 
     def to_diff_tuple(self) -> tuple[str, Function]:
-        """What `alembic check` prints."""
+        """Returns the difference that this operation ends."""
         return ("add_trigger_function", self.function)
 
 
-@Operations.register_operation("drop_trigger_function")
-class DropTriggerFunctionOp(MigrateOperation):
-    """Drops a trigger function; only PostgreSQL has them."""
+class DropTriggerFunctionOp(StatementOp):
+    """Drops a trigger function; does nothing on SQLite."""
 
     def __init__(self, name: str, function: Function | None = None) -> None:
         self.name = name
@@ -96,84 +111,20 @@ class DropTriggerFunctionOp(MigrateOperation):
         """Drops the function `name`; does nothing on SQLite."""
         operations.invoke(cls(name))
 
-    def reverse(self) -> CreateTriggerFunctionOp:
-        """The operation that undoes this one.
+    def statement(self, dialect: sa.Dialect) -> str | None:
+        """Returns DROP FUNCTION."""
+        return Function(self.name, "").drop if dialect.name == "postgresql" else None
 
-        Raises:
-            ValueError: the operation was written by hand, so nothing tells what the function did.
-        """
+    def call(self) -> str:
+        """Returns `op.drop_trigger_function(...)`."""
+        return f"op.drop_trigger_function({self.name!r})"
+
+    def reverse(self) -> CreateTriggerFunctionOp:
+        """Returns the operation that creates the function again; ValueError if its body is unknown."""
         if self.function is None:
-            raise ValueError(f"nothing tells what the function {self.name} did")
+            raise ValueError(f"the body of the function {self.name} is unknown")
         return CreateTriggerFunctionOp(self.function)
 
     def to_diff_tuple(self) -> tuple[str, str]:
-        """What `alembic check` prints."""
+        """Returns the difference that this operation ends."""
         return ("remove_trigger_function", self.name)
-
-
-@Operations.register_operation("dialect_text")
-class DialectTextOp(MigrateOperation):
-    """A server default that the databases spell differently."""
-
-    def __init__(self, postgresql: str, sqlite: str) -> None:
-        self.postgresql = postgresql
-        self.sqlite = sqlite
-
-    @classmethod
-    def dialect_text(cls, operations: Operations, *, postgresql: str, sqlite: str) -> sa.TextClause:
-        """SQL text in the words of the database at hand."""
-        text: sa.TextClause = operations.invoke(cls(postgresql, sqlite))
-        return text
-
-
-@Operations.implementation_for(CreateTriggerOp)
-def _create_trigger(operations: Operations, operation: CreateTriggerOp) -> None:
-    run(operations, operation.trigger.create(operations.get_context().dialect.name))
-
-
-@Operations.implementation_for(DropTriggerOp)
-def _drop_trigger(operations: Operations, operation: DropTriggerOp) -> None:
-    trigger = Trigger(operation.name, operation.table, "", "")
-    run(operations, trigger.drop(operations.get_context().dialect.name))
-
-
-@Operations.implementation_for(CreateTriggerFunctionOp)
-def _create_trigger_function(operations: Operations, operation: CreateTriggerFunctionOp) -> None:
-    if operations.get_context().dialect.name == "postgresql":
-        run(operations, operation.function.create)
-
-
-@Operations.implementation_for(DropTriggerFunctionOp)
-def _drop_trigger_function(operations: Operations, operation: DropTriggerFunctionOp) -> None:
-    if operations.get_context().dialect.name == "postgresql":
-        run(operations, Function(operation.name, "").drop)
-
-
-@Operations.implementation_for(DialectTextOp)
-def _dialect_text(operations: Operations, operation: DialectTextOp) -> sa.TextClause:
-    sqlite = operations.get_context().dialect.name == "sqlite"
-    return sa.text(operation.sqlite if sqlite else operation.postgresql)
-
-
-@renderers.dispatch_for(CreateTriggerOp)
-def _render_create_trigger(_context: AutogenContext, operation: CreateTriggerOp) -> str:
-    trigger = operation.trigger
-    return (
-        f"op.create_trigger({trigger.name!r}, {trigger.table!r}, "
-        f"postgresql={trigger.postgresql!r}, sqlite={trigger.sqlite!r})"
-    )
-
-
-@renderers.dispatch_for(DropTriggerOp)
-def _render_drop_trigger(_context: AutogenContext, operation: DropTriggerOp) -> str:
-    return f"op.drop_trigger({operation.name!r}, {operation.table!r})"
-
-
-@renderers.dispatch_for(CreateTriggerFunctionOp)
-def _render_create_trigger_function(_context: AutogenContext, operation: CreateTriggerFunctionOp) -> str:
-    return f"op.create_trigger_function({operation.function.name!r}, {operation.function.body!r})"
-
-
-@renderers.dispatch_for(DropTriggerFunctionOp)
-def _render_drop_trigger_function(_context: AutogenContext, operation: DropTriggerFunctionOp) -> str:
-    return f"op.drop_trigger_function({operation.name!r})"

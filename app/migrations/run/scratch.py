@@ -15,14 +15,13 @@ from alembic.util import CommandError
 
 from app import db
 from app.errors import SchemaError, SettingsError
+from app.migrations import snapshots
 from app.migrations.errors import ConfigurationError
 from app.migrations.project import Project
 from app.migrations.run import connections
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
-from app.migrations.snapshots import ddl, store
-from app.migrations.snapshots.differences import differences
-from app.migrations.snapshots.store import Snapshot, Snapshots
+from app.migrations.snapshots import Snapshot, Snapshots
 
 
 def snapshot(project: Project, engine: sa.Engine | None = None) -> list[Path]:
@@ -53,7 +52,7 @@ def stale_snapshots(project: Project, engine: sa.Engine | None = None) -> list[P
     stale = kept.saved(dialect) - taken.keys()
     for revision, found in taken.items():
         path = kept.path(dialect, revision)
-        if not path.is_file() or path.read_text(encoding="utf-8") != store.text_of(found):
+        if not path.is_file() or path.read_text(encoding="utf-8") != snapshots.as_json(found):
             stale.add(revision)
     return [connections.from_root(project, kept.path(dialect, revision)) for revision in sorted(stale)]
 
@@ -77,7 +76,7 @@ def snapshot_new(project: Project, file: Path, config: Config) -> str:
             with connections.scratch(project, db.migration_engine(url)) as engine:
                 _run_alone(file, config, engine)
                 with engine.connect() as connection:
-                    Snapshots(config).save(dialect, file.name.partition("_")[0], store.take(connection))
+                    Snapshots(config).save(dialect, file.name.partition("_")[0], snapshots.take(connection))
         except (CommandError, SchemaError):  # whatever is in the way, `schema snapshot` says it
             continue
         made.append(dialect)
@@ -108,8 +107,8 @@ def upgrade(config: Config, revision: str) -> None:
 
 def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, revision: str | None) -> None:
     """Makes an empty database what it is at `revision`, without running the revisions."""
-    everything = ddl.goal({}, made, differences(made, {}))
-    for statement in ddl.plan(connection.dialect.name, everything).within_a_transaction:
+    everything = snapshots.goal({}, made, snapshots.differences(made, {}))
+    for statement in snapshots.plan(connection.dialect.name, everything).within_a_transaction:
         # Past SQLAlchemy a percent sign is one.
         connection.exec_driver_sql(
             statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
@@ -124,7 +123,7 @@ def _every_snapshot(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
     for revision in reversed(list(connections.history(project).walk_revisions())):
         upgrade(config, revision.revision)
         with engine.connect() as connection:
-            taken[revision.revision] = store.take(connection)
+            taken[revision.revision] = snapshots.take(connection)
     return taken
 
 
