@@ -300,6 +300,16 @@ def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:
     assert commands.check(PROJECT, engine(url)).exit_code == 3
 
 
+def test_a_declared_rename_is_what_the_models_want(head_url: str, workshop: Workshop) -> None:
+    workshop.edit_models(
+        'old = tables["service_audit_logs"]\n'
+        'new = old.to_metadata(metadata, name="audit_logs")\n'
+        'new.info["renamed_from"] = old.name\n'
+        "metadata.remove(old)"
+    )
+    assert said(head_url) == ["rename table service_audit_logs to audit_logs"]
+
+
 def test_what_the_models_want_is_told_and_not_twice(head_url: str, workshop: Workshop) -> None:
     workshop.edit_models('tables["users"].append_column(sa.Column("nick", sa.String(50)))')
     assert said(head_url) == ["add column users.nick"]

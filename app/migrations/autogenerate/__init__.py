@@ -1,8 +1,8 @@
 """Writes revisions: compares a database with the models, finds renames, names and formats the file."""
 
 from app.migrations.autogenerate import tidy  # noqa: F401 - registers the write hook
-from app.migrations.autogenerate.comparison import PLUGINS, options, refuse_differences
 from app.migrations.autogenerate.diffs import Change, changes_of, describe, flat
+from app.migrations.autogenerate.directives import PLUGINS, options, refuse_differences
 from app.migrations.autogenerate.naming import ID_FORMAT, offered_name
 from app.migrations.autogenerate.unmanaged import Unmanaged
 

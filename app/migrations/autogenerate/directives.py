@@ -1,27 +1,73 @@
-"""Finishes a new revision before it is written: its id, its message, and what the models say of its columns."""
+"""Options of Alembic's comparison, and the finish of a new revision before it is written."""
 
 import logging
 from typing import Any
 
+import sqlalchemy as sa
 from alembic import util
+from alembic.config import Config
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
+from alembic.runtime.plugins import Plugin
 
-from app.migrations.autogenerate import split_checks
-from app.migrations.autogenerate.diffs import flat
+from app.migrations.autogenerate import compare_triggers, renames, split_checks
+from app.migrations.autogenerate.diffs import describe, flat
 from app.migrations.autogenerate.naming import next_id
-from app.migrations.errors import MigrationError
+from app.migrations.autogenerate.rendering import render_item
+from app.migrations.autogenerate.unmanaged import Unmanaged
+from app.migrations.errors import DriftDetected, MigrationError
+from app.migrations.project import OWN_TABLES
 from app.migrations.session import Session
 
 log = logging.getLogger("app.migrations")
 
+# Alembic's own comparators, then ours. Registered here, once in a process: registering twice is an error.
+PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.triggers", "app.renames"]
+Plugin.setup_plugin_from_module(compare_triggers, "app.triggers")
+Plugin.setup_plugin_from_module(renames, "app.renames")
 
-def process_revision_directives(
+
+def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> dict[str, Any]:
+    """Returns the options of `context.configure()` for a comparison with `metadata`."""
+    return {
+        "target_metadata": metadata,
+        "autogenerate_plugins": PLUGINS,
+        "compare_type": True,
+        "compare_server_default": _compare_server_default,
+        "include_name": lambda name, kind, _parents: not (kind == "table" and name in OWN_TABLES),
+        "include_object": Unmanaged(config).include_object,
+        "render_item": render_item,
+        "process_revision_directives": _process_revision_directives if writes_revision else None,
+        "writes_revision": writes_revision,
+    }
+
+
+def refuse_differences(revision_context: Any) -> None:
+    """Ends `alembic check`.
+
+    Raises:
+        DriftDetected: the database differs from the models; the message describes each difference.
+    """
+    script = revision_context.generated_revisions[-1]
+    diffs = [diff for upgrade_ops in script.upgrade_ops_list for diff in upgrade_ops.as_diffs()]
+    if diffs:
+        raise DriftDetected(
+            f"The models and the database differ: {'; '.join(map(describe, diffs))}. If the models are right, write a "
+            'revision: alembic revision --autogenerate -m "…"',
+            revision_context,
+            diffs,
+        )
+
+
+def _compare_server_default(context: MigrationContext, inspected: sa.Column[Any], *_: object) -> bool | None:
+    # PostgreSQL has no `=` for json, and Alembic would ask it to compare. None leaves a default to Alembic.
+    return False if context.dialect.name == "postgresql" and isinstance(inspected.type, sa.JSON) else None
+
+
+def _process_revision_directives(
     context: MigrationContext, _revision: Any, directives: list[ops.MigrationScript]
 ) -> None:
-    """Finishes the directives of `alembic revision`; Alembic's option of that name.
-
-    Drops a revision that would change nothing, and splits one that adds a CHECK.
+    """Finishes a revision; drops one that would change nothing, and splits one that adds a CHECK.
 
     Raises:
         MigrationError: a requested id isn't a time, or there is no message to name the file by.
@@ -33,7 +79,7 @@ def process_revision_directives(
     session = Session.of(config)
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
     if autogenerate and context.dialect.name == "sqlite" and not session.adopts:
-        from app.migrations.autogenerate import postgresql_only
+        from app.migrations.autogenerate import postgresql_only  # needed only here
 
         log.info(postgresql_only.add(context, script))
     if autogenerate and script.upgrade_ops.is_empty():
@@ -54,8 +100,7 @@ def process_revision_directives(
 def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript) -> None:
     """Fills `existing_*` from the models, so the revision is the same whichever database it was compared with."""
     metadata = context.opts["target_metadata"]
-    containers = [container for container in (script.upgrade_ops, script.downgrade_ops) if container is not None]
-    for operation in flat(containers):
+    for operation in flat([*script.upgrade_ops_list, *script.downgrade_ops_list]):
         if isinstance(operation, ops.AlterColumnOp) and operation.modify_name is None:
             columns = metadata.tables[operation.table_name].columns
             model = next(column for column in columns if column.name == operation.column_name)
