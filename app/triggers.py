@@ -12,6 +12,7 @@ and goes with the last.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import sqlalchemy as sa
 
@@ -20,20 +21,20 @@ INFO_KEY = "triggers"
 
 @dataclass(frozen=True)
 class Function:
-    """A PostgreSQL trigger function; SQLite needs none."""
+    """A PostgreSQL trigger function; SQLite has none, and its statements are None there."""
 
     name: str
     body: str
+    kind: ClassVar = "trigger_function"
 
-    @property
-    def create(self) -> str:
+    def create(self, dialect: str) -> str | None:
         """Returns the statement that creates or replaces the function."""
-        return f"CREATE OR REPLACE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $${self.body}$$"
+        create = f"CREATE OR REPLACE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $${self.body}$$"
+        return create if dialect == "postgresql" else None
 
-    @property
-    def drop(self) -> str:
+    def drop(self, dialect: str) -> str | None:
         """Returns the statement that drops the function."""
-        return f"DROP FUNCTION {self.name}()"
+        return f"DROP FUNCTION {self.name}()" if dialect == "postgresql" else None
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,19 @@ class Trigger:
     table: str
     postgresql: str
     sqlite: str
+    kind: ClassVar = "trigger"
 
     def create(self, dialect: str) -> str:
         """Returns the statement that creates the trigger on `dialect`, `postgresql` or `sqlite`."""
         return f"CREATE TRIGGER {self.name} {self.definition(dialect)}"
 
-    def definition(self, dialect: str) -> str:
-        """Returns the text after `CREATE TRIGGER name` on `dialect`."""
-        return self.postgresql if dialect == "postgresql" else self.sqlite
-
     def drop(self, dialect: str) -> str:
-        """Returns the statement that drops the trigger on `dialect`."""
+        """Returns the statement that drops the trigger."""
         return f"DROP TRIGGER {self.name}" + (f" ON {self.table}" if dialect == "postgresql" else "")
+
+    def definition(self, dialect: str) -> str:
+        """Returns the text after `CREATE TRIGGER name`."""
+        return self.postgresql if dialect == "postgresql" else self.sqlite
 
 
 UPDATED_AT_FUNCTION = Function("update_updated_at_column", "BEGIN NEW.updated_at = CURRENT_TIMESTAMP; RETURN NEW; END;")
@@ -97,13 +99,15 @@ def declared_triggers(metadata: sa.MetaData) -> dict[str, Trigger]:
 
 
 def _create_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(UPDATED_AT_FUNCTION.create.replace(":", r"\:")))
+    statement = UPDATED_AT_FUNCTION.create(connection.dialect.name)
+    if statement is not None:
+        connection.execute(sa.text(statement.replace(":", r"\:")))
 
 
 def _drop_unused_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
-    if connection.dialect.name == "postgresql":
+    statement = UPDATED_AT_FUNCTION.drop(connection.dialect.name)
+    if statement is not None:
         unused = "NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = p.oid)"
         query = f"SELECT FROM pg_proc p WHERE oid = to_regproc('{UPDATED_AT_FUNCTION.name}') AND {unused}"
         if connection.execute(sa.text(query)).first() is not None:
-            connection.execute(sa.text(UPDATED_AT_FUNCTION.drop))
+            connection.execute(sa.text(statement))

@@ -1,4 +1,4 @@
-"""Compares the triggers that are declared with the models' tables with the database's: an Alembic plugin."""
+"""Compares the triggers that are declared with the models' tables with those of the database."""
 
 import re
 from dataclasses import replace
@@ -6,16 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations import ops
-from alembic.runtime.plugins import Plugin
-from alembic.util import DispatchPriority, PriorityDispatchResult
+from alembic.operations import MigrateOperation, ops
+from alembic.util import PriorityDispatchResult
 
-from app.migrations.operations import (
-    CreateTriggerFunctionOp,
-    CreateTriggerOp,
-    DropTriggerFunctionOp,
-    DropTriggerOp,
-)
+from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.triggers import UPDATED_AT_FUNCTION, Function, Trigger, declared_triggers, updated_at_trigger
 
 _TRIGGERS = {
@@ -38,40 +32,33 @@ def compare_triggers(
     connection = context.connection
     assert connection is not None
     assert isinstance(context.metadata, sa.MetaData)
-    dialect = connection.dialect.name
     wanted, present = declared_triggers(context.metadata), _triggers_in(connection)
+    changed = [t for name, t in present.items() if name in wanted and _differs(t, wanted[name], connection)]
     gone = [t for name, t in present.items() if name not in wanted and _is_managed(context, t)]
-    changed = [t for name, t in present.items() if name in wanted and _differs(t, wanted[name], dialect)]
-    added = [t for name, t in wanted.items() if name not in present or present[name] in changed]
     # A trigger goes before its table does, so that the downgrade, in reverse, creates the table first.
-    upgrade_ops.ops[:0] = [DropTriggerOp(t.name, t.table, t) for t in gone + changed]
-    if wanted:
-        upgrade_ops.ops.extend(_function_ops(connection, first=not present))
-    upgrade_ops.ops.extend(CreateTriggerOp(t) for t in added)
+    upgrade_ops.ops[:0] = [DropTriggerOp(trigger) for trigger in gone + changed]
+    upgrade_ops.ops.extend(_function_ops(connection, wanted, present))
+    added = [t for name, t in wanted.items() if name not in present or present[name] in changed]
+    upgrade_ops.ops.extend(CreateTriggerOp(trigger) for trigger in added)
     if present and not wanted:
-        upgrade_ops.ops.append(DropTriggerFunctionOp(UPDATED_AT_FUNCTION.name, UPDATED_AT_FUNCTION))
+        upgrade_ops.ops.append(DropTriggerOp(UPDATED_AT_FUNCTION))
     return PriorityDispatchResult.CONTINUE
 
 
-def setup(plugin: Plugin) -> None:
-    """Registers the comparator, as Alembic's plugin protocol asks."""
-    plugin.add_autogenerate_comparator(compare_triggers, "schema", "triggers", priority=DispatchPriority.LAST)
-
-
-def _is_managed(context: AutogenContext, trigger: Any) -> bool:
-    return context.run_object_filters(trigger, trigger.name, "trigger", True, None)  # type: ignore[arg-type]
-
-
-def _function_ops(connection: sa.Connection, *, first: bool) -> list[ops.MigrateOperation]:
+def _function_ops(
+    connection: sa.Connection, wanted: dict[str, Trigger], present: dict[str, Trigger]
+) -> list[MigrateOperation]:
+    if not wanted:
+        return []
     if connection.dialect.name != "postgresql":
         # SQLite has no function to look at: the revision of the first trigger creates it for PostgreSQL.
-        return [CreateTriggerFunctionOp(UPDATED_AT_FUNCTION)] if first else []
+        return [] if present else [CreateTriggerOp(UPDATED_AT_FUNCTION)]
     body = connection.execute(sa.text(_FUNCTION), {"name": UPDATED_AT_FUNCTION.name}).scalar()
     if body is None:
-        return [CreateTriggerFunctionOp(UPDATED_AT_FUNCTION)]
+        return [CreateTriggerOp(UPDATED_AT_FUNCTION)]
     if body.split() == UPDATED_AT_FUNCTION.body.split():
         return []
-    return [CreateTriggerFunctionOp(UPDATED_AT_FUNCTION, Function(UPDATED_AT_FUNCTION.name, body))]
+    return [CreateTriggerOp(UPDATED_AT_FUNCTION, Function(UPDATED_AT_FUNCTION.name, body))]
 
 
 def _triggers_in(connection: sa.Connection) -> dict[str, Trigger]:
@@ -81,10 +68,15 @@ def _triggers_in(connection: sa.Connection) -> dict[str, Trigger]:
         expected = updated_at_trigger(table)
         if name == expected.name:
             definition = re.sub(rf'^\s*CREATE\s+TRIGGER\s+"?{re.escape(name)}"?\s+', "", statement, flags=re.IGNORECASE)
-            # The other database's text is unknown here: the present one is assumed.
+            # The text for the other database isn't known here: the present one is assumed.
             triggers[name] = replace(expected, **{dialect: definition})
     return triggers
 
 
-def _differs(present: Trigger, wanted: Trigger, dialect: str) -> bool:
+def _differs(present: Trigger, wanted: Trigger, connection: sa.Connection) -> bool:
+    dialect = connection.dialect.name
     return present.definition(dialect).split() != wanted.definition(dialect).split()
+
+
+def _is_managed(context: AutogenContext, trigger: Any) -> bool:
+    return context.run_object_filters(trigger, trigger.name, "trigger", True, None)  # type: ignore[arg-type]

@@ -9,10 +9,13 @@ from alembic.config import Config
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
+from alembic.util import DispatchPriority
 
-from app.migrations.autogenerate import compare_triggers, renames, split_checks
+from app.migrations.autogenerate import split_checks
+from app.migrations.autogenerate.compare_triggers import compare_triggers
 from app.migrations.autogenerate.diffs import describe, flat
 from app.migrations.autogenerate.naming import next_id
+from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
@@ -21,10 +24,11 @@ from app.migrations.session import Session
 
 log = logging.getLogger("app.migrations")
 
-# Alembic's own comparators, then ours. Registered here, once in a process: registering twice is an error.
-PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.triggers", "app.renames"]
-Plugin.setup_plugin_from_module(compare_triggers, "app.triggers")
-Plugin.setup_plugin_from_module(renames, "app.renames")
+# Alembic's own comparators, then ours. Ours are registered here, once in a process: registering twice is an error.
+PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.migrations.autogenerate"]
+_plugin = Plugin(PLUGINS[-1])
+_plugin.add_autogenerate_comparator(compare_triggers, "schema", "triggers", priority=DispatchPriority.LAST)
+_plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priority=DispatchPriority.LAST)
 
 
 def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> dict[str, Any]:

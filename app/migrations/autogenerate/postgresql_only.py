@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.errors import HistoryError
-from app.migrations.operations import CreateTriggerFunctionOp, CreateTriggerOp
+from app.migrations.operations import CreateTriggerOp
 from app.migrations.snapshots import Facts, Snapshot, Snapshots
 
 _TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?( with(?:out)? time zone)?")
@@ -126,6 +126,6 @@ def _place(upgrade: ops.UpgradeOps, table: str) -> int:
     """Returns where Alembic puts the changes of a table: in the order of names, before triggers are created."""
     for place, operation in enumerate(upgrade.ops):
         is_later = isinstance(operation, ops.ModifyTableOps) and operation.table_name > table
-        if is_later or isinstance(operation, CreateTriggerOp | CreateTriggerFunctionOp):
+        if is_later or isinstance(operation, CreateTriggerOp):
             return place
     return len(upgrade.ops)

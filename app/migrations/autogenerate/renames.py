@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
-from alembic.runtime.plugins import Plugin
-from alembic.util import DispatchPriority, PriorityDispatchResult
+from alembic.util import PriorityDispatchResult
 
 from app.migrations.autogenerate.decisions import INFO_KEY, Decisions, Pair
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.operations import DropTriggerOp
+from app.triggers import Trigger
 
 
 class RenameColumn(ops.AlterColumnOp):
@@ -83,11 +83,6 @@ def compare_renames(
     if renames:
         upgrade_ops.ops[:] = _in_order(upgrade_ops.ops, renames)
     return PriorityDispatchResult.CONTINUE
-
-
-def setup(plugin: Plugin) -> None:
-    """Registers the comparator, as Alembic's plugin protocol asks."""
-    plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priority=DispatchPriority.LAST)
 
 
 def _table_pairs(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Iterator[Pair]:
@@ -181,7 +176,7 @@ def _in_order(operations: list[Any], renames: list[Any]) -> list[Any]:
 
 def _phase(operation: Any) -> int:
     match operation:
-        case DropTriggerOp():
+        case DropTriggerOp(item=Trigger()):
             return 0
         case ops.DropConstraintOp(constraint_type="foreignkey"):
             return 1

@@ -91,11 +91,7 @@ def check(project: Project, engine: sa.Engine | None = None) -> Check:
 
 
 def compare(connection: sa.Connection, config: Config, script: ScriptDirectory, state: Status) -> Check:
-    """Compares the database of `connection`, which has the status `state`.
-
-    Raises:
-        HistoryError: the revision that the database is at has no snapshot.
-    """
+    """Compares the database of `connection`, which has the status `state`: see `check`."""
     revision = state.at[0] if len(state.at) == 1 else None
     if revision is not None and revision not in {known.revision for known in script.walk_revisions()}:
         return Check(state, Drift(revision, {}, {}, [], []), [])
@@ -113,14 +109,7 @@ def current_drift(project: Project, connection: sa.Connection) -> Drift:
 def find_drift(
     connection: sa.Connection, config: Config, script: ScriptDirectory, revision: str | None, entries: list[Entry]
 ) -> Drift:
-    """Returns the differences of a database from what `revision` makes.
-
-    Args:
-        connection: to the database.
-        config: says where the snapshots are, and what is unmanaged.
-        script: the revisions; the `verify()` of those up to `revision` counts the rows still to do.
-        revision: the revision; None is an empty schema.
-        entries: the ledger: what was accepted.
+    """Returns the differences of a database from what `revision` makes; None is an empty schema.
 
     Raises:
         HistoryError: the revision has no snapshot.

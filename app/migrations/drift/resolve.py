@@ -54,13 +54,7 @@ class Resolution:
 
 
 class Resolver:
-    """Proves and records claims about one database; the caller holds the lock.
-
-    Args:
-        connection: in a transaction, which everything that is written joins.
-        project: whose revisions.
-        script: the revisions.
-    """
+    """Proves and records claims about one database, in the connection's transaction; the caller holds the lock."""
 
     def __init__(self, connection: sa.Connection, project: Project, script: ScriptDirectory) -> None:
         self._connection = connection

@@ -13,28 +13,16 @@ from app.migrations.operations.indexes import create_index, drop_index
 from app.migrations.operations.observing import observed, observer
 from app.migrations.operations.sqlite_alter import Implementation, copies_table, skipped
 from app.migrations.operations.statements import StatementOp, execute_operation, render_operation
-from app.migrations.operations.triggers import (
-    CreateTriggerFunctionOp,
-    CreateTriggerOp,
-    DropTriggerFunctionOp,
-    DropTriggerOp,
-)
+from app.migrations.operations.triggers import CreateTriggerOp, DropTriggerOp
 from app.migrations.operations.validate_constraint import ValidateConstraintOp
 
-__all__ = [
-    "CreateTriggerFunctionOp",
-    "CreateTriggerOp",
-    "DropTriggerFunctionOp",
-    "DropTriggerOp",
-    "ValidateConstraintOp",
-    "observer",
-]
+__all__ = ["CreateTriggerOp", "DropTriggerOp", "ValidateConstraintOp", "observer"]
 
 # The words that are added to `op`.
 Operations.register_operation("create_trigger")(CreateTriggerOp)
 Operations.register_operation("drop_trigger")(DropTriggerOp)
-Operations.register_operation("create_trigger_function")(CreateTriggerFunctionOp)
-Operations.register_operation("drop_trigger_function")(DropTriggerFunctionOp)
+Operations.register_operation("create_trigger_function")(CreateTriggerOp)
+Operations.register_operation("drop_trigger_function")(DropTriggerOp)
 Operations.register_operation("validate_constraint")(ValidateConstraintOp)
 Operations.register_operation("dialect_text")(DialectTextOp)
 Operations.implementation_for(StatementOp)(execute_operation)

@@ -27,9 +27,7 @@ Implementation = Callable[[Operations, Any], Any]
 def copies_table(original: Implementation, *, table_of: str = "table_name") -> Implementation:
     """Returns an implementation that copies the table on SQLite, unless the change works in place there.
 
-    Args:
-        original: the implementation for other databases.
-        table_of: the attribute of the operation that names its table.
+    `original` is the implementation for other databases; `table_of` is the operation's attribute that names its table.
     """
 
     def implementation(operations: Operations, operation: Any) -> Any:
@@ -62,7 +60,8 @@ def _alter(operations: Operations, operation: Any, table: str) -> None:
     if isinstance(operation, ops.AlterColumnOp):
         # The rename comes after the copy: SQLite then renames the column in restored triggers too.
         new_name, operation.modify_name = operation.modify_name, None
-        if not _keeps_definition(operation):
+        changed = operation.modify_nullable is not None or operation.modify_type is not None
+        if changed or operation.modify_server_default is not False:
             _copy(operations, operation, table)
         if new_name is not None:
             _rename_column(operations, operation, new_name)
@@ -126,11 +125,6 @@ def _fits_in_place(column: sa.Column[Any]) -> bool:
     constant = isinstance(default, str) or (isinstance(text, str) and _CONSTANT.fullmatch(text) is not None)
     plain = not (column.unique or column.primary_key or column.foreign_keys)
     return plain and (bool(column.nullable) if column.server_default is None else constant)
-
-
-def _keeps_definition(operation: ops.AlterColumnOp) -> bool:
-    changed = operation.modify_nullable is not None or operation.modify_type is not None
-    return not changed and operation.modify_server_default is False
 
 
 def _rename_column(operations: Operations, operation: ops.AlterColumnOp, new_name: str) -> None:
