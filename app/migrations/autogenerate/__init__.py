@@ -1,4 +1,4 @@
-"""Writes revisions: compares a database with the models, finds renames, names and formats the file."""
+"""New revisions: the comparison of a database with the models, renames, names and formatting."""
 
 from app.migrations.autogenerate import tidy  # noqa: F401 - registers the write hook
 from app.migrations.autogenerate.diffs import Change, changes_of, describe, flat

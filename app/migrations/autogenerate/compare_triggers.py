@@ -1,4 +1,4 @@
-"""Compares the triggers that are declared with the models' tables with those of the database."""
+"""Comparator for the triggers that are declared with the models' tables."""
 
 import re
 from dataclasses import replace
@@ -33,8 +33,15 @@ def compare_triggers(
     assert connection is not None
     assert isinstance(context.metadata, sa.MetaData)
     wanted, present = declared_triggers(context.metadata), _triggers_in(connection)
-    changed = [t for name, t in present.items() if name in wanted and _differs(t, wanted[name], connection)]
-    gone = [t for name, t in present.items() if name not in wanted and _is_managed(context, t)]
+
+    def words(trigger: Trigger) -> list[str]:
+        return trigger.definition(connection.dialect.name).split()
+
+    def is_managed(trigger: Any) -> bool:
+        return context.run_object_filters(trigger, trigger.name, "trigger", True, None)  # type: ignore[arg-type]
+
+    changed = [t for name, t in present.items() if name in wanted and words(t) != words(wanted[name])]
+    gone = [t for name, t in present.items() if name not in wanted and is_managed(t)]
     # A trigger goes before its table does, so that the downgrade, in reverse, creates the table first.
     upgrade_ops.ops[:0] = [DropTriggerOp(trigger) for trigger in gone + changed]
     upgrade_ops.ops.extend(_function_ops(connection, wanted, present))
@@ -71,12 +78,3 @@ def _triggers_in(connection: sa.Connection) -> dict[str, Trigger]:
             # The text for the other database isn't known here: the present one is assumed.
             triggers[name] = replace(expected, **{dialect: definition})
     return triggers
-
-
-def _differs(present: Trigger, wanted: Trigger, connection: sa.Connection) -> bool:
-    dialect = connection.dialect.name
-    return present.definition(dialect).split() != wanted.definition(dialect).split()
-
-
-def _is_managed(context: AutogenContext, trigger: Any) -> bool:
-    return context.run_object_filters(trigger, trigger.name, "trigger", True, None)  # type: ignore[arg-type]

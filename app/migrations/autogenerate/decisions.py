@@ -1,4 +1,4 @@
-"""Decides whether a drop and an add are a rename: the model declares it, or the developer answers."""
+"""Decisions on renames: the model declares that a drop and an add are one, or the developer answers."""
 
 import difflib
 from collections.abc import Iterable
@@ -31,6 +31,11 @@ class Pair:
     drop: Any
     add: Any
 
+    @property
+    def likelihood(self) -> float:
+        """Returns the similarity of the names."""
+        return difflib.SequenceMatcher(None, self.old, self.new).ratio()
+
 
 class Decisions:
     """The decisions of one comparison."""
@@ -51,7 +56,7 @@ class Decisions:
     def renames(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Returns the pairs that are renames; a drop and an add are in one of them at most."""
         renames: list[Pair] = []
-        for pair in sorted(pairs, key=lambda pair: (not pair.declared, -_similarity(pair), pair.old, pair.new)):
+        for pair in sorted(pairs, key=lambda pair: (not pair.declared, -pair.likelihood, pair.old, pair.new)):
             free = not any(pair.drop is other.drop or pair.add is other.add for other in renames)
             if free and (pair.declared or self._is_rename(pair)):
                 renames.append(pair)
@@ -84,7 +89,3 @@ class Decisions:
             f"Was {pair.old} renamed to {pair.new}? They have the same shape, and a guess could lose data. "
             f"If it was, say so in the model of {pair.new}: {declared}. If it wasn't: {option}"
         )
-
-
-def _similarity(pair: Pair) -> float:
-    return difflib.SequenceMatcher(None, pair.old, pair.new).ratio()

@@ -1,4 +1,4 @@
-"""Reads Alembic's differences and operations: a `Change` for each thing that an upgrade would do."""
+"""Alembic's differences and operations as `Change` objects: one for each thing that an upgrade would do."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

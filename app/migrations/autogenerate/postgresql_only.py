@@ -1,4 +1,4 @@
-"""Compares the models with PostgreSQL's snapshot where SQLite shows nothing: comments, time zones, arrays.
+"""Comparison with PostgreSQL's snapshot where SQLite shows nothing: comments, time zones, arrays.
 
 A revision that is written against SQLite becomes the one that would be written against PostgreSQL.
 """
@@ -40,7 +40,8 @@ def add(context: MigrationContext, script: ops.MigrationScript) -> str:
     upgrade.reverse_into(downgrade)
     for operation in flat(downgrade.ops):
         _restore(operation, snapshot)
-    return f"Comments, time zones and array defaults were compared with PostgreSQL's snapshot of {head}."
+    compared = head or "an empty schema"
+    return f"Comments, time zones and array defaults were compared with PostgreSQL's snapshot of {compared}."
 
 
 def _compare_table(table: sa.Table, snapshot: Snapshot, upgrade: ops.UpgradeOps, offline: MigrationContext) -> None:

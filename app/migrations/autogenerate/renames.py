@@ -1,4 +1,4 @@
-"""Finds renames: a drop and an add of the same shape, which are declared or asked about, never guessed.
+"""Renames: a drop and an add of the same shape, which are declared or asked about, never guessed.
 
 To Alembic a renamed column is a drop and an add, which loses its values. A model may declare the old name:
 
@@ -117,12 +117,9 @@ def _rename_table(context: AutogenContext, upgrade_ops: ops.UpgradeOps, pair: Pa
     for column in old.columns:
         if column.name not in new.columns:
             changes.ops.append(ops.DropColumnOp.from_column_and_tablename(None, new.name, column))
-    kept = [op for op in upgrade_ops.ops if op is not pair.drop and not _modifies(op, pair)]
-    upgrade_ops.ops[:] = [changes if op is pair.add else op for op in kept]
-
-
-def _modifies(operation: Any, pair: Pair) -> bool:
-    return isinstance(operation, ops.ModifyTableOps) and operation.table_name in (pair.old, pair.new)
+    modified = [op for op in upgrade_ops.ops if isinstance(op, ops.ModifyTableOps)]
+    replaced = [pair.drop, *(op for op in modified if op.table_name in (pair.old, pair.new))]
+    upgrade_ops.ops[:] = [changes if op is pair.add else op for op in upgrade_ops.ops if op not in replaced]
 
 
 def _column_pairs(context: AutogenContext, changes: ops.ModifyTableOps) -> Iterator[Pair]:

@@ -1,4 +1,4 @@
-"""Writes types and defaults in plain SQLAlchemy, so that a revision imports nothing of the models."""
+"""The code of types and defaults: plain SQLAlchemy, so that a revision imports nothing of the models."""
 
 import re
 from typing import Any, Literal

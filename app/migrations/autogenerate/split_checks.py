@@ -1,4 +1,4 @@
-"""Splits a revision that adds a CHECK in two, so that writers don't wait while the rows are checked.
+"""Two revisions for a new CHECK, so that writers don't wait while the rows are checked.
 
 The first adds it `NOT VALID`, which takes a moment; the second checks the rows, while writers go on. In one
 transaction the lock of the first would last until the end of the second. On SQLite the first checks the rows as it

@@ -21,7 +21,7 @@ class Unmanaged:
     """The patterns of one configuration."""
 
     def __init__(self, config: Config) -> None:
-        words = re.split(r"[\s,]+", config.get_section_option("schema", "unmanaged") or "")
+        words = re.split(r"[\s,]+", config.file_config.get("schema", "unmanaged", fallback=""))
         self._tables = [word for word in words if word and "." not in word]
         self._parts = [word for word in words if "." in word]
 

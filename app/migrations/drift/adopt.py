@@ -1,7 +1,7 @@
-"""Writes the revision that makes every other database like this one.
+"""Adoption of a drift: the revision that makes every other database like this one.
 
-Alembic compares the database with the models; its operations are taken the other way round. What Alembic doesn't see,
-such as a view or the predicate of an index, becomes statements for this kind of database alone.
+Alembic compares the database with the models; its operations are taken the other way round. Alembic doesn't see a view
+or the predicate of an index: these become statements for this kind of database alone.
 """
 
 import io

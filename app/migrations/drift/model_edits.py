@@ -1,4 +1,4 @@
-"""Tells what to change in the models after a revision has adopted a drift."""
+"""Edits of the models that an adopted drift needs, a line each."""
 
 from collections.abc import Iterable
 from typing import Any

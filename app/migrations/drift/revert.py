@@ -1,4 +1,4 @@
-"""Brings a database back to what its revision makes, or accepts a difference."""
+"""Reverting a drift, and accepting a difference."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`op.validate_constraint`: checks the rows for a constraint that was added `NOT VALID`."""
+"""`op.validate_constraint`: the check of all rows for a constraint that was added `NOT VALID`."""
 
 import sqlalchemy as sa
 from alembic.operations import Operations

@@ -1,6 +1,6 @@
 """Snapshots of a schema: read from a catalog, kept as files, compared, and turned into DDL."""
 
-from app.migrations.snapshots.ddl import Goal, Plan, goal, plan
+from app.migrations.snapshots.ddl import Plan, goal, plan
 from app.migrations.snapshots.differences import NAME, Difference, differences
 from app.migrations.snapshots.store import (
     PARTS,
@@ -21,7 +21,6 @@ __all__ = [
     "PARTS",
     "Difference",
     "Facts",
-    "Goal",
     "Plan",
     "Snapshot",
     "Snapshots",

@@ -83,18 +83,18 @@ def _definition(facts: Facts) -> Any:
     return "definition" in facts and (facts["definition"], facts.get("kind"))
 
 
-def goal(found: Snapshot, expected: Snapshot, undo: Iterable[Difference]) -> Goal:
-    """Undoes some differences of `found` from `expected`."""
+def goal(present: Snapshot, expected: Snapshot, undo: Iterable[Difference]) -> Goal:
+    """Undoes some differences of `present` from `expected`."""
     undo = list(undo)
     order = ("table", *PARTS)
     renames = sorted((d for d in undo if d.attribute == NAME), key=lambda d: order.index(kind_of(d.name)))
     former = {}
     for difference in renames:
-        found = rename(found, difference.found_name, difference.expected)
+        present = rename(present, difference.found_name, difference.expected)
         former[difference.found] = difference.expected
     start = {
         name: expected[name] if name in expected and in_former_names(facts, former) == expected[name] else facts
-        for name, facts in found.items()
+        for name, facts in present.items()
     }
     end = dict(start)
     for difference in undo:

@@ -66,7 +66,7 @@ def _dropped(aim: Goal) -> list[str]:
 def _drop(name: str, facts: Facts) -> str:
     match kind_of(name):
         case "view":
-            return f"DROP {_kind_of_view(facts)} {_own(name)}"
+            return f"DROP {'MATERIALIZED ' if 'kind' in facts else ''}VIEW {_own(name)}"
         case "trigger":
             return f"DROP TRIGGER {_own(name)} ON {_table(name)}"
         case "constraint" | "column" as kind:
@@ -107,7 +107,8 @@ def _create(name: str, end: Snapshot) -> str:
             valid = "" if facts["valid"] else " NOT VALID"
             return f"ALTER TABLE {_table(name)} ADD CONSTRAINT {_own(name)} {facts['definition']}{valid}"
         case "view":
-            return f"CREATE {_kind_of_view(facts)} {_own(name)} AS {facts['definition']}"
+            materialized = "MATERIALIZED " if "kind" in facts else ""
+            return f"CREATE {materialized}VIEW {_own(name)} AS {facts['definition']}"
         case "index":
             return str(facts["definition"]).replace("INDEX ", "INDEX CONCURRENTLY ", 1)
     return str(facts["definition"])
@@ -193,7 +194,7 @@ def _alter_column(name: str, alter: str, old: Facts, new: Facts) -> Iterator[str
     redefined = retyped or old.get("default") != new.get("default")
     if "identity" in old and "identity" not in new:
         yield f"{alter} DROP IDENTITY"
-    if redefined and "default" in old:  # before the type aim: there may be no cast from the old default
+    if redefined and "default" in old:  # before the type changes: there may be no cast from the old default
         yield f"{alter} DROP DEFAULT"
     if retyped:
         collation = f" COLLATE {new['collation']}" if "collation" in new else ""
@@ -226,10 +227,6 @@ def _is_of_identity(sequence: Facts, end: Snapshot) -> bool:
 
 def _is_foreign_key(constraint: Facts) -> bool:
     return str(constraint["definition"]).startswith("FOREIGN KEY")
-
-
-def _kind_of_view(facts: Facts) -> str:
-    return "MATERIALIZED VIEW" if "kind" in facts else "VIEW"
 
 
 def _own(name: str) -> str:

@@ -15,7 +15,7 @@ _quote = Dialect().identifier_preparer.quote
 def renames(aim: Goal) -> tuple[list[str], Snapshot]:
     """Returns the statements that rename tables and columns, and the snapshot after them.
 
-    Other objects can't be renamed on SQLite: they keep their names, and are created anew.
+    Other objects can't be renamed on SQLite: they are dropped and created.
     """
     result, start = [], dict(aim.start)
     for difference in aim.renames:

@@ -114,7 +114,7 @@ def _renamed(
 
 
 def _traits(snapshot: Snapshot, name: str, former: Mapping[str, str]) -> set[str]:
-    """Returns what tells an object from others, except for its name: the columns of a table, else all facts."""
+    """Returns the traits of an object, without its name: the columns of a table, or all facts of another object."""
     kind, table = kind_of(name), owner_of(name)
     if kind == "table":
         columns = [n for n in snapshot if kind_of(n) == "column" and owner_of(n) == table]

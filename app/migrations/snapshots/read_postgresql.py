@@ -1,4 +1,4 @@
-"""Reads a PostgreSQL catalog into a snapshot, the same from 14 to 18."""
+"""A PostgreSQL catalog as a snapshot, the same from 14 to 18."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Reads a SQLite schema into a snapshot: from its pragmas, and from the text of its statements."""
+"""A SQLite schema as a snapshot: read from its pragmas, and from the text of its statements."""
 
 import re
 from collections.abc import Iterator

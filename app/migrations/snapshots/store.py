@@ -26,11 +26,12 @@ class Snapshots:
     """The committed snapshots of a history.
 
     Args:
-        config: Alembic's; its option `snapshots` in `[schema]` names the folder.
+        config: Alembic's; its option `snapshots` in `[schema]` names the folder; by default it is beside the revisions.
     """
 
     def __init__(self, config: Config) -> None:
-        self._folder = Path(str(config.get_section_option("schema", "snapshots")))
+        folder = config.file_config.get("schema", "snapshots", fallback=None)
+        self._folder = Path(folder or f"{config.get_main_option('script_location')}/snapshots")
 
     def of(self, dialect: str, revision: str | None) -> Snapshot:
         """Returns the snapshot of a revision; an empty one before the first.
