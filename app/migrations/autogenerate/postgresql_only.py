@@ -69,7 +69,7 @@ def _compare_table(table: sa.Table, snapshot: Snapshot, upgrade: ops.UpgradeOps,
 
 
 def _compare_column(column: sa.Column[Any], facts: Facts, change: ops.AlterColumnOp, offline: MigrationContext) -> None:
-    if column is column.table.autoincrement_column:
+    if column is column.table.autoincrement_column:  # as Alembic writes it against PostgreSQL
         change.kw["autoincrement"] = True
     change.existing_comment = facts.get("comment")
     if column.comment != facts.get("comment"):

@@ -206,5 +206,6 @@ def _identity(operation: Any, tables: Mapping[str, str], columns: Mapping[tuple[
             parts = operation.constraint_name, source, renamed(operation.referent_table, operation.remote_cols)
         case _:
             return operation
+    # The models leave out options that have their default; a database reports them.
     options = {name: str(value) for name, value in operation.kw.items() if name not in ("info", "use_alter")}
     return *parts, *sorted(pair for pair in options.items() if pair[1] not in ("None", "False", "[]", "{}"))

@@ -38,7 +38,7 @@ class Unmanaged:
 
     def include_object(self, item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
         """Returns whether autogenerate compares an object; Alembic's option of that name."""
-        if not reflected or compare_to is not None or name is None:
+        if not reflected or compare_to is not None or name is None:  # an object of the models is always compared
             return True
         if kind == "table":
             return not self._matches(name)

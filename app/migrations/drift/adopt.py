@@ -127,6 +127,7 @@ class _Adoption:
         self._addresses = {address_of(name) for d in self._undo for name in (d.name, d.found_name)}
         self._tables = {owner_of(d.name) for d in self._undo if kind_of(d.name) == "table" and not d.attribute}
         self.expected = drift.expected
+        # Unmanaged objects are left out on both sides.
         inverse = snapshots.differences(drift.found, drift.expected)
         self.differences = [d for d in inverse if d.name not in accepted]
         self.snapshot = snapshots.in_order(snapshots.goal(drift.expected, self._present, self.differences).end)
@@ -146,10 +147,10 @@ class _Adoption:
         self.operations = list(self._adopted(script.downgrade_ops.ops))
         undo = list(self._adopted(script.upgrade_ops.ops))
         settled = _settled_facts(self.operations)
-        do_the_rest = self._statements(self.expected, self._present, self.differences, settled)
-        undo_the_rest = self._statements(self._present, self.expected, self._undo, settled)
-        script.upgrade_ops = ops.UpgradeOps([*self.operations, *do_the_rest])
-        script.downgrade_ops = ops.DowngradeOps([*undo, *undo_the_rest])
+        statements = self._statements(self.expected, self._present, self.differences, settled)
+        undo_statements = self._statements(self._present, self.expected, self._undo, settled)
+        script.upgrade_ops = ops.UpgradeOps([*self.operations, *statements])
+        script.downgrade_ops = ops.DowngradeOps([*undo, *undo_statements])
 
     def _adopted(self, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
         """Returns the operations on objects that differ; the models may want more than that."""
@@ -208,6 +209,7 @@ def _is_settled(difference: Difference, settled: dict[str, set[str]]) -> bool:
 def _write(config: Config, message: str, adoption: _Adoption) -> Script:
     config.set_section_option("post_write_hooks", "hooks", "tidy")  # the snapshot is made here, and compared
     session = Session.of(config)
+    # The snapshots' facts have settled what is a rename: there is nothing to ask.
     session.adopts, session.ask, session.not_a_rename = True, lambda *_: "y", adoption.not_a_rename
     with redirect_stdout(io.StringIO()):  # Alembic reports there what it does
         written = command.revision(config, message, autogenerate=True, process_revision_directives=adoption.directives)

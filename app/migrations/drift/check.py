@@ -94,6 +94,7 @@ def compare(connection: sa.Connection, config: Config, script: ScriptDirectory, 
     """Compares the database of `connection`, which has the status `state`: see `check`."""
     revision = state.at[0] if len(state.at) == 1 else None
     if revision is not None and revision not in {known.revision for known in script.walk_revisions()}:
+        # The status reports it; it has no snapshot to compare with.
         return Check(state, Drift(revision, {}, {}, [], []), [])
     drift = find_drift(connection, config, script, revision, state.entries)
     return Check(state, drift, _wanted(connection, config, drift) if revision == state.head else [])
@@ -154,7 +155,7 @@ def _rows_to_do(
             continue
         name = f"revision {applied.revision}"
         try:
-            with connection.begin_nested():
+            with connection.begin_nested():  # a failed query would end PostgreSQL's whole transaction
                 rows = verify(connection)
         except sa.exc.DBAPIError as error:
             notes.append(f"{name}: its verify() can't look any more: {str(error.orig).strip().partition(chr(10))[0]}")
@@ -165,7 +166,7 @@ def _rows_to_do(
 
 
 def _wanted(connection: sa.Connection, config: Config, drift: Drift) -> list[str]:
-    config.attributes["connection"] = connection
+    config.attributes["connection"] = connection  # Alembic's commands run on it
     try:
         command.check(config)
     except DriftDetected as error:

@@ -60,7 +60,7 @@ def _mapped_column(column: sa.Column[Any]) -> str:
     kind = column.type.as_generic(allow_nulltype=True)
     try:
         python = kind.python_type.__name__
-    except NotImplementedError:
+    except NotImplementedError:  # a type of PostgreSQL's own, such as TSVECTOR
         python = "Any"
     annotation = _IMPORTED.get(python, python) + (" | None" if column.nullable else "")
     parts = [f"sa.{kind!r}"]

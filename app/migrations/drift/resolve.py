@@ -141,7 +141,7 @@ class Resolver:
 
     def _record(self, claim: Claim, passed: list[str], target: str | None, contradictions: list[str]) -> Resolution:
         self._ledger.create()
-        self._ledger.close_crashed()
+        self._ledger.close_crashed()  # the lock is ours, so nothing that is "running" runs
         self._context.stamp(self._script, target or "base")
         outcome = Outcome.ROLLED_BACK
         if claim.applied:

@@ -52,7 +52,7 @@ def revert(
             plan = _plan(connection, drift)
             if plan.all:
                 _run(connection, project, drift, plan, accept_data_loss=accept_data_loss)
-        if plan.afterwards:
+        if plan.afterwards:  # CREATE INDEX CONCURRENTLY refuses to run in a transaction
             with held_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 _execute(connection, plan.afterwards)
             with held_engine.connect() as connection:
@@ -96,7 +96,7 @@ def _plan(connection: sa.Connection, drift: Drift) -> Plan:
 
 def _run(connection: sa.Connection, project: Project, drift: Drift, plan: Plan, *, accept_data_loss: bool) -> None:
     """Runs the statements of the transaction, and records the revert."""
-    if connection.dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql":  # an ALTER TABLE that waits blocks all later readers
         timeout = f"{project.limits().table_lock * 1000:.0f}"
         connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{timeout}', true)")
     _execute(connection, plan.renames)
@@ -110,7 +110,7 @@ def _run(connection: sa.Connection, project: Project, drift: Drift, plan: Plan, 
     _execute(connection, plan.statements)
     if new := _broken_references(connection) - before:
         raise MigrationError(f"This would leave references to rows that don't exist, in {', '.join(sorted(new))}.")
-    if not plan.afterwards:
+    if not plan.afterwards:  # else `revert` does so after the index builds
         _require_no_difference(connection, drift)
     names = ", ".join(sorted({difference.name for difference in drift.of_schema}))
     ledger = Ledger(connection, project.root)

@@ -92,6 +92,7 @@ def goal(present: Snapshot, expected: Snapshot, undo: Iterable[Difference]) -> G
     for difference in renames:
         present = rename(present, difference.found_name, difference.expected)
         former[difference.found] = difference.expected
+    # Facts that differ only by a former name need no statement: the rename changes them.
     start = {
         name: expected[name] if name in expected and in_former_names(facts, former) == expected[name] else facts
         for name, facts in present.items()

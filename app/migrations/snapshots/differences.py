@@ -124,7 +124,7 @@ def _traits(snapshot: Snapshot, name: str, former: Mapping[str, str]) -> set[str
 
 
 def _changed_facts(name: str, expected: Facts, found: Facts, former: Mapping[str, str]) -> Iterator[Difference]:
-    in_old_names = in_former_names(found, former)
+    in_old_names = in_former_names(found, former)  # or the same: a fact may name another object of that name
     for fact in expected.keys() | found.keys():
         if expected.get(fact) not in (found.get(fact), in_old_names.get(fact)):
             yield Difference(name, fact, expected.get(fact), found.get(fact))

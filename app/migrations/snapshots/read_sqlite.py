@@ -68,6 +68,7 @@ def _options(sql: str) -> dict[str, Any]:
 
 def _columns(connection: sa.Connection, table: str, texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     columns = {}
+    # Hidden columns are those of virtual tables; generated ones have another number.
     query = 'SELECT name, type, "notnull", dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1'
     for name, kind, required, default in connection.exec_driver_sql(query, (table,)):
         facts: dict[str, Any] = {"type": kind.upper(), "nullable": not required}
