@@ -1,7 +1,4 @@
-"""`UpdatedAtTrigger`: a trigger declared with its table.
-
-`updated_at` must move whoever writes, raw SQL included, so the database keeps it. A trigger isn't part of SQLAlchemy's
-metadata; declared here it is, as much as an index:
+"""Triggers that are declared with their table, as an index is.
 
     class User(Base):
         __tablename__ = "users"
@@ -9,15 +6,13 @@ metadata; declared here it is, as much as an index:
 
     UpdatedAtTrigger(User.__table__)
 
-`metadata.create_all` then creates it with the table, `alembic revision --autogenerate` notices when it is added,
-changed or removed (`app.migrations.operations`), and both take the SQL from the values here, in the words of either
-database.
-
-On PostgreSQL a trigger calls a function. The function is an object of its own, shared by all such triggers: created
-with the first of them, dropped after the last.
+`metadata.create_all` creates the trigger with the table; `alembic revision --autogenerate` sees when it is added,
+changed or removed. PostgreSQL also needs a trigger function: all such triggers share one, which comes with the first
+and goes with the last.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import sqlalchemy as sa
 
@@ -26,54 +21,58 @@ INFO_KEY = "triggers"
 
 @dataclass(frozen=True)
 class Function:
-    """A PostgreSQL trigger function; SQLite has none and needs none."""
+    """A PostgreSQL trigger function; SQLite has none, and its statements are None there."""
 
     name: str
     body: str
+    kind: ClassVar = "trigger_function"
 
-    @property
-    def create(self) -> str:
-        """The statement that creates the function, or replaces one of that name."""
-        return f"CREATE OR REPLACE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $${self.body}$$"
+    def create(self, dialect: str) -> str | None:
+        """Returns the statement that creates or replaces the function."""
+        create = f"CREATE OR REPLACE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS $${self.body}$$"
+        return create if dialect == "postgresql" else None
 
-    @property
-    def drop(self) -> str:
-        """The statement that drops the function."""
-        return f"DROP FUNCTION {self.name}()"
+    def drop(self, dialect: str) -> str | None:
+        """Returns the statement that drops the function."""
+        return f"DROP FUNCTION {self.name}()" if dialect == "postgresql" else None
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger in the words of both databases: what follows `CREATE TRIGGER name` in each."""
+    """A trigger; `postgresql` and `sqlite` are the text after `CREATE TRIGGER name` on each database."""
 
     name: str
     table: str
     postgresql: str
     sqlite: str
+    kind: ClassVar = "trigger"
 
     def create(self, dialect: str) -> str:
-        """The statement that creates the trigger on `dialect`, `postgresql` or `sqlite`."""
-        return f"CREATE TRIGGER {self.name} {self.postgresql if dialect == 'postgresql' else self.sqlite}"
+        """Returns the statement that creates the trigger on `dialect`, `postgresql` or `sqlite`."""
+        return f"CREATE TRIGGER {self.name} {self.definition(dialect)}"
 
     def drop(self, dialect: str) -> str:
-        """The statement that drops the trigger on `dialect`."""
+        """Returns the statement that drops the trigger."""
         return f"DROP TRIGGER {self.name}" + (f" ON {self.table}" if dialect == "postgresql" else "")
+
+    def definition(self, dialect: str) -> str:
+        """Returns the text after `CREATE TRIGGER name`."""
+        return self.postgresql if dialect == "postgresql" else self.sqlite
 
 
 UPDATED_AT_FUNCTION = Function("update_updated_at_column", "BEGIN NEW.updated_at = CURRENT_TIMESTAMP; RETURN NEW; END;")
 
 
 def updated_at_trigger(table: str) -> Trigger:
-    """The trigger that sets `updated_at` of `table` on every UPDATE.
-
-    SQLite can only write the row again; the WHEN ends that under `recursive_triggers` too, since `now` is the same
-    throughout a statement. The time has SQLAlchemy's six digits, so that it sorts among those the application wrote.
-    """
+    """Returns the trigger that sets `updated_at` of `table` on every UPDATE."""
+    # Six digits, as SQLAlchemy writes them: the texts sort together.
     now = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
     return Trigger(
         name=f"update_{table}_updated_at",
         table=table,
         postgresql=f"BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {UPDATED_AT_FUNCTION.name}()",
+        # SQLite has to write the row again. `now` is constant within a statement, so with `recursive_triggers` on
+        # the WHEN ends the recursion.
         sqlite=(
             f"AFTER UPDATE ON {table} FOR EACH ROW WHEN NEW.updated_at IS NOT {now} "
             f"BEGIN UPDATE {table} SET updated_at = {now} WHERE rowid = NEW.rowid; END"
@@ -82,36 +81,33 @@ def updated_at_trigger(table: str) -> Trigger:
 
 
 def UpdatedAtTrigger(table: sa.Table | sa.FromClause) -> Trigger:  # noqa: N802 - reads as a declaration
-    """Declares that the database keeps `updated_at` of `table`.
-
-    Args:
-        table: a table with a column `updated_at`; `create_all` and `drop_all` of its metadata take the trigger along.
-    """
+    """Declares that the database keeps `updated_at` of `table`, which has such a column."""
     assert isinstance(table, sa.Table)
     trigger = updated_at_trigger(table.name)
     table.metadata.info.setdefault(INFO_KEY, {})[trigger.name] = trigger
     sa.event.listen(table, "before_create", _create_function)
-    sa.event.listen(table, "after_drop", _drop_function)
+    sa.event.listen(table, "after_drop", _drop_unused_function)
     for dialect in ("postgresql", "sqlite"):
         statement = sa.schema.DDL(trigger.create(dialect).replace("%", "%%"))  # type: ignore[no-untyped-call]
-        statement = statement.execute_if(dialect=dialect)
-        sa.event.listen(table, "after_create", statement)
+        sa.event.listen(table, "after_create", statement.execute_if(dialect=dialect))
     return trigger
 
 
 def declared_triggers(metadata: sa.MetaData) -> dict[str, Trigger]:
-    """The triggers that were declared with tables of `metadata`, by name."""
+    """Returns the triggers declared with tables of `metadata`, by name."""
     return dict(metadata.info.get(INFO_KEY, {}))
 
 
 def _create_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(UPDATED_AT_FUNCTION.create.replace(":", r"\:")))
+    statement = UPDATED_AT_FUNCTION.create(connection.dialect.name)
+    if statement is not None:
+        connection.execute(sa.text(statement.replace(":", r"\:")))
 
 
-def _drop_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
-    if connection.dialect.name == "postgresql":
+def _drop_unused_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
+    statement = UPDATED_AT_FUNCTION.drop(connection.dialect.name)
+    if statement is not None:
         unused = "NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = p.oid)"
-        found = f"SELECT FROM pg_proc p WHERE oid = to_regproc('{UPDATED_AT_FUNCTION.name}') AND {unused}"
-        if connection.execute(sa.text(found)).first() is not None:
-            connection.execute(sa.text(UPDATED_AT_FUNCTION.drop))
+        query = f"SELECT FROM pg_proc p WHERE oid = to_regproc('{UPDATED_AT_FUNCTION.name}') AND {unused}"
+        if connection.execute(sa.text(query)).first() is not None:
+            connection.execute(sa.text(statement))

@@ -25,7 +25,7 @@ IMPORTED = [
     "alembic.config",
     "app.cli.main",
     "app.encryption",
-    "app.migrations.autogenerate.revision",
+    "app.migrations.autogenerate",
     "app.migrations.run.blockers",
     "app.migrations.data_loss.guard",
     "app.migrations.operations.table_copy",

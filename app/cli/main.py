@@ -11,7 +11,7 @@ from app.cli import texts
 from app.cli.output import Answer, errors_in_one_line, show
 from app.cli.secrets import secrets
 from app.migrations import Project, commands, terminal
-from app.migrations.drift.resolve import Claim
+from app.migrations.drift import Claim
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")

@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 import typer
 
 from app.errors import SchemaError
-from app.migrations import terminal
+from app.migrations import run, terminal
 from app.migrations.errors import Interrupted
-from app.migrations.run import signals
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def show(answer: Answer, *, as_json: bool) -> NoReturn:
 def errors_in_one_line(*, as_json: bool) -> Iterator[None]:
     """Ends the command with one line and the error's exit code; treats SIGTERM as Ctrl-C."""
     try:
-        with signals.interruptible(), terminal.warnings_in_one_line():
+        with run.interruptible(), terminal.warnings_in_one_line():
             yield
             return
     except KeyboardInterrupt:

@@ -6,13 +6,9 @@ from typing import Any
 
 from app.cli.output import Answer
 from app.migrations.commands import Adopted, Deployment, Development
-from app.migrations.drift.compare import Check, Drift
-from app.migrations.drift.resolve import Resolution
-from app.migrations.run.ledger import Entry, Outcome
-from app.migrations.run.status import RevisionStatus, Status, when
-from app.migrations.snapshots import kind_of
-from app.migrations.snapshots.ddl import Plan
-from app.migrations.snapshots.differences import Difference
+from app.migrations.drift import Check, Drift, Resolution
+from app.migrations.run import Entry, Outcome, RevisionStatus, Status, when
+from app.migrations.snapshots import Difference, Plan, kind_of
 
 
 def status(status: Status, *, history: bool = False, exit_code: bool = False) -> Answer:

@@ -183,6 +183,18 @@ def test_an_empty_revision_needs_no_database(copy: Copy, approve: Approve) -> No
     approve("revision.py.txt", timeless(file))
 
 
+def test_without_ruff_a_revision_is_written_and_not_formatted(copy: Copy, sqlite_url: str) -> None:
+    (copy.folder / "app" / "__init__.py").write_text('import sys\n\nsys.modules["ruff"] = None\n', encoding="utf-8")
+    upgrade(sqlite_url)
+    copy.edit("auth.py", (USER_INDEX, ""))
+    done = copy.edited("revision", "--autogenerate", "-m", "drop an index", url=sqlite_url)
+    assert done.returncode == 0, done.stderr
+    (file,) = copy.written()
+    assert f"{file.name} was written, and not formatted: ruff isn't installed." in done.stderr
+    assert "###" not in file.read_text(encoding="utf-8")
+    upgrade(sqlite_url, ini=copy.ini)
+
+
 # --- how it is named ----------------------------------------------------------
 
 

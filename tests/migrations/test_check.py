@@ -11,11 +11,10 @@ import pytest
 from alembic import command
 
 from app.cli import texts
-from app.migrations import commands
-from app.migrations.drift import compare
+from app.migrations import commands, snapshots
+from app.migrations.drift.check import compare
 from app.migrations.errors import ConfigurationError, DataLossRefused, DriftDetected, MigrationError, PendingRevisions
 from app.migrations.run import status
-from app.migrations.snapshots import ddl
 from app.project import PROJECT
 from app.triggers import updated_at_trigger
 from tests.conftest import ONE_A_DAY, Approve, Servers, database
@@ -100,7 +99,7 @@ def test_drift_is_named(where: str, kind: Kind, request: pytest.FixtureRequest) 
     with engine(template).connect() as connection:  # what is rolled back needs no database of its own
         for statement in kind.statements(where):
             connection.exec_driver_sql(statement.replace("%", "%%"))
-        found = compare.read(connection, PROJECT.config(), SCRIPT, status.read_status(connection, PROJECT, SCRIPT, ""))
+        found = compare(connection, PROJECT.config(), SCRIPT, status.read_status(connection, PROJECT, SCRIPT, ""))
         connection.rollback()
     is_named([*map(str, found.drift.open), *found.wanted], kind)
 
@@ -197,7 +196,7 @@ def test_values_are_not_lost_unasked(head_url: str) -> None:
 def test_a_revert_proves_what_it_did(head_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     by_hand(head_url, "DROP TABLE service_audit_logs")
     before = schema_of(head_url)
-    monkeypatch.setattr(ddl, "plan", lambda *_: ddl.Plan(statements=["CREATE TABLE other (id INTEGER)"]))
+    monkeypatch.setattr(snapshots, "plan", lambda *_: snapshots.Plan(statements=["CREATE TABLE other (id INTEGER)"]))
     with pytest.raises(MigrationError, match="still isn't what") as refusal:
         commands.revert(PROJECT, engine(head_url))
     assert "table service_audit_logs: is not there" in str(refusal.value)
@@ -299,6 +298,16 @@ def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:
         commands.adopt(PROJECT, "no", engine(url))
     commands.revert(PROJECT, engine(url))
     assert commands.check(PROJECT, engine(url)).exit_code == 3
+
+
+def test_a_declared_rename_is_what_the_models_want(head_url: str, workshop: Workshop) -> None:
+    workshop.edit_models(
+        'old = tables["service_audit_logs"]\n'
+        'new = old.to_metadata(metadata, name="audit_logs")\n'
+        'new.info["renamed_from"] = old.name\n'
+        "metadata.remove(old)"
+    )
+    assert said(head_url) == ["rename table service_audit_logs to audit_logs"]
 
 
 def test_what_the_models_want_is_told_and_not_twice(head_url: str, workshop: Workshop) -> None:

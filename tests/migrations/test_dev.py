@@ -16,7 +16,8 @@ from app import db, settings
 from app.cli import texts
 from app.errors import DatabaseUnreachable
 from app.migrations import snapshots
-from app.migrations.commands.dev import Development, develop, offered_name
+from app.migrations.autogenerate import offered_name
+from app.migrations.commands.dev import Development, develop
 from app.migrations.errors import ConfigurationError, HistoryError
 from app.migrations.run.connections import require_local
 from app.project import PROJECT
@@ -100,7 +101,7 @@ def has_its_snapshots(copy: Copy, file: Path, said: str, url: str) -> None:  # n
     kept = {path.parent.name: path for path in copy.folder.glob(f"alembic/snapshots/*/{file.name[:14]}.json")}
     with db.migration_engine(url).connect() as connection:
         dialect = connection.dialect.name
-        assert kept[dialect].read_text(encoding="utf-8") == snapshots.text_of(snapshots.take(connection))
+        assert kept[dialect].read_text(encoding="utf-8") == snapshots.as_json(snapshots.take(connection))
     everything = f"Snapshots of {file.name}: made for sqlite and postgresql\n"
     rest = f"Snapshots of {file.name}: made for sqlite; to be made on postgresql, with: schema snapshot\n"
     assert (everything if dialect == "postgresql" else rest) in said

@@ -1,5 +1,7 @@
 """The operations: triggers that autogenerate sees, and changes that SQLite has no ALTER for."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from alembic.operations import Operations, ops
 
 from app import db
 from app.migrations import autogenerate, operations
-from app.triggers import UpdatedAtTrigger
+from app.triggers import Function, Trigger, UpdatedAtTrigger
+from tests.conftest import ROOT
 from tests.migrations import rows
 from tests.migrations.catalog import Schema, schema_of
 from tests.migrations.conftest import At
@@ -175,11 +178,18 @@ def test_a_trigger_is_written_with_all_it_does(at: At) -> None:
     )
 
 
+def test_a_process_that_only_upgrades_has_every_word() -> None:
+    words = ["create_trigger", "drop_trigger", "create_trigger_function", "drop_trigger_function"]
+    words += ["dialect_text", "validate_constraint"]
+    code = f"import alembic.op, app.migrations.operations; [getattr(alembic.op, word) for word in {words}]"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_a_trigger_that_was_dropped_by_hand_cannot_be_reversed() -> None:
     with pytest.raises(ValueError, match="update_notes_updated_at"):
-        operations.DropTriggerOp("update_notes_updated_at", "notes").reverse()
+        operations.DropTriggerOp(Trigger("update_notes_updated_at", "notes", "", ""), known=False).reverse()
     with pytest.raises(ValueError, match="update_updated_at_column"):
-        operations.DropTriggerFunctionOp("update_updated_at_column").reverse()
+        operations.DropTriggerOp(Function("update_updated_at_column", ""), known=False).reverse()
 
 
 # --- changes that SQLite has no ALTER for -------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from app import db
 from app.migrations import commands
-from app.migrations.drift.resolve import Claim
+from app.migrations.drift import Claim
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError, UnresolvedFailure
 from app.migrations.run.ledger import Outcome
 from app.migrations.run.status import State

@@ -74,7 +74,7 @@ def test_the_order_of_things_does_not_count(head_url: str) -> None:
     others = [name for name in taken if kind_of(name) != "column"]
     for seed in range(5):
         random.Random(seed).shuffle(others)
-        assert snapshots.text_of(snapshots.in_order({name: taken[name] for name in [*others, *columns]})) == before
+        assert snapshots.as_json(snapshots.in_order({name: taken[name] for name in [*others, *columns]})) == before
 
 
 def test_the_search_path_does_not_count(postgres_url: str) -> None:
@@ -117,4 +117,4 @@ def test_reading_changes_nothing(heads: Callable[[str], str], tmp_path: Path) ->
 
 def _text(url: str) -> str:
     with engine(url).connect() as connection:
-        return snapshots.text_of(snapshots.take(connection))
+        return snapshots.as_json(snapshots.take(connection))

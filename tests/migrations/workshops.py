@@ -89,7 +89,7 @@ class Workshop:
             upgrade(url, revision, self.ini)
             with engine(url).connect() as connection:
                 dialect, taken = connection.dialect.name, snapshots.take(connection)
-            (self.snapshots / dialect / f"{revision}.json").write_text(snapshots.text_of(taken), encoding="utf-8")
+            (self.snapshots / dialect / f"{revision}.json").write_text(snapshots.as_json(taken), encoding="utf-8")
 
     def file(self, revision: str) -> Path:
         """The file of a revision."""

@@ -1,10 +1,20 @@
-"""Writes revisions: compares, renders, names and tidies them."""
+"""New revisions: the comparison of a database with the models, renames, names and formatting."""
 
-from alembic.runtime.plugins import Plugin
+from app.migrations.autogenerate import tidy  # noqa: F401 - registers the write hook
+from app.migrations.autogenerate.diffs import Change, changes_of, describe, flat
+from app.migrations.autogenerate.directives import PLUGINS, options, refuse_differences
+from app.migrations.autogenerate.naming import ID_FORMAT, offered_name
+from app.migrations.autogenerate.unmanaged import Unmanaged
 
-from app.migrations.autogenerate import compare_triggers, renames
-
-# Alembic's own comparators, then ours. Registered here, once in a process: registering twice is an error.
-PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.triggers", "app.renames"]
-Plugin.setup_plugin_from_module(compare_triggers, "app.triggers")
-Plugin.setup_plugin_from_module(renames, "app.renames")
+__all__ = [
+    "ID_FORMAT",
+    "PLUGINS",
+    "Change",
+    "Unmanaged",
+    "changes_of",
+    "describe",
+    "flat",
+    "offered_name",
+    "options",
+    "refuse_differences",
+]

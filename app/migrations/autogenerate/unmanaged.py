@@ -1,11 +1,11 @@
-"""Tables and columns that this package knows nothing of: somebody else's, declared in `alembic.ini`.
+"""Unmanaged objects: another tool's tables and columns, declared in `alembic.ini`.
 
     [schema]
     unmanaged = _prisma_migrations, audit_*, users.legacy_*
 
-A word names a table (or a view, a sequence, a function, an enumeration); one with a dot a column, an index, a
-constraint or a trigger of a table. `*` and `?` stand for any characters. What is named so is never proposed to be
-dropped, and is no drift.
+A word names a table (or a view, a sequence, a function, an enumeration); a word with a dot names a column, an index, a
+constraint or a trigger of a table. `*` and `?` stand for any characters. Unmanaged objects are never proposed to be
+dropped, and are no drift.
 """
 
 import re
@@ -14,62 +14,53 @@ from typing import Any
 
 from alembic.config import Config
 
-from app.migrations.snapshots import Facts, Snapshot, kind_of, owner_of
+from app.migrations.snapshots import Facts, Snapshot, address_of, kind_of, own_name, owner_of
 
 
 class Unmanaged:
-    """The patterns of one configuration.
-
-    Args:
-        config: Alembic's.
-    """
+    """The patterns of one configuration."""
 
     def __init__(self, config: Config) -> None:
         words = re.split(r"[\s,]+", config.file_config.get("schema", "unmanaged", fallback=""))
         self._tables = [word for word in words if word and "." not in word]
-        self._columns = [word for word in words if "." in word]
-
-    def table(self, name: str) -> bool:
-        """Whether a table is somebody else's."""
-        return any(fnmatchcase(name, pattern) for pattern in self._tables)
-
-    def part(self, table: str, name: str) -> bool:
-        """Whether a column of a table is, or something else that belongs to it."""
-        return self.table(table) or any(fnmatchcase(f"{table}.{name}", pattern) for pattern in self._columns)
+        self._parts = [word for word in words if "." in word]
 
     def without(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot without what is unmanaged, and without what is built on that."""
-        if not (self._tables or self._columns):
+        """Returns a snapshot without unmanaged objects, and without indexes and constraints on unmanaged columns."""
+        if not (self._tables or self._parts):
             return snapshot
-        columns = [
-            name.partition(" ")[2] for name in snapshot if kind_of(name) == "column" and self._is_unmanaged(name, {})
-        ]
+        columns = [name for name in snapshot if kind_of(name) == "column" and self._is_unmanaged(name, {})]
         return {
             name: facts
             for name, facts in snapshot.items()
-            if not self._is_unmanaged(name, facts) and not _built_on(name, facts, columns)
+            if not self._is_unmanaged(name, facts) and not _is_built_on(name, facts, columns)
         }
 
     def include_object(self, item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-        """Says whether autogenerate shall look at an object, as Alembic's option of that name asks."""
-        if not reflected or compare_to is not None or name is None:
+        """Returns whether autogenerate compares an object; Alembic's option of that name."""
+        if not reflected or compare_to is not None or name is None:  # an object of the models is always compared
             return True
         if kind == "table":
-            return not self.table(name)
+            return not self._matches(name)
         table = getattr(item.table, "name", item.table)
         names = [name, *(column.name for column in getattr(item, "columns", ()))]
-        return not any(self.part(table, part) for part in names)
+        return not any(self._matches(table, part) for part in names)
 
     def _is_unmanaged(self, name: str, facts: Facts) -> bool:
-        table, _, part = facts.get("owner", name.partition(" ")[2]).partition(".")
         if kind_of(name) == "function":
-            return self.table(table.partition("(")[0])
-        return self.part(table, part) if part else self.table(table)
+            return self._matches(address_of(name).partition("(")[0])
+        table, _, part = facts.get("owner", address_of(name)).partition(".")
+        return self._matches(table, part)
+
+    def _matches(self, table: str, part: str = "") -> bool:
+        if any(fnmatchcase(table, pattern) for pattern in self._tables):
+            return True
+        return bool(part) and any(fnmatchcase(f"{table}.{part}", pattern) for pattern in self._parts)
 
 
-def _built_on(name: str, facts: Facts, columns: list[str]) -> bool:
-    if kind_of(name) not in ("index", "constraint") or not columns:
+def _is_built_on(name: str, facts: Facts, columns: list[str]) -> bool:
+    if kind_of(name) not in ("index", "constraint"):
         return False
-    own = [column.partition(".")[2] for column in columns if column.partition(".")[0] == owner_of(name)]
     _, _, body = facts.get("definition", "").partition("(")
+    own = [own_name(column) for column in columns if owner_of(column) == owner_of(name)]
     return any(re.search(rf"\b{re.escape(column)}\b", body) for column in own)

@@ -9,8 +9,8 @@ from app.migrations.commands.deploy import Deployment, deploy, script
 from app.migrations.commands.dev import Development, develop
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
-from app.migrations.drift.check import Adopted, accept, adopt, check, plan_revert, revert
-from app.migrations.run.scratch import snapshot, stale_snapshots
+from app.migrations.drift import Adopted, accept, adopt, check, plan_revert, revert
+from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
     "Adopted",

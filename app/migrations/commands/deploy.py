@@ -12,15 +12,13 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from app import db
+from app.migrations import run
 from app.migrations.commands.backup import backup_sqlite, require_source
 from app.migrations.commands.status import read_status, require_no_problem
-from app.migrations.drift import compare
+from app.migrations.drift import unaccepted
 from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
-from app.migrations.run import connections
-from app.migrations.run.ledger import Ledger
-from app.migrations.run.reporter import Reporter
-from app.migrations.run.status import Status
+from app.migrations.run import Ledger, Reporter, Status
 from app.migrations.session import Step
 
 
@@ -65,12 +63,12 @@ def deploy(
         MigrationError: something is in the way, or failed; revisions that had finished stay applied.
     """
     started = time.monotonic()
-    connections.history(project)  # an unreadable history is refused before SQLite's lock makes its file
+    run.history(project)  # an unreadable history is refused before SQLite's lock makes its file
     copy = None
     if dry_run:
         before = _require_upgradable(project, engine)
     else:
-        with connections.writing(project, engine, lock_timeout, live=live, create=True) as (config, held_engine):
+        with run.writing(project, engine, lock_timeout, live=live, create=True) as (config, held_engine):
             if backup is not None and require_source(held_engine.url, backup).exists():
                 _require_upgradable(project, held_engine)  # a large copy would be in vain
                 copy = backup_sqlite(held_engine, backup)
@@ -95,8 +93,8 @@ def _require_upgradable(project: Project, engine: sa.Engine | None) -> Status:
     """Returns the status, and raises what would refuse an upgrade."""
     status = read_status(project, engine)
     require_no_problem(status)
-    with connections.reading(project, engine) as connection:
-        _refuse_losses(connection, project, engine, status.at, connections.history(project))
+    with run.reading(project, engine) as connection:
+        _refuse_losses(connection, project, engine, status.at, run.history(project))
     return status
 
 
@@ -121,5 +119,5 @@ def _require_equal_to_models(config: Config, engine: sa.Engine) -> None:
     except DriftDetected as error:
         with db.connect(engine) as connection:
             entries = Ledger(connection).entries()
-        if compare.unaccepted(error.diffs, entries):
+        if unaccepted(error.diffs, entries):
             raise

@@ -1,7 +1,7 @@
 """`schema dev`: writes and applies the revision for an edited model, on the developer's own database."""
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +12,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script
 
+from app.migrations import run
 from app.migrations.commands.status import read_status, require_no_problem
 from app.migrations.errors import ConfigurationError
 from app.migrations.project import Project
-from app.migrations.run import connections
-from app.migrations.run.connections import require_local
-from app.migrations.run.reporter import Reporter, log
+from app.migrations.run import Reporter, log, require_local
 from app.migrations.session import Session
 from app.migrations.terminal import Ask
-
-_SEVERAL = 3
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def develop(
     command.check(config)
     at = scripts[-1].revision if scripts else before.head or ""
     applied, written = ([script.revision for script in group] for group in (before.pending, scripts))
-    files = [connections.from_root(project, Path(script.path)) for script in scripts]
+    files = [run.from_root(project, Path(script.path)) for script in scripts]
     return Development(before.database, at, applied, written, files)
 
 
@@ -94,7 +91,7 @@ def _write_revision(project: Project, config: Config, message: str | None) -> li
     scripts = [script for script in (written if isinstance(written, list) else [written]) if script is not None]
     for script in scripts:
         path = Path(script.path)
-        log.info("\n%s\n\n%s", connections.from_root(project, path), path.read_text(encoding="utf-8"))
+        log.info("\n%s\n\n%s", run.from_root(project, path), path.read_text(encoding="utf-8"))
     return scripts
 
 
@@ -102,45 +99,11 @@ def _namer(ask: Ask | None) -> Callable[[list[Any]], str]:
     """Returns the function that names a revision where the command line gives no message."""
 
     def name(diffs: list[Any]) -> str:
+        from app.migrations.autogenerate import offered_name
+
         offered = offered_name(diffs)
         if ask is None:
             raise ConfigurationError(f'A revision needs a name, and nobody can be asked: schema dev -m "{offered}"')
         return ask(f"Name of the revision [{offered}]:", offered)
 
     return name
-
-
-def offered_name(diffs: Iterable[Any]) -> str:
-    """A name for a revision, made from Alembic's differences: `add users.nickname`."""
-    flat = [part for diff in diffs for part in (diff if isinstance(diff, list) else [diff])]
-    phrases = list(dict.fromkeys(_phrase(diff) for diff in flat))
-    # Indexes and constraints come along with the tables and columns they are for.
-    main = [phrase for phrase in phrases if phrase[3]] or phrases
-    verbs: dict[str, list[str]] = {}
-    for verb, thing, _table, _ in main:
-        verbs.setdefault(verb, []).append(thing)
-    if len(main) <= _SEVERAL:
-        return " and ".join(f"{verb} {', '.join(things)}" for verb, things in verbs.items())
-    tables = sorted({table for _, _, table, _ in main})
-    return f"change {', '.join(tables)}" if len(tables) <= _SEVERAL else f"change {len(tables)} tables"
-
-
-def _phrase(diff: tuple[Any, ...]) -> tuple[str, str, str, bool]:
-    """Verb, object and table of a difference, and whether it is about a table or a column."""
-    kind, *rest = diff
-    verb, _, noun = kind.partition("_")
-    verb = {"remove": "drop", "modify": "change"}.get(verb, verb)
-    if verb == "rename":
-        return verb, f"{rest[0]} to {rest[1]}", rest[0].partition(".")[0], True
-    if verb == "change":
-        return verb, f"{rest[1]}.{rest[2]}", rest[1], True
-    if noun == "column":
-        return verb, f"{rest[1]}.{rest[2].name}", rest[1], True
-    if noun == "table":
-        return verb, rest[0].name, rest[0].name, True
-    table = getattr(rest[0], "table", None)
-    name = str(getattr(rest[0], "name", rest[0]))
-    owner = str(getattr(table, "name", table) or name)
-    if noun == "table_comment":
-        return "change", f"comment of {name}", name, False
-    return verb, f"{noun.replace('fk', 'foreign key').replace('_', ' ')} {name}", owner, False

@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
+from app.migrations import run
 from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
-from app.migrations.run import connections
 from app.triggers import declared_triggers
 
 _POSTGRESQL = sa.make_url("postgresql+psycopg://").get_dialect()()
@@ -51,7 +51,7 @@ def write_page(project: Project, root: Path | None = None, *, check: bool = Fals
         DriftDetected: with `check`, the page is stale.
     """
     file = (root or project.root) / _PAGE
-    text = document(project.metadata(), connections.history(project))
+    text = document(project.metadata(), run.history(project))
     if not check:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")

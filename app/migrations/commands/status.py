@@ -2,10 +2,10 @@
 
 import sqlalchemy as sa
 
-from app.migrations.drift.resolve import Claim, Resolution, Resolver
+from app.migrations import run
+from app.migrations.drift import Claim, Resolution, Resolver
 from app.migrations.project import Project
-from app.migrations.run import connections, status
-from app.migrations.run.status import Status
+from app.migrations.run import Status
 
 
 def read_status(project: Project, engine: sa.Engine | None = None) -> Status:
@@ -14,9 +14,9 @@ def read_status(project: Project, engine: sa.Engine | None = None) -> Status:
     Raises:
         SchemaError: the database can't be reached, or its version table can't be read.
     """
-    history = connections.history(project)
-    with connections.reading(project, engine) as connection:
-        return status.read_status(connection, project, history, connections.shown(project, engine), project.tables)
+    history = run.history(project)
+    with run.reading(project, engine) as connection:
+        return run.read_status(connection, project, history, run.shown(project, engine), project.tables)
 
 
 def require_no_problem(status: Status) -> None:
@@ -41,7 +41,7 @@ def resolve(
         MigrationError: the revision doesn't exist or isn't the next one, or the lock isn't free.
     """
     with (
-        connections.writing(project, engine, lock_timeout) as (_, held_engine),
-        connections.transaction(held_engine) as connection,
+        run.writing(project, engine, lock_timeout) as (_, held_engine),
+        run.transaction(held_engine) as connection,
     ):
-        return Resolver(connection, project, connections.history(project)).resolve(claim)
+        return Resolver(connection, project, run.history(project)).resolve(claim)

@@ -1,30 +1,91 @@
-"""Writes the revision that makes every other database like this one.
+"""Adoption of a drift: the revision that makes every other database like this one.
 
-What Alembic sees is written in its operations: its comparison of the database with the models, the other way round. For
-what it doesn't see, such as a view or an index's predicate, there are the statements, for this kind of database alone.
+Alembic compares the database with the models; its operations are taken the other way round. Alembic doesn't see a view
+or the predicate of an index: these become statements for this kind of database alone.
 """
 
+import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
+from alembic.config import Config
 from alembic.operations import MigrateOperation, ops
-from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
 
-from app.migrations import operations, snapshots
-from app.migrations.autogenerate.renames import RenameColumn, RenameTable
-from app.migrations.drift.compare import ROWS_TO_DO, Drift
-from app.migrations.errors import ConfigurationError
-from app.migrations.snapshots import Snapshot, ddl, kind_of, own_name, owner_of
-from app.migrations.snapshots.differences import NAME, Difference, differences
+from app.migrations import run, snapshots
+from app.migrations.autogenerate import Change, changes_of, flat
+from app.migrations.drift.check import Drift, check
+from app.migrations.drift.model_edits import model_edits
+from app.migrations.drift.resolve import record_adopted
+from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
+from app.migrations.project import Project
+from app.migrations.session import Session
+from app.migrations.snapshots import NAME, Difference, Snapshot, Snapshots, address_of, kind_of, owner_of
 
 _COLON = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
-class StatementsFor(MigrateOperation):
+@dataclass(frozen=True)
+class Adopted:
+    """The result of `adopt`.
+
+    Attributes:
+        file: the revision.
+        snapshot: its snapshot for this kind of database; the one for the other kind is still to be made.
+        model_edits: what to change in the models, a line each.
+    """
+
+    revision: str
+    file: Path
+    snapshot: Path
+    model_edits: list[str]
+
+
+def adopt(
+    project: Project, message: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None
+) -> Adopted:
+    """Writes a revision that makes every other database like this one, and records it here as applied.
+
+    Args:
+        project: whose revision.
+        message: names the revision.
+        engine: the database, which must be at head; the project's if None.
+        lock_timeout: as in `deploy`.
+
+    Raises:
+        ConfigurationError: there is no message, nothing to adopt, or something that no revision should take over.
+        PendingRevisions: the database isn't at head.
+    """
+    if not message.strip():
+        raise ConfigurationError("--adopt needs a --message: it names the revision.")
+    with run.writing(project, engine, lock_timeout) as (config, held_engine):
+        result = check(project, held_engine)
+        if result.status.problems:
+            raise result.status.problems[0]
+        if result.status.at != [result.status.head]:
+            raise PendingRevisions(
+                "A revision can only follow the last one. Bring the database there: alembic upgrade head"
+            )
+        with held_engine.connect() as connection:
+            adoption = _Adoption(connection, result.drift)
+        written = _write(config, message, adoption)
+        _require_same_result(project, held_engine, written, adoption)
+        file = Snapshots(config).save(held_engine.dialect.name, written.revision, adoption.snapshot)
+        with run.transaction(held_engine) as connection:
+            record_adopted(connection, project.root, run.history(project), written.revision, message)
+    files = run.from_root(project, Path(written.path)), run.from_root(project, file)
+    return Adopted(written.revision, *files, model_edits(project, adoption.differences, adoption.operations))
+
+
+class _StatementsOp(MigrateOperation):
     """SQL for one kind of database."""
 
     def __init__(self, dialect: str, statements: list[str]) -> None:
@@ -32,96 +93,87 @@ class StatementsFor(MigrateOperation):
         self.statements = statements
 
 
-@renderers.dispatch_for(StatementsFor)
-def _render_statements(_context: AutogenContext, operation: StatementsFor) -> list[str]:
+@renderers.dispatch_for(_StatementsOp)
+def _render_statements(_context: AutogenContext, operation: _StatementsOp) -> list[str]:
     # A colon before a word would be a parameter.
-    plain = [_COLON.sub(r"\:", statement) for statement in operation.statements]
-    lines = [f"op.execute({statement!r})" for statement in plain]
+    escaped = [_COLON.sub(r"\:", statement) for statement in operation.statements]
+    lines = [f"op.execute({statement!r})" for statement in escaped]
     return [f"if op.get_context().dialect.name == {operation.dialect!r}:", *lines, ""]
 
 
-class Adoption:
+class _Adoption:
     """A revision that is to be written.
 
-    Args:
-        connection: the database that differs.
-        found: how.
+    Attributes:
+        expected: the schema of the revision before.
+        snapshot: the schema that the new revision makes.
+        differences: what it does; the database is expected here, and the snapshot differs from it.
+        operations: what it does, as far as Alembic has operations for it; set by `directives`.
 
     Raises:
         ConfigurationError: there is nothing that a revision could take over.
     """
 
-    def __init__(self, connection: sa.Connection, found: Drift) -> None:
-        self._undo = [d for d in found.open if d.attribute != ROWS_TO_DO]
+    def __init__(self, connection: sa.Connection, drift: Drift) -> None:
+        self._undo = drift.of_schema
         if not self._undo:
             raise ConfigurationError("There is nothing to adopt: the schema is what its revision makes.")
         for difference in self._undo:
-            _must_be_meant(difference)
-        accepted = {name for d in found.accepted for name in (d.name, _other_name(d))}
+            _require_valid_index(difference)
+        accepted = {name for d in drift.accepted for name in (d.name, d.found_name)}
         self._dialect = connection.dialect.name
-        self.expected: Snapshot = found.expected
-        self._there = snapshots.take(connection)
-        # Seen from the other side: the database is what should be, and the snapshot differs from it.
-        self._do = [d for d in differences(found.found, found.expected) if d.name not in accepted]
-        self._names = {name.partition(" ")[2] for d in self._undo for name in (d.name, _other_name(d))}
-        self._whole = {owner_of(d.name) for d in self._undo if kind_of(d.name) == "table" and not d.attribute}
-        self._added: dict[str, str] = {}
-        self.snapshot: Snapshot = snapshots.in_order(ddl.goal(found.expected, self._there, self._do).end)
+        self._present = snapshots.take(connection)
+        self._addresses = {address_of(name) for d in self._undo for name in (d.name, d.found_name)}
+        self._tables = {owner_of(d.name) for d in self._undo if kind_of(d.name) == "table" and not d.attribute}
+        self.expected = drift.expected
+        # Unmanaged objects are left out on both sides.
+        inverse = snapshots.differences(drift.found, drift.expected)
+        self.differences = [d for d in inverse if d.name not in accepted]
+        self.snapshot = snapshots.in_order(snapshots.goal(drift.expected, self._present, self.differences).end)
+        self.operations: list[MigrateOperation] = []
 
     @property
     def not_a_rename(self) -> list[str]:
-        """Columns and tables that are there and aren't others with a new name."""
-        renamed = {d.name for d in self._do if d.attribute == NAME}
-        return [name.partition(" ")[2] for name in self._there if name not in renamed]
+        """Returns the columns and tables of the database that aren't renamed ones of the snapshot."""
+        renamed = {d.name for d in self.differences if d.attribute == NAME}
+        return [address_of(name) for name in self._present if name not in renamed]
 
-    def directives(self, _context: MigrationContext, _revision: Any, scripts: list[ops.MigrationScript]) -> None:
-        """Turns what Alembic found round; to be given to `command.revision`."""
+    def directives(self, _context: Any, _revision: Any, scripts: list[ops.MigrationScript]) -> None:
+        """Exchanges upgrade and downgrade, and adds the statements; Alembic's `process_revision_directives`."""
         script = scripts[0]
         assert script.upgrade_ops is not None
         assert script.downgrade_ops is not None
-        do, undo = (list(self._mine(container.ops)) for container in (script.downgrade_ops, script.upgrade_ops))
-        settled = _settled(do)
-        do += self._statements(self.expected, self._there, self._do, settled)
-        undo += self._statements(self._there, self.expected, self._undo, settled)
-        for operation in _flat(do):
-            self._added |= _model_lines(operation)
-        script.upgrade_ops, script.downgrade_ops = ops.UpgradeOps(do), ops.DowngradeOps(undo)
+        self.operations = list(self._adopted(script.downgrade_ops.ops))
+        undo = list(self._adopted(script.upgrade_ops.ops))
+        settled = _settled_facts(self.operations)
+        statements = self._statements(self.expected, self._present, self.differences, settled)
+        undo_statements = self._statements(self._present, self.expected, self._undo, settled)
+        script.upgrade_ops = ops.UpgradeOps([*self.operations, *statements])
+        script.downgrade_ops = ops.DowngradeOps([*undo, *undo_statements])
 
-    def model_edits(self, where: Callable[[str], str | None]) -> list[str]:
-        """What to change in the models, a line each; to be called after `directives`.
-
-        Args:
-            where: the class of a table and its file; None if no model has the table.
-        """
-        edits = []
-        for difference in self._do:
-            if kind_of(difference.name) in ("table", *ddl.OF_TABLE):
-                place = where(owner_of(difference.name)) or where(str(difference.found)) or "a new model"
-                line = self._added.get(difference.name) if difference.found is None else None
-                edits.append(f"{place}: {f'add {line}' if line else _edit(difference)}")
-        return edits
-
-    def _mine(self, found: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
-        for operation in found:
+    def _adopted(self, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
+        """Returns the operations on objects that differ; the models may want more than that."""
+        for operation in operations:
             if isinstance(operation, ops.ModifyTableOps):
-                inner = list(self._mine(operation.ops))
+                inner = list(self._adopted(operation.ops))
                 if inner:
                     yield ops.ModifyTableOps(operation.table_name, inner)
-            elif (names := _named_by(operation)) & self._names or {n.partition(".")[0] for n in names} & self._whole:
+                continue
+            addresses = {a for change in changes_of(operation.to_diff_tuple()) for a in change.addresses}
+            if addresses & self._addresses or {a.partition(".")[0] for a in addresses} & self._tables:
                 yield operation
 
     def _statements(
-        self, start: Snapshot, end: Snapshot, found: list[Difference], settled: dict[str, set[str]]
+        self, start: Snapshot, end: Snapshot, differences: list[Difference], settled: dict[str, set[str]]
     ) -> list[MigrateOperation]:
-        """What the operations leave over, once they have run."""
-        left = [d for d in found if not _is_settled(d, settled)]
-        after = ddl.goal(start, end, [d for d in found if d not in left]).end
-        plan = ddl.plan(self._dialect, ddl.goal(after, end, left))
-        statements = plan.within_a_transaction
-        return [StatementsFor(self._dialect, statements)] if statements else []
+        """Returns the statements for what is left when the operations have run."""
+        left = [d for d in differences if not _is_settled(d, settled)]
+        after = snapshots.goal(start, end, [d for d in differences if d not in left]).end
+        plan = snapshots.plan(self._dialect, snapshots.goal(after, end, left))
+        return [_StatementsOp(self._dialect, plan.within_a_transaction)] if plan.all else []
 
 
-def _must_be_meant(difference: Difference) -> None:
+def _require_valid_index(difference: Difference) -> None:
     facts = difference.found if not difference.attribute else {difference.attribute: difference.found}
     if kind_of(difference.name) == "index" and (facts or {}).get("valid") is False:
         raise ConfigurationError(
@@ -130,112 +182,56 @@ def _must_be_meant(difference: Difference) -> None:
         )
 
 
-def _other_name(difference: Difference) -> str:
-    """The name that an object has on the other side."""
-    if difference.attribute != NAME:
-        return difference.name
-    kind = kind_of(difference.name)
-    return f"{kind} {difference.found}" if kind == "table" else f"{kind} {owner_of(difference.name)}.{difference.found}"
-
-
-def _named_by(operation: Any) -> set[str]:
-    """The objects that an operation is about, as `users.nick`."""
-    table = getattr(operation, "table_name", None) or getattr(operation, "source_table", None)
-    match operation:
-        case RenameTable():
-            return {str(operation.table_name), str(operation.new_table_name)}
-        case RenameColumn():
-            return {f"{table}.{operation.column_name}", f"{table}.{operation.modify_name}"}
-        case ops.AddColumnOp():
-            return {f"{table}.{operation.column.name}"}
-        case ops.AlterColumnOp() | ops.DropColumnOp():
-            return {f"{table}.{operation.column_name}"}
-        case ops.CreateIndexOp() | ops.DropIndexOp():
-            return {f"{table}.{operation.index_name}"}
-        case ops.DropConstraintOp() | ops.AddConstraintOp():
-            return {f"{table}.{getattr(operation, 'constraint_name', None)}"}
-        case operations.CreateTriggerOp():
-            return {f"{operation.trigger.table}.{operation.trigger.name}"}
-        case operations.DropTriggerOp():
-            return {f"{operation.table}.{operation.name}"}
-        case operations.CreateTriggerFunctionOp():
-            return {f"{operation.function.name}()"}
-        case operations.DropTriggerFunctionOp():
-            return {f"{operation.name}()"}
-    return {str(table)}
-
-
-def _settled(found: Iterable[MigrateOperation]) -> dict[str, set[str]]:
-    """What operations leave nothing to do about: facts of objects."""
+def _settled_facts(operations: Iterable[MigrateOperation]) -> dict[str, set[str]]:
+    """Returns the facts that operations settle, by object."""
     settled: dict[str, set[str]] = {}
-    for operation in _flat(found):
-        for name in _named_by(operation):
-            settled.setdefault(name, set()).update(_facts_of(operation))
+    for operation in flat(operations):
+        for change in changes_of(operation.to_diff_tuple()):
+            for address in change.addresses:
+                settled.setdefault(address, set()).update(_facts_of(change))
     return settled
 
 
+def _facts_of(change: Change) -> set[str]:
+    if change.verb == "rename":
+        return {NAME}
+    if change.kind == "table comment":
+        return {"comment"}
+    return {change.fact} if change.verb == "change" else {"", NAME, "definition"}
+
+
 def _is_settled(difference: Difference, settled: dict[str, set[str]]) -> bool:
-    names = {difference.name.partition(" ")[2], _other_name(difference).partition(" ")[2]}
-    return any(difference.attribute in settled.get(name, ()) for name in names)
+    addresses = {address_of(difference.name), address_of(difference.found_name)}
+    return any(difference.attribute in settled.get(address, ()) for address in addresses)
 
 
-def _facts_of(operation: Any) -> set[str]:
-    match operation:
-        case RenameColumn() | RenameTable():
-            return {NAME}
-        case ops.CreateTableCommentOp() | ops.DropTableCommentOp():
-            return {"comment"}
-        case ops.AlterColumnOp():
-            changes = {
-                "type": operation.modify_type is not None,
-                "nullable": operation.modify_nullable is not None,
-                "default": operation.modify_server_default is not False,
-                "comment": operation.modify_comment is not False,
-            }
-            return {name for name, changed in changes.items() if changed}
-    return {"", NAME, "definition"}
+def _write(config: Config, message: str, adoption: _Adoption) -> Script:
+    config.set_section_option("post_write_hooks", "hooks", "tidy")  # the snapshot is made here, and compared
+    session = Session.of(config)
+    # The snapshots' facts have settled what is a rename: there is nothing to ask.
+    session.adopts, session.ask, session.not_a_rename = True, lambda *_: "y", adoption.not_a_rename
+    with redirect_stdout(io.StringIO()):  # Alembic reports there what it does
+        written = command.revision(config, message, autogenerate=True, process_revision_directives=adoption.directives)
+    assert isinstance(written, Script)
+    return written
 
 
-def _flat(found: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
-    for operation in found:
-        if isinstance(operation, ops.OpContainer):
-            yield from _flat(operation.ops)
-        else:
-            yield operation
+def _require_same_result(project: Project, engine: sa.Engine, written: Script, adoption: _Adoption) -> None:
+    """Runs the new revision on a scratch database at the revision before, if the server lets us make one.
 
-
-def _model_lines(operation: MigrateOperation) -> dict[str, str]:
-    if isinstance(operation, ops.AddColumnOp):
-        return {f"column {operation.table_name}.{operation.column.name}": _mapped(operation.column)}
-    if isinstance(operation, ops.CreateIndexOp):
-        parts = [operation.index_name, *operation.columns]
-        unique = ", unique=True" if operation.unique else ""
-        name = f"index {operation.table_name}.{operation.index_name}"
-        return {name: f"sa.Index({', '.join(repr(str(part)) for part in parts)}{unique})"}
-    return {}
-
-
-def _mapped(column: sa.Column[Any]) -> str:
-    kind = column.type.as_generic(allow_nulltype=True)
+    Raises:
+        MigrationError: it makes something else than what is there; its file is removed again.
+    """
     try:
-        python = kind.python_type.__name__
-    except NotImplementedError:
-        python = "Any"
-    python = {"datetime": "dt.datetime", "date": "dt.date", "time": "dt.time", "UUID": "uuid.UUID"}.get(python, python)
-    parts = [f"sa.{kind!r}"]
-    default = getattr(column.server_default, "arg", None)
-    parts += [f"server_default=sa.text({str(getattr(default, 'text', default))!r})"] if default is not None else []
-    parts += [f"comment={column.comment!r}"] if column.comment else []
-    return f"{column.name}: Mapped[{python}{' | None' if column.nullable else ''}] = mapped_column({', '.join(parts)})"
-
-
-def _edit(difference: Difference) -> str:
-    """What a model must say otherwise: `expected` is what the database has."""
-    what = f"{kind_of(difference.name)} {own_name(difference.name)}"
-    if difference.attribute == NAME:
-        return f"the {kind_of(difference.name)} {difference.found} is called {difference.expected}"
-    if difference.attribute:
-        return f"{what}: {difference.attribute} {difference.expected!r}"
-    verb = "remove" if difference.expected is None else "add"
-    definition = "" if difference.expected is None else difference.expected.get("definition", "")
-    return f"{verb} {what} {definition}".rstrip()
+        with run.scratch_database(project, engine) as scratch_engine:
+            with run.transaction(scratch_engine) as connection:
+                run.prepare(connection, adoption.expected, run.history(project), str(written.down_revision))
+            run.upgrade(project.config(scratch_engine), written.revision)
+            with scratch_engine.connect() as connection:
+                wrong = snapshots.differences(adoption.snapshot, snapshots.take(connection))
+    except run.NoScratch:
+        return
+    if wrong:
+        Path(written.path).unlink()
+        listed = "".join(f"\n  {difference}" for difference in wrong)
+        raise MigrationError(f"A revision made from this wouldn't make it elsewhere, so it wasn't kept:{listed}")

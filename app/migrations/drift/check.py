@@ -1,44 +1,79 @@
-"""`schema check`, and the three ways out of a drift, as functions that a program can call."""
+"""`schema check`: compares a database with what its revision makes, its rows with `verify()`, and both with the models.
 
-import io
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+Nothing is written. The models are compared only at head; a difference that the snapshot comparison has named already
+isn't reported twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.script import Script
+from alembic.script import ScriptDirectory
 
-from app.migrations import snapshots
-from app.migrations.drift import compare, resolve
-from app.migrations.drift import revert as reverting
-from app.migrations.drift.adopt import Adoption
-from app.migrations.drift.compare import Check, Drift
-from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
+from app.migrations import run, snapshots
+from app.migrations.autogenerate import Unmanaged, changes_of, describe
+from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
-from app.migrations.run import connections, scratch, status
-from app.migrations.session import Session
-from app.migrations.snapshots import Snapshots
-from app.migrations.snapshots.ddl import Plan
-from app.migrations.snapshots.differences import differences
+from app.migrations.run import Entry, Outcome, Status
+from app.migrations.snapshots import NAME, Difference, Snapshot, Snapshots, address_of, kind_of
+
+BASE = "base"
+ROWS_TO_DO = "rows still to do"
 
 
 @dataclass(frozen=True)
-class Adopted:
-    """What `adopt` wrote.
+class Drift:
+    """The differences of a database from what its revision makes.
 
     Attributes:
-        file: the revision.
-        snapshot: what it makes on this kind of database; the other kind's is still to be made.
-        model_edits: what to change in the models, a line each.
+        revision: the revision that the database is at, None before the first.
+        expected: the schema that this revision makes.
+        found: the schema that is there.
+        open: the differences, without accepted ones.
+        accepted: the accepted differences.
+        notes: what couldn't be read.
     """
 
-    revision: str
-    file: Path
-    snapshot: Path
-    model_edits: list[str]
+    revision: str | None
+    expected: Snapshot
+    found: Snapshot
+    open: list[Difference]
+    accepted: list[Difference]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def of_schema(self) -> list[Difference]:
+        """Returns the open differences that DDL can undo."""
+        return [difference for difference in self.open if difference.attribute != ROWS_TO_DO]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of `schema check`.
+
+    Attributes:
+        wanted: what the models want and the database lacks, a few words each.
+    """
+
+    status: Status
+    drift: Drift
+    wanted: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """Returns 8 if anything differs; else 0, or the status' own: 3 pending, 4 and 5 for its problems."""
+        return 8 if self.code == "drift" else self.status.exit_code
+
+    @property
+    def code(self) -> str:
+        """Returns the same as a stable word."""
+        differs = bool(self.drift.open or self.wanted)
+        return "drift" if differs and not self.status.problems else self.status.code
 
 
 def check(project: Project, engine: sa.Engine | None = None) -> Check:
@@ -47,148 +82,121 @@ def check(project: Project, engine: sa.Engine | None = None) -> Check:
     Raises:
         MigrationError: the database can't be reached, or its revision has no snapshot.
     """
-    script = connections.history(project)
-    with connections.reading(project, engine) as connection:
-        found = status.read_status(connection, project, script, connections.shown(project, engine))
-        return compare.read(connection, project.config(), script, found)
+    script = run.history(project)
+    with run.reading(project, engine) as connection:
+        state = run.read_status(connection, project, script, run.shown(project, engine))
+        return compare(connection, project.config(), script, state)
 
 
-def plan_revert(project: Project, engine: sa.Engine | None = None) -> tuple[Plan, list[str]]:
-    """What `revert` would run now, and what that would lose. Writes nothing.
+def compare(connection: sa.Connection, config: Config, script: ScriptDirectory, state: Status) -> Check:
+    """Compares the database of `connection`, which has the status `state`: see `check`."""
+    revision = state.at[0] if len(state.at) == 1 else None
+    if revision is not None and revision not in {known.revision for known in script.walk_revisions()}:
+        # The status reports it; it has no snapshot to compare with.
+        return Check(state, Drift(revision, {}, {}, [], []), [])
+    drift = find_drift(connection, config, script, revision, state.entries)
+    return Check(state, drift, _wanted(connection, config, drift) if revision == state.head else [])
 
-    Raises:
-        MigrationError: there is no statement for one of the differences.
-    """
-    with connections.reading(project, engine) as connection:
-        planned = reverting.plan(connection, _drift(project, connection))
-        return planned, reverting.at_risk(connection, planned)
+
+def current_drift(project: Project, connection: sa.Connection) -> Drift:
+    """Returns the drift of the database of `connection` from the revision it is at."""
+    script = run.history(project)
+    state = run.read_status(connection, project, script, "")
+    return find_drift(connection, project.config(), script, state.at[0] if state.at else None, state.entries)
 
 
-def revert(
-    project: Project,
-    engine: sa.Engine | None = None,
-    *,
-    accept_data_loss: bool = False,
-    lock_timeout: float | None = None,
-) -> Plan:
-    """Brings the database back to what its revision makes, except for what was accepted; writes that into the ledger.
-
-    Args:
-        project: whose database.
-        engine: the database.
-        accept_data_loss: tables and columns that hold something may go.
-        lock_timeout: as in `deploy`.
+def find_drift(
+    connection: sa.Connection, config: Config, script: ScriptDirectory, revision: str | None, entries: list[Entry]
+) -> Drift:
+    """Returns the differences of a database from what `revision` makes; None is an empty schema.
 
     Raises:
-        DataLossRefused: rows or values would go, and nobody has said that they may.
-        MigrationError: a statement failed, or hadn't the effect it should have; all of the transaction is rolled back.
+        HistoryError: the revision has no snapshot.
     """
-    with connections.writing(project, engine, lock_timeout) as (_, held_engine):
-        with connections.transaction(held_engine) as connection:
-            found = _drift(project, connection)
-            planned = reverting.run(connection, project, found, accept_data_loss=accept_data_loss)
-        reverting.finish(held_engine, planned, found)
-        return planned
+    unmanaged = Unmanaged(config)
+    expected = unmanaged.without(Snapshots(config).of(connection.dialect.name, revision))
+    found = unmanaged.without(snapshots.take(connection))
+    rows, notes = _rows_to_do(connection, script, revision)
+    differences = [*snapshots.differences(expected, found), *rows]
+    accepted = _accepted(differences, entries)
+    return Drift(revision, expected, found, [d for d in differences if d not in accepted], accepted, notes)
 
 
-def adopt(
-    project: Project,
-    message: str,
-    engine: sa.Engine | None = None,
-    *,
-    lock_timeout: float | None = None,
-) -> Adopted:
-    """Writes a revision that makes every other database like this one, and records it here as applied.
-
-    Args:
-        project: whose revision.
-        message: names the revision.
-        engine: the database; it must be at head.
-        lock_timeout: as in `deploy`.
-
-    Raises:
-        ConfigurationError: there is no name, nothing to adopt, or something that no revision should take over.
-        PendingRevisions: the database isn't at head.
-    """
-    if not message.strip():
-        raise ConfigurationError("--adopt needs a --message: it names the revision.")
-    with connections.writing(project, engine, lock_timeout) as (config, held_engine):
-        found = check(project, held_engine)
-        if found.status.problems:
-            raise found.status.problems[0]
-        if found.status.at != [found.status.head]:
-            raise PendingRevisions(
-                "A revision can only follow the last one. Bring the database there: alembic upgrade head"
-            )
-        with held_engine.connect() as connection:
-            adoption = Adoption(connection, found.drift)
-        written = _write(config, message, adoption)
-        _must_make(project, held_engine, written, adoption)
-        kept = Snapshots(config).save(held_engine.dialect.name, written.revision, adoption.snapshot)
-        with connections.transaction(held_engine) as connection:
-            resolve.record_adopted(connection, project.root, connections.history(project), written.revision, message)
-    files = connections.from_root(project, Path(written.path)), connections.from_root(project, kept)
-    return Adopted(written.revision, *files, adoption.model_edits(partial(_model_of, project)))
+def unaccepted(diffs: Iterable[Any], entries: list[Entry]) -> list[Any]:
+    """Returns those of Alembic's differences that concern no accepted object."""
+    subjects = [entry.subject or "" for entry in entries if entry.outcome is Outcome.ACCEPTED]
+    accepted = _concerned(Difference(subject, "", None, None) for subject in subjects)
+    return [diff for diff in diffs if not _subjects(diff) & accepted]
 
 
-def _write(config: Config, message: str, adoption: Adoption) -> Script:
-    config.set_section_option("post_write_hooks", "hooks", "tidy")  # what it makes is made sure of here
-    session = Session.of(config)
-    session.adopts, session.ask, session.not_a_rename = True, lambda *_: "y", adoption.not_a_rename
-    with redirect_stdout(io.StringIO()):  # Alembic says there what it does
-        written = command.revision(config, message, autogenerate=True, process_revision_directives=adoption.directives)
-    assert isinstance(written, Script)
-    return written
+def digest(differences: Iterable[Difference]) -> str:
+    """Returns a checksum of all differences of an object: it is accepted as long as they are exactly these."""
+    facts = sorted(json.dumps([d.name, d.attribute, d.expected, d.found], sort_keys=True) for d in differences)
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
-def _must_make(project: Project, engine: sa.Engine, written: Script, adoption: Adoption) -> None:
-    """Runs a new revision on a scratch database at the revision before, if one can be made.
+def _accepted(differences: list[Difference], entries: list[Entry]) -> list[Difference]:
+    digests = {(entry.subject, entry.checksum) for entry in entries if entry.outcome is Outcome.ACCEPTED}
+    names = {d.name for d in differences}
+    accepted = {name for name in names if (name, digest(d for d in differences if d.name == name)) in digests}
+    return [d for d in differences if d.name in accepted]
 
-    Raises:
-        MigrationError: it doesn't make what is there; it is removed again.
-    """
+
+def _rows_to_do(
+    connection: sa.Connection, script: ScriptDirectory, revision: str | None
+) -> tuple[list[Difference], list[str]]:
+    """Asks the data revisions up to `revision`; returns differences, and notes on those that can't answer."""
+    differences, notes = [], []
+    for applied in reversed(list(script.iterate_revisions(revision, "base")) if revision else []):
+        verify = getattr(applied.module, "verify", None)
+        if verify is None:
+            continue
+        name = f"revision {applied.revision}"
+        try:
+            with connection.begin_nested():  # a failed query would end PostgreSQL's whole transaction
+                rows = verify(connection)
+        except sa.exc.DBAPIError as error:
+            notes.append(f"{name}: its verify() can't look any more: {str(error.orig).strip().partition(chr(10))[0]}")
+            continue
+        if rows:
+            differences.append(Difference(name, ROWS_TO_DO, 0, rows))
+    return differences, notes
+
+
+def _wanted(connection: sa.Connection, config: Config, drift: Drift) -> list[str]:
+    config.attributes["connection"] = connection  # Alembic's commands run on it
     try:
-        with scratch.scratch_database(project, engine) as scratch_engine:
-            with connections.transaction(scratch_engine) as connection:
-                scratch.prepare(connection, adoption.expected, connections.history(project), str(written.down_revision))
-            scratch.upgrade(project.config(scratch_engine), written.revision)
-            with scratch_engine.connect() as connection:
-                wrong = differences(adoption.snapshot, snapshots.take(connection))
-    except scratch.NoScratch:
-        return
-    if wrong:
-        Path(written.path).unlink()
-        listed = "".join(f"\n  {difference}" for difference in wrong)
-        raise MigrationError(f"A revision made from this wouldn't make it elsewhere, so it wasn't kept:{listed}")
+        command.check(config)
+    except DriftDetected as error:
+        concerned = _concerned([*drift.open, *drift.accepted])
+        return [describe(diff) for diff in error.diffs if not _subjects(diff) & concerned]
+    return []
 
 
-def accept(
-    project: Project, name: str, reason: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None
-) -> list[str]:
-    """Records that an object may differ from what the revision makes, as long as it differs in exactly this way.
+def _concerned(differences: Iterable[Difference]) -> set[str]:
+    """Returns the objects that differences concern, under both names.
 
-    Returns:
-        What is accepted, a line for each difference.
-
-    Raises:
-        ConfigurationError: it doesn't differ, or no reason is given.
+    A missing or extra table stands for its parts too; with another difference it stands for `users itself`. A missing
+    or extra column stands for what is built `in users.nick` too.
     """
-    with (
-        connections.writing(project, engine, lock_timeout) as (_, held_engine),
-        connections.transaction(held_engine) as connection,
-    ):
-        return reverting.accept(connection, project.root, _drift(project, connection), name, reason)
+    names = set()
+    for difference in differences:
+        kind, whole = kind_of(difference.name), difference.attribute in ("", NAME)
+        addresses = {address_of(difference.name), address_of(difference.found_name)}
+        if kind == "table" and not whole:
+            addresses = {f"{address} itself" for address in addresses}
+        names |= addresses
+        if kind == "column" and whole:
+            names |= {f"in {address}" for address in addresses}
+    return names
 
 
-def _drift(project: Project, connection: sa.Connection) -> Drift:
-    script = connections.history(project)
-    found = status.read_status(connection, project, script, "")
-    return compare.of(connection, project.config(), script, found.at[0] if found.at else None, found.entries)
-
-
-def _model_of(project: Project, table: str) -> str | None:
-    """Returns the model of a table, and its file."""
-    for mapper in project.base().registry.mappers:
-        if isinstance(mapper.local_table, sa.Table) and mapper.local_table.name == table:
-            return f"{mapper.class_.__name__} in {mapper.class_.__module__.replace('.', '/')}.py"
-    return None
+def _subjects(diff: Any) -> set[str]:
+    """Returns the objects that one of Alembic's differences concerns, in the same words."""
+    subjects = set()
+    for change in changes_of(diff):
+        subjects |= {change.table, *change.addresses}
+        subjects |= {f"{change.table} itself"} if change.kind in ("table", "table comment") else set()
+        for column in change.built_on:
+            subjects |= {column.partition(".")[0], f"in {column}"}
+    return subjects

@@ -1,138 +1,145 @@
-"""Brings a database back to what its revision makes, and accepts what is to stay otherwise."""
+"""Reverting a drift, and accepting a difference."""
 
-from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations import snapshots
+from app.migrations import run, snapshots
 from app.migrations.data_loss.queries import Questions
-from app.migrations.drift import compare
-from app.migrations.drift.compare import ROWS_TO_DO, Drift
+from app.migrations.drift.check import BASE, Drift, current_drift, digest
 from app.migrations.errors import ConfigurationError, DataLossRefused, MigrationError
 from app.migrations.project import Project
 from app.migrations.rules import RULES, Verdict
-from app.migrations.run.ledger import Ledger, Outcome
+from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
-from app.migrations.snapshots import ddl
-from app.migrations.snapshots.ddl import Plan
-from app.migrations.snapshots.differences import Difference, differences
-
-BASE = "base"
+from app.migrations.snapshots import Plan
 
 
-def plan(connection: sa.Connection, found: Drift) -> Plan:
-    """The statements that undo a drift, except for what was accepted or is unmanaged.
+def plan_revert(project: Project, engine: sa.Engine | None = None) -> tuple[Plan, list[str]]:
+    """Returns what `revert` would run now, and what that would lose. Writes nothing.
 
     Raises:
         MigrationError: there is no statement for one of the differences.
     """
-    aim = ddl.goal(snapshots.take(connection), found.expected, _of_the_schema(found))
-    return ddl.plan(connection.dialect.name, aim)
+    with run.reading(project, engine) as connection:
+        plan = _plan(connection, current_drift(project, connection))
+        return plan, _losses(connection, plan)
 
 
-def run(connection: sa.Connection, project: Project, found: Drift, *, accept_data_loss: bool) -> Plan:
-    """Undoes a drift in the connection's transaction; what must run outside one is left to `finish`.
+def revert(
+    project: Project,
+    engine: sa.Engine | None = None,
+    *,
+    accept_data_loss: bool = False,
+    lock_timeout: float | None = None,
+) -> Plan:
+    """Brings the database back to what its revision makes, except for accepted differences; records that.
+
+    Args:
+        project: whose database.
+        engine: the database; the project's if None.
+        accept_data_loss: tables and columns that hold something may go.
+        lock_timeout: as in `deploy`.
 
     Raises:
-        DataLossRefused: rows or values would go, and nobody has said that they may.
-        MigrationError: the database isn't what it should be after that; roll it back.
+        DataLossRefused: rows or values would go, and `accept_data_loss` isn't set.
+        MigrationError: a statement failed, or a difference is left; the transaction is rolled back.
     """
-    planned = plan(connection, found)
-    if not planned.all:
-        return planned
-    _hurry(connection, project.limits().table_lock)
-    for statement in planned.renames:
-        _execute(connection, statement)
-    risks = at_risk(connection, planned)
-    if risks and not accept_data_loss:
-        listed = "".join(f"\n  {risk}" for risk in risks)
+    with run.writing(project, engine, lock_timeout) as (_, held_engine):
+        with run.transaction(held_engine) as connection:
+            drift = current_drift(project, connection)
+            plan = _plan(connection, drift)
+            if plan.all:
+                _run(connection, project, drift, plan, accept_data_loss=accept_data_loss)
+        if plan.afterwards:  # CREATE INDEX CONCURRENTLY refuses to run in a transaction
+            with held_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                _execute(connection, plan.afterwards)
+            with held_engine.connect() as connection:
+                _require_no_difference(connection, drift)
+        return plan
+
+
+def accept(
+    project: Project, name: str, reason: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None
+) -> list[str]:
+    """Records that an object may differ from what the revision makes, as long as it differs in exactly this way.
+
+    Returns:
+        The accepted differences.
+
+    Raises:
+        ConfigurationError: the object doesn't differ, or no reason is given.
+    """
+    with (
+        run.writing(project, engine, lock_timeout) as (_, held_engine),
+        run.transaction(held_engine) as connection,
+    ):
+        drift = current_drift(project, connection)
+        if not reason.strip():
+            raise ConfigurationError("--accept needs a --reason: it is kept in the ledger, and shown in the status.")
+        revision = drift.revision or BASE
+        accepted = [difference for difference in drift.open if difference.name == name]
+        if not accepted:
+            names = ", ".join(sorted({difference.name for difference in drift.open})) or "none"
+            raise ConfigurationError(f"{name!r} doesn't differ from what {revision} makes; these do: {names}.")
+        ledger = Ledger(connection, project.root)
+        ledger.create()
+        ledger.record(revision, Direction.CHECK, Outcome.ACCEPTED, digest(accepted), reason.strip(), subject=name)
+        return [str(difference) for difference in accepted]
+
+
+def _plan(connection: sa.Connection, drift: Drift) -> Plan:
+    aim = snapshots.goal(snapshots.take(connection), drift.expected, drift.of_schema)
+    return snapshots.plan(connection.dialect.name, aim)
+
+
+def _run(connection: sa.Connection, project: Project, drift: Drift, plan: Plan, *, accept_data_loss: bool) -> None:
+    """Runs the statements of the transaction, and records the revert."""
+    if connection.dialect.name == "postgresql":  # an ALTER TABLE that waits blocks all later readers
+        timeout = f"{project.limits().table_lock * 1000:.0f}"
+        connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{timeout}', true)")
+    _execute(connection, plan.renames)
+    losses = _losses(connection, plan)  # after the renames, whose new names the plan uses
+    if losses and not accept_data_loss:
         raise DataLossRefused(
-            f"Nothing was changed, for this would lose data:{listed}\n"
+            f"Nothing was changed, for this would lose data:{_listed(losses)}\n"
             "Copy it first. If you mean it: schema check --revert --yes --accept-data-loss"
         )
     before = _broken_references(connection)
-    for statement in planned.statements:
-        _execute(connection, statement)
+    _execute(connection, plan.statements)
     if new := _broken_references(connection) - before:
         raise MigrationError(f"This would leave references to rows that don't exist, in {', '.join(sorted(new))}.")
-    if not planned.afterwards:
-        _must_be_undone(connection, found)
-    names = sorted({d.name for d in _of_the_schema(found)})
+    if not plan.afterwards:  # else `revert` does so after the index builds
+        _require_no_difference(connection, drift)
+    names = ", ".join(sorted({difference.name for difference in drift.of_schema}))
     ledger = Ledger(connection, project.root)
     ledger.create()
-    ledger.record(found.revision or BASE, Direction.CHECK, Outcome.REVERTED, None, None, subject=", ".join(names))
-    return planned
+    ledger.record(drift.revision or BASE, Direction.CHECK, Outcome.REVERTED, None, None, subject=names)
 
 
-def finish(engine: sa.Engine, planned: Plan, found: Drift) -> None:
-    """Runs what holds up nobody, for as long as it takes.
-
-    Raises:
-        MigrationError: the database still isn't what it should be.
-    """
-    if planned.afterwards:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for statement in planned.afterwards:
-                _execute(connection, statement)
-        with engine.connect() as connection:
-            _must_be_undone(connection, found)
-
-
-def at_risk(connection: sa.Connection, planned: Plan) -> list[str]:
-    """What the statements would lose, a line each; asks the database."""
+def _losses(connection: sa.Connection, plan: Plan) -> list[str]:
+    """Asks the database what the statements would lose; returns a line for each loss."""
     questions = Questions(connection.dialect)
     words = questions.words(connection)
-    risks = []
-    for effect in planned.losses:
+    losses = []
+    for effect in plan.losses:
         rule = RULES[effect.kind]
         if rule.ask is None:
             continue
         verdict, rows, note = questions.ask(connection, rule.ask(effect, words))
         if verdict is not Verdict.SAFE:
             count = f"{rows} row{'s' * (rows != 1)}" if rows is not None else note or "an unknown number of rows"
-            risks.append(f"{effect.name()}: {count}")
-    return risks
+            losses.append(f"{effect.name()}: {count}")
+    return losses
 
 
-def accept(connection: sa.Connection, root: Path, found: Drift, name: str, reason: str) -> list[str]:
-    """Records that an object may stay as it is, for as long as its differences are exactly these.
-
-    Returns:
-        The differences.
-
-    Raises:
-        ConfigurationError: there is no such difference, or no reason is given.
-    """
-    if not reason.strip():
-        raise ConfigurationError("--accept needs a --reason: it is kept in the ledger, and shown in the status.")
-    at = found.revision or BASE
-    mine = [d for d in found.open if d.name == name]
-    if not mine:
-        names = ", ".join(sorted({d.name for d in found.open})) or "none"
-        raise ConfigurationError(f"{name!r} doesn't differ from what {at} makes; these do: {names}.")
-    ledger = Ledger(connection, root)
-    ledger.create()
-    ledger.record(at, Direction.CHECK, Outcome.ACCEPTED, compare.digest(mine), reason.strip(), subject=name)
-    return [str(d) for d in mine]
-
-
-def _of_the_schema(found: Drift) -> list[Difference]:
-    return [d for d in found.open if d.attribute != ROWS_TO_DO]
-
-
-def _must_be_undone(connection: sa.Connection, found: Drift) -> None:
-    undone = {d.name for d in _of_the_schema(found)}
-    left = [d for d in differences(found.expected, snapshots.take(connection)) if d.name in undone]
+def _require_no_difference(connection: sa.Connection, drift: Drift) -> None:
+    undone = {difference.name for difference in drift.of_schema}
+    left = [d for d in snapshots.differences(drift.expected, snapshots.take(connection)) if d.name in undone]
     if left:
-        listed = "".join(f"\n  {difference}" for difference in left)
         raise MigrationError(
-            f"The statements ran, and the schema still isn't what {found.revision or BASE} makes:{listed}"
+            f"The statements ran, and the schema still isn't what {drift.revision or BASE} makes:{_listed(left)}"
         )
-
-
-def _hurry(connection: sa.Connection, seconds: float) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{seconds * 1000:.0f}', true)")
 
 
 def _broken_references(connection: sa.Connection) -> set[str]:
@@ -141,6 +148,12 @@ def _broken_references(connection: sa.Connection) -> set[str]:
     return {f"{child} to {parent}" for child, _, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check")}
 
 
-def _execute(connection: sa.Connection, statement: str) -> None:
-    # Past SQLAlchemy a percent sign is one.
-    connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement)
+def _execute(connection: sa.Connection, statements: list[str]) -> None:
+    for statement in statements:
+        # psycopg would read a percent sign as a parameter.
+        escaped = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        connection.exec_driver_sql(escaped)
+
+
+def _listed(lines: list[Any]) -> str:
+    return "".join(f"\n  {line}" for line in lines)

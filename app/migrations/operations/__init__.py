@@ -1,54 +1,54 @@
-"""The words that this package adds to `op`, and those it makes safe on SQLite.
+"""Operations: words that this package adds to `op`, and safe forms of Alembic's own on SQLite.
 
-Added: `create_trigger`, `drop_trigger`, `create_trigger_function`, `drop_trigger_function`, `dialect_text`. They carry
-all they do as arguments, so an old revision keeps its meaning when our code changes. A comparator, registered as an
-Alembic plugin, lets autogenerate see the triggers that are declared with the models' tables.
-
-Made safe: the operations that SQLite has no ALTER for. Each becomes Alembic's copy of the table, what the copy would
-lose is kept by `rebuilds`. Comments, which SQLite has no place for, are skipped. So a revision is written once, in
-plain operations, and means the same on both databases.
+A revision is written once, in plain operations, and means the same on both databases.
 """
 
-from alembic.operations import ops, toimpl
+from typing import Any
 
-from app.migrations.operations import indexes, sqlite_alter
+from alembic.autogenerate import renderers
+from alembic.operations import Operations, ops, toimpl
+
+from app.migrations.operations.dialect_text import DialectTextOp, choose_text
+from app.migrations.operations.indexes import create_index, drop_index
 from app.migrations.operations.observing import observed, observer
+from app.migrations.operations.sqlite_alter import Implementation, copies_table, skipped
+from app.migrations.operations.statements import StatementOp, execute_operation, render_operation
 from app.migrations.operations.table_copy import TableCopies
-from app.migrations.operations.triggers import (
-    CreateTriggerFunctionOp,
-    CreateTriggerOp,
-    DialectTextOp,
-    DropTriggerFunctionOp,
-    DropTriggerOp,
-)
+from app.migrations.operations.triggers import CreateTriggerOp, DropTriggerOp
+from app.migrations.operations.validate_constraint import ValidateConstraintOp
 
-__all__ = [
-    "CreateTriggerFunctionOp",
-    "CreateTriggerOp",
-    "DialectTextOp",
-    "DropTriggerFunctionOp",
-    "DropTriggerOp",
-    "TableCopies",
-    "observer",
-]
+__all__ = ["CreateTriggerOp", "DropTriggerOp", "TableCopies", "ValidateConstraintOp", "observer"]
 
-for _class, _original in (
-    (ops.CreateTableOp, toimpl.create_table),
-    (ops.DropTableOp, toimpl.drop_table),
-    (ops.RenameTableOp, toimpl.rename_table),
-    (ops.BulkInsertOp, toimpl.bulk_insert),
-    (ops.ExecuteSQLOp, toimpl.execute_sql),
-    (ops.CreateIndexOp, indexes.create_index),
-    (ops.DropIndexOp, indexes.drop_index),
-    (ops.AlterColumnOp, sqlite_alter.copies_table(toimpl.alter_column)),
-    (ops.AddColumnOp, sqlite_alter.copies_table(toimpl.add_column)),
-    (ops.DropColumnOp, sqlite_alter.copies_table(toimpl.drop_column)),
-    (ops.DropConstraintOp, sqlite_alter.copies_table(toimpl.drop_constraint)),
-    (ops.CreateUniqueConstraintOp, sqlite_alter.copies_table(toimpl.create_constraint)),
-    (ops.CreateCheckConstraintOp, sqlite_alter.copies_table(toimpl.create_constraint)),
-    (ops.CreatePrimaryKeyOp, sqlite_alter.copies_table(toimpl.create_constraint)),
-    (ops.CreateForeignKeyOp, sqlite_alter.copies_table(toimpl.create_constraint, table_of="source_table")),
-    (ops.CreateTableCommentOp, sqlite_alter.skipped(toimpl.create_table_comment)),
-    (ops.DropTableCommentOp, sqlite_alter.skipped(toimpl.drop_table_comment)),
-):
-    observed(_class, _original)
+# The words that are added to `op`.
+Operations.register_operation("create_trigger")(CreateTriggerOp)
+Operations.register_operation("drop_trigger")(DropTriggerOp)
+Operations.register_operation("create_trigger_function")(CreateTriggerOp)
+Operations.register_operation("drop_trigger_function")(DropTriggerOp)
+Operations.register_operation("validate_constraint")(ValidateConstraintOp)
+Operations.register_operation("dialect_text")(DialectTextOp)
+Operations.implementation_for(StatementOp)(execute_operation)
+Operations.implementation_for(DialectTextOp)(choose_text)
+renderers.dispatch_for(StatementOp)(render_operation)
+
+# What Alembic's own operations do. SQLite has no ALTER for most changes, and no place for comments.
+_IMPLEMENTATIONS: dict[type[Any], Implementation] = {
+    ops.CreateTableOp: toimpl.create_table,
+    ops.DropTableOp: toimpl.drop_table,
+    ops.RenameTableOp: toimpl.rename_table,
+    ops.BulkInsertOp: toimpl.bulk_insert,
+    ops.ExecuteSQLOp: toimpl.execute_sql,
+    ops.CreateIndexOp: create_index,
+    ops.DropIndexOp: drop_index,
+    ops.AlterColumnOp: copies_table(toimpl.alter_column),
+    ops.AddColumnOp: copies_table(toimpl.add_column),
+    ops.DropColumnOp: copies_table(toimpl.drop_column),
+    ops.DropConstraintOp: copies_table(toimpl.drop_constraint),
+    ops.CreateUniqueConstraintOp: copies_table(toimpl.create_constraint),
+    ops.CreateCheckConstraintOp: copies_table(toimpl.create_constraint),
+    ops.CreatePrimaryKeyOp: copies_table(toimpl.create_constraint),
+    ops.CreateForeignKeyOp: copies_table(toimpl.create_constraint, table_of="source_table"),
+    ops.CreateTableCommentOp: skipped(toimpl.create_table_comment),
+    ops.DropTableCommentOp: skipped(toimpl.drop_table_comment),
+}
+for _operation, _implementation in _IMPLEMENTATIONS.items():
+    observed(_operation, _implementation)

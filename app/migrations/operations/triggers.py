@@ -1,179 +1,94 @@
-"""The words that are added to `op`: what they say, what they do, and how autogenerate writes them."""
+"""Operations on triggers and their functions; each carries all it does as arguments."""
+
+from dataclasses import dataclass
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
-from alembic.autogenerate.api import AutogenContext
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import Operations
 
-from app.migrations.operations.statements import run
+from app.migrations.operations.statements import StatementOp
 from app.triggers import Function, Trigger
 
 
-@Operations.register_operation("create_trigger")
-class CreateTriggerOp(MigrateOperation):
-    """Creates a trigger."""
+@dataclass(eq=False)
+class CreateTriggerOp(StatementOp):
+    """Creates a trigger, or creates or replaces a trigger function.
 
-    def __init__(self, trigger: Trigger) -> None:
-        self.trigger = trigger
+    Attributes:
+        item: the trigger or the function.
+        previous: the function that is replaced.
+    """
+
+    item: Trigger | Function
+    previous: Trigger | Function | None = None
 
     @classmethod
     def create_trigger(cls, operations: Operations, name: str, table: str, *, postgresql: str, sqlite: str) -> None:
-        """Creates a trigger; what follows `CREATE TRIGGER name` is given in the words of each database."""
+        """Creates a trigger; `postgresql` and `sqlite` are the text after `CREATE TRIGGER name` on each database."""
         operations.invoke(cls(Trigger(name, table, postgresql, sqlite)))
-
-    def reverse(self) -> "DropTriggerOp":
-        """The operation that undoes this one."""
-        return DropTriggerOp(self.trigger.name, self.trigger.table, self.trigger)
-
-    def to_diff_tuple(self) -> tuple[str, Trigger]:
-        """What `alembic check` prints."""
-        return ("add_trigger", self.trigger)
-
-
-@Operations.register_operation("drop_trigger")
-class DropTriggerOp(MigrateOperation):
-    """Drops a trigger."""
-
-    def __init__(self, name: str, table: str, trigger: Trigger | None = None) -> None:
-        self.name = name
-        self.table = table
-        self.trigger = trigger
-
-    @classmethod
-    def drop_trigger(cls, operations: Operations, name: str, table: str) -> None:
-        """Drops the trigger `name` of `table`."""
-        operations.invoke(cls(name, table))
-
-    def reverse(self) -> CreateTriggerOp:
-        """The operation that undoes this one.
-
-        Raises:
-            ValueError: the operation was written by hand, so nothing tells what the trigger did.
-        """
-        if self.trigger is None:
-            raise ValueError(f"nothing tells what the trigger {self.name} did")
-        return CreateTriggerOp(self.trigger)
-
-    def to_diff_tuple(self) -> tuple[str, str, str]:
-        """What `alembic check` prints."""
-        return ("remove_trigger", self.name, self.table)
-
-
-@Operations.register_operation("create_trigger_function")
-class CreateTriggerFunctionOp(MigrateOperation):
-    """Creates a trigger function, or replaces the one of that name; only PostgreSQL has them."""
-
-    def __init__(self, function: Function, previous: Function | None = None) -> None:
-        self.function = function
-        self.previous = previous
 
     @classmethod
     def create_trigger_function(cls, operations: Operations, name: str, body: str) -> None:
         """Creates or replaces the PL/pgSQL function `name`; does nothing on SQLite."""
         operations.invoke(cls(Function(name, body)))
 
-    def reverse(self) -> "CreateTriggerFunctionOp | DropTriggerFunctionOp":
-        """The operation that undoes this one."""
-        if self.previous is not None:
-            return CreateTriggerFunctionOp(self.previous, self.function)
-        return DropTriggerFunctionOp(self.function.name, self.function)
+    def statement(self, dialect: sa.Dialect) -> str | None:
+        """Returns CREATE TRIGGER or CREATE FUNCTION."""
+        return self.item.create(dialect.name)
 
-    def to_diff_tuple(self) -> tuple[str, Function]:
-        """What `alembic check` prints."""
-        return ("add_trigger_function", self.function)
+    def call(self) -> str:
+        """Returns `op.create_trigger(...)` or `op.create_trigger_function(...)`."""
+        match self.item:
+            case Trigger(name, table, postgresql, sqlite):
+                return f"op.create_trigger({name!r}, {table!r}, postgresql={postgresql!r}, sqlite={sqlite!r})"
+            case Function(name, body):
+                return f"op.create_trigger_function({name!r}, {body!r})"
+
+    def reverse(self) -> "CreateTriggerOp | DropTriggerOp":
+        """Returns the operation that drops the item, or restores the replaced function."""
+        return DropTriggerOp(self.item) if self.previous is None else CreateTriggerOp(self.previous, self.item)
+
+    def to_diff_tuple(self) -> tuple[str, Trigger | Function]:
+        """Returns the difference that this operation ends."""
+        return (f"add_{self.item.kind}", self.item)
 
 
-@Operations.register_operation("drop_trigger_function")
-class DropTriggerFunctionOp(MigrateOperation):
-    """Drops a trigger function; only PostgreSQL has them."""
+@dataclass(eq=False)
+class DropTriggerOp(StatementOp):
+    """Drops a trigger or a trigger function.
 
-    def __init__(self, name: str, function: Function | None = None) -> None:
-        self.name = name
-        self.function = function
+    Attributes:
+        item: the trigger or the function.
+        known: its definition is known; a call in a revision states the name alone.
+    """
+
+    item: Trigger | Function
+    known: bool = True
+
+    @classmethod
+    def drop_trigger(cls, operations: Operations, name: str, table: str) -> None:
+        """Drops the trigger `name` of `table`."""
+        operations.invoke(cls(Trigger(name, table, "", ""), known=False))
 
     @classmethod
     def drop_trigger_function(cls, operations: Operations, name: str) -> None:
         """Drops the function `name`; does nothing on SQLite."""
-        operations.invoke(cls(name))
+        operations.invoke(cls(Function(name, ""), known=False))
 
-    def reverse(self) -> CreateTriggerFunctionOp:
-        """The operation that undoes this one.
+    def statement(self, dialect: sa.Dialect) -> str | None:
+        """Returns DROP TRIGGER or DROP FUNCTION."""
+        return self.item.drop(dialect.name)
 
-        Raises:
-            ValueError: the operation was written by hand, so nothing tells what the function did.
-        """
-        if self.function is None:
-            raise ValueError(f"nothing tells what the function {self.name} did")
-        return CreateTriggerFunctionOp(self.function)
+    def call(self) -> str:
+        """Returns `op.drop_trigger(...)` or `op.drop_trigger_function(...)`."""
+        table = f", {self.item.table!r}" if isinstance(self.item, Trigger) else ""
+        return f"op.drop_{self.item.kind}({self.item.name!r}{table})"
 
-    def to_diff_tuple(self) -> tuple[str, str]:
-        """What `alembic check` prints."""
-        return ("remove_trigger_function", self.name)
+    def reverse(self) -> CreateTriggerOp:
+        """Returns the operation that creates the item again; ValueError if its definition isn't known."""
+        if not self.known:
+            raise ValueError(f"the definition of {self.item.name} isn't known")
+        return CreateTriggerOp(self.item)
 
-
-@Operations.register_operation("dialect_text")
-class DialectTextOp(MigrateOperation):
-    """A server default that the databases spell differently."""
-
-    def __init__(self, postgresql: str, sqlite: str) -> None:
-        self.postgresql = postgresql
-        self.sqlite = sqlite
-
-    @classmethod
-    def dialect_text(cls, operations: Operations, *, postgresql: str, sqlite: str) -> sa.TextClause:
-        """SQL text in the words of the database at hand."""
-        text: sa.TextClause = operations.invoke(cls(postgresql, sqlite))
-        return text
-
-
-@Operations.implementation_for(CreateTriggerOp)
-def _create_trigger(operations: Operations, operation: CreateTriggerOp) -> None:
-    run(operations, operation.trigger.create(operations.get_context().dialect.name))
-
-
-@Operations.implementation_for(DropTriggerOp)
-def _drop_trigger(operations: Operations, operation: DropTriggerOp) -> None:
-    trigger = Trigger(operation.name, operation.table, "", "")
-    run(operations, trigger.drop(operations.get_context().dialect.name))
-
-
-@Operations.implementation_for(CreateTriggerFunctionOp)
-def _create_trigger_function(operations: Operations, operation: CreateTriggerFunctionOp) -> None:
-    if operations.get_context().dialect.name == "postgresql":
-        run(operations, operation.function.create)
-
-
-@Operations.implementation_for(DropTriggerFunctionOp)
-def _drop_trigger_function(operations: Operations, operation: DropTriggerFunctionOp) -> None:
-    if operations.get_context().dialect.name == "postgresql":
-        run(operations, Function(operation.name, "").drop)
-
-
-@Operations.implementation_for(DialectTextOp)
-def _dialect_text(operations: Operations, operation: DialectTextOp) -> sa.TextClause:
-    sqlite = operations.get_context().dialect.name == "sqlite"
-    return sa.text(operation.sqlite if sqlite else operation.postgresql)
-
-
-@renderers.dispatch_for(CreateTriggerOp)
-def _render_create_trigger(_context: AutogenContext, operation: CreateTriggerOp) -> str:
-    trigger = operation.trigger
-    return (
-        f"op.create_trigger({trigger.name!r}, {trigger.table!r}, "
-        f"postgresql={trigger.postgresql!r}, sqlite={trigger.sqlite!r})"
-    )
-
-
-@renderers.dispatch_for(DropTriggerOp)
-def _render_drop_trigger(_context: AutogenContext, operation: DropTriggerOp) -> str:
-    return f"op.drop_trigger({operation.name!r}, {operation.table!r})"
-
-
-@renderers.dispatch_for(CreateTriggerFunctionOp)
-def _render_create_trigger_function(_context: AutogenContext, operation: CreateTriggerFunctionOp) -> str:
-    return f"op.create_trigger_function({operation.function.name!r}, {operation.function.body!r})"
-
-
-@renderers.dispatch_for(DropTriggerFunctionOp)
-def _render_drop_trigger_function(_context: AutogenContext, operation: DropTriggerFunctionOp) -> str:
-    return f"op.drop_trigger_function({operation.name!r})"
+    def to_diff_tuple(self) -> tuple[str, Trigger | Function]:
+        """Returns the difference that this operation ends."""
+        return (f"remove_{self.item.kind}", self.item)

@@ -1,22 +1,13 @@
-"""A CHECK for a table in use is added in two revisions, so that nobody waits while the rows are looked at.
-
-The first makes it hold for what is written from then on (`NOT VALID`), and takes a moment however large the table is.
-The second looks at the rows that are there, while everybody goes on writing. In one transaction the lock of the first
-would last as long as the second takes. SQLite looks at the rows as it copies the table, so there the first does it all.
-"""
-
-import datetime as dt
-from collections.abc import Iterator
+"""`op.validate_constraint`: the check of all rows for a constraint that was added `NOT VALID`."""
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
-from alembic.autogenerate.api import AutogenContext
-from alembic.operations import MigrateOperation, Operations, ops
+from alembic.operations import Operations
+
+from app.migrations.operations.statements import StatementOp
 
 
-@Operations.register_operation("validate_constraint")
-class ValidateConstraintOp(MigrateOperation):
-    """Looks whether all rows satisfy a constraint that was added `NOT VALID`."""
+class ValidateConstraintOp(StatementOp):
+    """Checks that all rows satisfy a constraint; does nothing on SQLite."""
 
     def __init__(self, name: str, table: str) -> None:
         self.name = name
@@ -24,50 +15,18 @@ class ValidateConstraintOp(MigrateOperation):
 
     @classmethod
     def validate_constraint(cls, operations: Operations, name: str, table: str) -> None:
-        """Makes the constraint `name` of `table` hold for all rows; does nothing on SQLite, where it does already."""
+        """Checks that all rows of `table` satisfy the constraint `name`; on SQLite adding it has done so."""
         operations.invoke(cls(name, table))
 
+    def statement(self, dialect: sa.Dialect) -> str | None:
+        """Returns ALTER TABLE ... VALIDATE CONSTRAINT."""
+        name, table = map(dialect.identifier_preparer.quote, (self.name, self.table))
+        return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}" if dialect.name == "postgresql" else None
+
+    def call(self) -> str:
+        """Returns `op.validate_constraint(...)`."""
+        return f"op.validate_constraint({self.name!r}, {self.table!r})"
+
     def to_diff_tuple(self) -> tuple[str, str, str]:
-        """What it is, in Alembic's words."""
+        """Returns the operation in the form of a difference."""
         return ("validate_constraint", self.name, self.table)
-
-
-@Operations.implementation_for(ValidateConstraintOp)
-def _validate(operations: Operations, operation: ValidateConstraintOp) -> None:
-    dialect = operations.get_context().dialect
-    if dialect.name == "postgresql":
-        name, table = map(dialect.identifier_preparer.quote, (operation.name, operation.table))
-        operations.execute(sa.text(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}".replace(":", r"\:")))
-
-
-@renderers.dispatch_for(ValidateConstraintOp)
-def _render(_context: AutogenContext, operation: ValidateConstraintOp) -> str:
-    return f"op.validate_constraint({operation.name!r}, {operation.table!r})"
-
-
-def split(script: ops.MigrationScript, id_format: str) -> list[ops.MigrationScript]:
-    """Changes a new revision so that its CHECKs look at no rows, and gives the one after it that does, if any."""
-    added = list(_added(script.upgrade_ops))
-    if not added:
-        return []
-    for check in added:
-        check.kw["postgresql_not_valid"] = True
-    later = dt.datetime.strptime(str(script.rev_id), id_format).replace(tzinfo=dt.UTC) + dt.timedelta(seconds=1)
-    validations = [ValidateConstraintOp(str(check.constraint_name), check.table_name) for check in added]
-    return [
-        ops.MigrationScript(
-            later.strftime(id_format),
-            ops.UpgradeOps([*validations]),
-            ops.DowngradeOps([]),
-            message=f"validate {', '.join(one.name for one in validations)}",
-            head=script.rev_id,
-        )
-    ]
-
-
-def _added(container: ops.OpContainer | None) -> Iterator[ops.CreateCheckConstraintOp]:
-    for operation in container.ops if container is not None else []:
-        if isinstance(operation, ops.OpContainer):
-            yield from _added(operation)
-        elif isinstance(operation, ops.CreateCheckConstraintOp) and operation.constraint_name:
-            yield operation

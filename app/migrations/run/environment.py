@@ -97,23 +97,13 @@ def _on_terminal(env: EnvironmentContext) -> bool:
 
 
 def _comparison(config: Config, project: Project, command: Command) -> dict[str, Any]:
-    from app.migrations.autogenerate import PLUGINS, revision
-    from app.migrations.autogenerate.unmanaged import Unmanaged
+    from app.migrations import autogenerate
     from app.migrations.run import scratch
 
-    if command is Command.REVISION:
+    writes_revision = command is Command.REVISION
+    if writes_revision:
         write_hooks.register("snapshot")(partial(scratch.keep_snapshots, project))
-    return {
-        "target_metadata": project.metadata(),
-        "autogenerate_plugins": PLUGINS,
-        "compare_type": True,
-        "compare_server_default": revision.compare_server_default,
-        "include_name": revision.include_name,
-        "include_object": Unmanaged(config).include_object,
-        "render_item": revision.render_item,
-        "process_revision_directives": revision.process_revision_directives if command is Command.REVISION else None,
-        "writes_revision": command is Command.REVISION,
-    }
+    return autogenerate.options(config, project.metadata(), writes_revision=writes_revision)
 
 
 def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, Any]) -> None:
@@ -149,9 +139,9 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
             raise PendingRevisions("The database isn't at head. Bring it there: alembic upgrade head") from None
         raise
     if command is Command.CHECK:
-        from app.migrations.autogenerate import revision
+        from app.migrations import autogenerate
 
-        revision.no_differences(opts["revision_context"])
+        autogenerate.refuse_differences(opts["revision_context"])
 
 
 @contextmanager

@@ -19,14 +19,13 @@ from sqlalchemy.engine import URL
 
 from app import db
 from app.errors import Failure, SchemaError, database_errors_in_one_line
+from app.migrations import snapshots
 from app.migrations.errors import MigrationError
 from app.migrations.project import BASE, Project
 from app.migrations.run import connections
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
-from app.migrations.snapshots import ddl, store
-from app.migrations.snapshots.differences import differences
-from app.migrations.snapshots.store import Snapshot, Snapshots
+from app.migrations.snapshots import Snapshot, Snapshots
 
 
 class NoScratch(MigrationError):  # noqa: N818 - a state, rather than a fault
@@ -80,7 +79,7 @@ def stale_snapshots(project: Project, engine: sa.Engine | None = None) -> list[P
     stale = kept.saved(dialect) - taken.keys()
     for revision, facts in taken.items():
         path = kept.path(dialect, revision)
-        if not path.is_file() or path.read_text(encoding="utf-8") != store.text_of(facts):
+        if not path.is_file() or path.read_text(encoding="utf-8") != snapshots.as_json(facts):
             stale.add(revision)
     return [connections.from_root(project, kept.path(dialect, revision)) for revision in sorted(stale)]
 
@@ -102,7 +101,7 @@ def keep_snapshots(project: Project, path: str, options: Any) -> None:
             with scratch_database(project, db.migration_engine(url)) as engine:
                 _run_alone(file, config, engine)
                 with engine.connect() as connection:
-                    Snapshots(config).save(dialect, file.name.partition("_")[0], store.take(connection))
+                    Snapshots(config).save(dialect, file.name.partition("_")[0], snapshots.take(connection))
         except (CommandError, SchemaError):  # `schema snapshot` says what is in the way
             continue
         made.append(dialect)
@@ -120,8 +119,8 @@ def upgrade(config: Config, revision: str) -> None:
 
 def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, revision: str | None) -> None:
     """Makes an empty database what it is at `revision`, without running the revisions."""
-    everything = ddl.goal({}, made, differences(made, {}))
-    for statement in ddl.plan(connection.dialect.name, everything).within_a_transaction:
+    everything = snapshots.goal({}, made, snapshots.differences(made, {}))
+    for statement in snapshots.plan(connection.dialect.name, everything).within_a_transaction:
         # psycopg takes a percent sign for the beginning of a parameter.
         text = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
         connection.exec_driver_sql(text)
@@ -136,7 +135,7 @@ def _every_snapshot(project: Project, engine: sa.Engine | None) -> tuple[str, di
         for revision in reversed(list(connections.history(project).walk_revisions())):
             upgrade(config, revision.revision)
             with empty.connect() as connection:
-                taken[revision.revision] = store.take(connection)
+                taken[revision.revision] = snapshots.take(connection)
         return empty.dialect.name, taken
 
 

@@ -1,15 +1,37 @@
-"""What the schema looks like at every revision, on either database: see `store`."""
+"""Snapshots of a schema: read from a catalog, kept as files, compared, and turned into DDL."""
 
+from app.migrations.snapshots.ddl import Plan, goal, plan
+from app.migrations.snapshots.differences import NAME, Difference, differences
 from app.migrations.snapshots.store import (
+    PARTS,
     Facts,
     Snapshot,
     Snapshots,
+    address_of,
+    as_json,
     in_order,
     kind_of,
     own_name,
     owner_of,
     take,
-    text_of,
 )
 
-__all__ = ["Facts", "Snapshot", "Snapshots", "in_order", "kind_of", "own_name", "owner_of", "take", "text_of"]
+__all__ = [
+    "NAME",
+    "PARTS",
+    "Difference",
+    "Facts",
+    "Plan",
+    "Snapshot",
+    "Snapshots",
+    "address_of",
+    "as_json",
+    "differences",
+    "goal",
+    "in_order",
+    "kind_of",
+    "own_name",
+    "owner_of",
+    "plan",
+    "take",
+]

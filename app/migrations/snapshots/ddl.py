@@ -1,29 +1,23 @@
-"""The statements that turn one snapshot into another, in the words of the database.
+"""Statements that turn one snapshot into another, made from facts alone, without the models."""
 
-They are made from facts alone, without the models: `schema check --revert` runs them, and a revision that adopts a
-drift states those of which Alembic has no notion.
-"""
-
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.migrations.snapshots.differences import NAME, Difference, moved, reworded
-from app.migrations.snapshots.store import Snapshot, kind_of, own_name, owner_of
+from app.migrations.snapshots.differences import NAME, Difference, in_former_names, rename
+from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
 from app.migrations.sql.effects import Effect, Kind
-
-OF_TABLE = ("column", "constraint", "index", "trigger")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What turns a database into what it should be.
+    """Statements that turn one snapshot into another.
 
     Attributes:
         renames: come first; the other statements, and `losses`, use the new names.
         statements: run in the same transaction.
-        afterwards: run outside one, because they would hold up others for long.
-        losses: what might lose data; whether it does, the database must be asked.
+        afterwards: run outside a transaction: index builds that block no writer.
+        losses: effects that may lose data; the database must be asked whether they do.
     """
 
     renames: list[str] = field(default_factory=list)
@@ -33,44 +27,75 @@ class Plan:
 
     @property
     def all(self) -> list[str]:
-        """Every statement, in order."""
+        """Returns every statement, in order."""
         return [*self.renames, *self.statements, *self.afterwards]
 
     @property
     def within_a_transaction(self) -> list[str]:
-        """The same, where nobody is held up."""
+        """Returns every statement in a form that a transaction takes; index builds block writers then."""
         return [statement.replace(" CONCURRENTLY ", " ", 1) for statement in self.all]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A snapshot of what there is, and one in which some differences are undone.
+    """A snapshot of what is there, and one in which some differences are undone.
 
     Attributes:
-        renames: what is called otherwise, tables before columns; `start` has the new names already.
-        start: what there is.
-        end: what should be.
+        renames: objects to rename, tables before columns; `start` has the new names already.
+        start: the schema that is there.
+        end: the schema that should be there.
     """
 
     renames: list[Difference]
     start: Snapshot
     end: Snapshot
 
+    def gone(self, kind: str) -> list[str]:
+        """Returns the objects of a kind that are only in `start`."""
+        return [name for name in self.start if kind_of(name) == kind and name not in self.end]
 
-def goal(found: Snapshot, expected: Snapshot, undo: Iterable[Difference]) -> Goal:
-    """What is left of `found` when some of its differences from `expected` are undone."""
+    def new(self, kind: str) -> list[str]:
+        """Returns the objects that are only in `end`."""
+        return [name for name in self.end if kind_of(name) == kind and name not in self.start]
+
+    def changed(self, kind: str) -> list[str]:
+        """Returns the objects that are in both, with different facts."""
+        both = [name for name in self.start if kind_of(name) == kind and name in self.end]
+        return [name for name in both if self.start[name] != self.end[name]]
+
+    def dropped(self, kind: str) -> list[str]:
+        """Returns the objects that are gone, or are replaced because their definition changes."""
+        return [*self.gone(kind), *self._redefined(kind)]
+
+    def created(self, kind: str) -> list[str]:
+        """Returns the objects that are new, or replace one with another definition."""
+        return [*self.new(kind), *self._redefined(kind)]
+
+    def _redefined(self, kind: str) -> list[str]:
+        return [n for n in self.changed(kind) if _definition(self.start[n]) != _definition(self.end[n])]
+
+    def keeps_table(self, name: str) -> bool:
+        """Returns whether the table of an object stays."""
+        return f"table {owner_of(name)}" in self.end
+
+
+def _definition(facts: Facts) -> Any:
+    return "definition" in facts and (facts["definition"], facts.get("kind"))
+
+
+def goal(present: Snapshot, expected: Snapshot, undo: Iterable[Difference]) -> Goal:
+    """Undoes some differences of `present` from `expected`."""
     undo = list(undo)
-    order = ["table", "column", *OF_TABLE]
+    order = ("table", *PARTS)
     renames = sorted((d for d in undo if d.attribute == NAME), key=lambda d: order.index(kind_of(d.name)))
-    words = {}
-    for rename in renames:
-        kind = kind_of(rename.name)
-        old = f"table {rename.found}" if kind == "table" else f"{kind} {owner_of(rename.name)}.{rename.found}"
-        found = moved(found, old, rename.expected)
-        words[rename.found] = rename.expected
+    former = {}
+    for difference in renames:
+        present = rename(present, difference.found_name, difference.expected)
+        former[difference.found] = difference.expected
+    # Facts that differ only by a former name need no statement: the rename changes them.
     start = {
-        name: expected[name] if name in expected and reworded(facts, words) == expected[name] else facts
-        for name, facts in found.items()
+        name: expected[name] if name in expected and in_former_names(facts, former) == expected[name] else facts
+        for name, facts in present.items()
     }
     end = dict(start)
     for difference in undo:
@@ -85,68 +110,46 @@ def _undo(difference: Difference, end: Snapshot, expected: Snapshot) -> None:
         facts = {**end[name], difference.attribute: difference.expected}
         end[name] = {fact: value for fact, value in facts.items() if value is not None}
     elif difference.expected is None:
-        for other in [other for other in end if other == name or belongs(other, end, name)]:
+        for other in [other for other in end if other == name or _belongs(other, end, name)]:
             del end[other]
     else:
-        end |= {other: facts for other, facts in expected.items() if other == name or belongs(other, expected, name)}
+        end |= {other: facts for other, facts in expected.items() if other == name or _belongs(other, expected, name)}
 
 
-def belongs(name: str, snapshot: Snapshot, to: str) -> bool:
-    """Whether an object comes and goes with another: what a table has, the sequence of a column."""
-    if kind_of(to) not in ("table", "column"):
-        return False
+def _belongs(name: str, snapshot: Snapshot, owner: str) -> bool:
+    """Returns whether an object comes and goes with another: the parts of a table, the sequence of a column."""
     if kind_of(name) == "sequence":
-        owner = str(snapshot[name].get("owner", ""))
-        return to.partition(" ")[2] == (owner if kind_of(to) == "column" else owner.partition(".")[0])
-    return kind_of(to) == "table" and kind_of(name) in OF_TABLE and owner_of(name) == owner_of(to)
-
-
-def losses(aim: Goal) -> list[Effect]:
-    """What might lose data on the way."""
-    found = []
-    gone = {owner_of(name) for name in aim.start.keys() - aim.end.keys() if kind_of(name) == "table"}
-    for name, facts in aim.start.items():
-        table, column = owner_of(name), own_name(name)
-        if kind_of(name) == "table" and table in gone:
-            found.append(Effect(Kind.DROP_TABLE, table))
-        if kind_of(name) != "column" or table in gone:
-            continue
-        if name not in aim.end:
-            found.append(Effect(Kind.DROP_COLUMN, table, (column,)))
-        elif aim.end[name]["type"] != facts["type"]:
-            found.append(Effect(Kind.ALTER_TYPE, table, (column,), to=(aim.end[name]["type"],)))
-    return found
+        column = str(snapshot[name].get("owner", ""))
+        return owner in (f"column {column}", f"table {column.partition('.')[0]}")
+    return kind_of(owner) == "table" and kind_of(name) in PARTS and owner_of(name) == owner_of(owner)
 
 
 def plan(dialect: str, aim: Goal) -> Plan:
-    """How to get there.
-
-    Args:
-        dialect: `postgresql` or `sqlite`.
-        aim: where to.
+    """Returns the statements that reach a goal on `postgresql` or `sqlite`.
 
     Raises:
         MigrationError: there is no statement for one of the differences.
     """
+    # Imported here, for both modules import this one.
     if dialect == "postgresql":
         from app.migrations.snapshots import ddl_postgresql
 
-        statements, afterwards = ddl_postgresql.statements(aim.start, aim.end)
-        return Plan(ddl_postgresql.renames(aim.renames), statements, afterwards, losses(aim))
+        renames = [ddl_postgresql.rename(difference) for difference in aim.renames]
+        return Plan(renames, *ddl_postgresql.statements(aim), list(_losses(aim)))
     from app.migrations.snapshots import ddl_sqlite
 
     renames, start = ddl_sqlite.renames(aim)
-    return Plan(renames, ddl_sqlite.statements(start, aim.end), [], losses(aim))
+    return Plan(renames, ddl_sqlite.statements(replace(aim, start=start)), [], list(_losses(aim)))
 
 
-def changed(start: Snapshot, end: Snapshot, kind: str) -> list[str]:
-    """Objects of a kind that are in both, and not the same."""
-    return [name for name in start if kind_of(name) == kind and name in end and start[name] != end[name]]
-
-
-def gone(start: Snapshot, end: Snapshot, kind: str) -> list[str]:
-    """Objects of a kind that are only in `start`; seen from the other side, those that are new."""
-    return [name for name in start if kind_of(name) == kind and name not in end]
+def _losses(aim: Goal) -> Iterator[Effect]:
+    for name in aim.gone("table"):
+        yield Effect(Kind.DROP_TABLE, address_of(name))
+    for name in filter(aim.keeps_table, aim.gone("column")):
+        yield Effect(Kind.DROP_COLUMN, owner_of(name), (own_name(name),))
+    for name in aim.changed("column"):
+        if aim.start[name]["type"] != aim.end[name]["type"]:
+            yield Effect(Kind.ALTER_TYPE, owner_of(name), (own_name(name),), to=(aim.end[name]["type"],))
 
 
 def literal(value: Any) -> str:

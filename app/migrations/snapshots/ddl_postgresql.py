@@ -1,47 +1,36 @@
-"""PostgreSQL: the statements that turn one snapshot into another."""
+"""PostgreSQL: the statements that reach a goal."""
 
 from collections.abc import Iterator
-from itertools import chain
 
 from sqlalchemy.dialects.postgresql import dialect as Dialect  # noqa: N812 - a class
 
 from app.migrations.errors import MigrationError
-from app.migrations.snapshots.ddl import changed, gone, literal
+from app.migrations.snapshots.ddl import Goal, literal
 from app.migrations.snapshots.differences import Difference
-from app.migrations.snapshots.store import Facts, Snapshot, kind_of, own_name, owner_of
+from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, own_name, owner_of
+
+# Facts that no CREATE states: a new object gets them by a statement of their own.
+_SET_LATER = ("comment", "enabled", "owner", "row_security")
 
 _quote = Dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
-def renames(differences: list[Difference]) -> list[str]:
-    """Gives objects their names back, in this order."""
-    return [_rename(d) for d in differences]
-
-
-def statements(start: Snapshot, end: Snapshot) -> tuple[list[str], list[str]]:
-    """Those of a transaction, and those that run after it, outside.
+def statements(aim: Goal) -> tuple[list[str], list[str]]:
+    """Returns the statements of a transaction, and those that run after it, outside.
 
     Raises:
-        MigrationError: there is none for one of the changes.
+        MigrationError: there is no statement for one of the changes.
     """
-    within = chain(
-        _drop_dependents(start, end),
-        _drop_tables_and_columns(start, end),
-        _drop_the_rest(start, end),
-        _create_first(start, end),
-        _create_tables(start, end),
-        _columns(start, end),
-        _comments(start, end),
-        _constraints(start, end),
-        _triggers(start, end),
-        _views(start, end),
-        _sequences(start, end),
-    )
-    return list(within), list(_indexes(start, end))
+    within = [_drop(name, aim.start[name]) for name in _dropped(aim)]
+    within += _created(aim, "enum", "sequence", "function", "table", "column")
+    within += _altered(aim, "enum", "table", "column")
+    within += _created(aim, "constraint", "trigger", "view")
+    within += _altered(aim, "constraint", "trigger", "sequence")
+    return within, [*_created(aim, "index"), *_altered(aim, "index")]
 
 
-def _rename(difference: Difference) -> str:
-    table = _quote(owner_of(difference.name))
+def rename(difference: Difference) -> str:
+    """Returns the statement that gives an object its expected name back."""
     old, new = _quote(difference.found), _quote(difference.expected)
     match kind_of(difference.name):
         case "table":
@@ -49,57 +38,136 @@ def _rename(difference: Difference) -> str:
         case "index":
             return f"ALTER INDEX {old} RENAME TO {new}"
         case "trigger":
-            return f"ALTER TRIGGER {old} ON {table} RENAME TO {new}"
+            return f"ALTER TRIGGER {old} ON {_table(difference.name)} RENAME TO {new}"
         case kind:
-            return f"ALTER TABLE {table} RENAME {kind.upper()} {old} TO {new}"
+            return f"ALTER TABLE {_table(difference.name)} RENAME {kind.upper()} {old} TO {new}"
 
 
-def _drop_dependents(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name in [*gone(start, end, "view"), *changed(start, end, "view")]:
-        yield f"DROP {_kind_of_view(start[name])} {_quote(own_name(name))}"
-    for name in [*gone(start, end, "trigger"), *_redefined(start, end, "trigger")]:
-        if _table_stays(name, end):
-            yield f"DROP TRIGGER {_quote(own_name(name))} ON {_quote(owner_of(name))}"
-    constraints = [*gone(start, end, "constraint"), *_redefined(start, end, "constraint")]
-    for name in sorted(constraints, key=lambda name: not _is_foreign_key(start[name])):
-        if _table_stays(name, end) or _is_foreign_key(start[name]):
-            yield f"{_alter(name)} DROP CONSTRAINT {_quote(own_name(name))}"
-    for name in [*gone(start, end, "index"), *_redefined(start, end, "index")]:
-        if _table_stays(name, end):
-            yield f"DROP INDEX {_quote(own_name(name))}"
+def _dropped(aim: Goal) -> list[str]:
+    """Returns the names of what is dropped, each before that on which it is built."""
+    # Foreign keys of dropped tables too, so that these can go in any order.
+    foreign_keys = [name for name in aim.dropped("constraint") if _is_foreign_key(aim.start[name])]
+    columns = ["", *(address_of(name) for name in aim.end if kind_of(name) == "column")]
+    return [
+        *aim.dropped("view"),
+        *filter(aim.keeps_table, aim.dropped("trigger")),
+        *foreign_keys,
+        *(n for n in aim.dropped("constraint") if aim.keeps_table(n) and n not in foreign_keys),
+        *filter(aim.keeps_table, aim.dropped("index")),
+        *aim.gone("table"),
+        *filter(aim.keeps_table, aim.gone("column")),
+        # A sequence goes with the column that owns it.
+        *(name for name in aim.gone("sequence") if aim.start[name].get("owner", "") in columns),
+        *aim.gone("function"),
+        *aim.gone("enum"),
+    ]
 
 
-def _drop_tables_and_columns(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name in gone(start, end, "table"):
-        yield f"DROP TABLE {_quote(owner_of(name))}"
-    for name in gone(start, end, "column"):
-        if _table_stays(name, end):
-            yield f"{_alter(name)} DROP COLUMN {_quote(own_name(name))}"
+def _drop(name: str, facts: Facts) -> str:
+    match kind_of(name):
+        case "view":
+            return f"DROP {'MATERIALIZED ' if 'kind' in facts else ''}VIEW {_own(name)}"
+        case "trigger":
+            return f"DROP TRIGGER {_own(name)} ON {_table(name)}"
+        case "constraint" | "column" as kind:
+            return f"ALTER TABLE {_table(name)} DROP {kind.upper()} {_own(name)}"
+        case "function":
+            function, _, arguments = address_of(name).partition("(")
+            return f"DROP FUNCTION {_quote(function)}({arguments}"
+        case kind:
+            return f"DROP {'TYPE' if kind == 'enum' else kind.upper()} {_own(name)}"
 
 
-def _drop_the_rest(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    columns = {name.partition(" ")[2] for name in end if kind_of(name) == "column"}
-    for name in gone(start, end, "sequence"):
-        if start[name].get("owner", "") in ("", *columns):
-            yield f"DROP SEQUENCE {_quote(own_name(name))}"
-    for name in gone(start, end, "function"):
-        yield f"DROP FUNCTION {_function(name)}"
-    for name in gone(start, end, "enum"):
-        yield f"DROP TYPE {_quote(own_name(name))}"
+def _created(aim: Goal, *kinds: str) -> list[str]:
+    names = [name for kind in kinds for name in aim.created(kind) if not _comes_with_another(name, aim)]
+    # Foreign keys last: they need the keys that they refer to.
+    names.sort(key=lambda name: kind_of(name) == "constraint" and _is_foreign_key(aim.end[name]))
+    return [_create(name, aim.end) for name in names]
 
 
-def _create_first(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name in gone(end, start, "enum"):
-        yield f"CREATE TYPE {_quote(own_name(name))} AS ENUM ({', '.join(map(literal, end[name]['labels']))})"
-    for name in changed(start, end, "enum"):
-        yield from _labels(name, start[name]["labels"], end[name]["labels"])
-    for name in gone(end, start, "sequence"):
-        if not end.get(f"column {end[name].get('owner')}", {}).get("identity"):
-            facts = end[name]
+def _comes_with_another(name: str, aim: Goal) -> bool:
+    if kind_of(name) == "sequence":
+        return _is_of_identity(aim.end[name], aim.end)
+    return kind_of(name) == "column" and f"table {owner_of(name)}" not in aim.start
+
+
+def _create(name: str, end: Snapshot) -> str:
+    facts = end[name]
+    match kind_of(name):
+        case "enum":
+            return f"CREATE TYPE {_own(name)} AS ENUM ({', '.join(map(literal, facts['labels']))})"
+        case "sequence":
             cycles = " CYCLE" if facts.get("cycles") else ""
-            yield f"CREATE SEQUENCE {_quote(own_name(name))} AS {facts['type']} INCREMENT {facts['increment']}{cycles}"
-    for name in [*gone(end, start, "function"), *changed(start, end, "function")]:
-        yield end[name]["definition"]
+            return f"CREATE SEQUENCE {_own(name)} AS {facts['type']} INCREMENT {facts['increment']}{cycles}"
+        case "table":
+            return _create_table(name, end)
+        case "column":
+            return f"ALTER TABLE {_table(name)} ADD COLUMN {_column(name, facts)}"
+        case "constraint":
+            valid = "" if facts["valid"] else " NOT VALID"
+            return f"ALTER TABLE {_table(name)} ADD CONSTRAINT {_own(name)} {facts['definition']}{valid}"
+        case "view":
+            materialized = "MATERIALIZED " if "kind" in facts else ""
+            return f"CREATE {materialized}VIEW {_own(name)} AS {facts['definition']}"
+        case "index":
+            return str(facts["definition"]).replace("INDEX ", "INDEX CONCURRENTLY ", 1)
+    return str(facts["definition"])
+
+
+def _create_table(name: str, end: Snapshot) -> str:
+    if "kind" in end[name]:
+        raise MigrationError(f"{name}: how it is partitioned isn't known here: create it by hand.")
+    columns = [_column(n, end[n]) for n in end if kind_of(n) == "column" and owner_of(n) == owner_of(name)]
+    unlogged = "UNLOGGED " if end[name].get("unlogged") else ""
+    return f"CREATE {unlogged}TABLE {_table(name)} ({', '.join(columns)})"
+
+
+def _column(name: str, facts: Facts) -> str:
+    parts = [_own(name), facts["type"]]
+    parts += [f"COLLATE {facts['collation']}"] if "collation" in facts else []
+    if "generated" in facts:
+        parts.append(f"GENERATED ALWAYS AS ({facts['default']}) {facts['generated']}")
+    elif "default" in facts:
+        parts.append(f"DEFAULT {facts['default']}")
+    parts += [f"GENERATED {facts['identity']} AS IDENTITY"] if "identity" in facts else []
+    return " ".join(parts if facts["nullable"] else [*parts, "NOT NULL"])
+
+
+def _altered(aim: Goal, *kinds: str) -> Iterator[str]:
+    created = {name for kind in kinds for name in aim.created(kind)}
+    for name, new in aim.end.items():
+        if kind_of(name) in kinds:
+            as_created = {fact: value for fact, value in new.items() if fact not in _SET_LATER}
+            old = as_created if name in created else aim.start[name]
+            if old != new and not (kind_of(name) == "sequence" and _is_of_identity(new, aim.end)):
+                yield from _alter(name, old, new)
+
+
+def _alter(name: str, old: Facts, new: Facts) -> Iterator[str]:
+    table = f"ALTER TABLE {_table(name)}"
+    match kind_of(name):
+        case "enum":
+            yield from _labels(name, old["labels"], new["labels"])
+        case "table":
+            if old.get("unlogged") != new.get("unlogged"):
+                yield f"{table} SET {'UNLOGGED' if new.get('unlogged') else 'LOGGED'}"
+            if old.get("row_security") != new.get("row_security"):
+                yield f"{table} {'ENABLE' if new.get('row_security') else 'DISABLE'} ROW LEVEL SECURITY"
+            yield from _comment(f"TABLE {_table(name)}", old, new)
+        case "column":
+            yield from _alter_column(name, f"{table} ALTER COLUMN {_own(name)}", old, new)
+            yield from _comment(f"COLUMN {_table(name)}.{_own(name)}", old, new)
+        case "constraint" if new["valid"]:
+            yield f"{table} VALIDATE CONSTRAINT {_own(name)}"
+        case "constraint":
+            yield from (_drop(name, old), _create(name, {name: new}))
+        case "trigger":
+            if old.get("enabled", True) != new["enabled"]:
+                yield f"{table} {'ENABLE' if new['enabled'] else 'DISABLE'} TRIGGER {_own(name)}"
+        case "index" if new["valid"]:
+            yield f"REINDEX INDEX CONCURRENTLY {_own(name)}"
+        case "sequence":
+            yield f"ALTER SEQUENCE {_own(name)} {' '.join(_sequence_clauses(old, new))}"
 
 
 def _labels(name: str, old: list[str], new: list[str]) -> Iterator[str]:
@@ -111,46 +179,26 @@ def _labels(name: str, old: list[str], new: list[str]) -> Iterator[str]:
     for place, label in enumerate(new):
         if label not in old:
             after = f" AFTER {literal(new[place - 1])}" if place else f" BEFORE {literal(old[0])}"
-            yield f"ALTER TYPE {_quote(own_name(name))} ADD VALUE {literal(label)}{after if old else ''}"
+            yield f"ALTER TYPE {_own(name)} ADD VALUE {literal(label)}{after if old else ''}"
 
 
-def _create_tables(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name in gone(end, start, "table"):
-        if "kind" in end[name]:
-            raise MigrationError(f"{name}: how it is partitioned isn't known here: create it by hand.")
-        columns = [_column(column, facts) for column, facts in end.items() if _is_column_of(column, owner_of(name))]
-        unlogged = "UNLOGGED " if end[name].get("unlogged") else ""
-        yield f"CREATE {unlogged}TABLE {_quote(owner_of(name))} ({', '.join(columns)})"
+def _comment(place: str, old: Facts, new: Facts) -> Iterator[str]:
+    if old.get("comment") != new.get("comment"):
+        yield f"COMMENT ON {place} IS {literal(new['comment']) if 'comment' in new else 'NULL'}"
 
 
-def _columns(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name in gone(end, start, "column"):
-        if f"table {owner_of(name)}" in start:
-            yield f"{_alter(name)} ADD COLUMN {_column(name, end[name])}"
-    for name in changed(start, end, "column"):
-        yield from _altered(name, start[name], end[name])
-    for name in changed(start, end, "table"):
-        for fact, on, off in (
-            ("unlogged", "SET UNLOGGED", "SET LOGGED"),
-            ("row_security", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"),
-        ):
-            if start[name].get(fact) != end[name].get(fact):
-                yield f"{_alter(name)} {on if end[name].get(fact) else off}"
-
-
-def _altered(name: str, old: Facts, new: Facts) -> Iterator[str]:
-    alter = f"{_alter(name)} ALTER COLUMN {_quote(own_name(name))}"
+def _alter_column(name: str, alter: str, old: Facts, new: Facts) -> Iterator[str]:
     if old.get("generated") != new.get("generated") or ("generated" in old and old["default"] != new["default"]):
         raise MigrationError(f"{name}: how a column is generated can't be altered: drop it, and add it again.")
     retyped = (old["type"], old.get("collation")) != (new["type"], new.get("collation"))
     redefined = retyped or old.get("default") != new.get("default")
     if "identity" in old and "identity" not in new:
         yield f"{alter} DROP IDENTITY"
-    if redefined and "default" in old:
+    if redefined and "default" in old:  # before the type changes: there may be no cast from the old default
         yield f"{alter} DROP DEFAULT"
     if retyped:
         collation = f" COLLATE {new['collation']}" if "collation" in new else ""
-        yield f"{alter} TYPE {new['type']}{collation} USING {_quote(own_name(name))}::{new['type']}"
+        yield f"{alter} TYPE {new['type']}{collation} USING {_own(name)}::{new['type']}"
     if redefined and "default" in new:
         yield f"{alter} SET DEFAULT {new['default']}"
     if old["nullable"] != new["nullable"]:
@@ -161,103 +209,29 @@ def _altered(name: str, old: Facts, new: Facts) -> Iterator[str]:
         yield f"{alter} SET GENERATED {new['identity']}"
 
 
-def _comments(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name, facts in end.items():
-        kind = kind_of(name)
-        if kind in ("table", "column") and facts.get("comment") != start.get(name, {}).get("comment"):
-            what = _quote(owner_of(name)) + (f".{_quote(own_name(name))}" if kind == "column" else "")
-            said = literal(facts["comment"]) if "comment" in facts else "NULL"
-            yield f"COMMENT ON {kind.upper()} {what} IS {said}"
+def _sequence_clauses(old: Facts, new: Facts) -> Iterator[str]:
+    if old["type"] != new["type"]:
+        yield f"AS {new['type']}"
+    if old["increment"] != new["increment"]:
+        yield f"INCREMENT BY {new['increment']}"
+    if old.get("cycles") != new.get("cycles"):
+        yield "CYCLE" if new.get("cycles") else "NO CYCLE"
+    if old.get("owner") != new.get("owner"):
+        table, _, column = new.get("owner", "").partition(".")
+        yield f"OWNED BY {_quote(table)}.{_quote(column)}" if table else "OWNED BY NONE"
 
 
-def _constraints(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    new = [*gone(end, start, "constraint"), *_redefined(start, end, "constraint")]
-    for name in sorted(new, key=lambda name: _is_foreign_key(end[name])):
-        valid = "" if end[name]["valid"] else " NOT VALID"
-        yield f"{_alter(name)} ADD CONSTRAINT {_quote(own_name(name))} {end[name]['definition']}{valid}"
-    for name in changed(start, end, "constraint"):
-        if name not in new and end[name]["valid"]:
-            yield f"{_alter(name)} VALIDATE CONSTRAINT {_quote(own_name(name))}"
-        elif name not in new:
-            yield f"{_alter(name)} DROP CONSTRAINT {_quote(own_name(name))}"
-            yield f"{_alter(name)} ADD CONSTRAINT {_quote(own_name(name))} {end[name]['definition']} NOT VALID"
+def _is_of_identity(sequence: Facts, end: Snapshot) -> bool:
+    return bool(end.get(f"column {sequence.get('owner')}", {}).get("identity"))
 
 
-def _indexes(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    new = [*gone(end, start, "index"), *_redefined(start, end, "index")]
-    for name in new:
-        yield end[name]["definition"].replace("INDEX ", "INDEX CONCURRENTLY ", 1)
-    for name in changed(start, end, "index"):
-        if name not in new and end[name]["valid"]:
-            yield f"REINDEX INDEX CONCURRENTLY {_quote(own_name(name))}"
+def _is_foreign_key(constraint: Facts) -> bool:
+    return str(constraint["definition"]).startswith("FOREIGN KEY")
 
 
-def _triggers(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    new = [*gone(end, start, "trigger"), *_redefined(start, end, "trigger")]
-    for name in new:
-        yield end[name]["definition"]
-    for name, facts in end.items():
-        enabled = True if name in new else start.get(name, {}).get("enabled")
-        if kind_of(name) == "trigger" and facts["enabled"] != enabled:
-            yield f"{_alter(name)} {'ENABLE' if facts['enabled'] else 'DISABLE'} TRIGGER {_quote(own_name(name))}"
+def _own(name: str) -> str:
+    return _quote(own_name(name))
 
 
-def _views(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name in [*gone(end, start, "view"), *changed(start, end, "view")]:
-        yield f"CREATE {_kind_of_view(end[name])} {_quote(own_name(name))} AS {end[name]['definition']}"
-
-
-def _sequences(start: Snapshot, end: Snapshot) -> Iterator[str]:
-    for name, facts in end.items():
-        if kind_of(name) != "sequence" or end.get(f"column {facts.get('owner')}", {}).get("identity"):
-            continue
-        old = start.get(name, {**facts, "owner": None})
-        clauses = [f"AS {facts['type']}"] if old["type"] != facts["type"] else []
-        clauses += [f"INCREMENT BY {facts['increment']}"] if old["increment"] != facts["increment"] else []
-        clauses += [f"{'' if facts.get('cycles') else 'NO '}CYCLE"] if old.get("cycles") != facts.get("cycles") else []
-        if old.get("owner") != facts.get("owner"):
-            table, _, column = facts.get("owner", "").partition(".")
-            clauses.append(f"OWNED BY {f'{_quote(table)}.{_quote(column)}' if table else 'NONE'}")
-        if clauses:
-            yield f"ALTER SEQUENCE {_quote(own_name(name))} {' '.join(clauses)}"
-
-
-def _column(name: str, facts: Facts) -> str:
-    parts = [_quote(own_name(name)), facts["type"]]
-    parts += [f"COLLATE {facts['collation']}"] if "collation" in facts else []
-    if "generated" in facts:
-        parts.append(f"GENERATED ALWAYS AS ({facts['default']}) {facts['generated']}")
-    elif "default" in facts:
-        parts.append(f"DEFAULT {facts['default']}")
-    parts += [f"GENERATED {facts['identity']} AS IDENTITY"] if "identity" in facts else []
-    parts += [] if facts["nullable"] else ["NOT NULL"]
-    return " ".join(parts)
-
-
-def _redefined(start: Snapshot, end: Snapshot, kind: str) -> list[str]:
-    return [name for name in changed(start, end, kind) if start[name]["definition"] != end[name]["definition"]]
-
-
-def _is_foreign_key(facts: Facts) -> bool:
-    return str(facts["definition"]).startswith("FOREIGN KEY")
-
-
-def _is_column_of(name: str, table: str) -> bool:
-    return kind_of(name) == "column" and owner_of(name) == table
-
-
-def _table_stays(name: str, end: Snapshot) -> bool:
-    return f"table {owner_of(name)}" in end
-
-
-def _kind_of_view(facts: Facts) -> str:
-    return "MATERIALIZED VIEW" if "kind" in facts else "VIEW"
-
-
-def _function(name: str) -> str:
-    called, _, arguments = name.partition(" ")[2].partition("(")
-    return f"{_quote(called)}({arguments}"
-
-
-def _alter(name: str) -> str:
-    return f"ALTER TABLE {_quote(owner_of(name))}"
+def _table(name: str) -> str:
+    return _quote(owner_of(name))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a class
 
-from app.migrations.snapshots.ddl import Goal, changed, gone
+from app.migrations.snapshots.ddl import Goal
 from app.migrations.snapshots.store import Facts, Snapshot, kind_of, own_name, owner_of
 
 COPY = "_alembic_tmp_"
@@ -13,66 +13,65 @@ _quote = Dialect().identifier_preparer.quote
 
 
 def renames(aim: Goal) -> tuple[list[str], Snapshot]:
-    """Gives tables and columns their names back.
+    """Returns the statements that rename tables and columns, and the snapshot after them.
 
-    Returns:
-        The statements, and the snapshot as it is after them: other things can't be renamed, and are made anew.
+    Other objects can't be renamed on SQLite: they are dropped and created.
     """
-    said, start = [], dict(aim.start)
+    result, start = [], dict(aim.start)
     for difference in aim.renames:
         table, old, new = owner_of(difference.name), difference.found, difference.expected
         match kind_of(difference.name):
             case "table":
-                said.append(f"ALTER TABLE {_quote(old)} RENAME TO {_quote(new)}")
+                result.append(f"ALTER TABLE {_quote(old)} RENAME TO {_quote(new)}")
             case "column":
-                said.append(f"ALTER TABLE {_quote(table)} RENAME COLUMN {_quote(old)} TO {_quote(new)}")
+                result.append(f"ALTER TABLE {_quote(table)} RENAME COLUMN {_quote(old)} TO {_quote(new)}")
             case kind:
                 start[f"{kind} {table}.{old}"] = start.pop(difference.name)
-    return said, start
+    return result, start
 
 
-def statements(start: Snapshot, end: Snapshot) -> list[str]:
-    """Those of one transaction, with foreign keys off."""
-    copied = [name for name in start if kind_of(name) == "table" and name in end and _differs(name, start, end)]
-    said = [
+def statements(aim: Goal) -> list[str]:
+    """Returns the statements of one transaction, which must run with foreign keys off."""
+    end = aim.end
+    copied = [name for name in end if name in aim.start and kind_of(name) == "table" and _differs(name, aim)]
+    result = [
         f"DROP {kind.upper()} {_quote(own_name(name))}"
         for kind in ("view", "trigger", "index")
-        for name in [*gone(start, end, kind), *changed(start, end, kind)]
-        if kind == "view" or f"table {owner_of(name)}" in end
+        for name in aim.dropped(kind)
+        if kind == "view" or aim.keeps_table(name)
     ]
-    said += [f"DROP TABLE {_quote(owner_of(name))}" for name in gone(start, end, "table")]
-    said += [_create(owner_of(name), owner_of(name), end) for name in gone(end, start, "table")]
+    result += [f"DROP TABLE {_quote(owner_of(name))}" for name in aim.gone("table")]
+    result += [_create(owner_of(name), owner_of(name), end) for name in aim.new("table")]
     for name in copied:
-        said += _copy(owner_of(name), start, end)
+        result += _copy(owner_of(name), aim)
     for kind in ("index", "trigger", "view"):
-        new = {*gone(end, start, kind), *changed(start, end, kind)}
-        said += [
+        created = aim.created(kind)
+        result += [
             facts["definition"]
             for name, facts in end.items()
-            if kind_of(name) == kind and (name in new or (kind != "view" and f"table {owner_of(name)}" in copied))
+            # The indexes and triggers of a copied table went with the original.
+            if kind_of(name) == kind and (name in created or (kind != "view" and f"table {owner_of(name)}" in copied))
         ]
-    return said
+    return result
 
 
-def _differs(table: str, start: Snapshot, end: Snapshot) -> bool:
-    return start[table] != end[table] or any(
-        owner_of(name) == owner_of(table)
-        for kind in ("column", "constraint")
-        for name in [*gone(start, end, kind), *gone(end, start, kind), *changed(start, end, kind)]
-    )
+def _differs(table: str, aim: Goal) -> bool:
+    parts = [n for kind in ("column", "constraint") for n in aim.gone(kind) + aim.new(kind)]
+    parts += [*aim.changed("column"), *aim.changed("constraint"), *aim.changed("table")]
+    return any(owner_of(name) == owner_of(table) for name in parts)
 
 
-def _copy(table: str, start: Snapshot, end: Snapshot) -> Iterator[str]:
-    copy = f"{COPY}{table}"
+def _copy(table: str, aim: Goal) -> Iterator[str]:
+    start, copy = aim.start, f"{COPY}{table}"
     kept = [
         _quote(own_name(name))
-        for name, facts in _of(table, "column", end)
+        for name, facts in _of(table, "column", aim.end)
         if name in start and "generated" not in facts and "generated" not in start[name]
     ]
-    yield _create(copy, table, end)
+    yield _create(copy, table, aim.end)
     yield f"INSERT INTO {_quote(copy)} ({', '.join(kept)}) SELECT {', '.join(kept)} FROM {_quote(table)}"
     yield f"DROP TABLE {_quote(table)}"
-    # Else the rename looks into every view and trigger, and fails while the table they name isn't there.
+    # Else the rename reads every view and trigger, and fails while the table they name is missing.
     yield "PRAGMA legacy_alter_table = ON"
     yield f"ALTER TABLE {_quote(copy)} RENAME TO {_quote(table)}"
     yield "PRAGMA legacy_alter_table = OFF"
@@ -80,32 +79,32 @@ def _copy(table: str, start: Snapshot, end: Snapshot) -> Iterator[str]:
 
 def _create(name: str, table: str, end: Snapshot) -> str:
     options = list(end[f"table {table}"].get("options", []))
-    constraints = [(_named(constraint), facts["definition"]) for constraint, facts in _of(table, "constraint", end)]
-    counting: dict[str, str] = {}
+    constraints = [(_named(name), facts["definition"]) for name, facts in _of(table, "constraint", end)]
+    autoincrement: dict[str, str] = {}
     if "AUTOINCREMENT" in options:
-        # A rowid that counts can only be declared with its column.
-        named, key = next(c for c in constraints if c[1].startswith("PRIMARY KEY"))
+        # Such a key can only be declared with its column.
+        options.remove("AUTOINCREMENT")
+        named, key = next(constraint for constraint in constraints if constraint[1].startswith("PRIMARY KEY"))
         constraints.remove((named, key))
-        counting[key.removeprefix("PRIMARY KEY (").removesuffix(")")] = f"{named}PRIMARY KEY AUTOINCREMENT"
-    lines = [_column(column, facts, counting) for column, facts in _of(table, "column", end)]
-    lines += [f"{named}{definition}" for named, definition in constraints]
-    said = ", ".join(option for option in options if option != "AUTOINCREMENT")
-    # RebuildGuard looks after the copies that Alembic makes; these keep everything by themselves.
-    return f"CREATE TABLE IF NOT EXISTS {_quote(name)} ({', '.join(lines)}){f' {said}' if said else ''}"
+        autoincrement[key.removeprefix("PRIMARY KEY (").removesuffix(")")] = f"{named}PRIMARY KEY AUTOINCREMENT"
+    parts = [_column(column, facts, autoincrement) for column, facts in _of(table, "column", end)]
+    parts += [f"{named}{definition}" for named, definition in constraints]
+    # IF NOT EXISTS, so that RebuildGuard doesn't take it for one of Alembic's copies, which lose objects.
+    return f"CREATE TABLE IF NOT EXISTS {_quote(name)} ({', '.join(parts)}) {', '.join(options)}".rstrip()
 
 
 def _named(constraint: str) -> str:
-    called = own_name(constraint)
-    return "" if called.startswith("(") else f"CONSTRAINT {_quote(called)} "
+    name = own_name(constraint)
+    return "" if name.startswith("(") else f"CONSTRAINT {_quote(name)} "
 
 
 def _of(table: str, kind: str, end: Snapshot) -> list[tuple[str, Facts]]:
     return [(name, facts) for name, facts in end.items() if kind_of(name) == kind and owner_of(name) == table]
 
 
-def _column(name: str, facts: Facts, counting: dict[str, str]) -> str:
+def _column(name: str, facts: Facts, autoincrement: dict[str, str]) -> str:
     parts = [_quote(own_name(name)), facts["type"]]
-    parts += [counting[parts[0]]] if parts[0] in counting else []
+    parts += [autoincrement[parts[0]]] if parts[0] in autoincrement else []
     parts += [f"COLLATE {facts['collation']}"] if "collation" in facts else []
     parts += [f"GENERATED ALWAYS AS {facts['generated']}"] if "generated" in facts else []
     parts += [f"DEFAULT ({facts['default']})"] if "default" in facts else []

@@ -1,27 +1,24 @@
-"""How a database differs from a snapshot, object by object."""
+"""Differences between a database and a snapshot, object by object."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.migrations.snapshots.store import Facts, Snapshot, kind_of, own_name, owner_of
+from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
 
 NAME = "name"
-
-_OF_TABLE = ("column", "constraint", "index", "trigger")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One way in which a database isn't what it should be.
+    """One difference of a database from a snapshot.
 
     Attributes:
         name: the object: `column users.nick`.
-        attribute: which of its facts, `name` if the same object has another; or empty: the object is there and
-            shouldn't be, or the other way round.
-        expected: the fact as it should be, or all facts of an object that should be there, or None.
-        found: the fact as it is, or all facts of an object that is there, or None.
+        attribute: the fact that differs, `name` for a renamed object; empty for a missing or extra object.
+        expected: the fact as it should be, or all facts of a missing object, or None.
+        found: the fact as it is, or all facts of an extra object, or None.
     """
 
     name: str
@@ -29,135 +26,117 @@ class Difference:
     expected: Any
     found: Any
 
+    @property
+    def found_name(self) -> str:
+        """The object's name in the database, which is another one if it was renamed."""
+        if self.attribute != NAME:
+            return self.name
+        kind = kind_of(self.name)
+        return f"table {self.found}" if kind == "table" else f"{kind} {owner_of(self.name)}.{self.found}"
+
     def __str__(self) -> str:
         if self.attribute:
             return f"{self.name}: {self.attribute} is {_shown(self.found)}, should be {_shown(self.expected)}"
         if self.expected is None:
-            return f"{self.name}: is there, and should not be{_facts(self.found)}"
-        return f"{self.name}: is not there, and should be{_facts(self.expected)}"
+            return f"{self.name}: is there, and should not be{_shown_facts(self.found)}"
+        return f"{self.name}: is not there, and should be{_shown_facts(self.expected)}"
 
 
 def differences(expected: Snapshot, found: Snapshot) -> list[Difference]:
-    """How `found` differs from `expected`, by name.
+    """Returns the differences of `found` from `expected`, by name.
 
-    Of a table that is missing or too many, only the table is named. Two objects of which one is missing and one is too
-    many, and that are the same but for their names, are one object that was renamed, if no third is the same too; of
-    two tables it is enough that they share most of their columns.
+    A missing or extra table is reported without its columns. A missing and an extra object with identical facts count
+    as a rename, unless a third matches too; for two tables most of their columns are enough.
     """
-    renamed, found = _renamed(expected, found)
-    words = {d.found: d.expected for d in renamed}
-    result = list(renamed)
-    for name in expected.keys() | found.keys():
-        if name not in found:
-            result.append(Difference(name, "", expected[name], None))
-        elif name not in expected:
-            result.append(Difference(name, "", None, found[name]))
-        else:
-            result += _changed(name, expected[name], found[name], words)
-    whole = {owner_of(d.name) for d in result if kind_of(d.name) == "table" and not d.attribute}
-    lone = {d.name.partition(" ")[2] for d in result if kind_of(d.name) == "column" and not d.attribute}
-    return sorted(
-        (d for d in result if not _goes_along(d, whole, lone)), key=lambda d: (owner_of(d.name), d.name, d.attribute)
-    )
+    renames, found = _undo_renames(expected, found)
+    former = {rename.found: rename.expected for rename in renames}
+    result = [*renames]
+    result += [Difference(name, "", expected[name], None) for name in expected.keys() - found.keys()]
+    result += [Difference(name, "", None, found[name]) for name in found.keys() - expected.keys()]
+    for name in expected.keys() & found.keys():
+        result += _changed_facts(name, expected[name], found[name], former)
+    tables = {owner_of(d.name) for d in result if kind_of(d.name) == "table" and not d.attribute}
+    columns = {address_of(d.name) for d in result if kind_of(d.name) == "column" and not d.attribute}
+    result = [d for d in result if not _is_implied(d, tables, columns)]
+    return sorted(result, key=lambda d: (owner_of(d.name), d.name, d.attribute))
 
 
-def moved(snapshot: Snapshot, name: str, new: str) -> Snapshot:
-    """A snapshot in which the object `name` is called `new`, and what belongs to it is that of `new`."""
-    if kind_of(name) != "table":
-        key = f"{kind_of(name)} {owner_of(name)}.{new}"
-        return {key if other == name else other: facts for other, facts in snapshot.items()}
-    old = owner_of(name)
-    result = {}
-    for other, facts in snapshot.items():
-        kind = kind_of(other)
-        mine = kind in ("table", *_OF_TABLE) and owner_of(other) == old
-        result[f"{kind} {new}{other.partition(' ')[2][len(old) :]}" if mine else other] = facts
-    return result
+def rename(snapshot: Snapshot, name: str, new: str) -> Snapshot:
+    """Returns a snapshot in which the object `name` is called `new`; the parts of a table move along."""
+    kind, table = kind_of(name), owner_of(name)
+
+    def renamed(other: str) -> str:
+        if kind != "table":
+            return f"{kind} {table}.{new}" if other == name else other
+        moves = kind_of(other) in ("table", *PARTS) and owner_of(other) == table
+        return f"{kind_of(other)} {new}{address_of(other)[len(table) :]}" if moves else other
+
+    return {renamed(other): facts for other, facts in snapshot.items()}
 
 
-def _renamed(expected: Snapshot, found: Snapshot) -> tuple[list[Difference], Snapshot]:
-    result: list[Difference] = []
-    words: dict[str, str] = {}
-    for kinds in (("table",), ("column",), ("constraint", "index", "trigger")):
-        pairs = _like_tables(expected, found) if kinds == ("table",) else _pairs(expected, found, kinds, words)
-        for missing, extra in list(pairs):
-            old, new = own_name(missing), own_name(extra)
-            result.append(Difference(missing, NAME, old, new))
-            words[new] = old
-            found = moved(found, extra, old)
-    return result, found
-
-
-def _like_tables(expected: Snapshot, found: Snapshot) -> Iterator[tuple[str, str]]:
-    missing = {name: _columns_of(expected, name) for name in expected if kind_of(name) == "table" and name not in found}
-    extra = {name: _columns_of(found, name) for name in found if kind_of(name) == "table" and name not in expected}
-    alike = [
-        (old, new)
-        for old, wanted in missing.items()
-        for new, there in extra.items()
-        if 2 * len(wanted & there) > max(len(wanted), len(there))
-    ]
-    for old, new in alike:
-        if [pair for pair in alike if old in pair or new in pair] == [(old, new)]:
-            yield old, new
-
-
-def _columns_of(snapshot: Snapshot, table: str) -> set[str]:
+def in_former_names(facts: Facts, former: Mapping[str, str]) -> Facts:
+    """Returns facts in former names: the database rewrites all texts that name a renamed object."""
+    if not former:
+        return facts
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, former))})(?!\w)")
     return {
-        repr((own_name(name), sorted(facts.items())))
-        for name, facts in snapshot.items()
-        if kind_of(name) == "column" and owner_of(name) == owner_of(table)
+        fact: pattern.sub(lambda match: former[match[0]], value) if isinstance(value, str) else value
+        for fact, value in facts.items()
     }
 
 
-def _pairs(
-    expected: Snapshot, found: Snapshot, kinds: tuple[str, ...], words: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    missing: dict[str, list[str]] = {}
-    extra: dict[str, list[str]] = {}
-    for name in expected:
-        if name not in found and kind_of(name) in kinds:
-            missing.setdefault(_likeness(expected, name, {}), []).append(name)
-    for name in found:
-        if name not in expected and kind_of(name) in kinds:
-            extra.setdefault(_likeness(found, name, words), []).append(name)
-    for likeness, names in missing.items():
-        if len(names) == len(extra.get(likeness, [])) == 1:
-            yield names[0], extra[likeness][0]
+def _undo_renames(expected: Snapshot, found: Snapshot) -> tuple[list[Difference], Snapshot]:
+    renames: list[Difference] = []
+    former: dict[str, str] = {}
+    # Tables first, then columns: the facts of the later kinds name them.
+    for kinds in (("table",), ("column",), ("constraint", "index", "trigger")):
+        for missing, extra in _renamed(expected, found, kinds, former):
+            old, new = own_name(missing), own_name(extra)
+            renames.append(Difference(missing, NAME, old, new))
+            former[new] = old
+            found = rename(found, extra, old)
+    return renames, found
 
 
-def _likeness(snapshot: Snapshot, name: str, words: Mapping[str, str]) -> str:
-    """What an object is, but for its name."""
-    facts = reworded(snapshot[name], {**words, own_name(name): "?"})
-    return repr((kind_of(name), owner_of(name), sorted(facts.items())))
+def _renamed(
+    expected: Snapshot, found: Snapshot, kinds: tuple[str, ...], former: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Returns the pairs of a missing and an extra object that are alike, and are like no other."""
+    missing = {n: _traits(expected, n, {}) for n in expected if n not in found and kind_of(n) in kinds}
+    extra = {n: _traits(found, n, former) for n in found if n not in expected and kind_of(n) in kinds}
+    alike = [
+        (old, new)
+        for old, wanted in missing.items()
+        for new, present in extra.items()
+        if 2 * len(wanted & present) > max(len(wanted), len(present))
+    ]
+    return [pair for pair in alike if not any(pair != other and {*pair} & {*other} for other in alike)]
 
 
-def _changed(name: str, expected: Facts, found: Facts, words: Mapping[str, str]) -> Iterable[Difference]:
-    told = reworded(found, words)
-    for attribute in sorted(expected.keys() | found.keys()):
-        if expected.get(attribute) not in (found.get(attribute), told.get(attribute)):
-            yield Difference(name, attribute, expected.get(attribute), found.get(attribute))
+def _traits(snapshot: Snapshot, name: str, former: Mapping[str, str]) -> set[str]:
+    """Returns the traits of an object, without its name: the columns of a table, or all facts of another object."""
+    kind, table = kind_of(name), owner_of(name)
+    if kind == "table":
+        columns = [n for n in snapshot if kind_of(n) == "column" and owner_of(n) == table]
+        return {repr((own_name(column), sorted(snapshot[column].items()))) for column in columns}
+    facts = in_former_names(snapshot[name], {**former, own_name(name): "?"})
+    return {repr((kind, table, sorted(facts.items())))}
 
 
-def reworded(facts: Facts, words: Mapping[str, str]) -> Facts:
-    """The facts in the old names: whatever names a renamed object is rewritten by the database."""
-    if not words:
-        return facts
-    pattern = re.compile(rf"\b(?:{'|'.join(re.escape(word) for word in words)})(?!\w)")
-
-    def reworded(value: Any) -> Any:
-        return pattern.sub(lambda match: words[match[0]], value) if isinstance(value, str) else value
-
-    return {name: reworded(value) for name, value in facts.items()}
+def _changed_facts(name: str, expected: Facts, found: Facts, former: Mapping[str, str]) -> Iterator[Difference]:
+    in_old_names = in_former_names(found, former)  # or the same: a fact may name another object of that name
+    for fact in expected.keys() | found.keys():
+        if expected.get(fact) not in (found.get(fact), in_old_names.get(fact)):
+            yield Difference(name, fact, expected.get(fact), found.get(fact))
 
 
-def _goes_along(difference: Difference, tables: set[str], columns: set[str]) -> bool:
-    """Whether it says only what another difference says already."""
-    kind, owner = kind_of(difference.name), owner_of(difference.name)
+def _is_implied(difference: Difference, tables: set[str], columns: set[str]) -> bool:
+    """Returns whether the missing or extra tables and columns say this already."""
+    kind = kind_of(difference.name)
     if kind == "sequence" and not difference.attribute:
-        facts = difference.expected or difference.found
-        return facts.get("owner", "") in columns or facts.get("owner", "").partition(".")[0] in tables
-    return kind in _OF_TABLE and owner in tables
+        owner = (difference.expected or difference.found).get("owner", "")
+        return owner in columns or owner.partition(".")[0] in tables
+    return kind in PARTS and owner_of(difference.name) in tables
 
 
 def _shown(value: Any) -> str:
@@ -168,10 +147,12 @@ def _shown(value: Any) -> str:
     return repr(" ".join(value.split())) if isinstance(value, str) else str(value)
 
 
-def _facts(facts: Facts) -> str:
-    shown = [
-        " ".join(str(value).split()) if name in ("type", "definition") else f"{name} {_shown(value)}"
-        for name, value in sorted(facts.items(), key=lambda fact: (fact[0] not in ("type", "definition"), fact[0]))
-        if value is not None and (name, value) not in (("valid", True), ("enabled", True), ("nullable", True))
+def _shown_facts(facts: Facts) -> str:
+    first = [" ".join(str(facts[fact]).split()) for fact in ("definition", "type") if facts.get(fact) is not None]
+    usual = [("valid", True), ("enabled", True), ("nullable", True)]
+    others = [
+        f"{fact} {_shown(value)}"
+        for fact, value in sorted(facts.items())
+        if fact not in ("definition", "type") and value is not None and (fact, value) not in usual
     ]
-    return f" ({', '.join(shown)})" if shown else ""
+    return f" ({', '.join([*first, *others])})" if first or others else ""

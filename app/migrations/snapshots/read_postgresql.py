@@ -1,4 +1,4 @@
-"""Reads a PostgreSQL catalog into a snapshot, the same from 14 to 18."""
+"""A PostgreSQL catalog as a snapshot, the same from 14 to 18."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ import sqlalchemy as sa
 
 from app.migrations.project import LEDGER_TABLE, OWN_TABLES
 
-_BOOKS = ", ".join(f"'{name}'" for name in (*OWN_TABLES, f"{LEDGER_TABLE}_id_seq"))
-# A partition comes and goes with what is stored, and not with a revision: only the whole table is a fact of the schema.
-_OURS = f"""n.nspname = current_schema() AND c.relname NOT IN ({_BOOKS}) AND NOT c.relispartition
+_OWN = ", ".join(f"'{name}'" for name in (*OWN_TABLES, f"{LEDGER_TABLE}_id_seq"))
+# Partitions are left out: they come and go with the rows, and not with a revision.
+_OURS = f"""n.nspname = current_schema() AND c.relname NOT IN ({_OWN}) AND NOT c.relispartition
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"""
 _OF_NO_EXTENSION = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')"
 
-# The first column is the name, the others are facts; one that is NULL isn't one.
+# The first column is the name, the others are facts; NULL is no fact.
 _QUERIES: dict[str, str] = {
     "table": f"""
         SELECT c.relname, obj_description(c.oid, 'pg_class') AS comment,
@@ -33,7 +33,7 @@ _QUERIES: dict[str, str] = {
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND {_OURS} ORDER BY c.oid, a.attnum""",
-    # From 18 on NOT NULL is a constraint too; it is a fact of the column here.
+    # Without NOT NULL, a constraint from PostgreSQL 18 on: here it is a fact of the column.
     "constraint": f"""
         SELECT c.relname || '.' || o.conname,
                regexp_replace(pg_get_constraintdef(o.oid), ' NOT VALID$', '') AS definition, o.convalidated AS valid
@@ -78,23 +78,23 @@ _QUERIES: dict[str, str] = {
 
 
 def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
-    """The catalog of the current schema."""
-    found: dict[str, dict[str, Any]] = {}
-    with _nothing_else_on_the_path(connection):
+    """Reads the catalog of the current schema."""
+    snapshot: dict[str, dict[str, Any]] = {}
+    with _only_current_schema_in_path(connection):
         for kind, query in _QUERIES.items():
             result = connection.exec_driver_sql(query)
-            names = list(result.keys())[1:]
-            for row in result:
-                facts = zip(names, row[1:], strict=True)
-                found[f"{kind} {row[0]}"] = {name: value for name, value in facts if value is not None}
-    return found
+            facts = list(result.keys())[1:]
+            for name, *values in result:
+                stated = {fact: value for fact, value in zip(facts, values, strict=True) if value is not None}
+                snapshot[f"{kind} {name}"] = stated
+    return snapshot
 
 
 @contextmanager
-def _nothing_else_on_the_path(connection: sa.Connection) -> Iterator[None]:
-    # Whether the server qualifies a name depends on the search path of whoever asks.
-    row = connection.exec_driver_sql("SELECT current_setting('search_path'), quote_ident(current_schema())").one()
-    path, schema = row
+def _only_current_schema_in_path(connection: sa.Connection) -> Iterator[None]:
+    # The server qualifies names depending on the search path of the session.
+    query = "SELECT current_setting('search_path'), quote_ident(current_schema())"
+    path, schema = connection.exec_driver_sql(query).one()
     setting = sa.text("SELECT set_config('search_path', :path, false)")
     connection.execute(setting, {"path": schema or ""})
     try:

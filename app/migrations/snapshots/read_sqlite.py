@@ -1,7 +1,8 @@
-"""Reads a SQLite schema into a snapshot: what its pragmas tell, and from its texts what they don't."""
+"""A SQLite schema as a snapshot: read from its pragmas, and from the text of its statements."""
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,32 +13,33 @@ from app.migrations.project import OWN_TABLES
 _TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?\*/|\s+|\w+|.""", re.DOTALL)
 _WORDS = {
     *("AFTER", "AND", "AS", "ASC", "BEFORE", "BEGIN", "CHECK", "COLLATE", "CREATE", "DELETE", "DESC", "EACH", "END"),
-    *("FOR", "FROM", "IN", "INDEX", "INSERT", "INSTEAD", "INTO", "IS", "NOT", "NULL", "OF", "ON", "OR", "ROW"),
-    *("SELECT", "SET", "TRIGGER", "UNIQUE", "UPDATE", "VALUES", "VIEW", "WHEN", "WHERE"),
+    *("EXISTS", "FOR", "FROM", "IF", "IN", "INDEX", "INSERT", "INSTEAD", "INTO", "IS", "NOT", "NULL", "OF", "ON", "OR"),
+    *("ROW", "SELECT", "SET", "TRIGGER", "UNIQUE", "UPDATE", "VALUES", "VIEW", "WHEN", "WHERE"),
 }
+_DEPTH = {"(": 1, ")": -1}
 _quote = Dialect().identifier_preparer.quote
 
 
 def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
-    """The tables, indexes, triggers and views of the main database."""
-    found: dict[str, dict[str, Any]] = {}
+    """Reads the tables, indexes, triggers and views of the main database."""
+    snapshot: dict[str, dict[str, Any]] = {}
     inspector = sa.inspect(connection)
     tables = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
     for name, sql in tables:
         if name not in OWN_TABLES and not name.startswith("sqlite_"):
-            found[f"table {name}"] = _options(sql)
-            found |= _columns(connection, name, dict(_parts(sql)))
-            found |= _constraints(inspector, name)
+            snapshot[f"table {name}"] = _options(sql)
+            snapshot |= _columns(connection, name, dict(_parts(sql)))
+            snapshot |= _constraints(inspector, name)
     query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'table'"
     for kind, name, table, sql in connection.exec_driver_sql(query):
         if table not in OWN_TABLES:
             key = f"view {name}" if kind == "view" else f"{kind} {table}.{name}"
-            found[key] = {"definition": plain(sql)}
-    return found
+            snapshot[key] = {"definition": normalised(sql)}
+    return snapshot
 
 
-def plain(sql: str) -> str:
-    """A statement or an expression in one spelling: blanks, comments and needless quotes don't count."""
+def normalised(sql: str) -> str:
+    """Returns SQL in one spelling: without comments, needless blanks and needless quotes."""
     text = "".join(_spelt(token) for token in _TOKENS.findall(sql))
     pieces = re.split(r"('(?:[^']|'')*')", text)
     pieces[::2] = [_spaced(piece) for piece in pieces[::2]]
@@ -49,7 +51,7 @@ def _spelt(token: str) -> str:
         return " "
     if token[0] in '"[`' and len(token) > 1:
         return _quote(token[1:-1].replace('""', '"'))
-    return token.upper() if token.upper() in {*_WORDS, "IF", "EXISTS"} else token
+    return token.upper() if token.upper() in _WORDS else token
 
 
 def _spaced(text: str) -> str:
@@ -58,36 +60,37 @@ def _spaced(text: str) -> str:
 
 
 def _options(sql: str) -> dict[str, Any]:
-    said = re.sub(r"'(?:[^']|'')*'", "''", plain(sql)).upper()
-    options = re.findall(r"\b(?:STRICT|WITHOUT ROWID)\b", said.rpartition(")")[2])
-    options += re.findall(r"\bAUTOINCREMENT\b", said)
+    text = re.sub(r"'(?:[^']|'')*'", "''", normalised(sql)).upper()
+    options = re.findall(r"\b(?:STRICT|WITHOUT ROWID)\b", text.rpartition(")")[2])
+    options += re.findall(r"\bAUTOINCREMENT\b", text)
     return {"options": sorted(set(options))} if options else {}
 
 
 def _columns(connection: sa.Connection, table: str, texts: dict[str, str]) -> dict[str, dict[str, Any]]:
-    found = {}
-    query = f'SELECT name, type, "notnull", dflt_value FROM pragma_table_xinfo({_literal(table)}) WHERE hidden <> 1'
-    for name, kind, required, default in connection.exec_driver_sql(query):
+    columns = {}
+    # Hidden columns are those of virtual tables; generated ones have another number.
+    query = 'SELECT name, type, "notnull", dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1'
+    for name, kind, required, default in connection.exec_driver_sql(query, (table,)):
         facts: dict[str, Any] = {"type": kind.upper(), "nullable": not required}
         if default is not None:
-            facts["default"] = _unbracketed(plain(default))
+            facts["default"] = _without_brackets(normalised(default))
         text = texts.get(name.lower(), "")
         if match := re.search(r"\bCOLLATE (\w+)", text, re.IGNORECASE):
             facts["collation"] = match[1].upper()
         if match := re.search(r"\b(?:GENERATED ALWAYS )?AS (\(.*\)) ?(STORED|VIRTUAL)?", text, re.IGNORECASE):
             facts["generated"] = f"{match[1]} {(match[2] or 'VIRTUAL').upper()}"
-        found[f"column {table}.{name}"] = facts
-    return found
+        columns[f"column {table}.{name}"] = facts
+    return columns
 
 
 def _parts(sql: str) -> Iterator[tuple[str, str]]:
-    """The parts of a CREATE TABLE by their first word, in lower case, which of a column is its name."""
+    """Splits a CREATE TABLE into its parts; gives each with its first word, the name of a column."""
     part: list[str] = []
     depth = 0
-    for word in [*_TOKENS.findall(plain(sql)), ","]:
-        depth += {"(": 1, ")": -1}.get(word, 0)
+    for word in [*_TOKENS.findall(normalised(sql)), ","]:
+        depth += _DEPTH.get(word, 0)
         if (word == "," and depth <= 1) or (word == "(" and depth == 1):
-            words = [word for word in part if not word.isspace()]
+            words = [other for other in part if not other.isspace()]
             if words:
                 yield words[0].strip('"').lower(), "".join(part)
             part = []
@@ -100,18 +103,15 @@ def _constraints(inspector: sa.Inspector, table: str) -> dict[str, dict[str, Any
     key = inspector.get_pk_constraint(table)
     if key["constrained_columns"]:
         definitions.append((key["name"], f"PRIMARY KEY ({_listed(key['constrained_columns'])})"))
-    definitions += [
-        (unique["name"], f"UNIQUE ({_listed(unique['column_names'])})")
-        for unique in inspector.get_unique_constraints(table)
-    ]
+    uniques = inspector.get_unique_constraints(table)
+    definitions += [(unique["name"], f"UNIQUE ({_listed(unique['column_names'])})") for unique in uniques]
     for foreign in inspector.get_foreign_keys(table):
-        refers = f"{_quote(foreign['referred_table'])}({_listed(foreign['referred_columns'])})"
-        own = _listed(foreign["constrained_columns"])
-        definitions.append((foreign["name"], f"FOREIGN KEY ({own}) REFERENCES {refers}{_clauses(foreign['options'])}"))
-    definitions += [
-        (check["name"], f"CHECK ({plain(check['sqltext'])})") for check in inspector.get_check_constraints(table)
-    ]
-    # One without a name is known by what it says.
+        target = f"{_quote(foreign['referred_table'])}({_listed(foreign['referred_columns'])})"
+        text = f"FOREIGN KEY ({_listed(foreign['constrained_columns'])}) REFERENCES {target}"
+        definitions.append((foreign["name"], f"{text}{_clauses(foreign['options'])}"))
+    checks = inspector.get_check_constraints(table)
+    definitions += [(check["name"], f"CHECK ({normalised(check['sqltext'])})") for check in checks]
+    # A constraint without a name is identified by its text.
     return {f"constraint {table}.{name or f'({text})'}": {"definition": text} for name, text in definitions}
 
 
@@ -124,21 +124,11 @@ def _listed(names: list[str]) -> str:
     return ", ".join(_quote(name) for name in names)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _unbracketed(default: str) -> str:
+def _without_brackets(default: str) -> str:
     # A table copy writes the same default in brackets.
-    while default.startswith("(") and default.endswith(")") and _closes_last(default):
+    while default.startswith("("):
+        depths = [*accumulate(_DEPTH.get(character, 0) for character in default)]
+        if 0 in depths[:-1] or depths[-1]:
+            break
         default = default[1:-1]
     return default
-
-
-def _closes_last(text: str) -> bool:
-    depth = 0
-    for place, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth == 0:
-            return place == len(text) - 1
-    return False

@@ -1,0 +1,121 @@
+"""Options of Alembic's comparison, and the finish of a new revision before it is written."""
+
+import logging
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import util
+from alembic.config import Config
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+from alembic.runtime.plugins import Plugin
+from alembic.util import DispatchPriority
+
+from app.migrations.autogenerate import split_checks
+from app.migrations.autogenerate.compare_triggers import compare_triggers
+from app.migrations.autogenerate.diffs import describe, flat
+from app.migrations.autogenerate.naming import next_id
+from app.migrations.autogenerate.renames import compare_renames
+from app.migrations.autogenerate.rendering import render_item
+from app.migrations.autogenerate.unmanaged import Unmanaged
+from app.migrations.errors import DriftDetected, MigrationError
+from app.migrations.project import OWN_TABLES
+from app.migrations.session import Session
+
+log = logging.getLogger("app.migrations")
+
+# Alembic's own comparators, then ours. Ours are registered here, once in a process: registering twice is an error.
+PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.migrations.autogenerate"]
+_plugin = Plugin(PLUGINS[-1])
+_plugin.add_autogenerate_comparator(compare_triggers, "schema", "triggers", priority=DispatchPriority.LAST)
+_plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priority=DispatchPriority.LAST)
+
+
+def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> dict[str, Any]:
+    """Returns the options of `context.configure()` for a comparison with `metadata`."""
+    return {
+        "target_metadata": metadata,
+        "autogenerate_plugins": PLUGINS,
+        "compare_type": True,
+        "compare_server_default": _compare_server_default,
+        "include_name": lambda name, kind, _parents: not (kind == "table" and name in OWN_TABLES),
+        "include_object": Unmanaged(config).include_object,
+        "render_item": render_item,
+        "process_revision_directives": _process_revision_directives if writes_revision else None,
+        "writes_revision": writes_revision,
+    }
+
+
+def refuse_differences(revision_context: Any) -> None:
+    """Ends `alembic check`.
+
+    Raises:
+        DriftDetected: the database differs from the models; the message describes each difference.
+    """
+    script = revision_context.generated_revisions[-1]
+    diffs = [diff for upgrade_ops in script.upgrade_ops_list for diff in upgrade_ops.as_diffs()]
+    if diffs:
+        raise DriftDetected(
+            f"The models and the database differ: {'; '.join(map(describe, diffs))}. If the models are right, write a "
+            'revision: alembic revision --autogenerate -m "…"',
+            revision_context,
+            diffs,
+        )
+
+
+def _compare_server_default(context: MigrationContext, inspected: sa.Column[Any], *_: object) -> bool | None:
+    # PostgreSQL has no `=` for json, and Alembic would ask it to compare. None leaves a default to Alembic.
+    return False if context.dialect.name == "postgresql" and isinstance(inspected.type, sa.JSON) else None
+
+
+def _process_revision_directives(
+    context: MigrationContext, _revision: Any, directives: list[ops.MigrationScript]
+) -> None:
+    """Finishes a revision; drops one that would change nothing, and splits one that adds a CHECK.
+
+    Raises:
+        MigrationError: a requested id isn't a time, or there is no message to name the file by.
+    """
+    script, config, history = directives[0], context.config, context.script
+    assert config is not None
+    assert history is not None
+    assert script.upgrade_ops is not None
+    session = Session.of(config)
+    autogenerate = context.opts["revision_context"].command_args["autogenerate"]
+    if autogenerate and context.dialect.name == "sqlite" and not session.adopts:
+        from app.migrations.autogenerate import postgresql_only  # needed only here
+
+        log.info(postgresql_only.add(context, script))
+    if autogenerate and script.upgrade_ops.is_empty():
+        util.msg("Nothing has changed: no revision was written.")
+        directives[:] = []
+        return
+    if autogenerate:
+        _fill_in_from_models(context, script)
+    if session.name_revision is not None and not script.message:
+        script.message = session.name_revision(script.upgrade_ops.as_diffs())
+    if not (script.message or "").strip():
+        raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
+    script.rev_id = next_id(history, script.rev_id)
+    if autogenerate and not session.adopts:
+        directives += split_checks.split(script)
+
+
+def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript) -> None:
+    """Fills `existing_*` from the models, so the revision is the same whichever database it was compared with."""
+    metadata = context.opts["target_metadata"]
+    for operation in flat([*script.upgrade_ops_list, *script.downgrade_ops_list]):
+        if isinstance(operation, ops.AlterColumnOp) and operation.modify_name is None:
+            columns = metadata.tables[operation.table_name].columns
+            model = next(column for column in columns if column.name == operation.column_name)
+            if operation.modify_type is None:
+                operation.existing_type = model.type
+            if operation.modify_comment is False:
+                operation.existing_comment = model.comment
+            if operation.modify_server_default is False:
+                operation.existing_server_default = model.server_default
+        elif isinstance(operation, ops.AddColumnOp) and not operation.column.primary_key:
+            operation.column.autoincrement = "auto"
+        elif isinstance(operation, ops.CreateIndexOp | ops.CreateUniqueConstraintOp):
+            # PostgreSQL reports its default options as well.
+            operation.kw = {name: value for name, value in operation.kw.items() if value is not False and value != []}
