@@ -229,16 +229,16 @@ def _must_equal_the_models(config: Config, engine: sa.Engine) -> None:
 def _no_losses(
     connection: sa.Connection, project: Project, engine: sa.Engine | None, at: list[str], script: ScriptDirectory
 ) -> None:
-    from app.migrations.data_loss.guard import Gate
+    from app.migrations.data_loss import DataLoss
 
     steps = script._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
     plan = [*map(Step.of, steps)]
     something_to_lose = bool(plan and (at or sa.inspect(connection).get_table_names()))
     connection.rollback()
     if something_to_lose:
-        gate = Gate(connection, set(), Reporter(live=False).note)
+        guard = DataLoss(connection, set(), Reporter(live=False).note)
         with EnvironmentContext(project.config(engine), script):  # revisions may ask it for -x
-            gate.refuse(gate.judge(plan))
+            guard.refuse(guard.preview(plan))
 
 
 def _no_problems(found: Status) -> None:

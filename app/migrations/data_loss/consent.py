@@ -1,4 +1,4 @@
-"""Who has said that data may be lost: the revision, for its upgrade and with a reason, or the operator, each time."""
+"""Consents to losing data: the revision's own, for its upgrade and with a reason, or the operator's, each time."""
 
 from collections.abc import Callable
 
@@ -14,36 +14,36 @@ class Consents:
 
     Args:
         accepted: revisions whose losses the operator accepts.
-        note: hears what couldn't be told, in one line each.
+        note: takes what isn't certain, in one line each.
     """
 
     def __init__(self, accepted: set[str], note: Callable[[str], None]) -> None:
         self._accepted = accepted
         self._note = note
         self._acknowledged: dict[str, dict[str, str]] = {}
-        self._foreseen: dict[str, set[str]] = {}
+        self._previewed: dict[str, set[str]] = {}
         self._used: dict[str, dict[str, str]] = {}
 
-    def check(self, planned: list[str]) -> None:
+    def require_planned(self, planned: list[str]) -> None:
         """Compares what the operator accepts with what is about to run.
 
         Raises:
-            ConfigurationError: a revision isn't.
+            ConfigurationError: a revision that the operator accepts isn't about to run.
         """
         for revision in sorted(self._accepted - set(planned)):
             raise ConfigurationError(
                 f"accept-data-loss speaks of {revision!r}, which isn't about to run; these are: {', '.join(planned)}."
             )
 
-    def compare(self, step: Step, findings: list[Finding], names: set[str]) -> None:
-        """Compares what a revision acknowledges with what was seen beforehand.
+    def require_founded(self, step: Step, findings: list[Finding], names: set[str]) -> None:
+        """Compares what a revision acknowledges with the names of the effects that were previewed.
 
         Raises:
-            ConfigurationError: it is misspelt.
+            ConfigurationError: it acknowledges something else than what is at risk, so it looks misspelt.
         """
         revision = step.revision
         acknowledged = self._acknowledged[revision] = _acknowledged(step)
-        self._foreseen[revision] = names
+        self._previewed[revision] = names
         risks = {f.effect.name() for f in findings if f.verdict is Verdict.AT_RISK}
         for name in sorted(acknowledged.keys() - names):
             if risks - acknowledged.keys() and revision not in self._accepted:
@@ -55,7 +55,7 @@ class Consents:
             )
 
     def give(self, finding: Finding) -> bool:
-        """Whether somebody has consented."""
+        """Returns whether somebody has consented."""
         name = finding.effect.name()
         reason = self._acknowledged.get(finding.revision, {}).get(name)
         if finding.revision in self._accepted:
@@ -65,7 +65,7 @@ class Consents:
         return reason is not None
 
     def settle(self, step: Step, done: set[str], *, outside: bool) -> str | None:
-        """Compares what a revision acknowledges with what it has done; to be called in its transaction.
+        """Compares what a revision acknowledges with what it has done, before its transaction ends.
 
         Args:
             step: the revision.
@@ -73,13 +73,13 @@ class Consents:
             outside: it has left its transaction, so it can't be undone for a word too many.
 
         Returns:
-            What was consented to.
+            The consents that were needed.
 
         Raises:
             ConfigurationError: it acknowledges something that it hasn't done.
         """
         revision = step.revision
-        done = done | self._foreseen.get(revision, set())
+        done = done | self._previewed.get(revision, set())
         for name in sorted(self._acknowledged.get(revision, {}).keys() - done):
             if not outside:
                 raise _unfounded(step, name, done)
@@ -91,9 +91,8 @@ def _acknowledged(step: Step) -> dict[str, str]:
     if step.direction is not Direction.UPGRADE:
         return {}
     acknowledged = getattr(step.module, "acknowledged", {})
-    if not isinstance(acknowledged, dict) or not all(
-        isinstance(name, str) and isinstance(reason, str) for name, reason in acknowledged.items()
-    ):
+    texts = [*acknowledged, *acknowledged.values()] if isinstance(acknowledged, dict) else [acknowledged]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(acknowledged, dict):
         raise ConfigurationError(
             f'{step.file_name}: acknowledged must look like {{"drop_column users.legacy": "reason"}}.'
         )

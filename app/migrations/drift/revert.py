@@ -5,12 +5,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from app.migrations import snapshots
-from app.migrations.data_loss.queries import Questions
+from app.migrations.data_loss import Questions
 from app.migrations.drift import compare
 from app.migrations.drift.compare import ROWS_TO_DO, Drift
 from app.migrations.errors import ConfigurationError, DataLossRefused, MigrationError
 from app.migrations.project import Project
-from app.migrations.rules import RULES, Verdict
+from app.migrations.rules import Verdict, rule_of
 from app.migrations.run.ledger import Ledger, Outcome
 from app.migrations.session import Direction
 from app.migrations.snapshots import ddl
@@ -80,14 +80,13 @@ def finish(engine: sa.Engine, planned: Plan, found: Drift) -> None:
 
 def at_risk(connection: sa.Connection, planned: Plan) -> list[str]:
     """What the statements would lose, a line each; asks the database."""
-    questions = Questions(connection.dialect)
-    words = questions.words(connection)
+    questions = Questions(connection)
     risks = []
     for effect in planned.losses:
-        rule = RULES[effect.kind]
-        if rule.ask is None:
+        rule = rule_of(effect)
+        if rule is None or rule.ask is None:
             continue
-        verdict, rows, note = questions.ask(connection, rule.ask(effect, words))
+        verdict, rows, note = questions.ask(rule.ask(effect, questions.words))
         if verdict is not Verdict.SAFE:
             count = f"{rows} row{'s' * (rows != 1)}" if rows is not None else note or "an unknown number of rows"
             risks.append(f"{effect.name()}: {count}")

@@ -9,10 +9,9 @@ lose is kept by `rebuilds`. Comments, which SQLite has no place for, are skipped
 plain operations, and means the same on both databases.
 """
 
-from alembic.operations import ops, toimpl
+from alembic.operations import Operations, ops, toimpl
 
 from app.migrations.operations import indexes, sqlite_alter
-from app.migrations.operations.observing import observed, observer
 from app.migrations.operations.triggers import (
     CreateTriggerFunctionOp,
     CreateTriggerOp,
@@ -27,15 +26,9 @@ __all__ = [
     "DialectTextOp",
     "DropTriggerFunctionOp",
     "DropTriggerOp",
-    "observer",
 ]
 
-for _class, _original in (
-    (ops.CreateTableOp, toimpl.create_table),
-    (ops.DropTableOp, toimpl.drop_table),
-    (ops.RenameTableOp, toimpl.rename_table),
-    (ops.BulkInsertOp, toimpl.bulk_insert),
-    (ops.ExecuteSQLOp, toimpl.execute_sql),
+for _class, _implementation in (
     (ops.CreateIndexOp, indexes.create_index),
     (ops.DropIndexOp, indexes.drop_index),
     (ops.AlterColumnOp, sqlite_alter.copies_table(toimpl.alter_column)),
@@ -49,4 +42,4 @@ for _class, _original in (
     (ops.CreateTableCommentOp, sqlite_alter.skipped(toimpl.create_table_comment)),
     (ops.DropTableCommentOp, sqlite_alter.skipped(toimpl.drop_table_comment)),
 ):
-    observed(_class, _original)
+    Operations.implementation_for(_class, replace=True)(_implementation)

@@ -39,6 +39,9 @@ def copies_table(original: Implementation, *, table_of: str = "table_name") -> I
         if isinstance(operation, ops.AlterColumnOp):
             operation.modify_comment = False
         if isinstance(operations.impl, BatchOperationsImpl):
+            batch = operations.impl
+            if context.as_sql and batch.copy_from is None:  # there is no database that Alembic could reflect
+                batch.copy_from = _now(batch.operations, batch.table_name)
             return original(operations, operation)
         table = str(getattr(operation, table_of))
         if not _is_settled(operations, operation, table):

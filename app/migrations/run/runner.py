@@ -26,7 +26,7 @@ from app.migrations.run.timeouts import StatementWatch, Timeouts
 from app.migrations.session import Command, Direction, Lock, Session, Step
 
 if TYPE_CHECKING:
-    from app.migrations.data_loss.guard import Gate
+    from app.migrations.data_loss import DataLoss
     from app.migrations.operations.table_copy import RebuildGuard
     from app.migrations.run.blockers import BlockerWatch
 
@@ -62,7 +62,7 @@ class Runner:
         self._timeouts = Timeouts(self._limits.table_lock, self._limits.statement)
         self._books = Books(connection, env.script, project.root)
         self._statements = StatementWatch(connection, self._books.cant_be_repeated)
-        self._gate: Gate | None = None
+        self._gate: DataLoss | None = None
         self._step: Step | None = None
 
     def run(self, **options: Any) -> None:
@@ -142,10 +142,10 @@ class Runner:
         guarded = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()
         if guarded and self._gate is None:
-            from app.migrations.data_loss.guard import Gate
+            from app.migrations.data_loss import DataLoss
 
-            self._gate = Gate(self._connection, accepted_losses(self._env), self._reporter.note)
-            self._gate.refuse(self._gate.judge(plan))
+            self._gate = DataLoss(self._connection, accepted_losses(self._env), self._reporter.note)
+            self._gate.refuse(self._gate.preview(plan))
 
     # --- during ---------------------------------------------------------------
 
@@ -173,14 +173,15 @@ class Runner:
             raise ConfigurationError(f"The revision {step.revision}: {error}.") from None
         self._statements.start(timeouts, repeatable=bool(getattr(step.module, "repeatable", False)))
         if self._gate:
-            self._gate.begin(step)
+            self._gate.before(step)
         self._reporter.begins(step)
 
     def _applied(self, **_: Any) -> None:
         """Called by Alembic inside the revision's transaction, after it has written the version."""
         self._statements.start(self._timeouts, repeatable=True)
-        accepted = self._gate.end() if self._gate else None
-        self._reporter.ended(self._step, self._books.applied(accepted))
+        if self._gate and self._step:
+            self._gate.after(self._step)
+        self._reporter.ended(self._step, self._books.applied(self._gate.consented if self._gate else None))
 
     # --- after a failure ------------------------------------------------------
 
@@ -188,7 +189,7 @@ class Runner:
         """Rolls back, writes the failure down, and says whether to try again."""
         self._statements.start(self._timeouts, repeatable=True)
         if self._gate:
-            self._gate.abandon()
+            self._gate.failed(error)
         return self._books.failed(error) and met_a_lock(error) and not self._books.half_done
 
     def _explained(self, error: BaseException, blockers: list[str]) -> BaseException:

@@ -18,40 +18,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill import MARKER
+from app.migrations.sql import Hurry, Statement
 
-_NAME = r'(?:"[^"]*"|[\w$.])+'
-# These take locks that let everybody else read and write, for as long as they like.
-_UNHURRIED = re.compile(
-    r"(CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|REINDEX\b.*\bCONCURRENTLY"
-    r"|VACUUM(?!.*\bFULL\b)|ANALYZE"
-    rf"|ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?{_NAME}(\s+VALIDATE\s+CONSTRAINT\s+{_NAME}\s*,?)+\s*;?\s*\Z)",
-    re.IGNORECASE | re.DOTALL,
-)
-_BUILDS = re.compile(
-    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})\s+ON\s+(?:ONLY\s+)?({_NAME})",
-    re.IGNORECASE,
-)
-_INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
-_DEFINES = re.compile(
-    r"(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
-)
-_READS = re.compile(
-    r"(SELECT(?!.*\bINTO\b)|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b)|SHOW|SET|RESET"
-    r"|EXPLAIN(?!.*\bANALYZE\b)|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
-_SEVERAL = re.compile(r";\s*\S")
-# A row each, so that a longest time to run means nothing.
-_BOOKS = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
-_TAKES_BACK = re.compile(r"ROLLBACK\b", re.IGNORECASE)
 _INVALID_INDEX = """
 SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 WHERE NOT x.indisvalid AND i.relname = (parse_ident(%s))[1] AND x.indrelid = to_regclass(%s)
 """
 _MOST_SECONDS = 2_147_483
-_UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,14 +46,11 @@ class Timeouts:
             raise ValueError('timeouts must look like {"lock": 10, "statement": 0}, in seconds')
         return Timeouts(declared.get("lock", self.lock), declared.get("statement", self.statement))
 
-    def of(self, statement: str) -> "Timeouts":
-        """Those of one statement; of a text with several, which may be anything, these."""
-        statement = _without_comments_before(statement)
-        if _SEVERAL.search(statement):
-            return self
-        if _UNHURRIED.match(statement):
+    def of(self, statement: Statement) -> "Timeouts":
+        """Returns those of a statement."""
+        if statement.hurry is Hurry.NONE:
             return Timeouts(0, 0)
-        return self if _DEFINES.match(statement) else Timeouts(self.lock, 0)
+        return self if statement.hurry is Hurry.LOCK_AND_TIME else Timeouts(self.lock, 0)
 
 
 def _is_seconds(value: object) -> bool:
@@ -90,23 +60,6 @@ def _is_seconds(value: object) -> bool:
 def _milliseconds(seconds: float) -> int:
     """As PostgreSQL wants them: 0 is no limit, so the shortest is 1, and its longest is that of 32 bits."""
     return min(max(round(seconds * 1000), 1 if seconds else 0), _MOST_SECONDS * 1000)
-
-
-def can_run_again(statement: str) -> bool:
-    """Whether a statement may be run a second time after it was done, or half done."""
-    if MARKER in statement:
-        return True
-    statement = _without_comments_before(statement)
-    return not _SEVERAL.search(statement) and bool(
-        _READS.match(statement)
-        or (_UNHURRIED.match(statement) and not _INDEX.match(statement))
-        or (_DEFINES.match(statement) and _UNLESS_DONE.search(statement))
-    )
-
-
-def _without_comments_before(statement: str) -> str:
-    found = _COMMENTS.match(statement)
-    return statement[found.end() :] if found else statement
 
 
 class StatementWatch:
@@ -150,26 +103,26 @@ class StatementWatch:
         self._timeouts = timeouts
         self._noted = repeatable
 
-    def _before(self, connection: sa.Connection, cursor: Any, statement: str, *_: object) -> None:
+    def _before(self, connection: sa.Connection, cursor: Any, text: str, *_: object) -> None:
         if self._timeouts is None:
             return
+        statement = Statement(connection.dialect.name, text, cursor.connection)
         autocommit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit and not self._noted and not can_run_again(statement):
+        if autocommit and not self._noted and not statement.repeatable:
             self._noted = True
             self._unrepeatable()
         if connection.dialect.name != "postgresql" or self._will_do(statement):
             return
         self._set(cursor, self._timeouts.of(statement), autocommit=autocommit)
-        if autocommit and (build := _BUILDS.match(_without_comments_before(statement))):
-            _drop_invalid(cursor.connection, *build.groups())
-        if _TAKES_BACK.match(_without_comments_before(statement)):
+        if autocommit and statement.concurrent_index:
+            _drop_invalid(cursor.connection, *statement.concurrent_index)
+        if statement.ends_savepoint:
             self._in_force = None
 
-    def _will_do(self, statement: str) -> bool:
+    def _will_do(self, statement: Statement) -> bool:
         """Whether the timeouts in force are as good as others: asking for those costs a question to the server."""
-        return bool(self._in_force and self._timeouts and self._in_force[0].lock == self._timeouts.lock) and bool(
-            _BOOKS.match(statement)
-        )
+        same_lock = self._in_force and self._timeouts and self._in_force[0].lock == self._timeouts.lock
+        return bool(same_lock) and statement.writes_one_row
 
     def _forget(self, *_: object) -> None:
         self._in_force = None  # a setting made in a transaction ended with it, and one made after a savepoint

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.migrations.snapshots.differences import NAME, Difference, moved, reworded
 from app.migrations.snapshots.store import Snapshot, kind_of, own_name, owner_of
-from app.migrations.sql.effects import Effect, Kind
+from app.migrations.sql import Effect, effects
 
 OF_TABLE = ("column", "constraint", "index", "trigger")
 
@@ -103,18 +103,18 @@ def belongs(name: str, snapshot: Snapshot, to: str) -> bool:
 
 def losses(aim: Goal) -> list[Effect]:
     """What might lose data on the way."""
-    found = []
+    found: list[Effect] = []
     gone = {owner_of(name) for name in aim.start.keys() - aim.end.keys() if kind_of(name) == "table"}
     for name, facts in aim.start.items():
         table, column = owner_of(name), own_name(name)
         if kind_of(name) == "table" and table in gone:
-            found.append(Effect(Kind.DROP_TABLE, table))
+            found.append(effects.DropTable(table))
         if kind_of(name) != "column" or table in gone:
             continue
         if name not in aim.end:
-            found.append(Effect(Kind.DROP_COLUMN, table, (column,)))
+            found.append(effects.DropColumn(table, (column,)))
         elif aim.end[name]["type"] != facts["type"]:
-            found.append(Effect(Kind.ALTER_TYPE, table, (column,), to=(aim.end[name]["type"],)))
+            found.append(effects.AlterType(table, (column,), to=aim.end[name]["type"]))
     return found
 
 

@@ -1,0 +1,136 @@
+"""One SQL statement, classified once for all who watch a run."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from app.backfill import MARKER
+from app.migrations.sql.effects import Effect, Opaque
+
+MOST_CHARACTERS = 100_000  # what is longer isn't read: that would take longer than the run itself
+
+_NAME = r'(?:"[^"]*"|[\w$.])+'
+# These take locks that let everybody else read and write, for as long as they like.
+_UNHURRIED = re.compile(
+    r"(CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY|REINDEX\b.*\bCONCURRENTLY"
+    r"|VACUUM(?!.*\bFULL\b)|ANALYZE"
+    rf"|ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?{_NAME}(\s+VALIDATE\s+CONSTRAINT\s+{_NAME}\s*,?)+\s*;?\s*\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONCURRENT_INDEX = re.compile(
+    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})\s+ON\s+(?:ONLY\s+)?({_NAME})",
+    re.IGNORECASE,
+)
+_DEFINES = re.compile(
+    r"(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
+)
+_READS = re.compile(
+    r"(SELECT(?!.*\bINTO\b)|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b)|SHOW|SET|RESET"
+    r"|EXPLAIN(?!.*\bANALYZE\b)|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
+_UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
+_SEVERAL = re.compile(r";\s*\S")
+_ONE_ROW = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
+_LEADING_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
+
+
+class Hurry(Enum):
+    """How much a statement holds up others on PostgreSQL, so which limits it needs."""
+
+    NONE = "its lock lets others read and write"
+    LOCK_ONLY = "others wait while it waits for its lock"
+    LOCK_AND_TIME = "others wait while it waits, and while it runs"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement that is about to be executed; each property is worked out when it is first asked for.
+
+    Attributes:
+        dialect: `postgresql` or `sqlite`.
+        text: in the words of the driver: `%(name)s`, `?` or `:name` for a value.
+        driver: the driver's connection that it is executed on; SQLite is asked there about the effects.
+        own: whether that is the connection of the run.
+        of_revision: whether a revision executes it; else the run itself does, to keep its ledger.
+    """
+
+    dialect: str
+    text: str
+    driver: Any
+    own: bool = True
+    of_revision: bool = True
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """What it does to what is stored; what can't be read is `Opaque`, and never called safe."""
+        if len(self.text) > MOST_CHARACTERS:
+            return [Opaque(f"SQL of more than {MOST_CHARACTERS:,} characters")]
+        if self.dialect == "postgresql":
+            from app.migrations.sql import postgresql  # loads the parser
+
+            return postgresql.effects_of(self.text)
+        from app.migrations.sql import sqlite
+
+        return sqlite.effects_of(self.text, self.driver)
+
+    @cached_property
+    def reads(self) -> bool:
+        """Whether by its first words it only asks, sets something or bounds a transaction."""
+        return not self._several and _READS.match(self._text) is not None
+
+    @cached_property
+    def repeatable(self) -> bool:
+        """Whether it may be run a second time after it was done, or half done."""
+        if MARKER in self.text or self.reads:
+            return True
+        if self._several:
+            return False
+        slow = _UNHURRIED.match(self._text) and not _INDEX.match(self._text)
+        return bool(slow or (_DEFINES.match(self._text) and _UNLESS_DONE.search(self._text)))
+
+    @cached_property
+    def hurry(self) -> Hurry:
+        """How much it holds up others; a text with several statements may do anything."""
+        if self._several:
+            return Hurry.LOCK_AND_TIME
+        if _UNHURRIED.match(self._text):
+            return Hurry.NONE
+        return Hurry.LOCK_AND_TIME if _DEFINES.match(self._text) else Hurry.LOCK_ONLY
+
+    @cached_property
+    def concurrent_index(self) -> tuple[str, str] | None:
+        """Name and table of the index that it builds concurrently, as they are written."""
+        match = _CONCURRENT_INDEX.match(self._text)
+        return (match[1], match[2]) if match else None
+
+    @cached_property
+    def ends_savepoint(self) -> bool:
+        """Whether it takes back what was done or set since a savepoint."""
+        return self._text[:8].upper() == "ROLLBACK"
+
+    @cached_property
+    def writes_one_row(self) -> bool:
+        """Whether it keeps the ledger or Alembic's version: a longest time to run means nothing for a row."""
+        return _ONE_ROW.match(self.text) is not None
+
+    @cached_property
+    def _text(self) -> str:
+        comments = _LEADING_COMMENTS.match(self.text)
+        return self.text[comments.end() :] if comments else self.text
+
+    @cached_property
+    def _several(self) -> bool:
+        return _SEVERAL.search(self._text) is not None
+
+
+def effects_of_trigger(body: str, name: str) -> list[Effect]:
+    """Returns the effects of the statements in a trigger function in PL/pgSQL, reached or not."""
+    if len(body) > MOST_CHARACTERS:
+        return [Opaque(f"function {name}")]
+    from app.migrations.sql import postgresql
+
+    return postgresql.effects_of_trigger(body, name)
