@@ -141,7 +141,8 @@ LOSSY_OF_POSTGRESQL = {
     ),
     "trigger_that_sets_off_another": run(
         "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM t; RETURN NULL; END'",
-        "CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO seen VALUES (1); RETURN NULL; END'",
+        "CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO seen VALUES (1); RETURN NULL; END'",
         "CREATE TRIGGER forget AFTER INSERT ON seen EXECUTE FUNCTION forget()",
         "CREATE TRIGGER pass_on AFTER INSERT ON spare EXECUTE FUNCTION pass_on()",
         "INSERT INTO spare VALUES ('a')",

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from app import db
-from app.migrations.data_loss import recording
+from app.migrations.data_loss import preview
 from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.run.ledger import Ledger
 from tests.commands import Done
@@ -525,6 +525,9 @@ HOSTILE = {
     "engine_of_the_connection": (
         'with op.get_bind().engine.begin() as other:\n    other.execute(sa.text("DELETE FROM t"))'
     ),
+    "bind_of_the_environment": (
+        "from alembic import context\n\ncontext.get_bind().execute(sa.text(\"DELETE FROM t WHERE a = 'y'\"))"
+    ),
     "raw_cursor": 'op.get_bind().connection.cursor().execute("DELETE FROM t")',
     "driver": "import sqlite3\n\nsqlite3.connect('gateway.db').execute('DELETE FROM t')",
     "helper": "import reaching_around\n\nreaching_around.delete(op.get_bind())",
@@ -575,7 +578,7 @@ def hostile(url: str) -> dict[str, str]:
 def test_nothing_that_a_hostile_revision_does_is_done_beforehand(
     url: str, project: Project, approve: Approve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "MOST_STATEMENTS", 100)  # on a busy machine 2,000 take longer than a preview may
+    monkeypatch.setattr(preview, "MOST_STATEMENTS", 100)  # on a busy machine 2,000 take longer than a preview may
     start(url, project, ["t", "u"], with_rows=True)
     (project.folder / "reaching_around.py").write_text(AROUND, encoding="utf-8")
     if "postgresql" in url:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.migrations.rules import widens
+from app.migrations.rules.casts import widens
 from app.migrations.sql import Effect, Hurry, Statement, effects, effects_of_trigger
 from app.migrations.sql.statement import MOST_CHARACTERS
 from app.migrations.sql.text import parts_of, qualified

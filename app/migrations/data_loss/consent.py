@@ -25,21 +25,19 @@ class Consents:
         self._used: dict[str, dict[str, str]] = {}
 
     def require_planned(self, planned: list[str]) -> None:
-        """Compares what the operator accepts with what is about to run.
-
-        Raises:
-            ConfigurationError: a revision that the operator accepts isn't about to run.
-        """
+        """Raises a ConfigurationError if the operator accepts a revision that isn't about to run."""
         for revision in sorted(self._accepted - set(planned)):
             raise ConfigurationError(
                 f"accept-data-loss speaks of {revision!r}, which isn't about to run; these are: {', '.join(planned)}."
             )
 
     def require_founded(self, step: Step, findings: list[Finding], names: set[str]) -> None:
-        """Compares what a revision acknowledges with the names of the effects that were previewed.
+        """Raises a ConfigurationError if a revision acknowledges something else than what is at risk: a misspelling.
 
-        Raises:
-            ConfigurationError: it acknowledges something else than what is at risk, so it looks misspelt.
+        Args:
+            step: the revision.
+            findings: those of its preview.
+            names: the names of all its effects.
         """
         revision = step.revision
         acknowledged = self._acknowledged[revision] = _acknowledged(step)
@@ -55,25 +53,20 @@ class Consents:
             )
 
     def give(self, finding: Finding) -> bool:
-        """Returns whether somebody has consented."""
-        name = finding.effect.name()
-        reason = self._acknowledged.get(finding.revision, {}).get(name)
-        if finding.revision in self._accepted:
-            reason = ACCEPTED
+        """Returns whether the revision or the operator consents to a finding, and remembers the reason."""
+        revision, name = finding.step.revision, finding.effect.name()
+        reason = ACCEPTED if revision in self._accepted else self._acknowledged.get(revision, {}).get(name)
         if reason is not None:
-            self._used.setdefault(finding.revision, {})[name] = reason
+            self._used.setdefault(revision, {})[name] = reason
         return reason is not None
 
     def settle(self, step: Step, done: set[str], *, outside: bool) -> str | None:
-        """Compares what a revision acknowledges with what it has done, before its transaction ends.
+        """Returns the consents that a revision needed, before its transaction ends.
 
         Args:
             step: the revision.
             done: names of what it did.
             outside: it has left its transaction, so it can't be undone for a word too many.
-
-        Returns:
-            The consents that were needed.
 
         Raises:
             ConfigurationError: it acknowledges something that it hasn't done.
@@ -88,11 +81,10 @@ class Consents:
 
 
 def _acknowledged(step: Step) -> dict[str, str]:
-    if step.direction is not Direction.UPGRADE:
-        return {}
-    acknowledged = getattr(step.module, "acknowledged", {})
-    texts = [*acknowledged, *acknowledged.values()] if isinstance(acknowledged, dict) else [acknowledged]
-    if not all(isinstance(text, str) for text in texts) or not isinstance(acknowledged, dict):
+    acknowledged = getattr(step.module, "acknowledged", {}) if step.direction is Direction.UPGRADE else {}
+    if not isinstance(acknowledged, dict) or not all(
+        isinstance(text, str) for pair in acknowledged.items() for text in pair
+    ):
         raise ConfigurationError(
             f'{step.file_name}: acknowledged must look like {{"drop_column users.legacy": "reason"}}.'
         )

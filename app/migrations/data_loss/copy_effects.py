@@ -1,22 +1,20 @@
-"""Table copies on SQLite: a copy's statements are judged by what the copy changes.
+"""The effects of table copies on SQLite: the differences between a table and its copy.
 
-Alembic alters a table by creating `_alembic_tmp_t`, copying the rows, dropping `t` and renaming the copy. What would make
-the copying fail is told before the rows are copied; what `t` has and the copy lacks, before `t` is dropped.
+Alembic alters a table by creating `_alembic_tmp_t`, copying the rows, dropping `t` and renaming the copy. Differences
+that make the copying fail are effects of its INSERT; those that lose something, of the DROP TABLE.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from app.migrations.sql import Effect, Statement, effects, text
-from app.migrations.sql.lexer import split, without_comments
+from app.migrations.sql import Effect, Statement, effects, lexer, literal, text
 
-_NAME = r'("(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'
 _INSERT = re.compile(
-    rf"INSERT\s+INTO\s+{_NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
+    rf"INSERT\s+INTO\s+{text.NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
 )
 _COPIED = re.compile(
-    rf"(?:CAST\()?\s*(?:{_NAME}\s*\.\s*)?{_NAME}(?:\s+AS\s+[^)]*\))?(?:\s+AS\s+{_NAME})?", re.IGNORECASE
+    rf"(?:CAST\()?\s*(?:{text.NAME}\s*\.\s*)?{text.NAME}(?:\s+AS\s+[^)]*\))?(?:\s+AS\s+{text.NAME})?", re.IGNORECASE
 )
 
 
@@ -52,64 +50,59 @@ class CopyEffects:
         tables = [name for (name,) in driver.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         originals = [name for name in tables if text.copy_of(name) == copy]
         new = _columns(copy, driver)
-        if len(originals) != 1 or not new:  # Alembic cuts long names; then only the losses are told
+        if len(originals) != 1 or not new:  # Alembic cuts long names; then the copying fails by itself
             return
-        (table,) = originals
-        target = text.qualified(table)
-        old = _columns(table, driver)
-        sources = self._sources[copy] = _sources(statement.text, new)
-        names = {name: old[sources[name]].name if sources.get(name) in old else new[name].name for name in new}
+        table, old = text.qualified(originals[0]), _columns(originals[0], driver)
+        sources = self._sources[copy] = _sources(statement.text, [*new])
+        names = {name: old[sources[name]].name for name in new if sources.get(name) in old}
         for name, column in new.items():
-            if sources.get(name) not in old:
-                yield effects.AddColumn(target, (column.name,), required=column.required and not column.filled)
+            if name not in names:
+                yield effects.AddColumn(table, (column.name,), required=column.required and not column.filled)
             elif column.required and not old[sources[name]].required:
-                yield effects.SetNotNull(target, (names[name],))
-        before = _unique(table, driver)
-        for columns in _unique(copy, driver):
-            unique = tuple(names[name] for name in columns)
-            if {name.lower() for name in unique} not in map(set, before):
-                yield effects.AddUnique(target, unique)
-        for name, column in new.items():
-            if names[name].lower() != name:
-                yield effects.RenameColumn(target, (names[name],), to=column.name)
+                yield effects.SetNotNull(table, (names[name],))
+        before = _unique(originals[0], driver)
+        for columns in sorted(_unique(copy, driver)):
+            unique = tuple(names.get(name, new[name].name) for name in columns)
+            if tuple(name.lower() for name in unique) not in before:
+                yield effects.AddUnique(table, unique)
+        for name, old_name in names.items():
+            if old_name.lower() != name:
+                yield effects.RenameColumn(table, (old_name,), to=new[name].name)
 
     def _dropped(self, table: str, driver: Any) -> Iterator[Effect]:
-        copy, target = text.copy_of(table), text.qualified(table)
-        new = _columns(copy, driver)
-        sources = self._sources.pop(copy, None) or {name: name for name in new}
+        new = _columns(text.copy_of(table), driver)
+        sources = self._sources.pop(text.copy_of(table), {name: name for name in new})
         for name, column in _columns(table, driver).items():
-            types = [new[target].type for target, source in sources.items() if source == name and target in new]
+            types = {new[target].type for target, source in sources.items() if source == name and target in new}
             if not types:
-                yield effects.DropColumn(target, (column.name,))
-            for changed in {*types} - {column.type}:
-                yield effects.AlterType(target, (column.name,), to=changed)
+                yield effects.DropColumn(text.qualified(table), (column.name,))
+            for changed in types - {column.type}:
+                yield effects.AlterType(text.qualified(table), (column.name,), to=changed)
 
 
 def _columns(table: str, driver: Any) -> dict[str, _Column]:
-    rows = driver.execute(f'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info({text.literal(table)})')
-    return {
-        name.lower(): _Column(name, kind, bool(required or key), default is not None)
-        for name, kind, required, default, key in rows
-    }
-
-
-def _unique(table: str, driver: Any) -> list[tuple[str, ...]]:
-    """Returns the columns of each unique constraint; an index that is no constraint isn't copied with its table."""
-    columns = "SELECT group_concat(name, char(0)) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno)"
-    keys = f"SELECT group_concat(name, char(0)) FROM pragma_table_info({text.literal(table)}) WHERE pk"
     rows = driver.execute(
-        f'SELECT ({columns}) FROM pragma_index_list({text.literal(table)}) AS i WHERE "unique" AND NOT partial UNION {keys}'
+        f'SELECT name, type, "notnull" OR pk, dflt_value IS NOT NULL FROM pragma_table_info({literal(table)})'
     )
-    return [tuple(names.lower().split("\0")) for (names,) in rows if names]
+    return {row[0].lower(): _Column(*row) for row in rows}
 
 
-def _sources(statement: str, columns: dict[str, _Column]) -> dict[str, str]:
+def _unique(table: str, driver: Any) -> set[tuple[str, ...]]:
+    """Returns the columns of each unique constraint, and of each unique index of a table that is no copy."""
+    listed = "SELECT group_concat(lower(name), char(0)) FROM"
+    of_index = f"({listed} (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))"
+    rows = driver.execute(
+        f"{listed} pragma_table_info({literal(table)}) WHERE pk "
+        f'UNION SELECT {of_index} FROM pragma_index_list({literal(table)}) i WHERE "unique" AND NOT partial'
+    )
+    return {tuple(names.split("\0")) for (names,) in rows if names}
+
+
+def _sources(statement: str, columns: list[str]) -> dict[str, str]:
     """Returns the column that each column of a copy is filled from; the one of its name, where that can't be read."""
-    match = _INSERT.match(without_comments(statement))
-    if match is None:
-        return {name: name for name in columns}
-    targets = [text.unquoted(name.strip()).lower() for name in split(match[2])] if match[2] else [*columns]
-    copied = [_COPIED.fullmatch(expression.strip()) for expression in split(match[3])]
+    match = _INSERT.match(lexer.without_comments(statement))
+    targets = [text.unquoted(name.strip()).lower() for name in lexer.split(match[2])] if match and match[2] else columns
+    copied = [_COPIED.fullmatch(expression.strip()) for expression in lexer.split(match[3])] if match else []
     if len(copied) != len(targets):
         return {name: name for name in columns}
     return {

@@ -1,7 +1,7 @@
-"""Code in the database that a statement sets off: the functions that it calls, the triggers of what it writes to.
+"""Code in a PostgreSQL database that a statement sets off: functions that it calls, triggers of what it writes to.
 
-A function of the database's own isn't read: calling it may do anything. Trigger functions, which nobody calls by name,
-are read one level deep, and only what is certain counts.
+A function of the database's own isn't read: calling it may do anything. A trigger function, which no statement names,
+is read, and only certain losses count. SQLite has no functions, and its authorizer covers triggers.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from app.migrations.data_loss.made_so_far import MadeSoFar
 from app.migrations.data_loss.queries import Questions
-from app.migrations.sql import Effect, effects, effects_of_trigger
-from app.migrations.sql.text import literal, parts_of
+from app.migrations.sql import Effect, effects, effects_of_trigger, literal, text
 
 _OWN = """
 SELECT 1 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -29,7 +28,7 @@ _MOST_TRIGGERS = 50
 
 
 class Functions:
-    """The functions of a PostgreSQL database; SQLite has none, and its authorizer tells of triggers.
+    """The functions of a database.
 
     Args:
         questions: asks the database.
@@ -37,7 +36,7 @@ class Functions:
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
-        self._answers: dict[str, list[tuple[str, str]] | None] = {}
+        self._answers: dict[str, list[tuple[str, str]]] = {}
 
     def forget(self) -> None:
         """Asks anew: functions or triggers may have changed."""
@@ -46,50 +45,46 @@ class Functions:
     def follow(self, effect: Effect, made: MadeSoFar) -> Iterator[Effect]:
         """Returns an effect, and those that it sets off."""
         yield effect
-        if self._questions.dialect.name != "postgresql":
-            return
-        if isinstance(effect, effects.Call):
-            yield from self._called(effect, made)
-            return
+        if self._questions.dialect.name == "postgresql":
+            try:
+                yield from self._set_off(effect, made)
+            except _NotToldError:
+                what = f"what {effect.name()} sets off, which the server didn't tell in time"
+                yield effects.Opaque(what, where=effect.where)
+
+    def _set_off(self, effect: Effect, made: MadeSoFar) -> Iterator[Effect]:
         waiting, seen = [effect], set[str]()
         while waiting and len(seen) < _MOST_TRIGGERS:
             cause = waiting.pop(0)
-            triggers = self._triggers(cause, made)
-            if triggers is None:
-                yield self._unanswered(effect)
-                return
-            for name, body in triggers:
+            if isinstance(cause, effects.Call) and self._is_own(cause, made):
+                yield effects.Opaque(f"function {cause.target}", where=cause.where)
+            for name, body in self._triggers(cause, made):
                 if body not in seen:
                     seen.add(body)
-                    for inner in effects_of_trigger(body, name):
-                        inner = replace(inner, where=f"{cause.where} by way of {name}()".strip())
-                        waiting.append(inner)
-                        if isinstance(inner, effects.Call):
-                            yield from self._called(inner, made)
-                        elif not isinstance(inner, effects.Opaque):
-                            yield inner
+                    where = f"{cause.where} by way of {name}()".strip()
+                    inner = [replace(each, where=where) for each in effects_of_trigger(body, name)]
+                    yield from (each for each in inner if not isinstance(each, effects.Opaque))
+                    waiting += inner
 
-    def _called(self, call: effects.Call, made: MadeSoFar) -> Iterator[Effect]:
-        *schema, name = parts_of(call.target)
+    def _is_own(self, call: effects.Call, made: MadeSoFar) -> bool:
+        *schema, name = text.parts_of(call.target)
         inside = "".join(f" AND p.pronamespace = to_regnamespace({literal(part)})" for part in schema)
-        answer = self._ask(_OWN.format(name=literal(name), schema=inside))
-        if answer is None:
-            yield self._unanswered(call)
-        elif answer or name in made.functions:
-            yield effects.Opaque(f"function {call.target}", where=call.where)
+        return name in made.functions or bool(self._ask(_OWN.format(name=literal(name), schema=inside)))
 
-    def _triggers(self, effect: Effect, made: MadeSoFar) -> list[tuple[str, str]] | None:
-        event = _EVENTS.get(type(effect))
-        if event is None:
+    def _triggers(self, effect: Effect, made: MadeSoFar) -> list[tuple[str, str]]:
+        if type(effect) not in _EVENTS:
             return []
         table = literal(self._questions.words.quote(made.old_name(effect.target)))
-        return self._ask(_TRIGGERS.format(table=table, event=event))
+        return self._ask(_TRIGGERS.format(table=table, event=_EVENTS[type(effect)]))
 
-    def _unanswered(self, effect: Effect) -> Effect:
-        what = f"what {effect.name()} sets off, which the server didn't tell in time"
-        return effects.Opaque(what, where=effect.where)
-
-    def _ask(self, sql: str) -> list[tuple[str, str]] | None:
+    def _ask(self, sql: str) -> list[tuple[str, str]]:
         if sql not in self._answers:
-            self._answers[sql] = self._questions.rows(sql)
+            rows = self._questions.rows(sql)
+            if rows is None:
+                raise _NotToldError
+            self._answers[sql] = rows
         return self._answers[sql]
+
+
+class _NotToldError(Exception):
+    """The server named its functions too late."""

@@ -1,8 +1,8 @@
-"""Refuses revisions that lose data, unless somebody has said that they may.
+"""The guard against losing data: refuses revisions that put rows at risk without consent.
 
-Before the first revision runs, the SQL of all of them is read, and the database is asked whether rows are at risk. What
-depends on the run itself is asked again before each statement, and stopped inside its transaction. Consent stands in the
-revision, with a reason, and speaks for its upgrade; a downgrade needs the operator's, each time.
+Before the first revision runs, the SQL of all is read, and the database is asked whether rows are at risk. The same is
+asked again before each statement, for it may depend on the run itself. Consent stands in the revision, with a reason,
+and speaks for its upgrade; a downgrade needs the operator's, each time.
 """
 
 import math
@@ -18,9 +18,8 @@ from app.migrations.data_loss.consent import Consents
 from app.migrations.data_loss.copy_effects import CopyEffects
 from app.migrations.data_loss.functions import Functions
 from app.migrations.data_loss.made_so_far import MadeSoFar
-from app.migrations.data_loss.preview import Preview
+from app.migrations.data_loss.preview import ANOTHER, Preview, line_of_revision
 from app.migrations.data_loss.queries import Answer, Questions
-from app.migrations.data_loss.recording import ANOTHER, line_of_revision
 from app.migrations.errors import DataLossRefused
 from app.migrations.rules import Finding, Verdict, rule_of, values_other_than
 from app.migrations.session import Direction, Step
@@ -28,7 +27,6 @@ from app.migrations.sql import Effect, Statement, effects
 
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
 OUTSIDE = "seen only while it ran, outside a transaction; what it had done until then stays"
-
 _NO_CONSENT = (effects.Call, effects.Define, effects.SetPath)  # what they lead to is judged by itself
 
 
@@ -41,7 +39,7 @@ class DataLoss:
         note: takes what isn't certain, in one line each.
 
     Attributes:
-        consented: the consents that the revision needed, for the ledger; None if it needed none.
+        consented: the consents that the last revision needed, for the ledger; None if it needed none.
     """
 
     def __init__(self, connection: sa.Connection, accepted: set[str], note: Callable[[str], None]) -> None:
@@ -49,7 +47,8 @@ class DataLoss:
         self._connection = connection
         self._note = note
         self._consents = Consents(accepted, note)
-        self._ask_anew()
+        self._questions = Questions(connection)
+        self._functions = Functions(self._questions)
         self._made = self._nothing_made(live=True)
         self._copies = CopyEffects()
         self._step: Step | None = None
@@ -69,33 +68,32 @@ class DataLoss:
             ConfigurationError: an `acknowledged` is misspelt, or so is a revision that the operator accepts.
         """
         self._consents.require_planned([step.revision for step in plan])
-        preview = Preview(self._connection.dialect, self._questions)
-        made = self._nothing_made(live=False)
+        preview, made = Preview(self._questions), self._nothing_made(live=False)
         findings: list[Finding] = []
         for step in plan:
-            rendered = preview.render(step)
-            of_step, names = self._judged(step, rendered.effects, made)
+            rendered, stopped = preview.render(step)
+            of_step, names = self._judged(step, rendered, made)
             self._consents.require_founded(step, of_step, names)
             findings += of_step
             if self._refused(of_step):
                 preview.undo()
-            if rendered.stopped:
+            if stopped:
                 self._note(
-                    f"{step.revision}: not looked at to its end ({rendered.stopped}); from there on each statement "
+                    f"{step.revision}: not looked at to its end ({stopped}); from there on each statement "
                     "is looked at before it runs"
                 )
         self._connection.rollback()  # a revision may have begun a transaction
         return findings
 
     def refuse(self, findings: list[Finding]) -> None:
-        """Stops the run if something is at risk that nobody has consented to.
+        """Stops the run if something is at risk without consent.
 
         Raises:
-            DataLossRefused: it has; the message has three beats for each finding.
+            DataLossRefused: something is; the message has three beats for each finding.
         """
         for finding in findings:
             if finding.verdict is Verdict.UNKNOWN:
-                self._note(f"{finding.revision}: can't tell about {finding.effect.name()}: {finding.note}")
+                self._note(f"{finding.step.revision}: can't tell about {finding.effect.name()}: {finding.note}")
         if refused := self._refused(findings):
             raise DataLossRefused("\n".join(dict.fromkeys(finding.text() for finding in refused)))
 
@@ -105,10 +103,8 @@ class DataLoss:
     def _judged(self, step: Step, rendered: list[Effect], made: MadeSoFar) -> tuple[list[Finding], set[str]]:
         findings, names = [], set()
         for effect in (each for one in rendered for each in self._functions.follow(one, made)):
-            answer = self._answer(effect, made)
-            if answer is not None:
-                findings.append(self._finding(step, effect, *answer))
-            self._take_note(effect, made)
+            if (answer := self._answer(effect, made)) is not None:
+                findings.append(Finding(step, effect, *answer))
             if not isinstance(effect, _NO_CONSENT):
                 names.add(effect.name())
         return findings, names
@@ -118,12 +114,10 @@ class DataLoss:
     def before(self, step: Step) -> None:
         """Begins a revision."""
         self._step = None if step.direction is Direction.STAMP else step
-        self.consented = None
-        self._done = set()
-        self._outside = False
-        self._refusal = None
+        self.consented, self._done, self._outside, self._refusal = None, set(), False, None
         self._made.begin_revision()
-        self._ask_anew(together=math.inf)
+        self._questions = Questions(self._connection, together=math.inf)
+        self._functions = Functions(self._questions)
 
     def statement(self, statement: Statement) -> None:
         """Judges a statement that is about to be executed.
@@ -137,13 +131,13 @@ class DataLoss:
             raise self._refusal
         self._outside |= self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
         if not statement.own:
-            self._check(effects.Opaque(ANOTHER))
+            self._check(self._step, effects.Opaque(ANOTHER))
             return
         if statement.ends_savepoint:
             self._made.forget()
         for effect in self._copies.effects_of(statement):
             for each in self._functions.follow(effect, self._made):
-                self._check(each)
+                self._check(self._step, each)
 
     def after(self, _step: Step) -> None:
         """Ends a revision, in its transaction.
@@ -175,18 +169,16 @@ class DataLoss:
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", before)
 
-    def _check(self, effect: Effect) -> None:
+    def _check(self, step: Step, effect: Effect) -> None:
         if rule_of(effect) is not None:
             self._done.add(effect.name())
         answer = self._answer(effect, self._made)
-        self._take_note(effect, self._made)
         if answer is None or answer[0] is not Verdict.AT_RISK:
             return
         verdict, rows, note = answer
         effect = replace(effect, where=f"{line_of_revision()} {effect.where}".strip())
         late = OUTSIDE if self._outside else WHILE_RUNNING
-        assert self._step is not None
-        finding = self._finding(self._step, effect, verdict, rows, f"{note}; {late}" if note else late)
+        finding = Finding(step, effect, verdict, rows, f"{note}; {late}" if note else late)
         if not self._consents.give(finding):
             self._refusal = DataLossRefused(finding.text())
             raise self._refusal
@@ -194,13 +186,21 @@ class DataLoss:
     # --- one effect -----------------------------------------------------------
 
     def _answer(self, effect: Effect, made: MadeSoFar) -> Answer | None:
-        """Returns the verdict on an effect; None if it is harmless."""
-        concerned, rule = made.concerns(effect), rule_of(effect)
+        """Returns the verdict on an effect, None if it is harmless, and takes note of it for those after it."""
+        answer = self._ask(effect, made)
+        if isinstance(effect, effects.Define):
+            self._functions.forget()
+        if not self._is_there(effect, made):  # IF NOT EXISTS, TEMPORARY
+            made.note(effect)
+        return None if answer is None or answer[0] is Verdict.SAFE else answer
+
+    def _ask(self, effect: Effect, made: MadeSoFar) -> Answer | None:
+        rule, questions = rule_of(effect), self._questions
+        concerned = made.concerns(effect) if rule is not None else None
         if concerned is None or rule is None:
             return None
         if rule.ask is None:
             return Verdict.AT_RISK, None, ""
-        questions = self._questions
         match concerned:
             case effects.AddColumn() if self._is_there(effect, made):  # IF NOT EXISTS, or it fails by itself
                 return None
@@ -209,21 +209,13 @@ class DataLoss:
             case effects.AddUnique(whole=False):
                 return Verdict.UNKNOWN, None, "a unique index on an expression, or on some rows"
             case effects.AlterType() if (labels := made.labels_of(concerned.to)) is not None:
-                answer = questions.ask(values_other_than(labels, concerned, questions.words))
+                return questions.ask(values_other_than(labels, concerned, questions.words))
             case _ if not rule.loses and not made.live and concerned.target in made.touched:
                 return Verdict.UNKNOWN, None, "the same run changes the rows first"
-            case _:
-                answer = questions.ask(rule.ask(concerned, questions.words))
-        return None if answer[0] is Verdict.SAFE else answer
-
-    def _take_note(self, effect: Effect, made: MadeSoFar) -> None:
-        """Notes an effect, unless it makes something that is there already: IF NOT EXISTS, TEMPORARY."""
-        if isinstance(effect, effects.Define):
-            self._functions.forget()
-        if not self._is_there(effect, made):
-            made.note(effect)
+        return questions.ask(rule.ask(concerned, questions.words))
 
     def _is_there(self, effect: Effect, made: MadeSoFar) -> bool:
+        """Returns whether something that is to be made exists already."""
         if made.is_gone(effect) or made.key(effect.target) in made.tables:
             return False
         match effect:
@@ -232,13 +224,6 @@ class DataLoss:
             case effects.AddColumn():
                 return self._questions.exists(made.old_name(effect.target), effect.columns[0])
         return False
-
-    def _finding(self, step: Step, effect: Effect, verdict: Verdict, rows: int | None, note: str) -> Finding:
-        return Finding(step.revision, step.file_name, step.direction is Direction.UPGRADE, effect, verdict, rows, note)
-
-    def _ask_anew(self, **limits: float) -> None:
-        self._questions = Questions(self._connection, **limits)
-        self._functions = Functions(self._questions)
 
     def _nothing_made(self, *, live: bool) -> MadeSoFar:
         return MadeSoFar(live=live, home=self._questions.home(), any_case=self._questions.dialect.name == "sqlite")

@@ -1,19 +1,10 @@
-"""What a run has made and changed so far: to lose what it made itself is no loss."""
+"""Tables and columns that a run has made so far: to lose them again is no loss."""
 
 from dataclasses import dataclass, field, replace
 
-from app.migrations.sql import Effect, effects
-from app.migrations.sql.text import bare, parts_of, qualified
+from app.migrations.sql import Effect, effects, text
 
 _TEMPORARY_SCHEMAS = ("temp", "pg_temp")
-_NO_CONCERN = (
-    effects.CreateTable,
-    effects.CreateEnum,
-    effects.Fill,
-    effects.SetPath,
-    effects.Call,
-    effects.Define,
-)
 
 
 @dataclass
@@ -48,9 +39,9 @@ class MadeSoFar:
     old_columns: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def concerns(self, effect: Effect) -> Effect | None:
-        """Returns the effect in the database's names; None if it only concerns what this run made."""
+        """Returns an effect that a rule matches, in the database's names; None if the run has made all it concerns."""
         table = self.key(effect.target)
-        if isinstance(effect, _NO_CONCERN) or table in self.tables or self._is_temporary(effect.target):
+        if table in self.tables or self._is_temporary(effect.target):
             return None
         columns = tuple(column for column in effect.columns if self._column(table, column) not in self.columns)
         if effect.columns and not columns:
@@ -73,7 +64,7 @@ class MadeSoFar:
             case effects.CreateTable(until_commit=False) if not self.blind:
                 (self.temporary if effect.temporary else self.tables).add(table)
             case effects.DropTable() if self._is_temporary(effect.target):
-                self.temporary.discard(self.key(bare(effect.target)))
+                self.temporary.discard(self.key(text.bare(effect.target)))
             case effects.DropTable():
                 self.tables.discard(table)
                 self.gone.add(table)
@@ -107,7 +98,7 @@ class MadeSoFar:
 
     def labels_of(self, enum: str) -> tuple[str, ...] | None:
         """Returns the labels of an enumeration that this run has made."""
-        return self.enums.get(self.key(qualified(*parts_of(enum))))
+        return self.enums.get(self.key(text.qualified(*text.parts_of(enum))))
 
     def old_name(self, table: str) -> str:
         """Returns the database's name of a table."""
@@ -115,8 +106,8 @@ class MadeSoFar:
 
     def key(self, table: str) -> str:
         """Returns the one spelling of a table."""
-        first, *others = parts_of(table) or [""]
-        key = qualified(*others) if others and first == self.home else table
+        first, *others = text.parts_of(table) or [""]
+        key = text.qualified(*others) if others and first == self.home else table
         return key.lower() if self.any_case else key
 
     def is_gone(self, effect: Effect) -> bool:
@@ -129,12 +120,13 @@ class MadeSoFar:
         return table, column.lower() if self.any_case else column
 
     def _is_temporary(self, table: str) -> bool:
-        *schema, _ = parts_of(table) or [""]
-        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self.key(bare(table)) in self.temporary
+        *schema, _ = text.parts_of(table) or [""]
+        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self.key(text.bare(table)) in self.temporary
 
     def _renamed(self, effect: effects.RenameTable) -> None:
-        *schema, _ = parts_of(effect.target)
-        old, new = self.key(effect.target), self.key(qualified(*(schema if len(effect.to) == 1 else ()), *effect.to))
+        *schema, _ = text.parts_of(effect.target)
+        old, to = self.key(effect.target), effect.to if len(effect.to) > 1 else (*schema, *effect.to)
+        new = self.key(text.qualified(*to))
         self.old_names[new] = self.old_name(effect.target)
         self.gone.add(old)
         for names in (self.tables, self.temporary, self.touched):

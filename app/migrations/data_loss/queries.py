@@ -13,8 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.migrations.rules import COUNTED, Question, Verdict, Words
-from app.migrations.sql import effects
-from app.migrations.sql.text import bare, literal, parts_of
+from app.migrations.sql import effects, literal, text
 
 SECONDS_PER_QUESTION = 2.0
 SECONDS_BEFOREHAND = 20.0
@@ -29,14 +28,16 @@ class Questions:
     """The questions of one run.
 
     Args:
-        connection: what they are asked on.
+        connection: answers them.
         together: how long all of them may take; a run asks before each statement, which must not end it.
     """
 
     def __init__(self, connection: sa.Connection, together: float = SECONDS_BEFOREHAND) -> None:
         self.dialect = connection.dialect
         quote = self.dialect.identifier_preparer.quote
-        self.words = Words(self.dialect.name, lambda name: ".".join(map(quote, parts_of(name))), quote, self._type_of)
+        self.words = Words(
+            self.dialect.name, lambda name: ".".join(map(quote, text.parts_of(name))), quote, self._type_of
+        )
         self._connection = connection
         self._left = together
 
@@ -91,8 +92,8 @@ class Questions:
         if self.dialect.name == "postgresql":
             question = f"SELECT to_regclass({literal(self.words.quote(table))})"
         else:
-            master = "sqlite_temp_master" if parts_of(table)[0] == "temp" else "sqlite_master"
-            question = f"SELECT 1 FROM {master} WHERE name = {literal(bare(table))} COLLATE NOCASE"
+            master = "sqlite_temp_master" if text.parts_of(table)[0] == "temp" else "sqlite_master"
+            question = f"SELECT 1 FROM {master} WHERE name = {literal(text.bare(table))} COLLATE NOCASE"
         try:
             return self._value(question) is not None
         except _Unanswered:
@@ -105,7 +106,7 @@ class Questions:
                 f"AND attrelid = to_regclass({literal(self.words.quote(table))}) AND attname = {literal(column)}"
             )
         else:
-            *schema, name = map(literal, parts_of(table))
+            *schema, name = map(literal, text.parts_of(table))
             place = ", ".join([name, *schema])
             question = f"SELECT type FROM pragma_table_info({place}) WHERE name = {literal(column)} COLLATE NOCASE"
         try:
@@ -144,27 +145,23 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     import psycopg
 
     idle = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-    begin, end = ("BEGIN", "ROLLBACK") if idle else ("SAVEPOINT question", "ROLLBACK TO question; RELEASE question")
-    autocommit = driver.autocommit
-    if idle and not autocommit:
-        driver.autocommit = True
+    begin = "SAVEPOINT question;" if not idle else "BEGIN;" if driver.autocommit else ""
+    # Statements that go together cost one way to the server and back.
+    driver.execute(
+        f"{begin} SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
+        f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
+        # Rows that a policy hides are there all the same: better no answer than a wrong one.
+        "set_config('row_security', 'off', true)"
+    )
     try:
-        # Statements that go together cost one way to the server and back.
-        driver.execute(
-            f"{begin}; SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
-            f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
-            # Rows that a policy hides are there all the same: better no answer than a wrong one.
-            "set_config('row_security', 'off', true)"
-        )
-        try:
-            rows: list[Any] = driver.execute(sql).fetchall()
-        except psycopg.Error as error:
-            raise _unanswered(error) from None
-        finally:
-            driver.execute(end)
+        rows: list[Any] = driver.execute(sql).fetchall()
+    except psycopg.Error as error:
+        raise _unanswered(error) from None
     finally:
-        if idle and not autocommit:
-            driver.autocommit = False
+        if idle:
+            driver.rollback()
+        else:
+            driver.execute("ROLLBACK TO question; RELEASE question")
     return rows
 
 

@@ -16,6 +16,7 @@ from app.migrations.session import Direction
 from app.migrations.snapshots import ddl
 from app.migrations.snapshots.ddl import Plan
 from app.migrations.snapshots.differences import Difference, differences
+from app.migrations.sql import text
 
 BASE = "base"
 
@@ -141,5 +142,4 @@ def _broken_references(connection: sa.Connection) -> set[str]:
 
 
 def _execute(connection: sa.Connection, statement: str) -> None:
-    # Past SQLAlchemy a percent sign is one.
-    connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement)
+    connection.exec_driver_sql(text.for_driver(statement, connection.dialect))

@@ -29,18 +29,19 @@ PRAGMA foreign_keys = OFF;
 class SqliteImage:
     """A SQLite schema in memory, without rows, on which statements run as they are written.
 
+    Args:
+        schema: kind, name and statement of each object that it begins with.
+
     Attributes:
         driver: the driver's connection to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Iterable[tuple[str, str, str]] = ()) -> None:
         self._image = db.migration_engine("sqlite://").connect()
-        self.driver: Any = self._image.connection.driver_connection
+        driver: Any = self._image.connection.driver_connection
+        self.driver = driver
         self.driver.isolation_level = None
         self._guard = RebuildGuard(self._read, self._statement, offline=True)
-
-    def load(self, schema: Iterable[tuple[str, str, str]]) -> None:
-        """Takes over a schema: kind, name and statement of each of its objects."""
         order = ["table", "index", "view", "trigger"]
         for _, name, statement in sorted(schema, key=lambda row: order.index(row[0])):
             if not name.startswith("sqlite_"):

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.migrations.errors import MigrationError
+from app.migrations.sql import text
 
 Rows = list[Any]
 
-# abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
-RAISE = "abs(-9223372036854775807 - 1)"
-
-_PREFIX = "_alembic_tmp_"
+RAISE, _PREFIX = text.RAISE, text.TABLE_COPY
+_copy_of, _text, _name, _unquoted = text.copy_of, text.literal, text.quoted, text.unquoted
 _NAME = r'("(?:[^"]|"")+"|\[[^\]]+\]|`[^`]+`|\w+)'
 _CREATE = re.compile(rf"\s*CREATE\s+TABLE\s+{_NAME}", re.IGNORECASE)
 _DROP = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{_NAME}", re.IGNORECASE)
@@ -195,22 +194,6 @@ class RebuildGuard:
             f'SELECT "table", parent, count(*) FROM pragma_foreign_key_check({_text(table)}) GROUP BY 1, 2'
         )
         return Counter({(child, parent): count for child, parent, count in rows})
-
-
-def _copy_of(table: str) -> str:
-    return f"{_PREFIX}{table}"[:50]
-
-
-def _unquoted(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name[0] in '"[`' else name
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _unseen(sql: str) -> Counter[str]:

@@ -13,6 +13,8 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations, ops
 
+from app.migrations.sql import text
+
 
 @Operations.register_operation("validate_constraint")
 class ValidateConstraintOp(MigrateOperation):
@@ -37,7 +39,7 @@ def _validate(operations: Operations, operation: ValidateConstraintOp) -> None:
     dialect = operations.get_context().dialect
     if dialect.name == "postgresql":
         name, table = map(dialect.identifier_preparer.quote, (operation.name, operation.table))
-        operations.execute(sa.text(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}".replace(":", r"\:")))
+        operations.execute(sa.text(text.without_parameters(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")))
 
 
 @renderers.dispatch_for(ValidateConstraintOp)

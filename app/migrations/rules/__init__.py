@@ -1,23 +1,11 @@
-"""The rule table, read by whoever looks at a revision: when it is written, before it runs and while it runs.
+"""The rule table, for all who judge a revision: when it is written, before it runs and while it runs.
 
 A rule matches a kind of effect. It has the question that finds rows at risk in this very database, the harm, what to
 do instead and the line to paste. A reader without a database uses all of it but the question.
 """
 
-from app.migrations.rules.casts import widens
 from app.migrations.rules.finding import Finding
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.rules.table import COUNTED, RULES, Rule, rule_of, values_other_than
+from app.migrations.rules.table import COUNTED, Rule, rule_of, values_other_than
 
-__all__ = [
-    "COUNTED",
-    "RULES",
-    "Finding",
-    "Question",
-    "Rule",
-    "Verdict",
-    "Words",
-    "rule_of",
-    "values_other_than",
-    "widens",
-]
+__all__ = ["COUNTED", "Finding", "Question", "Rule", "Verdict", "Words", "rule_of", "values_other_than"]

@@ -4,7 +4,7 @@ Each answer is a table and a condition: rows that meet it would lose something.
 """
 
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.sql import Effect, text
+from app.migrations.sql import Effect, literal, text
 
 # A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an
 # attribute when the attribute's type goes, and so do the columns of that composite type.
@@ -65,7 +65,7 @@ def of_cascade(effect: Effect, words: Words) -> Question:
     """Asks for what goes along with something that is dropped, or with a table that is emptied."""
     what, _, name = effect.target.partition(" ")
     if what == "truncate":
-        return Question(_EMPTIED.format(name=text.literal(words.quote(name))), Verdict.AT_RISK, each=True)
+        return Question(_EMPTIED.format(name=literal(words.quote(name))), Verdict.AT_RISK, each=True)
     if what in _STARTS:
         return _dependents(what, name, words)
     # An access method may have tables; a view, a function, a sequence or a language holds no rows, nor do their users.
@@ -75,15 +75,13 @@ def of_cascade(effect: Effect, words: Words) -> Question:
 def of_delete(effect: Effect, words: Words) -> Question:
     """Asks for rows that refer to a table, and go with the row that they refer to."""
     if words.dialect == "postgresql":
-        return Question(_CHILDREN.format(name=text.literal(words.quote(effect.target))), Verdict.AT_RISK, each=True)
-    return Question(_CHILDREN_ON_SQLITE.format(name=text.literal(text.bare(effect.target))), Verdict.AT_RISK, each=True)
+        return Question(_CHILDREN.format(name=literal(words.quote(effect.target))), Verdict.AT_RISK, each=True)
+    return Question(_CHILDREN_ON_SQLITE.format(name=literal(text.bare(effect.target))), Verdict.AT_RISK, each=True)
 
 
 def _dependents(what: str, name: str, words: Words) -> Question:
     catalog, start = _STARTS[what]
-    start = start.format(name=text.literal(words.quote(name)), last=text.literal(text.bare(name)))
+    start = start.format(name=literal(words.quote(name)), last=literal(text.bare(name)))
     # The rows of a table, and of those that inherit from it, are asked about as its own.
     which = "objsubid > 0" if what == "table" else "true"
-    return Question(
-        _DEPENDENTS.format(catalog=text.literal(catalog), start=start, which=which), Verdict.AT_RISK, each=True
-    )
+    return Question(_DEPENDENTS.format(catalog=literal(catalog), start=start, which=which), Verdict.AT_RISK, each=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.migrations.rules.question import Verdict
 from app.migrations.rules.table import COUNTED, Rule, rule_of
+from app.migrations.session import Direction, Step
 from app.migrations.sql import Effect
 
 
@@ -12,14 +13,10 @@ class Finding:
     """An effect of a revision that a rule matches, with the verdict.
 
     Attributes:
-        file: the revision's file.
-        upgrade: the upgrade has the effect; consent to a downgrade's isn't written into the revision.
         note: more to say: the reason for a doubt, or the column concerned.
     """
 
-    revision: str
-    file: str
-    upgrade: bool
+    step: Step
     effect: Effect
     verdict: Verdict
     rows: int | None = None
@@ -38,18 +35,18 @@ class Finding:
         what = ", ".join(f"{effect.shown}.{column}" for column in effect.columns) or effect.shown
         harm = self.rule.harm.format(what=what, table=effect.shown, rows=self._rows(), to=getattr(effect, "to", ""))
         note = f" [{self.note}]" if self.note else ""
-        place = f"{self.file} {effect.where}".rstrip()
-        return f"{self.revision}: {harm}{note} ({place})\n  Instead: {self.rule.instead}\n  {self._code()}"
+        place = f"{self.step.file_name} {effect.where}".rstrip()
+        return f"{self.step.revision}: {harm}{note} ({place})\n  Instead: {self.rule.instead}\n  {self._code()}"
 
     def _code(self) -> str:
         if not self.rule.loses:
             columns = self.effect.columns or ("…",)
             code = self.rule.code.format(table=self.effect.shown, column=columns[0], columns=", ".join(columns))
             return f"For example: {code}"
-        if not self.upgrade:
-            return f"If you mean it, this time: alembic -x accept-data-loss={self.revision} downgrade …"
+        if self.step.direction is not Direction.UPGRADE:  # consent to those isn't written into the revision
+            return f"If you mean it, this time: alembic -x accept-data-loss={self.step.revision} downgrade …"
         consent = f'acknowledged = {{"{self.effect.name()}": "why, and where the data is"}}'
-        return f"If you mean it, write in {self.file}: {consent}"
+        return f"If you mean it, write in {self.step.file_name}: {consent}"
 
     def _rows(self) -> str:
         if self.rows is None:

@@ -1,4 +1,4 @@
-"""The rule table: which effects lose data or fail, what to do instead, and the code for it."""
+"""The rule table: effects that lose data or fail, what to do instead, and the code for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.migrations.rules import dependents
 from app.migrations.rules.casts import widens
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.sql import Effect, effects, text
+from app.migrations.sql import Effect, effects, literal
 
 COUNTED = 1000  # rows at risk are counted so far
 
@@ -19,7 +19,7 @@ class Rule:
         harm: what would happen, with `{what}`, `{table}`, `{rows}` and `{to}`.
         instead: what to do.
         ask: gives the question that finds rows at risk; without one, they always are.
-        code: puts the data in order, for an effect that only fails. Without it data is lost, and somebody must consent.
+        code: puts the data in order, for an effect that only fails. Without it data is lost, which needs a consent.
     """
 
     harm: str
@@ -78,7 +78,7 @@ def _duplicates(effect: Effect, words: Words) -> Question:
 def values_other_than(labels: tuple[str, ...], effect: Effect, words: Words) -> Question:
     """Returns the question for values of a column that an enumeration with these labels hasn't."""
     (column,) = effect.columns
-    condition = f"{words.column(column)}::text NOT IN ({', '.join(map(text.literal, labels)) or chr(39) * 2})"
+    condition = f"{words.column(column)}::text NOT IN ({', '.join(map(literal, labels)) or chr(39) * 2})"
     return _rows_where(lambda *_: condition, Verdict.AT_RISK)(effect, words)
 
 

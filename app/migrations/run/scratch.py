@@ -23,6 +23,7 @@ from app.migrations.session import Session
 from app.migrations.snapshots import ddl, store
 from app.migrations.snapshots.differences import differences
 from app.migrations.snapshots.store import Snapshot, Snapshots
+from app.migrations.sql import text
 
 
 def snapshot(project: Project, engine: sa.Engine | None = None) -> list[Path]:
@@ -110,10 +111,7 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
     """Makes an empty database what it is at `revision`, without running the revisions."""
     everything = ddl.goal({}, made, differences(made, {}))
     for statement in ddl.plan(connection.dialect.name, everything).within_a_transaction:
-        # Past SQLAlchemy a percent sign is one.
-        connection.exec_driver_sql(
-            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
-        )
+        connection.exec_driver_sql(text.for_driver(statement, connection.dialect))
     MigrationContext.configure(connection).stamp(script, revision or "base")
 
 

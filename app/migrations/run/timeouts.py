@@ -10,7 +10,6 @@ Outside a transaction (`autocommit_block()`) what ran has happened. Statements t
 here; before any other runs there, the ledger is told, and a failure then wants somebody's word on what became of it.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass

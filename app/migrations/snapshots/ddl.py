@@ -6,7 +6,6 @@ drift states those of which Alembic has no notion.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from app.migrations.snapshots.differences import NAME, Difference, moved, reworded
 from app.migrations.snapshots.store import Snapshot, kind_of, own_name, owner_of
@@ -147,8 +146,3 @@ def changed(start: Snapshot, end: Snapshot, kind: str) -> list[str]:
 def gone(start: Snapshot, end: Snapshot, kind: str) -> list[str]:
     """Objects of a kind that are only in `start`; seen from the other side, those that are new."""
     return [name for name in start if kind_of(name) == kind and name not in end]
-
-
-def literal(value: Any) -> str:
-    """A text as SQL."""
-    return "'" + str(value).replace("'", "''") + "'"

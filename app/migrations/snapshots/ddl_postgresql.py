@@ -6,9 +6,10 @@ from itertools import chain
 from sqlalchemy.dialects.postgresql import dialect as Dialect  # noqa: N812 - a class
 
 from app.migrations.errors import MigrationError
-from app.migrations.snapshots.ddl import changed, gone, literal
+from app.migrations.snapshots.ddl import changed, gone
 from app.migrations.snapshots.differences import Difference
 from app.migrations.snapshots.store import Facts, Snapshot, kind_of, own_name, owner_of
+from app.migrations.sql import literal
 
 _quote = Dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a class
 
 from app.migrations.project import OWN_TABLES
+from app.migrations.sql import lexer, literal
 
-_TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?\*/|\s+|\w+|.""", re.DOTALL)
 _WORDS = {
     *("AFTER", "AND", "AS", "ASC", "BEFORE", "BEGIN", "CHECK", "COLLATE", "CREATE", "DELETE", "DESC", "EACH", "END"),
     *("FOR", "FROM", "IN", "INDEX", "INSERT", "INSTEAD", "INTO", "IS", "NOT", "NULL", "OF", "ON", "OR", "ROW"),
@@ -38,7 +38,7 @@ def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
 
 def plain(sql: str) -> str:
     """A statement or an expression in one spelling: blanks, comments and needless quotes don't count."""
-    text = "".join(_spelt(token) for token in _TOKENS.findall(sql))
+    text = "".join(_spelt(token) for token in lexer.tokens(sql))
     pieces = re.split(r"('(?:[^']|'')*')", text)
     pieces[::2] = [_spaced(piece) for piece in pieces[::2]]
     return "".join(pieces).strip().replace("IF NOT EXISTS ", "", 1)
@@ -66,7 +66,7 @@ def _options(sql: str) -> dict[str, Any]:
 
 def _columns(connection: sa.Connection, table: str, texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     found = {}
-    query = f'SELECT name, type, "notnull", dflt_value FROM pragma_table_xinfo({_literal(table)}) WHERE hidden <> 1'
+    query = f'SELECT name, type, "notnull", dflt_value FROM pragma_table_xinfo({literal(table)}) WHERE hidden <> 1'
     for name, kind, required, default in connection.exec_driver_sql(query):
         facts: dict[str, Any] = {"type": kind.upper(), "nullable": not required}
         if default is not None:
@@ -84,7 +84,7 @@ def _parts(sql: str) -> Iterator[tuple[str, str]]:
     """The parts of a CREATE TABLE by their first word, in lower case, which of a column is its name."""
     part: list[str] = []
     depth = 0
-    for word in [*_TOKENS.findall(plain(sql)), ","]:
+    for word in [*lexer.tokens(plain(sql)), ","]:
         depth += {"(": 1, ")": -1}.get(word, 0)
         if (word == "," and depth <= 1) or (word == "(" and depth == 1):
             words = [word for word in part if not word.isspace()]
@@ -122,10 +122,6 @@ def _clauses(options: dict[str, Any]) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(_quote(name) for name in names)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _unbracketed(default: str) -> str:

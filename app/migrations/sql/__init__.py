@@ -1,10 +1,12 @@
-"""What SQL does: a statement is classified once, read by PostgreSQL's own grammar or told by SQLite itself.
+"""SQL statements, classified once: PostgreSQL's own grammar reads them, or SQLite's authorizer reports on them.
 
-Beside `Statement`: `effects`, a class for each kind of thing that a statement does, and `text`, names and values as SQL.
+The face has three modules: `effects`, a class for each kind of thing that a statement does; `text`, which quotes and
+escapes; `lexer`, the tokens of SQLite.
 """
 
-from app.migrations.sql import effects, text
+from app.migrations.sql import effects, lexer, text
 from app.migrations.sql.effects import Effect
 from app.migrations.sql.statement import Hurry, Statement, effects_of_trigger
+from app.migrations.sql.text import literal
 
-__all__ = ["Effect", "Hurry", "Statement", "effects", "effects_of_trigger", "text"]
+__all__ = ["Effect", "Hurry", "Statement", "effects", "effects_of_trigger", "lexer", "literal", "text"]

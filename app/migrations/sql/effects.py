@@ -43,7 +43,6 @@ class CreateTable(Effect):
     until_commit: bool = False
 
 
-@dataclass(frozen=True)
 class DropTable(Effect):
     """A table goes."""
 
@@ -62,7 +61,6 @@ class AddColumn(Effect):
     required: bool = False
 
 
-@dataclass(frozen=True)
 class DropColumn(Effect):
     """A column goes."""
 
@@ -82,7 +80,6 @@ class AlterType(Effect):
     using: str = ""
 
 
-@dataclass(frozen=True)
 class SetNotNull(Effect):
     """A column becomes NOT NULL."""
 
@@ -94,7 +91,6 @@ class AddUnique(Effect):
     whole: bool = True
 
 
-@dataclass(frozen=True)
 class Fill(Effect):
     """A table gets rows."""
 
@@ -107,17 +103,14 @@ class ChangeRows(Effect):
     whole: bool = True
 
 
-@dataclass(frozen=True)
 class Truncate(ChangeRows):
     """A table is emptied."""
 
 
-@dataclass(frozen=True)
 class Delete(ChangeRows):
     """Rows are deleted."""
 
 
-@dataclass(frozen=True)
 class Update(ChangeRows):
     """Columns are written over."""
 
@@ -129,31 +122,25 @@ class CreateEnum(Effect):
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class DropSchema(Effect):
     """A schema goes, and what is in it."""
 
 
-@dataclass(frozen=True)
 class Cascade(Effect):
-    """Whatever depends on the target goes along with it: `type mood`."""
+    """Everything that depends on the target goes along with it: `type mood`."""
 
 
-@dataclass(frozen=True)
 class SetPath(Effect):
     """From here on, a name without a schema may mean another table."""
 
 
-@dataclass(frozen=True)
 class Call(Effect):
     """A function is called."""
 
 
-@dataclass(frozen=True)
 class Define(Effect):
     """A function or a trigger is created or replaced."""
 
 
-@dataclass(frozen=True)
 class Opaque(Effect):
     """Code that can't be read, so it may do anything."""

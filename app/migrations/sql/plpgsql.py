@@ -2,26 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import postgast
 
-# A trigger function has variables that nothing declares; the parser knows them only for RETURNS trigger, unprinted.
+Use = Literal["statement", "expression", "execute"]
+
+_MODES: dict[int, Use] = {0: "statement", 2: "expression"}  # the parser's numbers; the others are assignments
+# The parser reads no function that RETURNS trigger as a whole, so this one declares a trigger's variables itself.
 _TRIGGER = """\
 CREATE FUNCTION trigger() RETURNS record LANGUAGE plpgsql AS $trigger_body$
 DECLARE new record; old record; tg_op text; tg_name text; tg_when text; tg_level text; tg_relid oid; tg_relname text;
     tg_table_name text; tg_table_schema text; tg_nargs integer; tg_argv text[];
 BEGIN {body}; END $trigger_body$"""
-
-
-class Mode(Enum):
-    """The use that code makes of a text in it, by the parser's number."""
-
-    EXECUTE = None
-    STATEMENT = 0
-    EXPRESSION = 2
-    ASSIGNMENT = 3
 
 
 def of_block(body: str) -> str:
@@ -34,26 +27,24 @@ def of_trigger(body: str) -> str:
     return _TRIGGER.format(body=re.sub(r"[\s;]+\Z", "", body))
 
 
-def statements(text: str) -> list[tuple[str, Mode]] | None:
-    """Returns the SQL in a block or a function, reached or not; None if it can't be read."""
+def parts(text: str) -> list[tuple[str, Use]] | None:
+    """Returns the SQL in a block or a function, reached or not, with its use; None if it can't be read."""
     try:
-        return list(_queries(postgast.parse_plpgsql(text)))
+        return list(_parts(postgast.parse_plpgsql(text)))
     except (postgast.PgQueryError, ValueError):
         return None
 
 
-def _queries(tree: Any) -> Iterator[tuple[str, Mode]]:
+def _parts(tree: Any) -> Iterator[tuple[str, Use]]:
     if isinstance(tree, list):
         for item in tree:
-            yield from _queries(item)
+            yield from _parts(item)
     elif isinstance(tree, dict):
         if tree.keys() & {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"}:
-            yield "", Mode.EXECUTE
+            yield "", "execute"
         if expression := tree.get("PLpgSQL_expr"):
-            query, number = expression["query"], expression["parseMode"]
-            if number in (Mode.STATEMENT.value, Mode.EXPRESSION.value):
-                yield query, Mode(number)
-            else:
-                yield re.split(r":?=", query, maxsplit=1)[-1], Mode.ASSIGNMENT
+            use = _MODES.get(expression["parseMode"])
+            query = expression["query"]
+            yield query if use else re.split(r":?=", query, maxsplit=1)[-1], use or "expression"
         for item in tree.values():
-            yield from _queries(item)
+            yield from _parts(item)

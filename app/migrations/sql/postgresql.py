@@ -1,6 +1,6 @@
 """PostgreSQL's statements, read by PostgreSQL's own grammar: `postgast` is its parser as a library.
 
-Loading the parser takes time: `Statement` imports this module when the first effect is asked for.
+Loading the parser takes time, so `Statement` imports this module late.
 """
 
 import re
@@ -54,7 +54,7 @@ def _of_statement(statement: Any) -> Iterator[Effect]:
     match kind:
         case "create_function_stmt":
             yield effects.Define(_names(node.funcname)[-1])
-            return  # what is inside isn't done now
+            return  # the statements inside don't run now
         case "create_trig_stmt":
             yield effects.Define("trigger")
             return
@@ -80,14 +80,14 @@ def _of_block(node: Any) -> list[Effect]:
 
 
 def _of_code(text: str, what: str) -> list[Effect]:
-    statements = plpgsql.statements(text)
-    if statements is None:
+    parts = plpgsql.parts(text)
+    if parts is None:
         return [Opaque(what)]
     found: list[Effect] = []
-    for query, mode in statements:
-        if mode is plpgsql.Mode.EXECUTE:
+    for query, use in parts:
+        if use == "execute":
             found.append(Opaque(f"{what} with EXECUTE"))
-        elif mode is plpgsql.Mode.STATEMENT:
+        elif use == "statement":
             found += effects_of(query)
         else:  # all it can do is call something
             found += [effect for effect in effects_of(f"SELECT {query}") if not isinstance(effect, Opaque)]

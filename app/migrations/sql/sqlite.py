@@ -1,7 +1,7 @@
-"""SQLite's statements: SQLite's authorizer tells what one would write to, triggers included.
+"""SQLite's statements: SQLite's authorizer names every table that one would write to, triggers included.
 
-It tells neither the form of an ALTER TABLE nor the columns of an index, and nothing of a statement that doesn't compile
-yet: those are read from the text.
+Regular expressions read what the authorizer doesn't say: the form of an ALTER TABLE, the columns of an index, and a
+statement that doesn't compile yet.
 """
 
 import re
@@ -11,17 +11,16 @@ from typing import NamedTuple
 
 from app.migrations.sql import effects, lexer
 from app.migrations.sql.effects import Effect, Opaque
-from app.migrations.sql.text import bare, parts_of, qualified, unquoted
+from app.migrations.sql.text import NAME, bare, parts_of, qualified, unquoted
 
-_NAME = r'("(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'
-_TABLE = rf"(?:{_NAME}\s*\.\s*)?{_NAME}"
+_TABLE = rf"(?:{NAME}\s*\.\s*)?{NAME}"
 _ALTER = re.compile(
     rf"ALTER\s+TABLE\s+{_TABLE}\s+(RENAME\s+TO\b|RENAME(?:\s+COLUMN\b)?|ADD(?:\s+COLUMN\b)?|DROP(?:\s+COLUMN\b)?)"
-    rf"\s*{_NAME}(?:\s+TO\s+{_NAME})?(.*)",
+    rf"\s*{NAME}(?:\s+TO\s+{NAME})?(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _UNIQUE = re.compile(
-    rf"CREATE\s+UNIQUE\s+INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{_NAME}\s*\.\s*)?{_NAME}\s+ON\s+{_NAME}\s*\(([^()]*)\)"
+    rf"CREATE\s+UNIQUE\s+INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{NAME}\s*\.\s*)?{NAME}\s+ON\s+{NAME}\s*\(([^()]*)\)"
     r"\s*;?\s*$",
     re.IGNORECASE,
 )
@@ -155,7 +154,7 @@ def _altered(match: re.Match[str]) -> Effect:
 
 
 def _unique_index(match: re.Match[str]) -> Effect:
-    named = [re.fullmatch(rf"\s*{_NAME}\s*", column) for column in match[4].split(",")]
+    named = [re.fullmatch(rf"\s*{NAME}\s*", column) for column in match[4].split(",")]
     columns = tuple(unquoted(column[1]) for column in named if column)
     whole = len(columns) == len(named)
     return effects.AddUnique(_table(match[1], match[3]), columns if whole else (), whole=whole)
@@ -168,4 +167,4 @@ def _table(schema: str | None, name: str) -> str:
 def _assigned(outer: str) -> tuple[str, ...]:
     """Returns the columns that an UPDATE sets."""
     match = _SET.search(outer)
-    return tuple(unquoted(name) for name in re.findall(rf"(?:^|,)\s*{_NAME}\s*=", match[1])) if match else ()
+    return tuple(unquoted(name) for name in re.findall(rf"(?:^|,)\s*{NAME}\s*=", match[1])) if match else ()

@@ -1,4 +1,4 @@
-"""One SQL statement, classified once for all who watch a run."""
+"""SQL statements, classified once for all guards of a run."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 from app.backfill import MARKER
 from app.migrations.sql.effects import Effect, Opaque
 
-MOST_CHARACTERS = 100_000  # what is longer isn't read: that would take longer than the run itself
+MOST_CHARACTERS = 100_000  # a longer text isn't read: that would take longer than the run itself
 
 _NAME = r'(?:"[^"]*"|[\w$.])+'
 # These take locks that let everybody else read and write, for as long as they like.
@@ -39,7 +39,7 @@ _LEADING_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 
 
 class Hurry(Enum):
-    """How much a statement holds up others on PostgreSQL, so which limits it needs."""
+    """The limits that a statement needs on PostgreSQL, by what it does to other sessions."""
 
     NONE = "its lock lets others read and write"
     LOCK_ONLY = "others wait while it waits for its lock"
@@ -48,14 +48,14 @@ class Hurry(Enum):
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that is about to be executed; each property is worked out when it is first asked for.
+    """A statement that is about to be executed. Each property is computed on first use; only `effects` loads a parser.
 
     Attributes:
         dialect: `postgresql` or `sqlite`.
         text: in the words of the driver: `%(name)s`, `?` or `:name` for a value.
-        driver: the driver's connection that it is executed on; SQLite is asked there about the effects.
-        own: whether that is the connection of the run.
-        of_revision: whether a revision executes it; else the run itself does, to keep its ledger.
+        driver: the driver's connection that executes it; SQLite's authorizer is asked there.
+        own: the run's own connection executes it.
+        of_revision: a revision executes it, and not the run itself, which keeps its ledger.
     """
 
     dialect: str
@@ -66,7 +66,7 @@ class Statement:
 
     @cached_property
     def effects(self) -> list[Effect]:
-        """What it does to what is stored; what can't be read is `Opaque`, and never called safe."""
+        """Returns what it does to what is stored; code that can't be read is `Opaque`, and never called safe."""
         if len(self.text) > MOST_CHARACTERS:
             return [Opaque(f"SQL of more than {MOST_CHARACTERS:,} characters")]
         if self.dialect == "postgresql":
@@ -79,12 +79,12 @@ class Statement:
 
     @cached_property
     def reads(self) -> bool:
-        """Whether by its first words it only asks, sets something or bounds a transaction."""
+        """Returns whether its first words are those of a question, a setting or the bounds of a transaction."""
         return not self._several and _READS.match(self._text) is not None
 
     @cached_property
     def repeatable(self) -> bool:
-        """Whether it may be run a second time after it was done, or half done."""
+        """Returns whether it may be run a second time after it was done, or half done."""
         if MARKER in self.text or self.reads:
             return True
         if self._several:
@@ -94,7 +94,7 @@ class Statement:
 
     @cached_property
     def hurry(self) -> Hurry:
-        """How much it holds up others; a text with several statements may do anything."""
+        """Returns its need of limits; a text with several statements may do anything."""
         if self._several:
             return Hurry.LOCK_AND_TIME
         if _UNHURRIED.match(self._text):
@@ -103,18 +103,18 @@ class Statement:
 
     @cached_property
     def concurrent_index(self) -> tuple[str, str] | None:
-        """Name and table of the index that it builds concurrently, as they are written."""
+        """Returns name and table of the index that it builds concurrently, as they are written."""
         match = _CONCURRENT_INDEX.match(self._text)
         return (match[1], match[2]) if match else None
 
     @cached_property
     def ends_savepoint(self) -> bool:
-        """Whether it takes back what was done or set since a savepoint."""
+        """Returns whether it takes back what was done or set since a savepoint."""
         return self._text[:8].upper() == "ROLLBACK"
 
     @cached_property
     def writes_one_row(self) -> bool:
-        """Whether it keeps the ledger or Alembic's version: a longest time to run means nothing for a row."""
+        """Returns whether it keeps the ledger or Alembic's version; a row needs no limit of time."""
         return _ONE_ROW.match(self.text) is not None
 
     @cached_property
