@@ -206,6 +206,7 @@ HARMLESS = {
         "op.alter_column('kept', 'name', new_column_name='old')\nop.add_column('kept', sa.Column('name', sa.Text()))\n"
         "op.execute('UPDATE kept SET name = old')"
     ),
+    "many_rows": "op.bulk_insert(sa.table('seen', sa.column('n', sa.Integer)), [{'n': n} for n in range(2001)])",
 }
 HARMLESS_OF_POSTGRESQL = {
     "only_the_parent": run("DELETE FROM ONLY animals", "TRUNCATE ONLY animals"),

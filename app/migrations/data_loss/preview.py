@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.sql.functions import FunctionElement
 
+from app.errors import SchemaError
 from app.migrations.data_loss.code_check import reaches_past_op
 from app.migrations.data_loss.copy_effects import CopyEffects
 from app.migrations.data_loss.queries import Questions
@@ -67,7 +69,10 @@ class Preview:
         except sa.exc.NoInspectionAvailable:
             recorder.asked()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a revision raises without a database
-            recorder.stopped = recorder.stopped or f"{type(error).__name__} at {recorder.place}"
+            # A data revision of ours says so where SQL can't do its work.
+            reason = "it can't be written as SQL" if isinstance(error, SchemaError) else type(error).__name__
+            lines = [frame.lineno for frame in extract_tb(error.__traceback__) if _is_revision(frame.filename)]
+            recorder.stopped = recorder.stopped or f"{reason} at {f'line {lines[-1]}' if lines else 'its beginning'}"
         return recorder.effects, recorder.stopped
 
     def undo(self) -> None:
@@ -89,10 +94,14 @@ def line_of_revision() -> str:
     """Returns the line of a revision that is at work, `line 21`; empty outside of one."""
     frame: Any = sys._getframe()  # noqa: SLF001 - how to find the caller's line
     while frame is not None:
-        if Path(frame.f_code.co_filename).parent.name == "versions":
+        if _is_revision(frame.f_code.co_filename):
             return f"line {frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def _is_revision(file: str) -> bool:
+    return Path(file).parent.name == "versions"
 
 
 class _Stop(BaseException):

@@ -4,7 +4,7 @@ Loading the parser takes time, so `Statement` imports this module late.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import postgast
@@ -165,6 +165,11 @@ def _renamed(node: Any) -> Iterator[Effect]:
             yield effects.RenameColumn(_table(node.relation), (node.subname,), to=node.newname)
 
 
+def _moved(node: Any) -> Iterator[Effect]:
+    if _word("ObjectType", node.object_type) == "OBJECT_TABLE":
+        yield effects.RenameTable(_table(node.relation), to=(node.newschema, node.relation.relname))
+
+
 def _truncated(node: Any) -> Iterator[Effect]:
     for item in node.relations:
         table = _table(item.range_var)
@@ -208,16 +213,6 @@ def _indexed(node: Any) -> Iterator[Effect]:
         yield effects.AddUnique(_table(node.relation), columns if all(columns) else (), whole=whole)
 
 
-def _created(node: Any) -> Iterator[Effect]:
-    yield _new_table(node.relation, node.oncommit)
-
-
-def _filled(node: Any) -> Iterator[Effect]:
-    """CREATE TABLE … AS, and SELECT … INTO."""
-    yield _new_table(node.rel, node.on_commit)
-    yield effects.Fill(_table(node.rel))
-
-
 def _new_table(relation: Any, on_commit: int) -> Effect:
     if relation.relpersistence != "t":
         return effects.CreateTable(_table(relation))
@@ -225,22 +220,9 @@ def _new_table(relation: Any, on_commit: int) -> Effect:
     return effects.CreateTable(qualified(relation.relname), temporary=True, until_commit=until_commit)
 
 
-def _created_enum(node: Any) -> Iterator[Effect]:
-    yield effects.CreateEnum(qualified(*_names(node.type_name)), labels=tuple(_names(node.vals)))
-
-
-def _moved(node: Any) -> Iterator[Effect]:
-    if _word("ObjectType", node.object_type) == "OBJECT_TABLE":
-        yield effects.RenameTable(_table(node.relation), to=(node.newschema, node.relation.relname))
-
-
 def _set(node: Any) -> Iterator[Effect]:
     if node.name in _SEARCHED_BY or _word("VariableSetKind", node.kind) == "VAR_RESET_ALL":
         yield effects.SetPath(f"SET {node.name}" if node.name else "RESET ALL")
-
-
-def _discarded(_node: Any) -> Iterator[Effect]:
-    yield effects.SetPath("DISCARD")
 
 
 def _called(node: Any) -> Iterator[Effect]:
@@ -270,19 +252,21 @@ def _cascades(node: Any) -> bool:
     return _word("DropBehavior", node.behavior) == "DROP_CASCADE"
 
 
-_HANDLERS: dict[str, Callable[[Any], Iterator[Effect]]] = {
+_HANDLERS: dict[str, Callable[[Any], Iterable[Effect]]] = {
     "AlterObjectSchemaStmt": _moved,
     "AlterTableStmt": _altered,
     "CopyStmt": _written,
-    "CreateEnumStmt": _created_enum,
-    "CreateStmt": _created,
+    "CreateEnumStmt": lambda node: [
+        effects.CreateEnum(qualified(*_names(node.type_name)), labels=(*_names(node.vals),))
+    ],
+    "CreateStmt": lambda node: [_new_table(node.relation, node.oncommit)],
     "DeleteStmt": _written,
-    "DiscardStmt": _discarded,
+    "DiscardStmt": lambda _: [effects.SetPath("DISCARD")],
     "DropStmt": _dropped,
     "FuncCall": _called,
     "IndexStmt": _indexed,
     "InsertStmt": _written,
-    "IntoClause": _filled,
+    "IntoClause": lambda node: [_new_table(node.rel, node.on_commit), effects.Fill(_table(node.rel))],
     "MergeStmt": _written,
     "RenameStmt": _renamed,
     "TruncateStmt": _truncated,
