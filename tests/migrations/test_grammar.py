@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.migrations.rules.casts import widens
-from app.migrations.sql import Effect, Hurry, Statement, effects, effects_of_trigger
+from app.migrations.sql import Hurry, Statement, effects, effects_of_trigger
 from app.migrations.sql.statement import MOST_CHARACTERS
 from app.migrations.sql.text import parts_of, qualified
 
 
-def short(found: list[Effect]) -> list[str]:
+def short(found: list[effects.Effect]) -> list[str]:
     """Each effect as `kind table.columns`, with what else it says."""
     return [" ".join([effect.name(), *more(effect)]) for effect in found]
 
 
-def more(effect: Effect) -> Iterator[str]:
+def more(effect: effects.Effect) -> Iterator[str]:
     match effect:
         case effects.RenameTable(to=names) | effects.CreateEnum(labels=names):
             yield f"to {', '.join(names)}"
@@ -38,7 +38,7 @@ def more(effect: Effect) -> Iterator[str]:
         yield "in part"
 
 
-def effects_of(dialect: str, statement: str, driver: sqlite3.Connection | None = None) -> list[Effect]:
+def effects_of(dialect: str, statement: str, driver: sqlite3.Connection | None = None) -> list[effects.Effect]:
     return Statement(dialect, statement, driver).effects
 
 

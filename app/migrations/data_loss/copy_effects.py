@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from app.migrations.sql import Effect, Statement, effects, lexer, literal, text
+from app.migrations.sql import Statement, effects, lexer, literal, text
 
 _INSERT = re.compile(
     rf"INSERT\s+INTO\s+{text.NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
@@ -31,7 +31,7 @@ class CopyEffects:
     def __init__(self) -> None:
         self._sources: dict[str, dict[str, str]] = {}
 
-    def effects_of(self, statement: Statement) -> Iterator[Effect]:
+    def effects_of(self, statement: Statement) -> Iterator[effects.Effect]:
         """Returns the effects of a statement; for one of a copy, what the copy changes in its table."""
         for effect in statement.effects:
             table = text.bare(effect.target)
@@ -45,7 +45,7 @@ class CopyEffects:
             else:
                 yield effect
 
-    def _filled(self, copy: str, statement: Statement) -> Iterator[Effect]:
+    def _filled(self, copy: str, statement: Statement) -> Iterator[effects.Effect]:
         driver = statement.driver
         tables = [name for (name,) in driver.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         originals = [name for name in tables if text.copy_of(name) == copy]
@@ -69,7 +69,7 @@ class CopyEffects:
             if old_name.lower() != name:
                 yield effects.RenameColumn(table, (old_name,), to=new[name].name)
 
-    def _dropped(self, table: str, driver: Any) -> Iterator[Effect]:
+    def _dropped(self, table: str, driver: Any) -> Iterator[effects.Effect]:
         new = _columns(text.copy_of(table), driver)
         sources = self._sources.pop(text.copy_of(table), {name: name for name in new})
         for name, column in _columns(table, driver).items():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from app.migrations.data_loss.made_so_far import MadeSoFar
 from app.migrations.data_loss.queries import Questions
-from app.migrations.sql import Effect, effects, effects_of_trigger, literal, text
+from app.migrations.sql import effects, effects_of_trigger, literal, text
 
 _OWN = """
 SELECT 1 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -23,7 +23,12 @@ WHERE l.lanname = 'plpgsql' AND p.oid IN (
     WHERE tgrelid = to_regclass({table}) AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & {event} <> 0
 )
 """
-_EVENTS: dict[type[Effect], int] = {effects.Fill: 4, effects.Delete: 8, effects.Update: 16, effects.Truncate: 32}
+_EVENTS: dict[type[effects.Effect], int] = {
+    effects.Fill: 4,
+    effects.Delete: 8,
+    effects.Update: 16,
+    effects.Truncate: 32,
+}
 _MOST_TRIGGERS = 50
 
 
@@ -42,7 +47,7 @@ class Functions:
         """Asks anew: functions or triggers may have changed."""
         self._answers = {}
 
-    def follow(self, effect: Effect, made: MadeSoFar) -> Iterator[Effect]:
+    def follow(self, effect: effects.Effect, made: MadeSoFar) -> Iterator[effects.Effect]:
         """Returns an effect, and those that it sets off."""
         yield effect
         if self._questions.dialect.name == "postgresql":
@@ -52,7 +57,7 @@ class Functions:
                 what = f"what {effect.name()} sets off, which the server didn't tell in time"
                 yield effects.Opaque(what, where=effect.where)
 
-    def _set_off(self, effect: Effect, made: MadeSoFar) -> Iterator[Effect]:
+    def _set_off(self, effect: effects.Effect, made: MadeSoFar) -> Iterator[effects.Effect]:
         waiting, seen = [effect], set[str]()
         while waiting and len(seen) < _MOST_TRIGGERS:
             cause = waiting.pop(0)
@@ -71,7 +76,7 @@ class Functions:
         inside = "".join(f" AND p.pronamespace = to_regnamespace({literal(part)})" for part in schema)
         return name in made.functions or bool(self._ask(_OWN.format(name=literal(name), schema=inside)))
 
-    def _triggers(self, effect: Effect, made: MadeSoFar) -> list[tuple[str, str]]:
+    def _triggers(self, effect: effects.Effect, made: MadeSoFar) -> list[tuple[str, str]]:
         if type(effect) not in _EVENTS:
             return []
         table = literal(self._questions.words.quote(made.old_name(effect.target)))

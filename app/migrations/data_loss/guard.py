@@ -23,7 +23,7 @@ from app.migrations.data_loss.queries import Answer, Questions
 from app.migrations.errors import DataLossRefused
 from app.migrations.rules import Finding, Verdict, rule_of, values_other_than
 from app.migrations.session import Direction, Step
-from app.migrations.sql import Effect, Statement, effects
+from app.migrations.sql import Statement, effects
 
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
 OUTSIDE = "seen only while it ran, outside a transaction; what it had done until then stays"
@@ -100,7 +100,7 @@ class DataLoss:
     def _refused(self, findings: list[Finding]) -> list[Finding]:
         return [f for f in findings if f.verdict is Verdict.AT_RISK and not self._consents.give(f)]
 
-    def _judged(self, step: Step, rendered: list[Effect], made: MadeSoFar) -> tuple[list[Finding], set[str]]:
+    def _judged(self, step: Step, rendered: list[effects.Effect], made: MadeSoFar) -> tuple[list[Finding], set[str]]:
         findings, names = [], set()
         for effect in (each for one in rendered for each in self._functions.follow(one, made)):
             if (answer := self._answer(effect, made)) is not None:
@@ -169,7 +169,7 @@ class DataLoss:
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", before)
 
-    def _check(self, step: Step, effect: Effect) -> None:
+    def _check(self, step: Step, effect: effects.Effect) -> None:
         if rule_of(effect) is not None:
             self._done.add(effect.name())
         answer = self._answer(effect, self._made)
@@ -185,7 +185,7 @@ class DataLoss:
 
     # --- one effect -----------------------------------------------------------
 
-    def _answer(self, effect: Effect, made: MadeSoFar) -> Answer | None:
+    def _answer(self, effect: effects.Effect, made: MadeSoFar) -> Answer | None:
         """Returns the verdict on an effect, None if it is harmless, and takes note of it for those after it."""
         answer = self._ask(effect, made)
         if isinstance(effect, effects.Define):
@@ -194,7 +194,7 @@ class DataLoss:
             made.note(effect)
         return None if answer is None or answer[0] is Verdict.SAFE else answer
 
-    def _ask(self, effect: Effect, made: MadeSoFar) -> Answer | None:
+    def _ask(self, effect: effects.Effect, made: MadeSoFar) -> Answer | None:
         rule, questions = rule_of(effect), self._questions
         concerned = made.concerns(effect) if rule is not None else None
         if concerned is None or rule is None:
@@ -214,7 +214,7 @@ class DataLoss:
                 return Verdict.UNKNOWN, None, "the same run changes the rows first"
         return questions.ask(rule.ask(concerned, questions.words))
 
-    def _is_there(self, effect: Effect, made: MadeSoFar) -> bool:
+    def _is_there(self, effect: effects.Effect, made: MadeSoFar) -> bool:
         """Returns whether something that is to be made exists already."""
         if made.is_gone(effect) or made.key(effect.target) in made.tables:
             return False

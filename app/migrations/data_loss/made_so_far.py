@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from app.migrations.sql import Effect, effects, text
+from app.migrations.sql import effects, text
 
 _TEMPORARY_SCHEMAS = ("temp", "pg_temp")
 
@@ -38,7 +38,7 @@ class MadeSoFar:
     old_names: dict[str, str] = field(default_factory=dict)
     old_columns: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def concerns(self, effect: Effect) -> Effect | None:
+    def concerns(self, effect: effects.Effect) -> effects.Effect | None:
         """Returns an effect that a rule matches, in the database's names; None if the run has made all it concerns."""
         table = self.key(effect.target)
         if table in self.tables or self._is_temporary(effect.target):
@@ -53,7 +53,7 @@ class MadeSoFar:
         columns = tuple(self.old_columns.get(self._column(table, column), column) for column in columns)
         return replace(effect, target=self.old_name(effect.target), columns=columns)
 
-    def note(self, effect: Effect) -> None:
+    def note(self, effect: effects.Effect) -> None:
         """Takes the effect into account for those after it."""
         table = self.key(effect.target)
         columns = {self._column(table, column) for column in effect.columns}
@@ -110,7 +110,7 @@ class MadeSoFar:
         key = text.qualified(*others) if others and first == self.home else table
         return key.lower() if self.any_case else key
 
-    def is_gone(self, effect: Effect) -> bool:
+    def is_gone(self, effect: effects.Effect) -> bool:
         """Returns whether the run has taken the table away, or the column; the database can't know yet."""
         table = self.key(effect.target)
         columns = {self._column(table, column) for column in effect.columns}

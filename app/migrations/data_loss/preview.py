@@ -29,7 +29,7 @@ from app.migrations.data_loss.queries import Questions
 from app.migrations.errors import MigrationError
 from app.migrations.operations.script import SqliteImage
 from app.migrations.session import Direction, Step
-from app.migrations.sql import Effect, Statement, effects, lexer
+from app.migrations.sql import Statement, effects, lexer
 
 ANOTHER = "a connection of its own"
 MOST_STATEMENTS = 2000
@@ -51,7 +51,7 @@ class Preview:
             schema = questions.rows("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
             self._image = SqliteImage(schema or [])
 
-    def render(self, step: Step) -> tuple[list[Effect], str]:
+    def render(self, step: Step) -> tuple[list[effects.Effect], str]:
         """Returns the effects of a revision, in order, and why they may not be all of them; empty if they are."""
         if self._image:
             self._image.keep()
@@ -112,7 +112,7 @@ class _Recorder:
     """Notes the effects of statements; stands for the output of `--sql`, as far as Alembic uses it."""
 
     def __init__(self, dialect: sa.Dialect, image: SqliteImage | None) -> None:
-        self.effects: list[Effect] = []
+        self.effects: list[effects.Effect] = []
         self.stopped = ""
         self.place = "its beginning"  # the line of the revision that was last at work
         self._dialect = dialect

@@ -4,7 +4,7 @@ Each answer is a table and a condition: rows that meet it would lose something.
 """
 
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.sql import Effect, literal, text
+from app.migrations.sql import effects, literal, text
 
 # A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an
 # attribute when the attribute's type goes, and so do the columns of that composite type.
@@ -56,12 +56,12 @@ _STARTS = {
 }
 
 
-def of_schema(effect: Effect, words: Words) -> Question:
+def of_schema(effect: effects.Effect, words: Words) -> Question:
     """Asks for what is in a schema, and what depends on that."""
     return _dependents("schema", effect.target, words)
 
 
-def of_cascade(effect: Effect, words: Words) -> Question:
+def of_cascade(effect: effects.Effect, words: Words) -> Question:
     """Asks for what goes along with something that is dropped, or with a table that is emptied."""
     what, _, name = effect.target.partition(" ")
     if what == "truncate":
@@ -72,7 +72,7 @@ def of_cascade(effect: Effect, words: Words) -> Question:
     return Question(f"SELECT {int(what in ('access_method', 'owned'))}", Verdict.AT_RISK)
 
 
-def of_delete(effect: Effect, words: Words) -> Question:
+def of_delete(effect: effects.Effect, words: Words) -> Question:
     """Asks for rows that refer to a table, and go with the row that they refer to."""
     if words.dialect == "postgresql":
         return Question(_CHILDREN.format(name=literal(words.quote(effect.target))), Verdict.AT_RISK, each=True)

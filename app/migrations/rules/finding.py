@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.migrations.rules.question import Verdict
 from app.migrations.rules.table import COUNTED, Rule, rule_of
 from app.migrations.session import Direction, Step
-from app.migrations.sql import Effect
+from app.migrations.sql import effects
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Finding:
     """
 
     step: Step
-    effect: Effect
+    effect: effects.Effect
     verdict: Verdict
     rows: int | None = None
     note: str = ""

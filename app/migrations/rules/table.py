@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from app.migrations.rules import dependents
 from app.migrations.rules.casts import widens
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.sql import Effect, effects, literal
+from app.migrations.sql import effects, literal
 
 COUNTED = 1000  # rows at risk are counted so far
+
+Ask = Callable[[effects.Effect, Words], Question]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Rule:
 
     harm: str
     instead: str
-    ask: Callable[[Effect, Words], Question] | None = None
+    ask: Ask | None = None
     code: str = ""
 
     @property
@@ -33,8 +35,8 @@ class Rule:
         return not self.code
 
 
-def _rows_where(condition: Callable[[Effect, Words], str], doubt: Verdict) -> Callable[[Effect, Words], Question]:
-    def ask(effect: Effect, words: Words) -> Question:
+def _rows_where(condition: Callable[[effects.Effect, Words], str], doubt: Verdict) -> Ask:
+    def ask(effect: effects.Effect, words: Words) -> Question:
         only = "ONLY " if isinstance(effect, effects.ChangeRows) and effect.only else ""
         rows = f"SELECT 1 FROM {only}{words.quote(effect.target)} WHERE {condition(effect, words)}"
         return Question(f"SELECT count(*) FROM ({rows} LIMIT {COUNTED + 1}) AS at_risk", doubt)
@@ -42,21 +44,21 @@ def _rows_where(condition: Callable[[Effect, Words], str], doubt: Verdict) -> Ca
     return ask
 
 
-def _any(_effect: Effect, words: Words) -> str:
+def _any(_effect: effects.Effect, words: Words) -> str:
     return "true" if words.dialect == "postgresql" else "1"
 
 
-def _set(effect: Effect, words: Words) -> str:
+def _set(effect: effects.Effect, words: Words) -> str:
     # To PostgreSQL a composite value with a NULL in it isn't "NOT NULL".
     given = "IS DISTINCT FROM NULL" if words.dialect == "postgresql" else "IS NOT NULL"
     return " OR ".join(f"{words.column(column)} {given}" for column in effect.columns)
 
 
-def _unset(effect: Effect, words: Words) -> str:
+def _unset(effect: effects.Effect, words: Words) -> str:
     return " OR ".join(f"{words.column(column)} IS NULL" for column in effect.columns)
 
 
-def _changed_by_cast(effect: Effect, words: Words) -> str:
+def _changed_by_cast(effect: effects.Effect, words: Words) -> str:
     assert isinstance(effect, effects.AlterType)
     (column,) = effect.columns
     name, to, now = words.column(column), effect.to, words.type_of(effect.target, column)
@@ -68,21 +70,21 @@ def _changed_by_cast(effect: Effect, words: Words) -> str:
     return f"{name} IS NOT NULL AND (({effect.using or name})::{to})::{now}::text IS DISTINCT FROM {name}::text"
 
 
-def _duplicates(effect: Effect, words: Words) -> Question:
+def _duplicates(effect: effects.Effect, words: Words) -> Question:
     columns = ", ".join(words.column(column) for column in effect.columns)
     given = " AND ".join(f"{words.column(column)} IS NOT NULL" for column in effect.columns)
     groups = f"SELECT 1 FROM {words.quote(effect.target)} WHERE {given} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
     return Question(f"SELECT count(*) FROM ({groups}) AS duplicates", Verdict.UNKNOWN)
 
 
-def values_other_than(labels: tuple[str, ...], effect: Effect, words: Words) -> Question:
+def values_other_than(labels: tuple[str, ...], effect: effects.Effect, words: Words) -> Question:
     """Returns the question for values of a column that an enumeration with these labels hasn't."""
     (column,) = effect.columns
     condition = f"{words.column(column)}::text NOT IN ({', '.join(map(literal, labels)) or chr(39) * 2})"
     return _rows_where(lambda *_: condition, Verdict.AT_RISK)(effect, words)
 
 
-RULES: dict[type[Effect], Rule] = {
+RULES: dict[type[effects.Effect], Rule] = {
     effects.DropTable: Rule(
         "dropping the table {what} would lose {rows}.",
         "stop using it in one release and drop it in the next; keep a copy until then (pg_dump --table, or a backup).",
@@ -153,7 +155,7 @@ DELETE_OF_PARENTS = Rule(
 )
 
 
-def rule_of(effect: Effect) -> Rule | None:
+def rule_of(effect: effects.Effect) -> Rule | None:
     """Returns the rule that matches an effect; None for a harmless one."""
     match effect:
         case effects.AddColumn(required=False) | effects.Update(whole=False):

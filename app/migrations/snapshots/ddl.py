@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from app.migrations.snapshots.differences import NAME, Difference, moved, reworded
 from app.migrations.snapshots.store import Snapshot, kind_of, own_name, owner_of
-from app.migrations.sql import Effect, effects
+from app.migrations.sql import effects
 
 OF_TABLE = ("column", "constraint", "index", "trigger")
 
@@ -28,7 +28,7 @@ class Plan:
     renames: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
     afterwards: list[str] = field(default_factory=list)
-    losses: list[Effect] = field(default_factory=list)
+    losses: list[effects.Effect] = field(default_factory=list)
 
     @property
     def all(self) -> list[str]:
@@ -100,9 +100,9 @@ def belongs(name: str, snapshot: Snapshot, to: str) -> bool:
     return kind_of(to) == "table" and kind_of(name) in OF_TABLE and owner_of(name) == owner_of(to)
 
 
-def losses(aim: Goal) -> list[Effect]:
+def losses(aim: Goal) -> list[effects.Effect]:
     """What might lose data on the way."""
-    found: list[Effect] = []
+    found: list[effects.Effect] = []
     gone = {owner_of(name) for name in aim.start.keys() - aim.end.keys() if kind_of(name) == "table"}
     for name, facts in aim.start.items():
         table, column = owner_of(name), own_name(name)

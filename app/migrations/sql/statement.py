@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.backfill import MARKER
-from app.migrations.sql.effects import Effect, Opaque
+
+if TYPE_CHECKING:
+    from app.migrations.sql.effects import Effect
 
 MOST_CHARACTERS = 100_000  # a longer text isn't read: that would take longer than the run itself
 
@@ -65,12 +67,14 @@ class Statement:
     of_revision: bool = True
 
     @cached_property
-    def effects(self) -> list[Effect]:
+    def effects(self) -> "list[Effect]":
         """Returns what it does to what is stored; code that can't be read is `Opaque`, and never called safe."""
+        from app.migrations.sql import effects
+
         if len(self.text) > MOST_CHARACTERS:
-            return [Opaque(f"SQL of more than {MOST_CHARACTERS:,} characters")]
+            return [effects.Opaque(f"SQL of more than {MOST_CHARACTERS:,} characters")]
         if self.dialect == "postgresql":
-            from app.migrations.sql import postgresql  # loads the parser
+            from app.migrations.sql import postgresql
 
             return postgresql.effects_of(self.text)
         from app.migrations.sql import sqlite
@@ -127,10 +131,10 @@ class Statement:
         return _SEVERAL.search(self._text) is not None
 
 
-def effects_of_trigger(body: str, name: str) -> list[Effect]:
+def effects_of_trigger(body: str, name: str) -> "list[Effect]":
     """Returns the effects of the statements in a trigger function in PL/pgSQL, reached or not."""
-    if len(body) > MOST_CHARACTERS:
-        return [Opaque(f"function {name}")]
-    from app.migrations.sql import postgresql
+    from app.migrations.sql import effects, postgresql
 
+    if len(body) > MOST_CHARACTERS:
+        return [effects.Opaque(f"function {name}")]
     return postgresql.effects_of_trigger(body, name)
