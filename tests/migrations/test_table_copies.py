@@ -86,6 +86,13 @@ def test_a_copy_that_is_made_of_a_query_does_what_it_lacks(driver: sqlite3.Conne
     assert effects_of(driver, create, "DROP TABLE t") == ["alter_type t.id", "drop_column t.B c"]  # SQLite calls it INT
 
 
+def test_a_copy_that_is_filled_twice_in_two_ways_keeps_what_has_its_name(driver: sqlite3.Connection) -> None:
+    create = 'CREATE TABLE _alembic_tmp_t (id INTEGER, n TEXT, "B c" VARCHAR(5))'
+    first = 'INSERT INTO _alembic_tmp_t (id, n, "B c") SELECT id, \'x\', "B c" FROM t'
+    second = first.replace("'x'", "a") + " WHERE id < 0"
+    assert effects_of(driver, create, first, second, "DROP TABLE t")[-1] == "drop_column t.a"
+
+
 def test_a_name_with_a_dot_is_quoted(driver: sqlite3.Connection) -> None:
     create = 'CREATE TABLE "_alembic_tmp_a.b" (b TEXT)'
     assert effects_of(driver, create, 'DROP TABLE "a.b"') == ['drop_column "a.b".a']

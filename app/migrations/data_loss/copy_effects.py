@@ -38,7 +38,9 @@ class CopyEffects:
             if statement.dialect != "sqlite":
                 yield effect
             elif table.startswith(text.TABLE_COPY):
-                if isinstance(effect, effects.Fill):
+                if isinstance(effect, effects.CreateTable):
+                    self._sources.pop(table, None)
+                elif isinstance(effect, effects.Fill):
                     yield from self._filled(table, statement)
             elif isinstance(effect, effects.DropTable) and _columns(text.copy_of(table), statement.driver):
                 yield from self._dropped(table, statement.driver)
@@ -53,7 +55,9 @@ class CopyEffects:
         if len(originals) != 1 or not new:  # Alembic cuts long names; then the copying fails by itself
             return
         table, old = text.qualified(originals[0]), _columns(originals[0], driver)
-        sources = self._sources[copy] = _sources(statement.text, [*new])
+        sources = _sources(statement.text, [*new])
+        if self._sources.setdefault(copy, sources) != sources:  # filled in two ways: only names are certain
+            sources = self._sources[copy] = {name: name for name in new}
         names = {name: old[sources[name]].name for name in new if sources.get(name) in old}
         for name, column in new.items():
             if name not in names:

@@ -23,12 +23,7 @@ WHERE l.lanname = 'plpgsql' AND p.oid IN (
     WHERE tgrelid = to_regclass({table}) AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & {event} <> 0
 )
 """
-_EVENTS: dict[type[effects.Effect], int] = {
-    effects.Fill: 4,
-    effects.Delete: 8,
-    effects.Update: 16,
-    effects.Truncate: 32,
-}
+_EVENTS: dict[type, int] = {effects.Fill: 4, effects.Delete: 8, effects.Update: 16, effects.Truncate: 32}
 _MOST_TRIGGERS = 50
 
 
