@@ -27,7 +27,7 @@ IMPORTED = [
     "app.encryption",
     "app.migrations.autogenerate",
     "app.migrations.run.blockers",
-    "app.migrations.data_loss.guard",
+    "app.migrations.data_loss",
     "app.migrations.operations.table_copy",
     "app.migrations.run.environment",
     "app.migrations.autogenerate.postgresql_only",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from app import db
-from app.backfill import KEPT_REJECTIONS, MARKER, MAX_WALKS, REHEARSAL, BackfillError, Rejected, Report, Tally, backfill
+from app.backfill import KEPT_REJECTIONS, MARKER, MAX_WALKS, BackfillError, Rejected, Report, Tally, backfill
 from app.backfill.pacing import Pace
 from tests.conftest import DATABASES, Servers, database
 from tests.helpers import autocommit
@@ -427,16 +427,6 @@ def test_every_write_is_marked_as_one_that_can_be_run_again(table: Table) -> Non
     writes = [statement for statement in seen if "UPDATE" in statement]
     assert len(writes) == 2
     assert all(statement.startswith(MARKER) for statement in writes)
-
-
-def test_a_rehearsal_reads_and_writes_nothing(table: Table) -> None:
-    seen: list[str] = []
-    table.fill("one")
-    with table.ours.execution_options(**{REHEARSAL: True}) as rehearsing:
-        sa.event.listen(rehearsing, "before_cursor_execute", lambda *event: seen.append(event[2]))
-        assert backfill(rehearsing, "items", ["a"], seal) == Report("items", 0, {"a": Tally()})
-    assert seen == []
-    assert table.read() == ["one"]
 
 
 def test_a_table_that_somebody_keeps_adding_to_is_given_up(table: Table) -> None:

@@ -13,8 +13,9 @@ from tests.conftest import ROOT
 # Each may import from the groups above its own, and from itself.
 GROUPS = [
     ["app.errors"],
-    ["app.encryption", "app.triggers", "app.dialect_text", "app.db", "app.migrations.sql"],
+    ["app.encryption", "app.triggers", "app.dialect_text", "app.db"],
     ["app.settings", "app.backfill"],
+    ["app.migrations.sql"],
     ["app.models", "app.secrets"],
     ["app.migrations.errors"],
     ["app.migrations.terminal"],

@@ -1,7 +1,7 @@
 """Changes many rows of a table, a page at a time: see `backfill`."""
 
 from app.backfill.pacing import Pace
-from app.backfill.passes import MAX_WALKS, REHEARSAL, BackfillError, Walks, backfill, rehearses
+from app.backfill.passes import MAX_WALKS, BackfillError, Walks, backfill
 from app.backfill.sweep import KEPT_REJECTIONS, ByPage, Rejected, Report, Tally
 from app.backfill.table import NoKeyError
 from app.backfill.writers import MARKER
@@ -10,7 +10,6 @@ __all__ = [
     "KEPT_REJECTIONS",
     "MARKER",
     "MAX_WALKS",
-    "REHEARSAL",
     "BackfillError",
     "ByPage",
     "NoKeyError",
@@ -20,5 +19,4 @@ __all__ = [
     "Tally",
     "Walks",
     "backfill",
-    "rehearses",
 ]

@@ -32,7 +32,6 @@ __all__ = [
     "KEPT_REJECTIONS",
     "MARKER",
     "MAX_WALKS",
-    "REHEARSAL",
     "BackfillError",
     "ByPage",
     "Rejected",
@@ -40,13 +39,9 @@ __all__ = [
     "Tally",
     "Walks",
     "backfill",
-    "rehearses",
 ]
 
 MAX_WALKS = 10
-
-# An execution option of connections that are only looked through, to find out what a revision would do.
-REHEARSAL = "schema_rehearsal"
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +85,6 @@ def backfill(
     Raises:
         BackfillError: the connection is in a transaction, or after ten walks somebody still adds rows to change.
     """
-    if rehearses(connection):
-        return blank(table, columns)
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         raise BackfillError("A backfill commits page by page: give it a connection in AUTOCOMMIT.")
     pace = pace or (Pace(rows=page_rows, target=0) if page_rows else Pace())
@@ -155,8 +148,3 @@ class Walks:
             )
         walk.conflicts = self.conflicts
         return walk
-
-
-def rehearses(connection: sa.Connection) -> bool:
-    """Whether nothing is to be read or written, because a revision is only being looked at."""
-    return bool(connection.get_execution_options().get(REHEARSAL))

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill import rehearses
 from app.encryption import FieldCipher
+from app.migrations.sql import text
 
 
 def count_plaintext(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> int:
@@ -30,14 +30,12 @@ def guard(dialect: str, table: str, columns: Sequence[str], cipher: FieldCipher)
         f"'{table} holds secrets in plaintext, which SQL cannot encrypt. Run: alembic upgrade head'; END IF; END $$"
         if dialect == "postgresql"
         else f"-- Fails (integer overflow) while {table} holds secrets in plaintext; then run: alembic upgrade head\n"
-        f"SELECT CASE WHEN {found} THEN abs(-9223372036854775807 - 1) END"
+        f"SELECT CASE WHEN {found} THEN {text.RAISE} END"
     )
-    return sa.text(statement.replace(":", r"\:"))
+    return sa.text(text.without_parameters(statement))
 
 
 def _asked(question: str, connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> Any:
-    if rehearses(connection):
-        return 0
     quote = connection.dialect.identifier_preparer.quote
     condition = _plaintext(connection.dialect.name, [*map(quote, columns)], cipher)
     return connection.exec_driver_sql(question.format(f"FROM {quote(table)} WHERE {condition}")).scalar_one()

@@ -23,7 +23,7 @@ pathlib.Path("begun").touch()
 while not pathlib.Path("go").exists():
     time.sleep(0.01)
 """
-# The same where a rehearsal must not wait: a revision that imports this way isn't rehearsed.
+# The same where a preview must not wait: a revision that imports this way isn't rendered.
 BEGINS = "__import__('pathlib').Path('begun').touch()"
 WAITS_UNREHEARSED = f"{BEGINS}\n{WAITS}"
 

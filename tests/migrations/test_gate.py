@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from app import db
-from app.migrations.data_loss import rehearsal
+from app.migrations.data_loss import preview
 from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.run.ledger import Ledger
 from tests.commands import Done
@@ -288,7 +288,7 @@ def test_on_the_way_down_none_is_refused_where_no_rows_are_at_risk(url: str, pro
 
 # --- what can't be seen beforehand -------------------------------------------------------------------------------
 
-# Nothing is really updated while a revision is rehearsed, so the branch isn't taken then.
+# Beforehand there is no database to say how many rows were updated.
 UNSEEN = 'if op.get_bind().execute(sa.text("UPDATE seen SET n = n + 1 WHERE n >= 0")).rowcount == 1:\n    {body}'
 SEEN_LATE = "seen only while it ran, and rolled back; what had finished stays applied"
 
@@ -379,7 +379,7 @@ ASKING = {
 
 
 @pytest.mark.parametrize("way", ASKING)
-def test_a_revision_that_looks_first_takes_the_branch_that_it_will_take(
+def test_a_revision_that_looks_first_is_refused_on_the_branch_that_it_takes(
     way: str, url: str, project: Project, approve: Approve
 ) -> None:
     start(url, project, ["t"], with_rows=True)
@@ -390,7 +390,7 @@ def test_a_revision_that_looks_first_takes_the_branch_that_it_will_take(
         project.upgrade(url)
     approve(f"gate/asking.{way}.txt", f"{caught.value}\n")
     assert everything_in(url) == before
-    assert revision not in [attempt[0] for attempt in attempts(url)]
+    assert attempts(url)[-1] == (revision, "upgrade", "failed")
 
 
 # --- consent -----------------------------------------------------------------------------------------------------
@@ -525,6 +525,9 @@ HOSTILE = {
     "engine_of_the_connection": (
         'with op.get_bind().engine.begin() as other:\n    other.execute(sa.text("DELETE FROM t"))'
     ),
+    "bind_of_the_environment": (
+        "from alembic import context\n\ncontext.get_bind().execute(sa.text(\"DELETE FROM t WHERE a = 'y'\"))"
+    ),
     "raw_cursor": 'op.get_bind().connection.cursor().execute("DELETE FROM t")',
     "driver": "import sqlite3\n\nsqlite3.connect('gateway.db').execute('DELETE FROM t')",
     "helper": "import reaching_around\n\nreaching_around.delete(op.get_bind())",
@@ -575,7 +578,7 @@ def hostile(url: str) -> dict[str, str]:
 def test_nothing_that_a_hostile_revision_does_is_done_beforehand(
     url: str, project: Project, approve: Approve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "MOST_STATEMENTS", 100)  # on a busy machine 2,000 take longer than a rehearsal may
+    monkeypatch.setattr(preview, "MOST_STATEMENTS", 100)  # on a busy machine 2,000 take longer than a preview may
     start(url, project, ["t", "u"], with_rows=True)
     (project.folder / "reaching_around.py").write_text(AROUND, encoding="utf-8")
     if "postgresql" in url:
@@ -646,7 +649,7 @@ def bodies_for(name: str, quoted: str) -> list[str]:
     ]
 
 
-# --- what a rehearsal leaves behind ------------------------------------------------------------------------------
+# --- what a preview leaves behind --------------------------------------------------------------------------------
 
 MUCH = """
 op.execute("CREATE TEMPORARY TABLE scratch (n INTEGER)")
@@ -669,7 +672,7 @@ TEMPORARY = {
 }
 
 
-def test_a_rehearsal_leaves_no_connection_no_table_and_no_setting_behind(url: str, project: Project) -> None:
+def test_a_preview_leaves_no_connection_no_table_and_no_setting_behind(url: str, project: Project) -> None:
     start(url, project, ["t"], with_rows=True)
     project.add(MUCH)
     engine = sa.create_engine(url, pool_size=3)  # whose connections are used again
@@ -697,7 +700,6 @@ def test_a_rehearsal_leaves_no_connection_no_table_and_no_setting_behind(url: st
         engine.dispose()
 
 
-# While it is rehearsed, the engine only looks; when it runs, it must write.
 BACKFILL = """
 from app.backfill import backfill
 
@@ -707,7 +709,7 @@ with op.get_context().autocommit_block():
 
 
 @pytest.mark.parametrize("memory", ["sqlite://", pytest.param("sqlite:///:memory:", marks=pytest.mark.exhaustive)])
-def test_a_database_in_memory_outlives_its_rehearsal(memory: str, project: Project) -> None:
+def test_a_database_in_memory_outlives_its_preview(memory: str, project: Project) -> None:
     engine = db.migration_engine(memory)
     made = config("sqlite://", project.ini)
     made.attributes["connection"] = engine

@@ -263,12 +263,13 @@ def test_a_copy_that_would_lose_what_alembic_does_not_see_is_refused(
     assert f"Copying the table things would lose {lost}," in refused(history, sqlite_url)
 
 
+@by_plain_operation_and_by_batch
 @pytest.mark.parametrize("lost", sorted(UNSEEN.keys() - {"a CHECK without a name"}))  # which a script does copy
 def test_no_script_is_written_that_would_lose_what_alembic_does_not_see(
-    lost: str, history: History, sqlite_url: str
+    lost: str, rebuild: Rebuild, history: History, sqlite_url: str
 ) -> None:
     start = history.add(f"op.execute({UNSEEN[lost]!r})")
-    history.add(plain("things", "name"))
+    history.add(rebuild("things", "name"))
     with pytest.raises(CommandError, match=f"Copying the table things would lose {lost},"):
         history.upgrade_script(sqlite_url, f"{start}:head")
 
@@ -302,10 +303,13 @@ def test_a_copy_whose_original_is_gone_is_not_touched(history: History, url: str
     assert 'ALTER TABLE "_alembic_tmp_lost" RENAME TO "lost"' in refused(history, url)
 
 
-def test_a_script_that_would_lose_something_stops_and_changes_nothing(history: History, url: str) -> None:
+@by_plain_operation_and_by_batch
+def test_a_script_that_would_lose_something_stops_and_changes_nothing(
+    rebuild: Rebuild, history: History, url: str
+) -> None:
     run_script(url, "DROP VIEW codes_of_children; DROP VIEW codes")
     start = history.add("\n".join(f"op.execute({part.strip()!r})" for part in TABLES.strip().split(";") if part))
-    history.add(f'{plain()}\nop.execute("DELETE FROM parents WHERE id = 3")')
+    history.add(f'{rebuild()}\nop.execute("DELETE FROM parents WHERE id = 3")')
     with connected(url) as connection:
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
         connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{start}')")

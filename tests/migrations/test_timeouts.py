@@ -25,6 +25,7 @@ CREATE FUNCTION note(what text) RETURNS void LANGUAGE sql AS
 CREATE FUNCTION note_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM note(tg_tag); END $$;
 CREATE EVENT TRIGGER note_ddl ON ddl_command_start EXECUTE FUNCTION note_ddl();
 """
+NOTES = {"opaque function note": "a test looks on"}
 
 
 @pytest.fixture
@@ -205,7 +206,8 @@ def test_each_kind_of_statement_has_its_timeouts(project: Project, busy_url: str
         "    op.create_index('i', 'busy', ['n'], postgresql_concurrently=True)\n"
         "    op.execute(\"SELECT note('read in autocommit')\")\n"
         "    op.execute('ALTER TABLE busy VALIDATE CONSTRAINT c')\n"
-        "op.create_index('j', 'busy', ['n'])"
+        "op.create_index('j', 'busy', ['n'])",
+        acknowledged=NOTES,
     )
     project.declare(revision, 'timeouts = {"lock": 7, "statement": 42}')
     project.add("op.create_index('k', 'busy', ['n'])")
@@ -227,7 +229,8 @@ def test_timeouts_are_set_again_after_a_rollback_and_gone_when_it_is_over(projec
         "    op.get_bind().exec_driver_sql('BEGIN')\n"
         "    op.execute(\"SELECT note('own')\")\n"
         "    op.get_bind().exec_driver_sql('ROLLBACK')\n"
-        "    op.execute(\"SELECT note('after')\")"
+        "    op.execute(\"SELECT note('after')\")",
+        acknowledged=NOTES,
     )
     env = {"SCHEMA_TABLE_LOCK_TIMEOUT": "5"}
     assert project.alembic("upgrade", "head", url=busy_url, env=env).returncode == 0
@@ -273,7 +276,8 @@ def test_timeouts_that_are_none(declared: str, project: Project, busy_url: str, 
 def test_the_shortest_and_the_longest_timeout_and_none(project: Project, busy_url: str) -> None:
     run(busy_url, NOTE)
     for lock in ("0.0001", "2147483", "0"):
-        project.declare(project.add("op.execute(\"SELECT note('read')\")"), f'timeouts = {{"lock": {lock}}}')
+        revision = project.add("op.execute(\"SELECT note('read')\")", acknowledged=NOTES)
+        project.declare(revision, f'timeouts = {{"lock": {lock}}}')
     env = {"SCHEMA_TABLE_LOCK_TIMEOUT": "1e12"}
     assert project.alembic("upgrade", "head", url=busy_url, env=env).returncode == 0
     assert [lock for what, lock, _ in noted(busy_url) if what == "read"] == ["1ms", "2147483s", "0"]
@@ -403,9 +407,8 @@ def test_whether_a_statement_can_be_run_again(statement: str, again: bool) -> No
     ],
 )
 def test_only_what_holds_up_nobody_may_take_its_time(statement: str, hurried: bool) -> None:
-    assert Timeouts(3, 60).of(Statement("postgresql", statement, None)) == (
-        Timeouts(3, 60) if hurried else Timeouts(0, 0)
-    )
+    limits = Timeouts(3, 60).of(Statement("postgresql", statement, None))
+    assert limits == (Timeouts(3, 60) if hurried else Timeouts(0, 0))
 
 
 @pytest.mark.parametrize(

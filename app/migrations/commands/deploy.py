@@ -101,16 +101,16 @@ def _require_upgradable(project: Project, engine: sa.Engine | None) -> Status:
 def _refuse_losses(
     connection: sa.Connection, project: Project, engine: sa.Engine | None, at: list[str], history: ScriptDirectory
 ) -> None:
-    from app.migrations.data_loss.guard import Gate  # loads PostgreSQL's grammar
+    from app.migrations.data_loss import DataLoss  # loads PostgreSQL's grammar
 
     steps = history._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
     plan = [*map(Step.of, steps)]
     something_to_lose = bool(plan and (at or sa.inspect(connection).get_table_names()))
     connection.rollback()
     if something_to_lose:
-        gate = Gate(connection, set(), Reporter(live=False).note)
+        guard = DataLoss(connection, set(), Reporter(live=False).note)
         with EnvironmentContext(project.config(engine), history):  # revisions may ask it for -x
-            gate.refuse(gate.judge(plan))
+            guard.refuse(guard.preview(plan))
 
 
 def _require_equal_to_models(config: Config, engine: sa.Engine) -> None:

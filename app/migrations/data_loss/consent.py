@@ -1,4 +1,4 @@
-"""Who has said that data may be lost: the revision, for its upgrade and with a reason, or the operator, each time."""
+"""Consents to losing data: the revision's own, for its upgrade and with a reason, or the operator's, each time."""
 
 from collections.abc import Callable
 
@@ -14,36 +14,34 @@ class Consents:
 
     Args:
         accepted: revisions whose losses the operator accepts.
-        note: hears what couldn't be told, in one line each.
+        note: takes what isn't certain, in one line each.
     """
 
     def __init__(self, accepted: set[str], note: Callable[[str], None]) -> None:
         self._accepted = accepted
         self._note = note
         self._acknowledged: dict[str, dict[str, str]] = {}
-        self._foreseen: dict[str, set[str]] = {}
+        self._previewed: dict[str, set[str]] = {}
         self._used: dict[str, dict[str, str]] = {}
 
-    def check(self, planned: list[str]) -> None:
-        """Compares what the operator accepts with what is about to run.
-
-        Raises:
-            ConfigurationError: a revision isn't.
-        """
+    def require_planned(self, planned: list[str]) -> None:
+        """Raises a ConfigurationError if the operator accepts a revision that isn't about to run."""
         for revision in sorted(self._accepted - set(planned)):
             raise ConfigurationError(
                 f"accept-data-loss speaks of {revision!r}, which isn't about to run; these are: {', '.join(planned)}."
             )
 
-    def compare(self, step: Step, findings: list[Finding], names: set[str]) -> None:
-        """Compares what a revision acknowledges with what was seen beforehand.
+    def require_founded(self, step: Step, findings: list[Finding], names: set[str]) -> None:
+        """Raises a ConfigurationError if a revision acknowledges something else than what is at risk: a misspelling.
 
-        Raises:
-            ConfigurationError: it is misspelt.
+        Args:
+            step: the revision.
+            findings: those of its preview.
+            names: the names of all its effects.
         """
         revision = step.revision
         acknowledged = self._acknowledged[revision] = _acknowledged(step)
-        self._foreseen[revision] = names
+        self._previewed[revision] = names
         risks = {f.effect.name() for f in findings if f.verdict is Verdict.AT_RISK}
         for name in sorted(acknowledged.keys() - names):
             if risks - acknowledged.keys() and revision not in self._accepted:
@@ -55,31 +53,26 @@ class Consents:
             )
 
     def give(self, finding: Finding) -> bool:
-        """Whether somebody has consented."""
-        name = finding.effect.name()
-        reason = self._acknowledged.get(finding.revision, {}).get(name)
-        if finding.revision in self._accepted:
-            reason = ACCEPTED
+        """Returns whether the revision or the operator consents to a finding, and remembers the reason."""
+        revision, name = finding.step.revision, finding.effect.name()
+        reason = ACCEPTED if revision in self._accepted else self._acknowledged.get(revision, {}).get(name)
         if reason is not None:
-            self._used.setdefault(finding.revision, {})[name] = reason
+            self._used.setdefault(revision, {})[name] = reason
         return reason is not None
 
     def settle(self, step: Step, done: set[str], *, outside: bool) -> str | None:
-        """Compares what a revision acknowledges with what it has done; to be called in its transaction.
+        """Returns the consents that a revision needed, before its transaction ends.
 
         Args:
             step: the revision.
             done: names of what it did.
             outside: it has left its transaction, so it can't be undone for a word too many.
 
-        Returns:
-            What was consented to.
-
         Raises:
             ConfigurationError: it acknowledges something that it hasn't done.
         """
         revision = step.revision
-        done = done | self._foreseen.get(revision, set())
+        done = done | self._previewed.get(revision, set())
         for name in sorted(self._acknowledged.get(revision, {}).keys() - done):
             if not outside:
                 raise _unfounded(step, name, done)
@@ -88,11 +81,9 @@ class Consents:
 
 
 def _acknowledged(step: Step) -> dict[str, str]:
-    if step.direction is not Direction.UPGRADE:
-        return {}
-    acknowledged = getattr(step.module, "acknowledged", {})
+    acknowledged = getattr(step.module, "acknowledged", {}) if step.direction is Direction.UPGRADE else {}
     if not isinstance(acknowledged, dict) or not all(
-        isinstance(name, str) and isinstance(reason, str) for name, reason in acknowledged.items()
+        isinstance(text, str) for pair in acknowledged.items() for text in pair
     ):
         raise ConfigurationError(
             f'{step.file_name}: acknowledged must look like {{"drop_column users.legacy": "reason"}}.'

@@ -1,26 +1,26 @@
-"""What a run has made and changed so far, which is no loss to lose again."""
+"""Tables and columns that a run has made so far: to lose them again is no loss."""
 
 from dataclasses import dataclass, field, replace
 
-from app.migrations.sql.effects import FLEETING, TEMPORARY, Effect, Kind, parts_of, qualified
+from app.migrations.sql import effects, text
 
 _TEMPORARY_SCHEMAS = ("temp", "pg_temp")
 
 
 @dataclass
-class Run:
-    """What a run has made and changed so far: there is nothing to lose in what it made itself.
+class MadeSoFar:
+    """Tables, columns and other things that a run has made, changed or taken away.
 
     Attributes:
         live: the run is under way, so the database has its new names already.
-        home: the schema in which a table is whose name is written without one.
+        home: the schema of a table whose name is written without one.
         any_case: `T` is the same table as `t`.
-        blind: the schema may be another one by now, so a name says too little: nothing counts as made by the run.
+        blind: the search path may have changed, so a name says too little: nothing more counts as made by the run.
         temporary: names of temporary tables; they hide others of the same name.
-        touched: names of tables in which rows were changed.
+        touched: names of tables whose rows changed.
         gone: names of tables that were dropped or renamed; `gone_columns` those of columns.
-        functions: statements that create functions, by their names.
-        old_names: of tables, what the database calls what a run has renamed; `old_columns` of columns.
+        functions: names of functions.
+        old_names: the database's names of tables that the run has renamed; `old_columns` of columns.
     """
 
     live: bool = False
@@ -33,107 +33,101 @@ class Run:
     touched: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     gone_columns: set[tuple[str, str]] = field(default_factory=set)
-    functions: dict[str, list[str]] = field(default_factory=dict)
+    functions: set[str] = field(default_factory=set)
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     old_names: dict[str, str] = field(default_factory=dict)
     old_columns: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def concerns(self, effect: Effect) -> Effect | None:
-        """The effect in the names that the database has, or None if it only concerns what this run made."""
-        table = self.key(effect.table)
-        if effect.kind in (Kind.CREATE_TABLE, Kind.CREATE_ENUM, Kind.FILL, Kind.SET_PATH, Kind.CALL, Kind.DEFINE):
-            return None
-        if table in self.tables or self._is_temporary(effect.table):
+    def concerns(self, effect: effects.Effect) -> effects.Effect | None:
+        """Returns an effect that a rule matches, in the database's names; None if the run has made all it concerns."""
+        table = self.key(effect.target)
+        if table in self.tables or self._is_temporary(effect.target):
             return None
         columns = tuple(column for column in effect.columns if self._column(table, column) not in self.columns)
         if effect.columns and not columns:
             return None
-        if effect.kind is not Kind.UPDATE and len(columns) != len(effect.columns):
+        if not isinstance(effect, effects.Update):  # what else concerns several columns concerns them together
             columns = effect.columns
         if self.live:
             return replace(effect, columns=columns)
-        old = tuple(self.old_columns.get(self._column(table, column), column) for column in columns)
-        return replace(effect, table=self.old_name(effect.table), columns=old)
+        columns = tuple(self.old_columns.get(self._column(table, column), column) for column in columns)
+        return replace(effect, target=self.old_name(effect.target), columns=columns)
 
-    def note(self, effect: Effect) -> None:
+    def note(self, effect: effects.Effect) -> None:
         """Takes the effect into account for those after it."""
-        table = self.key(effect.table)
-        match effect.kind:
-            case Kind.SET_PATH:
+        table = self.key(effect.target)
+        columns = {self._column(table, column) for column in effect.columns}
+        match effect:
+            case effects.SetPath():
                 self.blind = True
-                self.settle(everything=True)
-            case Kind.CREATE_TABLE if not self.blind and FLEETING not in effect.to:
-                (self.temporary if TEMPORARY in effect.to else self.tables).add(table)
-            case Kind.DROP_TABLE if self._is_temporary(effect.table):
-                self.temporary.discard(self._bare(effect.table))
-            case Kind.DROP_TABLE:
-                self._dropped(table)
-            case Kind.ADD_COLUMN if not self.blind:
-                added = {self._column(table, column) for column in effect.columns}
-                self.columns |= added
-                self.gone_columns -= added
-            case Kind.DROP_COLUMN:
-                dropped = {self._column(table, column) for column in effect.columns}
-                self.columns -= dropped
-                self.gone_columns |= dropped
-            case Kind.DEFINE if effect.using:
-                self.functions.setdefault(effect.table, []).append(effect.using)
-            case Kind.CREATE_ENUM:
-                self.enums[self.key(effect.table)] = effect.to
-            case Kind.RENAME_TABLE:
+                self.forget()
+            case effects.CreateTable(until_commit=False) if not self.blind:
+                (self.temporary if effect.temporary else self.tables).add(table)
+            case effects.DropTable() if self._is_temporary(effect.target):
+                self.temporary.discard(self.key(text.bare(effect.target)))
+            case effects.DropTable():
+                self.tables.discard(table)
+                self.gone.add(table)
+                self.columns = {column for column in self.columns if column[0] != table}
+            case effects.AddColumn() if not self.blind:
+                self.columns |= columns
+                self.gone_columns -= columns
+            case effects.DropColumn():
+                self.columns -= columns
+                self.gone_columns |= columns
+            case effects.Define():
+                self.functions.add(effect.target)
+            case effects.CreateEnum():
+                self.enums[table] = effect.labels
+            case effects.RenameTable():
                 self._renamed(effect)
-            case Kind.RENAME_COLUMN:
+            case effects.RenameColumn():
                 self._renamed_column(effect)
-            case Kind.FILL | Kind.UPDATE | Kind.DELETE:
+            case effects.Fill() | effects.Update() | effects.Delete():
                 self.touched.add(table)
 
-    def settle(self, *, everything: bool = False) -> None:
-        """To be called between two revisions: rows that one has written into its own table are data to the next."""
-        # Who can ask the database doesn't trust a list: a function may have filled the table.
-        self.tables = set() if self.live or everything else self.tables - self.touched
+    def begin_revision(self) -> None:
+        """Counts what earlier revisions wrote into the run's own tables as data: only the database knows its rows."""
+        self.tables = set()
         self.temporary = set()
-        kept = {(table, column) for table, column in self.columns if table not in self.touched}
-        self.columns = set() if everything else kept
+        self.columns = {(table, column) for table, column in self.columns if table not in self.touched}
 
-    def made(self, enum: str) -> tuple[str, ...] | None:
-        """The labels of an enumeration that this run has made."""
-        return self.enums.get(self.key(qualified(*parts_of(enum))))
+    def forget(self) -> None:
+        """Trusts no name any more: what was made may have been taken back, or be something else."""
+        self.tables, self.temporary, self.columns = set(), set(), set()
+
+    def labels_of(self, enum: str) -> tuple[str, ...] | None:
+        """Returns the labels of an enumeration that this run has made."""
+        return self.enums.get(self.key(text.qualified(*text.parts_of(enum))))
 
     def old_name(self, table: str) -> str:
-        """What the database calls a table."""
+        """Returns the database's name of a table."""
         return table if self.live else self.old_names.get(self.key(table), table)
 
     def key(self, table: str) -> str:
-        """One spelling for each table."""
-        first, *rest = parts_of(table) or [""]
-        key = qualified(*rest) if rest and first == self.home else table
+        """Returns the one spelling of a table."""
+        first, *others = text.parts_of(table) or [""]
+        key = text.qualified(*others) if others and first == self.home else table
         return key.lower() if self.any_case else key
 
-    def is_gone(self, effect: Effect) -> bool:
-        """Whether the run has taken the table away, or the column; the database can't know yet."""
-        table = self.key(effect.table)
+    def is_gone(self, effect: effects.Effect) -> bool:
+        """Returns whether the run has taken the table away, or the column; the database can't know yet."""
+        table = self.key(effect.target)
         columns = {self._column(table, column) for column in effect.columns}
-        return not self.live and (table in self.gone if not columns else columns <= self.gone_columns)
+        return not self.live and (columns <= self.gone_columns if columns else table in self.gone)
 
     def _column(self, table: str, column: str) -> tuple[str, str]:
         return table, column.lower() if self.any_case else column
 
     def _is_temporary(self, table: str) -> bool:
-        *schema, _ = parts_of(table) or [""]
-        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self._bare(table) in self.temporary
+        *schema, _ = text.parts_of(table) or [""]
+        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self.key(text.bare(table)) in self.temporary
 
-    def _bare(self, table: str) -> str:
-        return self.key(qualified(*parts_of(table)[-1:]))
-
-    def _dropped(self, table: str) -> None:
-        self.tables.discard(table)
-        self.gone.add(table)
-        self.columns = {column for column in self.columns if column[0] != table}
-
-    def _renamed(self, effect: Effect) -> None:
-        *schema, _ = parts_of(effect.table)
-        old, new = self.key(effect.table), self.key(qualified(*(schema if len(effect.to) == 1 else ()), *effect.to))
-        self.old_names[new] = self.old_name(effect.table)
+    def _renamed(self, effect: effects.RenameTable) -> None:
+        *schema, _ = text.parts_of(effect.target)
+        old, to = self.key(effect.target), effect.to if len(effect.to) > 1 else (*schema, *effect.to)
+        new = self.key(text.qualified(*to))
+        self.old_names[new] = self.old_name(effect.target)
         self.gone.add(old)
         for names in (self.tables, self.temporary, self.touched):
             if old in names:
@@ -144,9 +138,9 @@ class Run:
         self.gone_columns |= {(new, column) for table, column in self.gone_columns if table == old}
         self.old_columns |= {(new, c): name for (table, c), name in self.old_columns.items() if table == old}
 
-    def _renamed_column(self, effect: Effect) -> None:
-        table, (old,), (new,) = self.key(effect.table), effect.columns, effect.to
-        before, after = self._column(table, old), self._column(table, new)
+    def _renamed_column(self, effect: effects.RenameColumn) -> None:
+        table, (old,) = self.key(effect.target), effect.columns
+        before, after = self._column(table, old), self._column(table, effect.to)
         if before in self.columns:
             self.columns = self.columns - {before} | {after}
         self.gone_columns.add(before)

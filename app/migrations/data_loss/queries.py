@@ -1,20 +1,19 @@
 """Asks a database whether rows are at risk: read only, each question bounded in time, all of them too.
 
 Questions go past SQLAlchemy's events, straight to the driver, so that they are no statements of the revision. On
-PostgreSQL they run in a savepoint that is always rolled back: their time-outs end with it, and an error leaves the
-transaction usable.
+PostgreSQL they run in a transaction or a savepoint that is always rolled back: their settings end with it, and an error
+leaves the transaction usable.
 """
 
 import sqlite3
 import threading
 import time
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.rules import COUNTED, Question, Verdict, Words, text_of
-from app.migrations.sql.effects import HOME, Effect, parts_of
+from app.migrations.rules import COUNTED, Question, Verdict, Words
+from app.migrations.sql import effects, literal, text
 
 SECONDS_PER_QUESTION = 2.0
 SECONDS_BEFOREHAND = 20.0
@@ -22,7 +21,6 @@ LOCK_TIMEOUT_SECONDS = 0.5
 
 Answer = tuple[Verdict, int | None, str]
 
-_SAVEPOINT = "SAVEPOINT question"
 _MISSING = {"42P01", "42703", "3F000", "42704"}
 
 
@@ -30,35 +28,29 @@ class Questions:
     """The questions of one run.
 
     Args:
-        dialect: of the database.
+        connection: answers them.
         together: how long all of them may take; a run asks before each statement, which must not end it.
     """
 
-    def __init__(self, dialect: sa.Dialect, together: float = SECONDS_BEFOREHAND) -> None:
-        self._dialect = dialect
-        self._together = together
-        self._spent = 0.0
-
-    def words(self, connection: sa.Connection) -> Words:
-        """How the database spells things."""
-        prepare = self._dialect.identifier_preparer.quote
-        return Words(
-            self._dialect.name,
-            lambda name: ".".join(prepare(part) for part in parts_of(name)),
-            prepare,
-            partial(self._type_of, connection),
+    def __init__(self, connection: sa.Connection, together: float = SECONDS_BEFOREHAND) -> None:
+        self.dialect = connection.dialect
+        quote = self.dialect.identifier_preparer.quote
+        self.words = Words(
+            self.dialect.name, lambda name: ".".join(map(quote, text.parts_of(name))), quote, self._type_of
         )
+        self._connection = connection
+        self._left = together
 
-    def ask(self, connection: sa.Connection, question: Question) -> Answer:
+    def ask(self, question: Question) -> Answer:
         """Asks how many rows are at risk.
 
         Returns:
-            The verdict; the number of rows, if it is known; and what was in the way of an answer.
+            The verdict; the number of rows, if it is known; and the reason why there is no answer.
         """
         if question.each:
-            return self._ask_each(connection, question)
+            return self._ask_each(question)
         try:
-            rows = int(self._scalar(connection, question.sql) or 0)
+            rows = int(self._value(question.sql) or 0)
         except _Unanswered as error:
             if error.missing:
                 return Verdict.SAFE, 0, ""
@@ -67,104 +59,84 @@ class Questions:
             return question.doubt, None, str(error)
         return (Verdict.AT_RISK if rows else Verdict.SAFE), rows, ""
 
-    def _ask_each(self, connection: sa.Connection, question: Question) -> Answer:
+    def _ask_each(self, question: Question) -> Answer:
         try:
-            places = self._rows(connection, question.sql)
+            places = self._rows(question.sql)
         except _Unanswered as error:
             return question.doubt, None, str(error)
         for table, condition in places:
             rows = f"SELECT 1 FROM {table} WHERE {condition} LIMIT {COUNTED + 1}"
-            counted = Question(f"SELECT count(*) FROM ({rows}) AS at_risk", question.doubt)
-            verdict, number, note = self.ask(connection, counted)
+            verdict, number, note = self.ask(Question(f"SELECT count(*) FROM ({rows}) AS at_risk", question.doubt))
             if verdict is not Verdict.SAFE:
                 place = ".".join([table, *condition.split(" IS ", 1)[:-1]])
                 return verdict, number, f"{place}: {note}" if note else place
         return Verdict.SAFE, 0, ""
 
-    def outside(self, connection: sa.Connection, effect: Effect, labels: tuple[str, ...]) -> Answer:
-        """Asks for values that a new enumeration hasn't."""
-        words = self.words(connection)
-        (column,) = effect.columns
-        listed = ", ".join(map(text_of, labels)) or "''"
-        condition = f"{words.column(column)}::text NOT IN ({listed})"
-        rows = f"SELECT 1 FROM {words.quote(effect.table)} WHERE {condition} LIMIT {COUNTED + 1}"
-        return self.ask(connection, Question(f"SELECT count(*) FROM ({rows}) AS at_risk", Verdict.AT_RISK))
-
-    def rows(self, connection: sa.Connection, sql: str) -> list[Any] | None:
-        """The rows that answer a question about the schema; None if there is no answer."""
+    def rows(self, sql: str) -> list[Any] | None:
+        """Returns the rows that answer a question about the schema; None if there is no answer."""
         try:
-            return self._rows(connection, sql)
+            return self._rows(sql)
         except _Unanswered:
             return None
 
-    def home(self, connection: sa.Connection) -> str:
-        """The schema in which a table is whose name is written without one."""
-        if self._dialect.name == "postgresql":
-            return str(self._looked_up(connection, "SELECT current_schema()") or "")
-        return HOME["sqlite"]
+    def home(self) -> str:
+        """Returns the schema of a table whose name is written without one."""
+        if self.dialect.name == "postgresql":
+            return str(self._value("SELECT current_schema()") or "")
+        return effects.HOME["sqlite"]
 
-    def exists(self, connection: sa.Connection, table: str, column: str = "") -> bool:
-        """Whether there is a table of that name, or that column of it; no answer means yes."""
+    def exists(self, table: str, column: str = "") -> bool:
+        """Returns whether there is a table of that name, or that column of it; no answer means yes."""
         if column:
-            return self._type_of(connection, table, column) is not None
-        if self._dialect.name == "postgresql":
-            question = f"SELECT to_regclass({text_of(self.words(connection).quote(table))})"
+            return self._type_of(table, column) is not None
+        if self.dialect.name == "postgresql":
+            question = f"SELECT to_regclass({literal(self.words.quote(table))})"
         else:
-            master = "sqlite_temp_master" if parts_of(table)[0] == "temp" else "sqlite_master"
-            question = f"SELECT 1 FROM {master} WHERE name = {text_of(parts_of(table)[-1])} COLLATE NOCASE"
+            master = "sqlite_temp_master" if text.parts_of(table)[0] == "temp" else "sqlite_master"
+            question = f"SELECT 1 FROM {master} WHERE name = {literal(text.bare(table))} COLLATE NOCASE"
         try:
-            return self._looked_up(connection, question) is not None
+            return self._value(question) is not None
         except _Unanswered:
             return True
 
-    def _type_of(self, connection: sa.Connection, table: str, column: str) -> str | None:
-        if self._dialect.name == "postgresql":
-            name = text_of(self.words(connection).quote(table))
+    def _type_of(self, table: str, column: str) -> str | None:
+        if self.dialect.name == "postgresql":
             question = (
-                "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
-                f"WHERE attrelid = to_regclass({name}) AND attname = {text_of(column)} AND NOT attisdropped"
+                "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE NOT attisdropped "
+                f"AND attrelid = to_regclass({literal(self.words.quote(table))}) AND attname = {literal(column)}"
             )
         else:
-            named = f"name = {text_of(column)} COLLATE NOCASE"
-            *schema, bare = parts_of(table)
-            inside = "".join(f", {text_of(name)}" for name in schema)
-            question = f"SELECT type FROM pragma_table_info({text_of(bare)}{inside}) WHERE {named}"
+            *schema, name = map(literal, text.parts_of(table))
+            place = ", ".join([name, *schema])
+            question = f"SELECT type FROM pragma_table_info({place}) WHERE name = {literal(column)} COLLATE NOCASE"
         try:
-            found = self._looked_up(connection, question)
+            kind = self._value(question)
         except _Unanswered:
             return None
-        return str(found) if found is not None else None
+        return str(kind) if kind is not None else None
 
-    def _looked_up(self, connection: sa.Connection, sql: str) -> Any:
-        """What the database's own books say; on SQLite that takes no time, and needs no clock."""
-        if self._dialect.name == "postgresql":
-            return self._scalar(connection, sql)
-        driver: Any = connection.connection.driver_connection
-        found = driver.execute(sql).fetchone()
-        return found[0] if found else None
-
-    def _scalar(self, connection: sa.Connection, sql: str) -> Any:
-        rows = self._rows(connection, sql)
+    def _value(self, sql: str) -> Any:
+        rows = self._rows(sql)
         return rows[0][0] if rows else None
 
-    def _rows(self, connection: sa.Connection, sql: str) -> list[Any]:
-        left = min(SECONDS_PER_QUESTION, self._together - self._spent)
-        if left <= 0:
+    def _rows(self, sql: str) -> list[Any]:
+        seconds = min(SECONDS_PER_QUESTION, self._left)
+        if seconds <= 0:
             raise _Unanswered("there was no time left to ask")
         started = time.monotonic()
-        driver: Any = connection.connection.driver_connection
+        driver: Any = self._connection.connection.driver_connection
         try:
-            ask = _postgresql if self._dialect.name == "postgresql" else _sqlite
-            return ask(driver, sql, left)
+            ask = _postgresql if self.dialect.name == "postgresql" else _sqlite
+            return ask(driver, sql, seconds)
         finally:
-            self._spent += time.monotonic() - started
+            self._left -= time.monotonic() - started
 
 
 class _Unanswered(Exception):  # noqa: N818 - an outcome
     """A question got no answer."""
 
-    def __init__(self, text: str, *, missing: bool = False, refused: bool = False) -> None:
-        super().__init__(text)
+    def __init__(self, reason: str, *, missing: bool = False, refused: bool = False) -> None:
+        super().__init__(reason)
         self.missing = missing
         self.refused = refused
 
@@ -173,36 +145,31 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     import psycopg
 
     idle = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-    begin, end = ("BEGIN", "ROLLBACK") if idle else (_SAVEPOINT, f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
-    was = driver.autocommit
-    if idle and not was:
-        driver.autocommit = True
+    begin = "SAVEPOINT question;" if not idle else "BEGIN;" if driver.autocommit else ""
+    # Statements that go together cost one way to the server and back.
+    driver.execute(
+        f"{begin} SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
+        f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
+        # Rows that a policy hides are there all the same: better no answer than a wrong one.
+        "set_config('row_security', 'off', true)"
+    )
     try:
-        # Statements that go together cost one way to the server and back.
-        driver.execute(
-            f"{begin}; SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
-            f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
-            # Rows that a policy hides are there all the same: better no answer than a wrong one.
-            "set_config('row_security', 'off', true)"
-        )
-        try:
-            rows: list[Any] = driver.execute(sql).fetchall()
-        except psycopg.Error as error:
-            raise _Unanswered(
-                _said(error), missing=error.sqlstate in _MISSING, refused=(error.sqlstate or "").startswith("22")
-            ) from None
-        finally:
-            driver.execute(end)
+        rows: list[Any] = driver.execute(sql).fetchall()
+    except psycopg.Error as error:
+        raise _unanswered(error) from None
     finally:
-        if idle and not was:
-            driver.autocommit = False
+        if idle:
+            driver.rollback()
+        else:
+            driver.execute("ROLLBACK TO question; RELEASE question")
     return rows
 
 
-def _said(error: Any) -> str:
+def _unanswered(error: Any) -> _Unanswered:
     if error.sqlstate in ("57014", "55P03"):
-        return "there was no answer in time"
-    return str(error.diag.message_primary or error).partition(":")[0]
+        return _Unanswered("there was no answer in time")
+    reason = str(error.diag.message_primary or error).partition(":")[0]
+    return _Unanswered(reason, missing=error.sqlstate in _MISSING, refused=(error.sqlstate or "").startswith("22"))
 
 
 def _sqlite(driver: sqlite3.Connection, sql: str, seconds: float) -> list[Any]:
@@ -211,8 +178,8 @@ def _sqlite(driver: sqlite3.Connection, sql: str, seconds: float) -> list[Any]:
     try:
         return driver.execute(sql).fetchall()
     except sqlite3.OperationalError as error:
-        text = str(error)
-        missing = text.startswith(("no such table", "no such column"))
-        raise _Unanswered("there was no answer in time" if "interrupt" in text else text, missing=missing) from None
+        reason = str(error)
+        missing = reason.startswith(("no such table", "no such column"))
+        raise _Unanswered("there was no answer in time" if "interrupt" in reason else reason, missing=missing) from None
     finally:
         timer.cancel()

@@ -5,14 +5,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.migrations import run, snapshots
-from app.migrations.data_loss.queries import Questions
+from app.migrations.data_loss import Questions
 from app.migrations.drift.check import BASE, Drift, current_drift, digest
 from app.migrations.errors import ConfigurationError, DataLossRefused, MigrationError
 from app.migrations.project import Project
-from app.migrations.rules import RULES, Verdict
+from app.migrations.rules import Verdict, rule_of
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
 from app.migrations.snapshots import Plan
+from app.migrations.sql import text
 
 
 def plan_revert(project: Project, engine: sa.Engine | None = None) -> tuple[Plan, list[str]]:
@@ -119,14 +120,13 @@ def _run(connection: sa.Connection, project: Project, drift: Drift, plan: Plan, 
 
 def _losses(connection: sa.Connection, plan: Plan) -> list[str]:
     """Asks the database what the statements would lose; returns a line for each loss."""
-    questions = Questions(connection.dialect)
-    words = questions.words(connection)
+    questions = Questions(connection)
     losses = []
     for effect in plan.losses:
-        rule = RULES[effect.kind]
-        if rule.ask is None:
+        rule = rule_of(effect)
+        if rule is None or rule.ask is None:
             continue
-        verdict, rows, note = questions.ask(connection, rule.ask(effect, words))
+        verdict, rows, note = questions.ask(rule.ask(effect, questions.words))
         if verdict is not Verdict.SAFE:
             count = f"{rows} row{'s' * (rows != 1)}" if rows is not None else note or "an unknown number of rows"
             losses.append(f"{effect.name()}: {count}")
@@ -150,9 +150,7 @@ def _broken_references(connection: sa.Connection) -> set[str]:
 
 def _execute(connection: sa.Connection, statements: list[str]) -> None:
     for statement in statements:
-        # psycopg would read a percent sign as a parameter.
-        escaped = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
-        connection.exec_driver_sql(escaped)
+        connection.exec_driver_sql(text.for_driver(statement, connection.dialect))
 
 
 def _listed(lines: list[Any]) -> str:

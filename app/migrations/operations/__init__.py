@@ -10,14 +10,13 @@ from alembic.operations import Operations, ops, toimpl
 
 from app.migrations.operations.dialect_text import DialectTextOp, choose_text
 from app.migrations.operations.indexes import create_index, drop_index
-from app.migrations.operations.observing import observed, observer
 from app.migrations.operations.sqlite_alter import Implementation, copies_table, skipped
 from app.migrations.operations.statements import StatementOp, execute_operation, render_operation
 from app.migrations.operations.table_copy import TableCopies
 from app.migrations.operations.triggers import CreateTriggerOp, DropTriggerOp
 from app.migrations.operations.validate_constraint import ValidateConstraintOp
 
-__all__ = ["CreateTriggerOp", "DropTriggerOp", "TableCopies", "ValidateConstraintOp", "observer"]
+__all__ = ["CreateTriggerOp", "DropTriggerOp", "TableCopies", "ValidateConstraintOp"]
 
 # The words that are added to `op`.
 Operations.register_operation("create_trigger")(CreateTriggerOp)
@@ -32,11 +31,6 @@ renderers.dispatch_for(StatementOp)(render_operation)
 
 # What Alembic's own operations do. SQLite has no ALTER for most changes, and no place for comments.
 _IMPLEMENTATIONS: dict[type[Any], Implementation] = {
-    ops.CreateTableOp: toimpl.create_table,
-    ops.DropTableOp: toimpl.drop_table,
-    ops.RenameTableOp: toimpl.rename_table,
-    ops.BulkInsertOp: toimpl.bulk_insert,
-    ops.ExecuteSQLOp: toimpl.execute_sql,
     ops.CreateIndexOp: create_index,
     ops.DropIndexOp: drop_index,
     ops.AlterColumnOp: copies_table(toimpl.alter_column),
@@ -51,4 +45,4 @@ _IMPLEMENTATIONS: dict[type[Any], Implementation] = {
     ops.DropTableCommentOp: skipped(toimpl.drop_table_comment),
 }
 for _operation, _implementation in _IMPLEMENTATIONS.items():
-    observed(_operation, _implementation)
+    Operations.implementation_for(_operation, replace=True)(_implementation)

@@ -5,7 +5,9 @@ to read them from, so an image in memory stands for it: the history up to the sc
 then each statement of the script.
 """
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import IO, Any
 
 import sqlalchemy as sa
@@ -24,7 +26,74 @@ PRAGMA foreign_keys = OFF;
 """
 
 
-class SqliteScript:
+class SqliteImage:
+    """A SQLite schema in memory, without rows, on which statements run as they are written.
+
+    Args:
+        schema: kind, name and statement of each object that it begins with.
+
+    Attributes:
+        driver: the driver's connection to it.
+    """
+
+    def __init__(self, schema: Iterable[tuple[str, str, str]] = ()) -> None:
+        self._image = db.migration_engine("sqlite://").connect()
+        driver: Any = self._image.connection.driver_connection
+        self.driver = driver
+        self.driver.isolation_level = None
+        self._copies = TableCopies(self._read, self._statement, offline=True)
+        order = ["table", "index", "view", "trigger"]
+        for _, name, statement in sorted(schema, key=lambda row: order.index(row[0])):
+            if not name.startswith("sqlite_"):
+                with suppress(sqlite3.Error):  # the tables behind a virtual one come with it
+                    self.driver.execute(statement)
+
+    def keep(self) -> None:
+        """Keeps what has changed so far, whatever is undone later."""
+        if self.driver.in_transaction:
+            self.driver.execute("COMMIT")
+        self.driver.execute("BEGIN")
+
+    def undo(self) -> None:
+        """Takes back what has changed since `keep`."""
+        self.driver.execute("ROLLBACK")
+
+    def write(self, text: str) -> None:
+        """Takes a statement, and adds what keeps a table copy from losing anything."""
+        self._copies.watch(text)
+        self._emit(text)
+
+    def table(self, name: str, column_reflect: Callable[..., None]) -> sa.Table:
+        """Returns the table `name` as it is at this place of the script."""
+        listeners = [("column_reflect", column_reflect)]
+        table = sa.Table(name, sa.MetaData(), autoload_with=self._image, listeners=listeners)
+        # Alembic copies them in the order of these sets: a script is to be the same each time.
+        table.constraints = OrderedSet(sorted(table.constraints, key=_name))
+        table.indexes = OrderedSet(sorted(table.indexes, key=_name))
+        return table
+
+    def owns(self, connection: sa.Connection) -> bool:
+        """Returns whether this is the connection to the image."""
+        return connection is self._image
+
+    def verify(self) -> None:
+        """Ends a revision: see `TableCopies.after`."""
+        self._copies.verify()
+
+    def _statement(self, statement: str) -> None:
+        self._emit(f"{statement};\n\n")
+
+    def _emit(self, text: str) -> None:
+        # The image needs no transactions; a statement that fails there would fail in the database.
+        if text.strip() not in ("BEGIN;", "COMMIT;"):
+            self.driver.execute(text)
+
+    def _read(self, question: str) -> Rows:
+        rows: Rows = self.driver.execute(question).fetchall()
+        return rows
+
+
+class SqliteScript(SqliteImage):
     """The output of `--sql` on SQLite; a file object as far as Alembic uses one.
 
     Args:
@@ -34,63 +103,32 @@ class SqliteScript:
     """
 
     def __init__(self, output: IO[str], script: ScriptDirectory, start: str | None) -> None:
-        self._image = db.migration_engine("sqlite://").connect()
-        driver: Any = self._image.connection.driver_connection
-        driver.isolation_level = None
-        self._driver = driver
+        super().__init__()
         self._output: IO[str] | None = None
-        self._copies = TableCopies(self._read, self._statement, offline=True)
         self._history_to(script, start)
         self._output = output
         output.write(_PREAMBLE)
-
-    def write(self, text: str) -> None:
-        """Writes a statement, and what keeps a table copy from losing anything."""
-        self._copies.watch(text)
-        self._emit(text)
 
     def flush(self) -> None:
         """Flushes the output."""
         if self._output is not None:
             self._output.flush()
 
-    def table(self, name: str, column_reflect: Callable[..., None]) -> sa.Table:
-        """The table `name` as it is at this place of the script."""
-        listeners = [("column_reflect", column_reflect)]
-        table = sa.Table(name, sa.MetaData(), autoload_with=self._image, listeners=listeners)
-        # Alembic copies them in the order of these sets: a script is to be the same each time.
-        table.constraints = OrderedSet(sorted(table.constraints, key=_name))
-        table.indexes = OrderedSet(sorted(table.indexes, key=_name))
-        return table
-
-    def verify(self) -> None:
-        """Ends a revision: see `TableCopies.after`."""
-        self._copies.verify()
-
     def _history_to(self, script: ScriptDirectory, start: str | None) -> None:
         options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_table": self.table}
         image = MigrationContext.configure(dialect_name="sqlite", opts=options)
         if start is not None:
-            self._driver.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
-            self._driver.execute("INSERT INTO alembic_version VALUES (?)", (start,))
+            self.driver.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+            self.driver.execute("INSERT INTO alembic_version VALUES (?)", (start,))
         with Operations.context(image):
             for revision in reversed(list(script.iterate_revisions(start, "base")) if start else []):
                 revision.module.upgrade()
-                self._copies.verify()
-
-    def _statement(self, statement: str) -> None:
-        self._emit(f"{statement};\n\n")
+                self.verify()
 
     def _emit(self, text: str) -> None:
         if self._output is not None:
             self._output.write(text)
-        # The image needs no transactions; a statement that fails there would fail in the database.
-        if text.strip() not in ("BEGIN;", "COMMIT;"):
-            self._driver.execute(text)
-
-    def _read(self, question: str) -> Rows:
-        rows: Rows = self._driver.execute(question).fetchall()
-        return rows
+        super()._emit(text)
 
 
 def _name(item: sa.Constraint | sa.Index) -> str:

@@ -31,12 +31,16 @@ def copies_table(original: Implementation, *, table_of: str = "table_name") -> I
     """
 
     def implementation(operations: Operations, operation: Any) -> Any:
-        if operations.get_context().dialect.name != "sqlite":
+        context = operations.get_context()
+        if context.dialect.name != "sqlite":
             return original(operations, operation)
         operation = copy(operation)  # it is changed below, and the caller may invoke it again
         if isinstance(operation, ops.AlterColumnOp):
             operation.modify_comment = False
         if isinstance(operations.impl, BatchOperationsImpl):
+            batch = operations.impl
+            if context.as_sql and batch.copy_from is None:  # there is no database that Alembic could reflect
+                batch.copy_from = _current_table(batch.operations, batch.table_name)
             return original(operations, operation)
         table = str(getattr(operation, table_of))
         if not _is_done_already(operations, operation, table):

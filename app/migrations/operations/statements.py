@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 
+from app.migrations.sql import text
+
 
 class StatementOp(MigrateOperation):
     """Base of the operations that execute one statement and are written as one call."""
@@ -31,4 +33,4 @@ def render_operation(_context: AutogenContext, operation: StatementOp) -> str:
 
 def execute(operations: Operations, statement: str) -> None:
     """Executes a statement in which no colon is a parameter."""
-    operations.execute(sa.text(statement.replace(":", r"\:")))
+    operations.execute(sa.text(text.without_parameters(statement)))

@@ -1,24 +1,11 @@
-"""The rule table: what would lose data or fail, what to do instead, and the words for it.
+"""The rule table, for all who judge a revision: when it is written, before it runs and while it runs.
 
-A rule belongs to a kind of effect. It carries the question that tells whether rows are at risk in this very database,
-and the three beats of a refusal: the harm, what to do instead, and the line that says "I mean it". The gate asks before
-a run and during it; a linter can ask nobody, and only reads.
+A rule matches a kind of effect. It has the question that finds rows at risk in this very database, the harm, what to
+do instead and the line to paste. A reader without a database uses all of it but the question.
 """
 
-from app.migrations.rules.casts import widens
-from app.migrations.rules.data_loss import COUNTED, RULES, Rule, rule_of
-from app.migrations.rules.findings import Finding
-from app.migrations.rules.questions import Question, Verdict, Words, text_of
+from app.migrations.rules.finding import Finding
+from app.migrations.rules.question import Question, Verdict, Words
+from app.migrations.rules.table import COUNTED, Rule, rule_of, values_other_than
 
-__all__ = [
-    "COUNTED",
-    "RULES",
-    "Finding",
-    "Question",
-    "Rule",
-    "Verdict",
-    "Words",
-    "rule_of",
-    "text_of",
-    "widens",
-]
+__all__ = ["COUNTED", "Finding", "Question", "Rule", "Verdict", "Words", "rule_of", "values_other_than"]

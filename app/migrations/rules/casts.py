@@ -1,13 +1,14 @@
-"""Which changes of a column's type keep every value as it is."""
+"""Changes of a column's type that keep every value."""
 
 import re
 
 _SIZED = re.compile(r"([a-z ]+?)\s*(?:\((\d+)(?:,\s*(\d+))?\))?((?: with(?:out)? time zone)?)", re.IGNORECASE)
-_INTEGERS = {"smallint": 0, "integer": 1, "int": 1, "bigint": 2}
+_SYNONYMS = {"character varying": "varchar", "int": "integer", "decimal": "numeric", "datetime": "timestamp"}
+_INTEGERS = {"smallint": 0, "integer": 1, "bigint": 2}
 
 
 def widens(now: str, to: str) -> bool:
-    """Whether every value of the type `now` is one of the type `to`, unchanged; false where it isn't known."""
+    """Returns whether every value of the type `now` is one of the type `to`, unchanged; False if that isn't known."""
     old, new = _type(now), _type(to)
     if old is None or new is None:
         return False
@@ -29,8 +30,5 @@ def _type(text: str) -> tuple[str, int | None, int] | None:
     match = _SIZED.fullmatch(" ".join(text.lower().split()))
     if match is None:
         return None
-    name = {"character varying": "varchar", "int": "integer", "decimal": "numeric", "datetime": "timestamp"}.get(
-        match[1], match[1]
-    )
     zone = "tz" if match[4] == " with time zone" else ""
-    return name + zone, int(match[2]) if match[2] else None, int(match[3] or 0)
+    return _SYNONYMS.get(match[1], match[1]) + zone, int(match[2]) if match[2] else None, int(match[3] or 0)

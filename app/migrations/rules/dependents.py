@@ -1,10 +1,10 @@
-"""PostgreSQL's own books on what goes when something else goes: as questions whose answers are to be asked about.
+"""Rows that go when something else goes: questions to the catalogs.
 
-Each answer is a table and a condition: the rows for which it holds would lose something.
+Each answer is a table and a condition: rows that meet it would lose something.
 """
 
-from app.migrations.rules.questions import Question, Verdict, Words, text_of
-from app.migrations.sql.effects import Effect, parts_of
+from app.migrations.rules.question import Question, Verdict, Words
+from app.migrations.sql import effects, literal, text
 
 # A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an
 # attribute when the attribute's type goes, and so do the columns of that composite type.
@@ -56,32 +56,32 @@ _STARTS = {
 }
 
 
-def of_schema(effect: Effect, words: Words) -> Question:
-    """What is in a schema, and what depends on that."""
-    return _dependents("schema", effect.table, words)
+def of_schema(effect: effects.Effect, words: Words) -> Question:
+    """Asks for what is in a schema, and what depends on that."""
+    return _dependents("schema", effect.target, words)
 
 
-def of_cascade(effect: Effect, words: Words) -> Question:
-    """What goes along with something that is dropped, or with a table that is emptied."""
-    what, _, name = effect.table.partition(" ")
+def of_cascade(effect: effects.Effect, words: Words) -> Question:
+    """Asks for what goes along with something that is dropped, or with a table that is emptied."""
+    what, _, name = effect.target.partition(" ")
     if what == "truncate":
-        return Question(_EMPTIED.format(name=text_of(words.quote(name))), Verdict.AT_RISK, each=True)
+        return Question(_EMPTIED.format(name=literal(words.quote(name))), Verdict.AT_RISK, each=True)
     if what in _STARTS:
         return _dependents(what, name, words)
     # An access method may have tables; a view, a function, a sequence or a language holds no rows, nor do their users.
     return Question(f"SELECT {int(what in ('access_method', 'owned'))}", Verdict.AT_RISK)
 
 
-def of_delete(effect: Effect, words: Words) -> Question:
-    """The rows that refer to a table, and go with the row that they refer to."""
+def of_delete(effect: effects.Effect, words: Words) -> Question:
+    """Asks for rows that refer to a table, and go with the row that they refer to."""
     if words.dialect == "postgresql":
-        return Question(_CHILDREN.format(name=text_of(words.quote(effect.table))), Verdict.AT_RISK, each=True)
-    return Question(_CHILDREN_ON_SQLITE.format(name=text_of(parts_of(effect.table)[-1])), Verdict.AT_RISK, each=True)
+        return Question(_CHILDREN.format(name=literal(words.quote(effect.target))), Verdict.AT_RISK, each=True)
+    return Question(_CHILDREN_ON_SQLITE.format(name=literal(text.bare(effect.target))), Verdict.AT_RISK, each=True)
 
 
 def _dependents(what: str, name: str, words: Words) -> Question:
     catalog, start = _STARTS[what]
-    found = start.format(name=text_of(words.quote(name)), last=text_of((parts_of(name) or [""])[-1]))
+    start = start.format(name=literal(words.quote(name)), last=literal(text.bare(name)))
     # The rows of a table, and of those that inherit from it, are asked about as its own.
     which = "objsubid > 0" if what == "table" else "true"
-    return Question(_DEPENDENTS.format(catalog=text_of(catalog), start=found, which=which), Verdict.AT_RISK, each=True)
+    return Question(_DEPENDENTS.format(catalog=literal(catalog), start=start, which=which), Verdict.AT_RISK, each=True)

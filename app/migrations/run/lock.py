@@ -119,9 +119,8 @@ class _Postgresql:
 
 @contextmanager
 def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waiting) -> Iterator[Lock]:
-    with db.connect(engine).execution_options(isolation_level="READ COMMITTED") as connection:
+    with db.connect(engine) as connection:
         try:
-            _name(connection)
             while not _try_postgresql(connection):
                 current = _postgresql_holder(connection)
                 connection.rollback()
@@ -132,13 +131,11 @@ def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waitin
                 connection.rollback()
 
 
-def _name(connection: sa.Connection) -> None:
-    name = f"schema lock {_who()}"
-    connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
-    connection.commit()
-
-
 def _try_postgresql(connection: sa.Connection) -> bool:
+    # All are the transaction's own: nothing may stay on a connection that goes back to a pool.
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    name = f"schema lock {_who()}"
+    connection.execute(sa.text("SELECT set_config('application_name', :name, true)"), {"name": name})
     # These would end an idle transaction, which holds the lock.
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     if (connection.dialect.server_version_info or ()) >= (17,):

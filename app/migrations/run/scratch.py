@@ -26,6 +26,7 @@ from app.migrations.run import connections
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot, Snapshots
+from app.migrations.sql import text
 
 
 class NoScratch(MigrationError):  # noqa: N818 - a state, rather than a fault
@@ -121,9 +122,7 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
     """Makes an empty database what it is at `revision`, without running the revisions."""
     everything = snapshots.goal({}, made, snapshots.differences(made, {}))
     for statement in snapshots.plan(connection.dialect.name, everything).within_a_transaction:
-        # psycopg takes a percent sign for the beginning of a parameter.
-        text = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
-        connection.exec_driver_sql(text)
+        connection.exec_driver_sql(text.for_driver(statement, connection.dialect))
     MigrationContext.configure(connection).stamp(script, revision or BASE)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.migrations.snapshots.differences import NAME, Difference, in_former_names, rename
 from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
-from app.migrations.sql.effects import Effect, Kind
+from app.migrations.sql import effects
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Plan:
     renames: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
     afterwards: list[str] = field(default_factory=list)
-    losses: list[Effect] = field(default_factory=list)
+    losses: list[effects.Effect] = field(default_factory=list)
 
     @property
     def all(self) -> list[str]:
@@ -142,16 +142,11 @@ def plan(dialect: str, aim: Goal) -> Plan:
     return Plan(renames, ddl_sqlite.statements(replace(aim, start=start)), [], list(_losses(aim)))
 
 
-def _losses(aim: Goal) -> Iterator[Effect]:
+def _losses(aim: Goal) -> Iterator[effects.Effect]:
     for name in aim.gone("table"):
-        yield Effect(Kind.DROP_TABLE, address_of(name))
+        yield effects.DropTable(address_of(name))
     for name in filter(aim.keeps_table, aim.gone("column")):
-        yield Effect(Kind.DROP_COLUMN, owner_of(name), (own_name(name),))
+        yield effects.DropColumn(owner_of(name), (own_name(name),))
     for name in aim.changed("column"):
         if aim.start[name]["type"] != aim.end[name]["type"]:
-            yield Effect(Kind.ALTER_TYPE, owner_of(name), (own_name(name),), to=(aim.end[name]["type"],))
-
-
-def literal(value: Any) -> str:
-    """A text as SQL."""
-    return "'" + str(value).replace("'", "''") + "'"
+            yield effects.AlterType(owner_of(name), (own_name(name),), to=aim.end[name]["type"])

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a class
 
 from app.migrations.project import OWN_TABLES
+from app.migrations.sql import lexer
 
-_TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?\*/|\s+|\w+|.""", re.DOTALL)
 _WORDS = {
     *("AFTER", "AND", "AS", "ASC", "BEFORE", "BEGIN", "CHECK", "COLLATE", "CREATE", "DELETE", "DESC", "EACH", "END"),
     *("EXISTS", "FOR", "FROM", "IF", "IN", "INDEX", "INSERT", "INSTEAD", "INTO", "IS", "NOT", "NULL", "OF", "ON", "OR"),
@@ -40,7 +40,7 @@ def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
 
 def normalised(sql: str) -> str:
     """Returns SQL in one spelling: without comments, needless blanks and needless quotes."""
-    text = "".join(_spelt(token) for token in _TOKENS.findall(sql))
+    text = "".join(_spelt(token) for token in lexer.tokens(sql))
     pieces = re.split(r"('(?:[^']|'')*')", text)
     pieces[::2] = [_spaced(piece) for piece in pieces[::2]]
     return "".join(pieces).strip().replace("IF NOT EXISTS ", "", 1)
@@ -87,7 +87,7 @@ def _parts(sql: str) -> Iterator[tuple[str, str]]:
     """Splits a CREATE TABLE into its parts; gives each with its first word, the name of a column."""
     part: list[str] = []
     depth = 0
-    for word in [*_TOKENS.findall(normalised(sql)), ","]:
+    for word in [*lexer.tokens(normalised(sql)), ","]:
         depth += _DEPTH.get(word, 0)
         if (word == "," and depth <= 1) or (word == "(" and depth == 1):
             words = [other for other in part if not other.isspace()]

@@ -1,67 +1,75 @@
-"""The pieces of SQLite's SQL: texts, quoted names, comments, brackets."""
+"""The tokens of SQLite's SQL: texts, quoted names, comments, words, brackets."""
 
 import re
+from collections.abc import Iterator
 
 _TOKEN = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)|[()]|[^'"`\[/()-]+|.""", re.DOTALL
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?(?:\*/|\Z)|\s+|[:@$]?\w+|.""", re.DOTALL
 )
-
-
-_QUOTES = "'\"`["
-_NAME_QUOTES = _QUOTES[1:]
 _CONSTANT = {
-    "true",
-    "false",
-    "null",
-    "not",
-    "and",
-    "or",
-    "is",
-    "between",
-    "in",
-    "like",
-    "cast",
-    "as",
-    "integer",
-    "text",
+    *("and", "as", "between", "cast", "false", "in", "integer", "is", "like", "not", "null", "or", "text", "true"),
 }
 
 
+def tokens(statement: str) -> list[str]:
+    """Returns the tokens of a statement, which together are the statement."""
+    return _TOKEN.findall(statement)
+
+
 def without_comments(statement: str) -> str:
-    """A statement from its first word on, a space for each comment."""
-    pieces = (" " if piece.startswith(("--", "/*")) else piece for piece in _TOKEN.findall(statement))
-    return "".join(pieces).lstrip("; \t\r\n\f")
-
-
-def outer(statement: str) -> str:
-    """What stands outside of brackets: the WHERE of a subquery isn't that of the statement."""
-    depth, kept = 0, []
-    for piece in _TOKEN.findall(statement):
-        if piece in "()":
-            depth = max(depth + (1 if piece == "(" else -1), 0)
-            kept.append(" ")
-        elif not depth:
-            kept.append(piece)
-    return "".join(kept)
-
-
-def chooses(statement: str) -> bool:
-    """Whether a statement has a WHERE that isn't the same for every row, as `WHERE 1` is."""
-    depth, kept = 0, []
-    found = False
-    for piece in _TOKEN.findall(statement):
-        depth = max(depth + (piece == "(") - (piece == ")"), 0)
-        where = None if found or depth else re.search(r"\bWHERE\b", piece, re.IGNORECASE)
-        if found or (where and piece[0] not in _QUOTES):
-            kept.append(piece[where.end() :] if where else piece)
-            found = True
-    condition = re.split(r"\bRETURNING\b", "".join(kept), flags=re.IGNORECASE)[0]
-    if any(piece[0] in _NAME_QUOTES for piece in _TOKEN.findall(condition)):
-        return True
-    words = re.findall(r"[:@$\w]+", unquoted(condition))
-    return any(word[0].isalpha() or word[0] == "_" for word in words if word.lower() not in _CONSTANT)
+    """Returns a statement from its first word on, with a blank for each comment."""
+    kept = (" " if token.startswith(("--", "/*")) else token for token in tokens(statement))
+    return "".join(kept).lstrip("; \t\r\n\f")
 
 
 def unquoted(statement: str) -> str:
-    """A statement without its texts and quoted names."""
-    return "".join(" " if piece[0] in "'\"`[" else piece for piece in _TOKEN.findall(statement))
+    """Returns a statement without its texts and quoted names."""
+    return "".join(" " if token[0] in "'\"`[" else token for token in tokens(statement))
+
+
+def outer(statement: str) -> str:
+    """Returns what stands outside of brackets: the WHERE of a subquery isn't that of the statement."""
+    return "".join(_outer(statement))
+
+
+def chooses(statement: str) -> bool:
+    """Returns whether a statement has a WHERE that isn't the same for every row, as `WHERE 1` is."""
+    condition = _condition(statement)
+    if any(token[0] in '"`[' for token in condition):
+        return True
+    return any((token[0].isalpha() or token[0] == "_") and token.lower() not in _CONSTANT for token in condition)
+
+
+def _outer(statement: str) -> Iterator[str]:
+    depth = 0
+    for word in tokens(statement):
+        if word in ("(", ")"):
+            depth = max(depth + (1 if word == "(" else -1), 0)
+            yield " "
+        elif not depth:
+            yield word
+
+
+def _condition(statement: str) -> list[str]:
+    """Returns the tokens between the outer WHERE and RETURNING; those in brackets belong to it."""
+    depth, condition, inside = 0, [], False
+    for word in tokens(statement):
+        depth = max(depth + (word == "(") - (word == ")"), 0)
+        if inside and word.upper() == "RETURNING":
+            break
+        if inside:
+            condition.append(word)
+        inside = inside or (not depth and word.upper() == "WHERE")
+    return condition
+
+
+def split(statement: str) -> list[str]:
+    """Returns what stands between the commas outside of brackets."""
+    depth, parts = 0, [""]
+    for word in tokens(statement):
+        depth += (word == "(") - (word == ")")
+        if word == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += word
+    return parts

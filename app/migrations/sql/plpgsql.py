@@ -1,16 +1,15 @@
-"""What the code inside PostgreSQL does: DO blocks, functions, triggers in SQL and PL/pgSQL."""
+"""PL/pgSQL, as far as it is read: the statements of a DO block or a trigger function, one level deep."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
-from app.migrations.sql.effects import Effect, Kind
+import postgast
 
-Reader = Callable[[str], list[Effect]]
+Use = Literal["statement", "expression", "execute"]
 
-_STATEMENT = 0  # the parser's word; other modes are those of expressions and assignments
-_EXPRESSION = 2
-# What a trigger function may speak of; its own form the parser can't print.
+_MODES: dict[int, Use] = {0: "statement", 2: "expression"}  # the parser's numbers; the others are assignments
+# The parser reads no function that RETURNS trigger as a whole, so this one declares a trigger's variables itself.
 _TRIGGER = """\
 CREATE FUNCTION trigger() RETURNS record LANGUAGE plpgsql AS $trigger_body$
 DECLARE new record; old record; tg_op text; tg_name text; tg_when text; tg_level text; tg_relid oid; tg_relname text;
@@ -18,73 +17,34 @@ DECLARE new record; old record; tg_op text; tg_name text; tg_when text; tg_level
 BEGIN {body}; END $trigger_body$"""
 
 
-def of_block(text: str, read: Reader) -> list[Effect]:
-    """The effects of the statements in a DO block, whether or not they would be reached."""
-    return _of_plpgsql(text, "DO block", read)
+def of_block(body: str) -> str:
+    """Returns a statement that the parser reads from the body of a DO block."""
+    return f"DO $block_body${body}$block_body$"
 
 
-def of_function(text: str, name: str, read: Reader) -> list[Effect]:
-    """The effects of a call, if `text` is the CREATE FUNCTION.
-
-    Args:
-        text: the statement.
-        name: for people.
-        read: gives the effects of a statement.
-    """
-    import postgast
-
-    node = postgast.parse(text).stmts[0].stmt.create_function_stmt
-    options = {option.def_elem.defname: option.def_elem.arg for option in node.options}
-    language = options["language"].string.sval.lower() if "language" in options else "sql"
-    bodies = [item.string.sval for item in options["as"].list.items] if "as" in options else []
-    if language in ("c", "internal"):
-        return []
-    if language not in ("sql", "plpgsql"):
-        return [Effect(Kind.OPAQUE, f"function {name} in {language}")]
-    if language == "sql":
-        return read(bodies[0]) if bodies else read(_atomic(text))
-    types = [part.string.sval for part in node.return_type.names]
-    if types and types[-1] == "trigger":
-        body = re.sub(r"[\s;]+\Z", "", bodies[0])
-        text = _TRIGGER.format(body=body)
-    return _of_plpgsql(text, f"function {name}", read)
+def of_trigger(body: str) -> str:
+    """Returns a statement that the parser reads from the body of a trigger function."""
+    return _TRIGGER.format(body=re.sub(r"[\s;]+\Z", "", body))
 
 
-def _atomic(text: str) -> str:
-    """The statements of a body in the words of the standard: BEGIN ATOMIC … END, or RETURN."""
-    if found := re.search(r"\bBEGIN\s+ATOMIC\b(.*)\bEND\b", text, re.IGNORECASE | re.DOTALL):
-        return found[1]
-    returned = re.search(r"\bRETURN\b(.*)", text, re.IGNORECASE | re.DOTALL)
-    return f"SELECT {returned[1]}" if returned else ""
-
-
-def _of_plpgsql(text: str, what: str, read: Reader) -> list[Effect]:
-    import postgast
-
+def parts(text: str) -> list[tuple[str, Use]] | None:
+    """Returns the SQL in a block or a function, reached or not, with its use; None if it can't be read."""
     try:
-        functions = postgast.parse_plpgsql(text)
+        return list(_parts(postgast.parse_plpgsql(text)))
     except (postgast.PgQueryError, ValueError):
-        return [Effect(Kind.OPAQUE, what)]
-    found: list[Effect] = []
-    for mode, query in _queries(functions):
-        if mode is None:
-            found.append(Effect(Kind.OPAQUE, f"{what} with EXECUTE"))
-        elif mode == _STATEMENT:
-            found += read(query)
-        else:  # no statement, so all it can do is call something
-            value = query if mode == _EXPRESSION else re.split(r":?=", query, maxsplit=1)[-1]
-            found += [effect for effect in read(f"SELECT {value}") if effect.kind is not Kind.OPAQUE]
-    return found
+        return None
 
 
-def _queries(tree: Any) -> Iterator[tuple[int | None, str]]:
+def _parts(tree: Any) -> Iterator[tuple[str, Use]]:
     if isinstance(tree, list):
         for item in tree:
-            yield from _queries(item)
+            yield from _parts(item)
     elif isinstance(tree, dict):
         if tree.keys() & {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"}:
-            yield None, ""
+            yield "", "execute"
         if expression := tree.get("PLpgSQL_expr"):
-            yield expression["parseMode"], expression["query"]
+            use = _MODES.get(expression["parseMode"])
+            query = expression["query"]
+            yield query if use else re.split(r":?=", query, maxsplit=1)[-1], use or "expression"
         for item in tree.values():
-            yield from _queries(item)
+            yield from _parts(item)

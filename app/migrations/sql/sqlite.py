@@ -1,43 +1,52 @@
-"""SQLite's statements: its ALTER TABLE has four forms, and of what else writes SQLite itself tells."""
+"""SQLite's statements: SQLite's authorizer names every table that one would write to, triggers included.
+
+Regular expressions read what the authorizer doesn't say: the form of an ALTER TABLE, the columns of an index, and a
+statement that doesn't compile yet.
+"""
 
 import re
 import sqlite3
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from app.migrations.sql import lexer, sqlite_authorizer
-from app.migrations.sql.effects import TEMPORARY, Effect, Kind, qualified
+from app.migrations.sql import effects, lexer
+from app.migrations.sql.effects import Effect, Opaque
+from app.migrations.sql.text import NAME, bare, parts_of, qualified, unquoted
 
-_NAME = r'(?:"((?:[^"]|"")+)"|`([^`]+)`|\[([^\]]+)\]|(\w+))'
-_SCHEMA = r'(?:(?P<schema>main|"main"|`main`|\[main\]|temp|"temp"|`temp`|\[temp\])\s*\.\s*)?'
+_TABLE = rf"(?:{NAME}\s*\.\s*)?{NAME}"
 _ALTER = re.compile(
-    rf"ALTER\s+TABLE\s+{_SCHEMA}{_NAME}\s+(RENAME\s+TO\b|RENAME(?:\s+COLUMN\b)?|ADD(?:\s+COLUMN\b)?|DROP(?:\s+COLUMN\b)?)"
-    rf"\s*{_NAME}(.*)",
+    rf"ALTER\s+TABLE\s+{_TABLE}\s+(RENAME\s+TO\b|RENAME(?:\s+COLUMN\b)?|ADD(?:\s+COLUMN\b)?|DROP(?:\s+COLUMN\b)?)"
+    rf"\s*{NAME}(?:\s+TO\s+{NAME})?(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_DROP = re.compile(rf"DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{_SCHEMA}{_NAME}(?!\w|\s*\.)", re.IGNORECASE)
-_CREATE = re.compile(
-    rf"CREATE\s+(?P<temporary>TEMP\w*\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_SCHEMA}{_NAME}\s*(AS\b)?", re.IGNORECASE
-)
 _UNIQUE = re.compile(
-    rf"CREATE\s+UNIQUE\s+INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?{_SCHEMA}{_NAME}\s+ON\s+{_NAME}\s*\(([^()]*)\)\s*;?\s*$",
+    rf"CREATE\s+UNIQUE\s+INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{NAME}\s*\.\s*)?{NAME}\s+ON\s+{NAME}\s*\(([^()]*)\)"
+    r"\s*;?\s*$",
+    re.IGNORECASE,
+)
+_TARGET = re.compile(
+    r"\b(DROP\s+TABLE(?:\s+IF\s+EXISTS)?|DELETE\s+FROM|UPDATE(?:\s+OR\s+\w+)?|(?:INSERT|REPLACE)(?:\s+OR\s+\w+)?\s+INTO)"
+    rf"\s+{_TABLE}(?!\w|\s*\.)",
     re.IGNORECASE,
 )
 _WRITES = re.compile(r"(?:WITH\b.*?\b)?(DELETE|UPDATE|INSERT|REPLACE)\b", re.IGNORECASE | re.DOTALL)
-_DEFINES = re.compile(r"(?:DROP|ALTER)\s+(?!INDEX\b|TRIGGER\b|VIEW\b)", re.IGNORECASE)
-_TARGET = re.compile(
-    rf"\b(?:DELETE\s+FROM|UPDATE(?:\s+OR\s+\w+)?|INSERT(?:\s+OR\s+\w+)?\s+INTO|REPLACE\s+INTO)\s+{_SCHEMA}{_NAME}",
-    re.IGNORECASE,
-)
-_READS = re.compile(
-    r"(?:SELECT|VALUES|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK\s+(?:TRANSACTION\s+)?TO)\b"
-    r"|PRAGMA\s+(?:\w+\s*\.\s*)?\w+\s*;?\s*$"
-    r"|PRAGMA\s+(?:\w+\s*\.\s*)?(?:table|index|foreign_key|function|collation|database)_x?\w+\s*\(",
-    re.IGNORECASE,
-)
+_DEFINES = re.compile(r"(?:CREATE|DROP|ALTER)\b", re.IGNORECASE)
+_DROPS_ROWS = re.compile(r"(?:DROP|ALTER)\s+(?!INDEX\b|TRIGGER\b|VIEW\b)", re.IGNORECASE)
+_SET = re.compile(r"\bSET\b(.*?)(?:\bWHERE\b|\bFROM\b|\bRETURNING\b|$)", re.IGNORECASE | re.DOTALL)
+_NOT_YET = "SQL that SQLite can't compile yet"
 
 
-def effects_of(statement: str, driver: sqlite3.Connection | None) -> list[Effect]:
-    """The effects of a statement.
+class _Action(NamedTuple):
+    """A thing that SQLite asks its authorizer to allow."""
+
+    kind: int
+    table: str
+    column: str
+    by_trigger: bool
+
+
+def effects_of(statement: str, driver: sqlite3.Connection) -> list[Effect]:
+    """Returns the effects of a statement.
 
     Args:
         statement: with `?` or `:name` for values.
@@ -46,112 +55,116 @@ def effects_of(statement: str, driver: sqlite3.Connection | None) -> list[Effect
     statement = lexer.without_comments(statement)
     if match := _ALTER.match(statement):
         return [_altered(match)]
-    if match := _DROP.match(statement):
-        return [Effect(Kind.DROP_TABLE, _table(match))]
-    if match := _CREATE.match(statement):
-        return list(_created(match))
     if match := _UNIQUE.match(statement):
         return [_unique_index(match)]
-    if _WRITES.match(statement):
-        return _writes(statement, driver)
-    if _DEFINES.match(statement):
-        return _defines(statement, driver)
     if re.match(r"PRAGMA\s+(\w+\s*\.\s*)?writable_schema", statement, re.IGNORECASE):
-        return [Effect(Kind.OPAQUE, "PRAGMA writable_schema")]
+        return [Opaque("PRAGMA writable_schema")]
     if re.match(r"ATTACH\b", statement, re.IGNORECASE):  # another database's tables can have the names of ours
-        return [Effect(Kind.OPAQUE, "ATTACH")]
-    return []
+        return [Opaque("ATTACH")]
+    writes = _WRITES.match(statement) is not None
+    if not writes and not _DEFINES.match(statement):
+        return []
+    actions = _authorized(statement, driver)
+    if actions is None:
+        return list(_uncompiled(statement))
+    return list(_written(statement, actions) if writes else _defined(actions))
 
 
-def reads(statement: str) -> bool:
-    """Whether it is a question and nothing else, so that it may be asked."""
-    statement = lexer.without_comments(statement)
-    if re.match(r"WITH\b", statement, re.IGNORECASE):
-        outer = lexer.unquoted(lexer.outer(statement))
-        return not re.search(r"\b(DELETE|UPDATE|INSERT|REPLACE)\b", outer, re.IGNORECASE)
-    return _READS.match(statement) is not None
+def _authorized(statement: str, driver: sqlite3.Connection) -> list[_Action] | None:
+    """Returns what SQLite would do with a statement; None if it doesn't compile."""
+    actions = []
+
+    def note(kind: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+        if kind == sqlite3.SQLITE_ALTER_TABLE:
+            first, second, database = second, None, first
+        actions.append(_Action(kind, qualified(database or "", first or ""), second or "", trigger is not None))
+        return sqlite3.SQLITE_OK
+
+    plain = lexer.unquoted(statement)
+    values = dict.fromkeys(re.findall(r":(\w+)", plain)) or [None] * plain.count("?")
+    driver.set_authorizer(note)
+    try:
+        driver.execute(f"EXPLAIN {statement}", values).fetchall()
+    except (sqlite3.Error, sqlite3.Warning, ValueError):  # a Warning: a second statement; a ValueError: half a letter
+        return None
+    finally:
+        driver.set_authorizer(None)
+    return actions
 
 
-def _table(match: re.Match[str], *, at: int = 0) -> str:
-    """The table that a match names, with its schema; `at` says which name it is, counted from the first group."""
-    return qualified((match["schema"] or "").strip('"`[]').lower(), _first(match.groups()[1 + at : 5 + at]))
+def _written(statement: str, actions: list[_Action]) -> Iterator[Effect]:
+    whole = not lexer.chooses(statement)
+    target = _TARGET.search(lexer.outer(statement))
+    own = unquoted(target[3]).lower() if target else ""
+    for table in sorted({action.table for action in actions if action.kind == sqlite3.SQLITE_DELETE}):
+        yield effects.Delete(table, whole=whole or bare(table).lower() != own)
+    updates = [action for action in actions if action.kind == sqlite3.SQLITE_UPDATE]
+    for table in sorted({action.table for action in updates}):
+        of_table = [action for action in updates if action.table == table]
+        # A trigger that keeps `updated_at` of the rows that are updated says nothing more about them.
+        named = [action for action in of_table if not action.by_trigger] or of_table
+        yield effects.Update(table, tuple(sorted({action.column for action in named})), whole=whole)
+    yield from map(effects.Fill, sorted({action.table for action in actions if action.kind == sqlite3.SQLITE_INSERT}))
 
 
-def _created(match: re.Match[str]) -> Iterator[Effect]:
-    temporary = match["temporary"] or (match["schema"] or "").strip('"`[]').lower() == "temp"
-    table = qualified(_first(match.groups()[2:6])) if temporary else _table(match, at=1)
-    yield Effect(Kind.CREATE_TABLE, table, to=(TEMPORARY,) if temporary else ())
-    if match.groups()[-1]:
-        yield Effect(Kind.FILL, table)
+def _defined(actions: list[_Action]) -> Iterator[Effect]:
+    selects = any(action.kind == sqlite3.SQLITE_SELECT for action in actions)
+    for kind, table, _, _ in actions:
+        if kind in (sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_TEMP_TABLE):
+            temporary = parts_of(table)[0] == "temp"
+            yield effects.CreateTable(bare(table) if temporary else table, temporary=temporary)
+            if selects:
+                yield effects.Fill(bare(table) if temporary else table)
+        elif kind in (sqlite3.SQLITE_DROP_TABLE, sqlite3.SQLITE_DROP_TEMP_TABLE):
+            yield effects.DropTable(table)
+        elif kind == sqlite3.SQLITE_ALTER_TABLE:  # in a spelling that _ALTER doesn't know
+            yield Opaque(f"ALTER TABLE {table.removeprefix('main.')}")
 
 
-def _unique_index(match: re.Match[str]) -> Effect:
-    plain = [re.fullmatch(rf"\s*{_NAME}\s*", column) for column in match.groups()[-1].split(",")]
-    columns = tuple(_first(column.groups()) for column in plain if column)
-    all_plain = len(columns) == len(plain)
-    return Effect(Kind.ADD_UNIQUE, _table(match, at=4), columns if all_plain else (), whole=all_plain)
+def _uncompiled(statement: str) -> Iterator[Effect]:
+    """Reads a statement that names what isn't there yet, or that fails when it runs."""
+    outer = lexer.outer(statement)
+    target = (_TARGET.search if _WRITES.match(statement) else _TARGET.match)(outer)
+    table = _table(target[2], target[3]) if target else ""
+    match target[1].split(None, 1)[0].upper() if target else "":
+        case "DROP":
+            yield effects.DropTable(table)
+        case "DELETE":
+            yield effects.Delete(table, whole=not lexer.chooses(statement))
+        case "UPDATE" if columns := _assigned(outer):
+            yield effects.Update(table, columns, whole=not lexer.chooses(statement))
+        case "INSERT" | "REPLACE":
+            yield effects.Fill(table)
+        case _ if _WRITES.match(statement) or _DROPS_ROWS.match(statement):
+            yield Opaque(_NOT_YET)
 
 
 def _altered(match: re.Match[str]) -> Effect:
-    groups = match.groups()[1:]
-    table, name, rest = _table(match), _first(groups[5:9]), groups[9]
-    verb = " ".join(groups[4].upper().split())
-    if verb == "RENAME TO":
-        return Effect(Kind.RENAME_TABLE, table, to=(name,))
-    if verb.startswith("RENAME"):
-        renamed = re.search(rf"\bTO\s+{_NAME}", rest, re.IGNORECASE)
-        return Effect(Kind.RENAME_COLUMN, table, (name,), to=(_first(renamed.groups()),) if renamed else (name,))
-    if verb.startswith("ADD"):
-        return Effect(Kind.ADD_COLUMN, table, (name,))
-    return Effect(Kind.DROP_COLUMN, table, (name,))
+    table, name = _table(match[1], match[2]), unquoted(match[4])
+    match match[3].upper().split():
+        case ["RENAME", "TO"]:
+            return effects.RenameTable(table, to=(name,))
+        case ["RENAME", *_]:
+            return effects.RenameColumn(table, (name,), to=unquoted(match[5] or match[4]))
+        case ["ADD", *_]:
+            definition = " ".join(lexer.unquoted(match[6]).upper().split())
+            filled = re.search(r"\b(DEFAULT|AS)\b", definition)
+            return effects.AddColumn(table, (name,), required="NOT NULL" in definition and not filled)
+    return effects.DropColumn(table, (name,))
 
 
-def _writes(statement: str, driver: sqlite3.Connection | None) -> list[Effect]:
-    outer = lexer.outer(statement)
-    whole = not lexer.chooses(statement)
-    target = _TARGET.search(outer)
-    own = _table(target) if target else ""
-    told = sqlite_authorizer.told(statement, driver)
-    if told is None:  # it names something that this run makes, so SQLite can't compile it yet
-        verb = target[0].split(None, 1)[0].upper() if target else ""
-        kind = {"DELETE": Kind.DELETE, "UPDATE": Kind.UPDATE}.get(verb, Kind.FILL)
-        columns = _assigned(outer) if kind is Kind.UPDATE else ()
-        if not own or (kind is Kind.UPDATE and not columns):
-            return [Effect(Kind.OPAQUE, "SQL that SQLite can't compile yet")]
-        return [Effect(kind, own, columns, whole=whole)]
-    mine = own.rpartition(".")[2].lower()
-    return [
-        *(
-            Effect(Kind.DELETE, table, whole=whole or table.rpartition(".")[2].lower() != mine)
-            for table in sorted(told.deletes)
-        ),
-        *(
-            Effect(Kind.UPDATE, table, tuple(sorted(columns)), whole=whole)
-            for table, columns in sorted(told.updates.items())
-        ),
-        *(Effect(Kind.FILL, table) for table in sorted(told.inserts)),
-    ]
+def _unique_index(match: re.Match[str]) -> Effect:
+    named = [re.fullmatch(rf"\s*{NAME}\s*", column) for column in match[4].split(",")]
+    columns = tuple(unquoted(column[1]) for column in named if column)
+    whole = len(columns) == len(named)
+    return effects.AddUnique(_table(match[1], match[3]), columns if whole else (), whole=whole)
 
 
-def _defines(statement: str, driver: sqlite3.Connection | None) -> list[Effect]:
-    """What DROP and ALTER do in a spelling that isn't known here."""
-    told = sqlite_authorizer.told(statement, driver)
-    if told is None:
-        return [Effect(Kind.OPAQUE, "SQL that SQLite can't compile yet")]
-    return [
-        *(Effect(Kind.DROP_TABLE, table) for table in sorted(told.drops)),
-        *(Effect(Kind.OPAQUE, f"ALTER TABLE {table}") for table in sorted(told.alters)),
-    ]
+def _table(schema: str | None, name: str) -> str:
+    return qualified(unquoted(schema).lower() if schema else "", unquoted(name))
 
 
 def _assigned(outer: str) -> tuple[str, ...]:
-    """The columns that an UPDATE sets."""
-    found = re.search(r"\bSET\b(.*?)(?:\bWHERE\b|\bFROM\b|\bRETURNING\b|$)", outer, re.IGNORECASE | re.DOTALL)
-    names = re.finditer(rf"(?:^|,)\s*{_NAME}\s*=", found[1]) if found else ()
-    return tuple(_first(name.groups()) for name in names)
-
-
-def _first(groups: tuple[str | None, ...]) -> str:
-    """The name that one of the ways to quote it has matched."""
-    doubled, *plain = groups[:4]
-    return doubled.replace('""', '"') if doubled else next((name for name in plain if name), "")
+    """Returns the columns that an UPDATE sets."""
+    match = _SET.search(outer)
+    return tuple(unquoted(name) for name in re.findall(rf"(?:^|,)\s*{NAME}\s*=", match[1])) if match else ()

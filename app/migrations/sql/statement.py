@@ -1,11 +1,17 @@
-"""Placeholder, to be replaced by the gate branch."""
+"""SQL statements, classified once for all guards of a run."""
 
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-MARKER = "/* backfill */"
+from app.backfill import MARKER
+
+if TYPE_CHECKING:
+    from app.migrations.sql.effects import Effect
+
+MOST_CHARACTERS = 100_000  # a longer text isn't read: that would take longer than the run itself
 
 _NAME = r'(?:"[^"]*"|[\w$.])+'
 # These take locks that let everybody else read and write, for as long as they like.
@@ -15,11 +21,10 @@ _UNHURRIED = re.compile(
     rf"|ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?{_NAME}(\s+VALIDATE\s+CONSTRAINT\s+{_NAME}\s*,?)+\s*;?\s*\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_BUILDS = re.compile(
+_CONCURRENT_INDEX = re.compile(
     rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})\s+ON\s+(?:ONLY\s+)?({_NAME})",
     re.IGNORECASE,
 )
-_INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
 _DEFINES = re.compile(
     r"(CREATE|ALTER|DROP|TRUNCATE|LOCK|COMMENT|GRANT|REVOKE|REINDEX|CLUSTER|VACUUM|REFRESH)\b", re.IGNORECASE
 )
@@ -28,42 +33,32 @@ _READS = re.compile(
     r"|EXPLAIN(?!.*\bANALYZE\b)|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
-_SEVERAL = re.compile(r";\s*\S")
-# A row each, so that a longest time to run means nothing.
-_BOOKS = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
-_TAKES_BACK = re.compile(r"ROLLBACK\b", re.IGNORECASE)
+_INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
 _UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
-
-
-def can_run_again(statement: str) -> bool:
-    """Whether a statement may be run a second time after it was done, or half done."""
-    if MARKER in statement:
-        return True
-    statement = _without_comments_before(statement)
-    return not _SEVERAL.search(statement) and bool(
-        _READS.match(statement)
-        or (_UNHURRIED.match(statement) and not _INDEX.match(statement))
-        or (_DEFINES.match(statement) and _UNLESS_DONE.search(statement))
-    )
-
-
-def _without_comments_before(statement: str) -> str:
-    found = _COMMENTS.match(statement)
-    return statement[found.end() :] if found else statement
+_SEVERAL = re.compile(r";\s*\S")
+_ONE_ROW = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
+_LEADING_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 
 
 class Hurry(Enum):
-    """Limits."""
+    """The limits that a statement needs on PostgreSQL, by what it does to other sessions."""
 
-    NONE = 0
-    LOCK_ONLY = 1
-    LOCK_AND_TIME = 2
+    NONE = "its lock lets others read and write"
+    LOCK_ONLY = "others wait while it waits for its lock"
+    LOCK_AND_TIME = "others wait while it waits, and while it runs"
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement."""
+    """A statement that is about to be executed. Each property is computed on first use; only `effects` loads a parser.
+
+    Attributes:
+        dialect: `postgresql` or `sqlite`.
+        text: in the words of the driver: `%(name)s`, `?` or `:name` for a value.
+        driver: the driver's connection that executes it; SQLite's authorizer is asked there.
+        own: the run's own connection executes it.
+        of_revision: a revision executes it, and not the run itself, which keeps its ledger.
+    """
 
     dialect: str
     text: str
@@ -71,33 +66,75 @@ class Statement:
     own: bool = True
     of_revision: bool = True
 
-    @property
-    def hurry(self) -> Hurry:
-        """Limits."""
-        text = _without_comments_before(self.text)
-        if _SEVERAL.search(text):
-            return Hurry.LOCK_AND_TIME
-        if _UNHURRIED.match(text):
-            return Hurry.NONE
-        return Hurry.LOCK_AND_TIME if _DEFINES.match(text) else Hurry.LOCK_ONLY
+    @cached_property
+    def effects(self) -> "list[Effect]":
+        """Returns what it does to what is stored; code that can't be read is `Opaque`, and never called safe."""
+        from app.migrations.sql import effects
 
-    @property
+        if len(self.text) > MOST_CHARACTERS:
+            return [effects.Opaque(f"SQL of more than {MOST_CHARACTERS:,} characters")]
+        if self.dialect == "postgresql":
+            from app.migrations.sql import postgresql
+
+            return postgresql.effects_of(self.text)
+        from app.migrations.sql import sqlite
+
+        return sqlite.effects_of(self.text, self.driver)
+
+    @cached_property
+    def reads(self) -> bool:
+        """Returns whether its first words are those of a question, a setting or the bounds of a transaction."""
+        return not self._several and _READS.match(self._text) is not None
+
+    @cached_property
     def repeatable(self) -> bool:
-        """Again."""
-        return can_run_again(self.text)
+        """Returns whether it may be run a second time after it was done, or half done."""
+        if MARKER in self.text or self.reads:
+            return True
+        if self._several:
+            return False
+        slow = _UNHURRIED.match(self._text) and not _INDEX.match(self._text)
+        return bool(slow or (_DEFINES.match(self._text) and _UNLESS_DONE.search(self._text)))
 
-    @property
+    @cached_property
+    def hurry(self) -> Hurry:
+        """Returns its need of limits; a text with several statements may do anything."""
+        if self._several:
+            return Hurry.LOCK_AND_TIME
+        if _UNHURRIED.match(self._text):
+            return Hurry.NONE
+        return Hurry.LOCK_AND_TIME if _DEFINES.match(self._text) else Hurry.LOCK_ONLY
+
+    @cached_property
     def concurrent_index(self) -> tuple[str, str] | None:
-        """Build."""
-        build = _BUILDS.match(_without_comments_before(self.text))
-        return (build[1], build[2]) if build else None
+        """Returns name and table of the index that it builds concurrently, as they are written."""
+        match = _CONCURRENT_INDEX.match(self._text)
+        return (match[1], match[2]) if match else None
 
-    @property
+    @cached_property
     def ends_savepoint(self) -> bool:
-        """Rollback."""
-        return bool(_TAKES_BACK.match(_without_comments_before(self.text)))
+        """Returns whether it takes back what was done or set since a savepoint."""
+        return self._text[:8].upper() == "ROLLBACK"
 
-    @property
+    @cached_property
     def writes_one_row(self) -> bool:
-        """Books."""
-        return bool(_BOOKS.match(self.text))
+        """Returns whether it keeps the ledger or Alembic's version; a row needs no limit of time."""
+        return _ONE_ROW.match(self.text) is not None
+
+    @cached_property
+    def _text(self) -> str:
+        comments = _LEADING_COMMENTS.match(self.text)
+        return self.text[comments.end() :] if comments else self.text
+
+    @cached_property
+    def _several(self) -> bool:
+        return _SEVERAL.search(self._text) is not None
+
+
+def effects_of_trigger(body: str, name: str) -> "list[Effect]":
+    """Returns the effects of the statements in a trigger function in PL/pgSQL, reached or not."""
+    from app.migrations.sql import effects, postgresql
+
+    if len(body) > MOST_CHARACTERS:
+        return [effects.Opaque(f"function {name}")]
+    return postgresql.effects_of_trigger(body, name)

@@ -1,4 +1,4 @@
-"""What a rule and a database say to each other: questions, verdicts, and how names are spelt."""
+"""Questions that rules ask a database, and the verdicts on their answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """The answer to a rule's question."""
+    """The answer to a question."""
 
     SAFE = "safe"
     AT_RISK = "at risk"
@@ -15,12 +15,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Question:
-    """What to ask a database.
+    """A query that finds rows at risk.
 
     Attributes:
         sql: gives the number of rows at risk, or any number above 0.
-        doubt: what it means that there was no answer in time.
-        each: gives tables and conditions instead, whose rows are at risk.
+        doubt: the verdict if there is no answer in time.
+        each: `sql` gives tables and conditions instead; rows that meet one are at risk.
     """
 
     sql: str
@@ -30,20 +30,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Words:
-    """How a database spells things.
+    """The spelling of one database.
 
     Attributes:
         quote: quotes the name of a table, part by part.
-        column: quotes that of a column.
-        type_of: the type of a column as it is now, None if there is no such column.
+        column: quotes the name of a column.
+        type_of: gives the present type of a column; None if there is no such column.
     """
 
     dialect: str
     quote: Callable[[str], str]
     column: Callable[[str], str]
     type_of: Callable[[str, str], str | None]
-
-
-def text_of(value: str) -> str:
-    """A value as a literal."""
-    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,114 @@
+"""The effects of table copies on SQLite: the differences between a table and its copy.
+
+Alembic alters a table by creating `_alembic_tmp_t`, copying the rows, dropping `t` and renaming the copy. Differences
+that make the copying fail are effects of its INSERT; those that lose something, of the DROP TABLE.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from app.migrations.sql import Statement, effects, lexer, literal, text
+
+_INSERT = re.compile(
+    rf"INSERT\s+INTO\s+{text.NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
+)
+_COPIED = re.compile(
+    rf"(?:CAST\()?\s*(?:{text.NAME}\s*\.\s*)?{text.NAME}(?:\s+AS\s+[^)]*\))?(?:\s+AS\s+{text.NAME})?", re.IGNORECASE
+)
+
+
+class _Column(NamedTuple):
+    name: str
+    type: str
+    required: bool
+    filled: bool
+
+
+class CopyEffects:
+    """Remembers from where each column of a copy got its values."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, dict[str, str]] = {}
+
+    def effects_of(self, statement: Statement) -> Iterator[effects.Effect]:
+        """Returns the effects of a statement; for one of a copy, what the copy changes in its table."""
+        for effect in statement.effects:
+            table = text.bare(effect.target)
+            if statement.dialect != "sqlite":
+                yield effect
+            elif table.startswith(text.TABLE_COPY):
+                if isinstance(effect, effects.CreateTable):
+                    self._sources.pop(table, None)
+                elif isinstance(effect, effects.Fill):
+                    yield from self._filled(table, statement)
+            elif isinstance(effect, effects.DropTable) and _columns(text.copy_of(table), statement.driver):
+                yield from self._dropped(table, statement.driver)
+            else:
+                yield effect
+
+    def _filled(self, copy: str, statement: Statement) -> Iterator[effects.Effect]:
+        driver = statement.driver
+        tables = [name for (name,) in driver.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        originals = [name for name in tables if text.copy_of(name) == copy]
+        new = _columns(copy, driver)
+        if len(originals) != 1 or not new:  # Alembic cuts long names; then the copying fails by itself
+            return
+        table, old = text.qualified(originals[0]), _columns(originals[0], driver)
+        sources = _sources(statement.text, [*new])
+        if self._sources.setdefault(copy, sources) != sources:  # filled in two ways: only names are certain
+            sources = self._sources[copy] = {name: name for name in new}
+        names = {name: old[sources[name]].name for name in new if sources.get(name) in old}
+        for name, column in new.items():
+            if name not in names:
+                yield effects.AddColumn(table, (column.name,), required=column.required and not column.filled)
+            elif column.required and not old[sources[name]].required:
+                yield effects.SetNotNull(table, (names[name],))
+        before = _unique(originals[0], driver)
+        for columns in sorted(_unique(copy, driver)):
+            unique = tuple(names.get(name, new[name].name) for name in columns)
+            if tuple(name.lower() for name in unique) not in before:
+                yield effects.AddUnique(table, unique)
+        for name, old_name in names.items():
+            if old_name.lower() != name:
+                yield effects.RenameColumn(table, (old_name,), to=new[name].name)
+
+    def _dropped(self, table: str, driver: Any) -> Iterator[effects.Effect]:
+        new = _columns(text.copy_of(table), driver)
+        sources = self._sources.pop(text.copy_of(table), {name: name for name in new})
+        for name, column in _columns(table, driver).items():
+            types = {new[target].type for target, source in sources.items() if source == name and target in new}
+            if not types:
+                yield effects.DropColumn(text.qualified(table), (column.name,))
+            for changed in types - {column.type}:
+                yield effects.AlterType(text.qualified(table), (column.name,), to=changed)
+
+
+def _columns(table: str, driver: Any) -> dict[str, _Column]:
+    rows = driver.execute(
+        f'SELECT name, type, "notnull" OR pk, dflt_value IS NOT NULL FROM pragma_table_info({literal(table)})'
+    )
+    return {row[0].lower(): _Column(*row) for row in rows}
+
+
+def _unique(table: str, driver: Any) -> set[tuple[str, ...]]:
+    """Returns the columns of each unique constraint, and of each unique index of a table that is no copy."""
+    listed = "SELECT group_concat(lower(name), char(0)) FROM"
+    of_index = f"({listed} (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))"
+    rows = driver.execute(
+        f"{listed} pragma_table_info({literal(table)}) WHERE pk "
+        f'UNION SELECT {of_index} FROM pragma_index_list({literal(table)}) i WHERE "unique" AND NOT partial'
+    )
+    return {tuple(names.split("\0")) for (names,) in rows if names}
+
+
+def _sources(statement: str, columns: list[str]) -> dict[str, str]:
+    """Returns the column that each column of a copy is filled from; the one of its name, where that can't be read."""
+    match = _INSERT.match(lexer.without_comments(statement))
+    targets = [text.unquoted(name.strip()).lower() for name in lexer.split(match[2])] if match and match[2] else columns
+    copied = [_COPIED.fullmatch(expression.strip()) for expression in lexer.split(match[3])] if match else []
+    if len(copied) != len(targets):
+        return {name: name for name in columns}
+    return {
+        name: text.unquoted(source[2]).lower() if source else name for name, source in zip(targets, copied, strict=True)
+    }
