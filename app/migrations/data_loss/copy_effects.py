@@ -88,7 +88,7 @@ def _columns(table: str, driver: Any) -> dict[str, _Column]:
     rows = driver.execute(
         f'SELECT name, type, "notnull" OR pk, dflt_value IS NOT NULL FROM pragma_table_info({literal(table)})'
     )
-    return {row[0].lower(): _Column(*row) for row in rows}
+    return {name.lower(): _Column(name, kind, required == 1, filled == 1) for name, kind, required, filled in rows}
 
 
 def _unique(table: str, driver: Any) -> set[tuple[str, ...]]:

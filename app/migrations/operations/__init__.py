@@ -11,7 +11,7 @@ plain operations, and means the same on both databases.
 
 from alembic.operations import Operations, ops, toimpl
 
-from app.migrations.operations import indexes, sqlite_alter
+from app.migrations.operations import indexes, sqlite_alter, validate_constraint  # noqa: F401
 from app.migrations.operations.triggers import (
     CreateTriggerFunctionOp,
     CreateTriggerOp,
