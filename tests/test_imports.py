@@ -129,6 +129,14 @@ def test_models_load_no_alembic() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_the_environment_gives_op_its_words() -> None:
+    code = (
+        "import sys, app.migrations.run.environment; from alembic import op; "
+        "sys.exit(not all(hasattr(op, word) for word in ('create_trigger', 'dialect_text', 'validate_constraint')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("name", "source"),
     [

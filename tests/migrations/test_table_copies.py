@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.migrations.data_loss.copy_effects import CopyEffects
+from app.migrations.rules import rule_of
 from app.migrations.sql import Statement
 
 TABLES = """
@@ -79,6 +80,13 @@ def test_a_copy_does_what_it_changes(copy: str, driver: sqlite3.Connection) -> N
     rename = "ALTER TABLE _alembic_tmp_t RENAME TO t"
     names = effects_of(driver, create, insert, "DROP TABLE t", rename)
     assert sorted(names) == sorted(expected)
+
+
+def test_a_new_column_that_is_filled_is_harmless(driver: sqlite3.Connection) -> None:
+    columns, insert, _ = COPIES["a new column"]
+    driver.execute(f"CREATE TABLE _alembic_tmp_t ({columns})")
+    (added,) = CopyEffects().effects_of(Statement("sqlite", insert, driver))
+    assert rule_of(added) is None
 
 
 def test_a_copy_that_is_made_of_a_query_does_what_it_lacks(driver: sqlite3.Connection) -> None:

@@ -34,44 +34,33 @@ def reaches_past_op(path: Path) -> Opaque | None:
 
 def _files(path: Path) -> Iterator[tuple[Path, list[ast.AST]]]:
     folders = path.parents[:3]  # the revisions', Alembic's, the project's: all may be on the path
-    waiting, seen = [path], {path}
-    while waiting:
-        file = waiting.pop(0)
+    files = [path]
+    for file in files:  # which grow meanwhile
         nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
         yield file, nodes
-        imported = {
-            helper
+        modules = [
+            folder.joinpath(*name.split("."))
+            for folder in {*folders, file.parent}
             for node in nodes
             for name in _imported(node)
-            for folder in {*folders, file.parent}
-            for helper in (
-                folder.joinpath(*name.split(".")).with_suffix(".py"),
-                folder.joinpath(*name.split("."), "__init__.py"),
-            )
-            if helper.is_file()
-        }
-        waiting += sorted(imported - seen)
-        seen |= imported
+            if name.split(".")[0] != __name__.split(".")[0]  # this package is no helper: what it does is tested
+        ]
+        places = {place for module in modules for place in (module.with_suffix(".py"), module / "__init__.py")}
+        files += sorted(place for place in places - {*files} if place.is_file())
 
 
 def _imported(node: ast.AST) -> set[str]:
-    names: set[str] = set()
-    match node:
-        case ast.Import():
-            names = {alias.name for alias in node.names}
-        case ast.ImportFrom():
-            module = node.module or ""
-            names = {module, *(f"{module}.{alias.name}".strip(".") for alias in node.names)} - {""}
-    # This package is no helper: what it does is tested.
-    return {name for name in names if name.split(".")[0] != __name__.split(".")[0]}
+    """Returns a module, and what is imported from it, which may be a module as well."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return set()
+    module = getattr(node, "module", None) or ""
+    return {module, *(f"{module}.{alias.name}".strip(".") for alias in node.names)} - {""}
 
 
 def _names(node: ast.AST) -> set[str]:
     match node:
-        case ast.Import():
-            return {part for alias in node.names for part in alias.name.split(".")}
-        case ast.ImportFrom():
-            return {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+        case ast.Import() | ast.ImportFrom():
+            return {part for name in _imported(node) for part in name.split(".")}
         case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]):
             return {name}
         case ast.Call(func=ast.Name(id="getattr")):

@@ -13,6 +13,7 @@ from app.migrations.sql import Statement, effects, lexer, literal, text
 _INSERT = re.compile(
     rf"INSERT\s+INTO\s+{text.NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
 )
+# t.a, or CAST(t.a AS INTEGER) AS a: the second group is the column that is copied.
 _COPIED = re.compile(
     rf"(?:CAST\()?\s*(?:{text.NAME}\s*\.\s*)?{text.NAME}(?:\s+AS\s+[^)]*\))?(?:\s+AS\s+{text.NAME})?", re.IGNORECASE
 )
@@ -39,7 +40,7 @@ class CopyEffects:
                 yield effect
             elif table.startswith(text.TABLE_COPY):
                 if isinstance(effect, effects.CreateTable):
-                    self._sources.pop(table, None)
+                    self._sources.pop(table, None)  # of an earlier copy
                 elif isinstance(effect, effects.Fill):
                     yield from self._filled(table, statement)
             elif isinstance(effect, effects.DropTable) and _columns(text.copy_of(table), statement.driver):
@@ -88,7 +89,7 @@ def _columns(table: str, driver: Any) -> dict[str, _Column]:
     rows = driver.execute(
         f'SELECT name, type, "notnull" OR pk, dflt_value IS NOT NULL FROM pragma_table_info({literal(table)})'
     )
-    return {row[0].lower(): _Column(*row) for row in rows}
+    return {name.lower(): _Column(name, kind, required == 1, filled == 1) for name, kind, required, filled in rows}
 
 
 def _unique(table: str, driver: Any) -> set[tuple[str, ...]]:

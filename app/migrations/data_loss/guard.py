@@ -1,7 +1,7 @@
 """The guard against losing data: refuses revisions that put rows at risk without consent.
 
-Before the first revision runs, the SQL of all is read, and the database is asked whether rows are at risk. The same is
-asked again before each statement, for it may depend on the run itself. Consent stands in the revision, with a reason,
+Before the first revision runs, the SQL of all is read, and the database answers whether rows are at risk. It is asked
+again before each statement, for the answer may depend on the run itself. Consent stands in the revision, with a reason,
 and speaks for its upgrade; a downgrade needs the operator's, each time.
 """
 
@@ -74,7 +74,7 @@ class DataLoss(Guard):
             self._consents.require_founded(step, of_step, names)
             findings += of_step
             if self._refused(of_step):
-                preview.undo()
+                preview.undo()  # it won't run, so the next ones don't find its changes
             if stopped:
                 self._note(
                     f"{step.revision}: not looked at to its end ({stopped}); from there on each statement "
@@ -114,7 +114,7 @@ class DataLoss(Guard):
         self._step = None if step.direction is Direction.STAMP else step
         self.consented, self._done, self._outside, self._refusal = None, set(), False, None
         self._made.begin_revision()
-        self._questions = Questions(self._connection, together=math.inf)
+        self._questions = Questions(self._connection, together=math.inf)  # slow answers don't make a run fail
         self._functions = Functions(self._questions)
 
     def statement(self, statement: Statement) -> None:
@@ -132,7 +132,7 @@ class DataLoss(Guard):
             self._check(self._step, effects.Opaque(ANOTHER))
             return
         if statement.ends_savepoint:
-            self._made.forget()
+            self._made.forget()  # some of it is undone
         for effect in self._copies.effects_of(statement):
             for each in self._functions.follow(effect, self._made):
                 self._check(self._step, each)

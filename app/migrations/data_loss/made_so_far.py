@@ -61,6 +61,7 @@ class MadeSoFar:
             case effects.SetPath():
                 self.blind = True
                 self.forget()
+            # A table that is gone after the next commit may be gone by now.
             case effects.CreateTable(until_commit=False) if not self.blind:
                 (self.temporary if effect.temporary else self.tables).add(table)
             case effects.DropTable() if self._is_temporary(effect.target):

@@ -56,10 +56,11 @@ class Preview:
         if self._image:
             self._image.keep()
         code = reaches_past_op(Path(step.module.__file__))
-        if code is not None:  # rendering would run it
+        if code is not None:  # rendering would carry it out
             return [code], ""
         recorder = _Recorder(self._dialect, self._image)
         try:
+            # What the revision prints belongs to its run.
             with recorder.nothing_else(), contextlib.redirect_stdout(io.StringIO()), self._operations(recorder):
                 (step.module.upgrade if step.direction is Direction.UPGRADE else step.module.downgrade)()
                 if self._image:
@@ -210,10 +211,11 @@ class _Bind(MockConnection):
         self._recorder = recorder
         self.engine = _Unanswering(recorder, dialect=dialect, name=dialect.name)
         self.commit = self.rollback = self.close = lambda: None
-        self.in_transaction = lambda: True
+        self.in_transaction = lambda: True  # else Alembic would begin one
 
     def execute(self, obj: Any, parameters: Any = None, execution_options: Any = None) -> Any:  # noqa: ARG002
         first = parameters[0] if isinstance(parameters, list | tuple) and parameters else parameters
+        # An INSERT or UPDATE without values takes its columns from the parameters.
         columns = {"column_keys": list(first)} if isinstance(first, Mapping) else {}
         statement: Any = sa.select(obj) if isinstance(obj, FunctionElement) else obj
         compiled = statement.compile(dialect=self.dialect, **columns)

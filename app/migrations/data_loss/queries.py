@@ -145,6 +145,7 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     import psycopg
 
     idle = driver.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    # Outside of autocommit psycopg begins a transaction by itself.
     begin = "SAVEPOINT question;" if not idle else "BEGIN;" if driver.autocommit else ""
     # Statements that go together cost one way to the server and back.
     driver.execute(

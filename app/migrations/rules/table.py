@@ -73,6 +73,7 @@ def _changed_by_cast(effect: effects.Effect, words: Words) -> str:
 def _duplicates(effect: effects.Effect, words: Words) -> Question:
     columns = ", ".join(words.column(column) for column in effect.columns)
     given = " AND ".join(f"{words.column(column)} IS NOT NULL" for column in effect.columns)
+    # One pair is enough: which of the rows is to stay, only a person can say.
     groups = f"SELECT 1 FROM {words.quote(effect.target)} WHERE {given} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
     return Question(f"SELECT count(*) FROM ({groups}) AS duplicates", Verdict.UNKNOWN)
 

@@ -13,7 +13,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import write_hooks
 from alembic.util import CommandError
 
-import app.migrations.operations.validate_constraint  # noqa: F401 - with its room, gives `op` the words of revisions
+import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db
 from app.migrations import terminal  # operations: gives `op` its words
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error

@@ -33,6 +33,7 @@ _TAKES_SQL = {"query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema"
 
 def effects_of(statement: str) -> list[Effect]:
     """Returns the effects of a statement in the words of the driver: `%(name)s` for a value."""
+    # The grammar knows no `%(name)s`; a NULL stands wherever a value may.
     text = _BIND.sub("NULL", statement).replace("%%", "%")
     try:
         parsed = postgast.parse(text) if "\x00" not in text else None  # where the parser would stop

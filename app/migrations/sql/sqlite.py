@@ -80,6 +80,7 @@ def _authorized(statement: str, driver: sqlite3.Connection) -> list[_Action] | N
         actions.append(_Action(kind, qualified(database or "", first or ""), second or "", trigger is not None))
         return sqlite3.SQLITE_OK
 
+    # Compiling needs a value for each parameter; EXPLAIN carries nothing out.
     plain = lexer.unquoted(statement)
     values = dict.fromkeys(re.findall(r":(\w+)", plain)) or [None] * plain.count("?")
     driver.set_authorizer(note)
