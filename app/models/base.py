@@ -1,4 +1,4 @@
-"""What all models share: the declarative base, constraint names, and column types."""
+"""The declarative base of all models, their constraint names and column types."""
 
 import datetime as dt
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
 
-# PostgreSQL's own default names: a database made by hand or by another tool matches by name.
+# PostgreSQL's own default names, so that a database made by hand or by another tool matches by name.
 NAMING_CONVENTION = {
     "pk": "%(table_name)s_pkey",
     "uq": "%(table_name)s_%(column_0_N_name)s_key",
@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
     metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 
     def __repr__(self) -> str:
-        """The class and the primary key: other columns may hold secrets, and reading them could query."""
+        """Shows class and primary key: other columns may hold secrets, and reading them could query."""
         state = sa.inspect(self)
         names = [state.mapper.get_property_by_column(column).key for column in state.mapper.primary_key]
         values = state.identity or [state.dict.get(name) for name in names]
@@ -32,10 +32,10 @@ class Base(DeclarativeBase):
 
 
 class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
-    """An aware datetime in UTC, whatever the database keeps.
+    """An aware datetime in UTC, whatever the database stores.
 
     Args:
-        timezone: PostgreSQL stores `timestamptz(6)`; else `timestamp`, holding UTC. SQLite stores UTC either way.
+        timezone: PostgreSQL stores `timestamptz(6)`, otherwise UTC in a `timestamp`. SQLite always stores UTC.
     """
 
     impl = sa.DateTime
@@ -46,13 +46,13 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         self.timezone = timezone
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """The column's type in the database."""
+        """Returns the column's type in the database."""
         if self.timezone and dialect.name == "postgresql":
             return postgresql.TIMESTAMP(timezone=True, precision=6)
         return super().load_dialect_impl(dialect)
 
     def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
-        """UTC, without a zone where the column has none.
+        """Converts a datetime to UTC, without a zone if the column has none.
 
         Raises:
             ValueError: the datetime is naive; SQLAlchemy raises it as a `StatementError`.
@@ -65,7 +65,7 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         return value if self.timezone and dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def process_result_value(self, value: dt.datetime | None, _dialect: sa.Dialect) -> dt.datetime | None:
-        """The stored time, aware, in UTC."""
+        """Returns the stored time as an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
@@ -86,11 +86,10 @@ def _compile_dialect_text(element: DialectText, compiler: sa.sql.compiler.SQLCom
     return element.sqlite if compiler.dialect.name == "sqlite" else element.postgresql
 
 
-# The bare word would store the session's local time in a PostgreSQL `timestamp`.
+# CURRENT_TIMESTAMP alone would store the session's local time in a PostgreSQL `timestamp`.
 UTC_NOW = DialectText(postgresql="timezone('utc', CURRENT_TIMESTAMP)", sqlite="CURRENT_TIMESTAMP")
 EMPTY_TEXT_ARRAY = DialectText(postgresql="ARRAY[]::text[]", sqlite="'[]'")
-# sa.true() and sa.false() render as 1 and 0 on SQLite: a revision written there wouldn't fit PostgreSQL, nor the
-# reverse.
+# sa.true() and sa.false() render as 1 and 0 on SQLite, so a revision that is written there wouldn't fit PostgreSQL.
 TRUE = sa.text("true")
 FALSE = sa.text("false")
 
@@ -100,5 +99,5 @@ TEXT_ARRAY = sa.JSON(none_as_null=True).with_variant(postgresql.ARRAY(sa.Text())
 
 
 def utc_now() -> dt.datetime:
-    """The time, aware."""
+    """Returns the current time as an aware datetime."""
     return dt.datetime.now(dt.UTC)
