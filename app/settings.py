@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
-from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, Plaintext, RawKey
+from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, PlaintextPolicy, RawKey
 from app.errors import SettingsError
 
 DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
@@ -44,7 +44,7 @@ class Settings:
         return self.values.get("DATABASE_URL") or DEFAULT_DATABASE_URL
 
     @property
-    def encryption_plaintext(self) -> Plaintext:
+    def encryption_plaintext(self) -> PlaintextPolicy:
         """Returns the policy for secrets that are stored unencrypted: `ENCRYPTION_PLAINTEXT`.
 
         Raises:
@@ -53,7 +53,7 @@ class Settings:
         value = self.values.get("ENCRYPTION_PLAINTEXT") or "allow"
         if value not in ("allow", "refuse"):
             raise SettingsError("ENCRYPTION_PLAINTEXT must be allow or refuse.")
-        return cast("Plaintext", value)
+        return cast("PlaintextPolicy", value)
 
     def keys(self, name: str, *, commas: bool = False) -> KeyStrings:
         """Reads the keys of the variable `name` and its `_FILE`, `_PREVIOUS`, `_PREVIOUS_FILE`.

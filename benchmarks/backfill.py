@@ -1,10 +1,10 @@
-"""Encrypting one column of a table: ours against what is usually written, and against one bare UPDATE.
+"""Encryption of one column of a table: the engine beside the usual ways, and beside one bare UPDATE.
 
 python -m benchmarks.backfill [--rows 200000] [--rounds 5] [--large] [--salts 1000] [--json]
 
-The floor is `UPDATE … SET secret = secret || '…'`, which lengthens the same rows as encryption does, in one statement;
-what the cipher takes for as many values is measured beside it. Every case has the table made anew, and takes its turn
-in each round. `--large` measures ours and the floor alone, on five million rows.
+The floor is `UPDATE … SET secret = secret || '…'`, one statement that lengthens the rows as encryption does. The cipher
+alone is measured, too. Each case starts with a fresh table, and takes its turn in each round. `--large` measures only
+the engine and the floor, on five million rows.
 """
 
 import argparse
@@ -26,12 +26,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app import db, secrets
-from app.backfill.asides import collector_at_rest
-from app.backfill.pacing import Pace
+from app.backfill import Pace
+from app.backfill.sweep import garbage_frozen
 from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
-from app.secrets import readers, workers
-from app.secrets.progress import Counting
-from app.secrets.workers import Task
+from app.secrets.progress import Progress
+from app.secrets.tasks import Task
 from benchmarks import measure
 from tests.postgres import Server
 
@@ -58,7 +57,7 @@ class Holder(Base):
 
 @dataclass
 class Way:
-    """A way to do it, and how long it took in each round; the memory is what a process of its own would add, in MB."""
+    """A way to encrypt the table, and its seconds in each round."""
 
     name: str
     run: Callable[["Table"], None]
@@ -67,7 +66,7 @@ class Way:
 
 
 class Table:
-    """The table, to be made anew before each case."""
+    """The table; each case starts with a fresh one."""
 
     def __init__(self, url: str, rows: int) -> None:
         self.url, self.rows = url, rows
@@ -75,12 +74,12 @@ class Table:
 
     @contextmanager
     def autocommit(self) -> Iterator[sa.Connection]:
-        """A connection on which every statement is committed by itself."""
+        """Gives a connection that commits every statement by itself."""
         with db.migration_engine(self.url).connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def fresh(self) -> None:
-        """Makes it anew: so many rows of plaintext."""
+        """Creates the table with rows of plaintext."""
         with self.autocommit() as connection:
             Base.metadata.drop_all(connection)
             Base.metadata.create_all(connection)
@@ -98,29 +97,29 @@ class Table:
                 connection.exec_driver_sql("CHECKPOINT")
 
     def check(self) -> None:
-        """Makes sure that each row was encrypted."""
+        """Checks that each row is encrypted."""
         with self.autocommit() as connection:
             left = secrets.count_plaintext(connection, "holders", ["secret"], CIPHER)
             assert left == 0, left
 
 
 def floor(table: Table) -> None:
-    """One statement."""
+    """Runs one statement."""
     with table.autocommit() as connection:
         connection.exec_driver_sql(f"UPDATE holders SET secret = secret || '{'x' * 58}'")
 
 
 def cipher_alone(table: Table) -> None:
-    """What the cipher takes, verification included."""
+    """Runs the cipher alone, with verification."""
     batch, page = CIPHER.batch(), 1000
-    with collector_at_rest():
+    with garbage_frozen():
         for start in range(0, table.rows, page):
             texts = [PLAIN.format(number) for number in range(start, min(start + page, table.rows))]
-            assert CIPHER.hold(batch.all(texts), texts)
+            assert CIPHER.decrypts_to(batch.encrypt(texts), texts)
 
 
 def ours(table: Table) -> None:
-    """The engine, alone."""
+    """Runs the engine in one process."""
     pace = Pace()
     with table.autocommit() as connection:
         report = secrets.encrypt(connection, "holders", ["secret"], CIPHER, pace=pace)
@@ -129,18 +128,19 @@ def ours(table: Table) -> None:
 
 
 def find() -> list[Any]:
-    """The column of secrets, for workers."""
+    """Lists the encrypted column, for workers."""
     return [SimpleNamespace(table=Holder.__table__, column=Holder.__table__.c.secret, cipher=CIPHER)]
 
 
 def two_workers(table: Table) -> None:
-    """The engine, with two processes; their start is in it."""
-    report = workers.change(Task(find, table.url, "holders", ("secret",)), 2, Counting("plain"), lambda: False)
+    """Runs the engine in two processes; their start counts."""
+    task = Task(find, sa.make_url(table.url), "holders", ("secret",))
+    report = task.change_with_workers(2, Progress(), lambda: False)
     assert report.changed == table.rows
 
 
 def orm_loop(table: Table) -> None:
-    """(a) Objects, a loop, one commit."""
+    """(a) Changes objects in a loop, with one commit."""
     with Session(db.engine(table.url)) as session:
         for holder in session.scalars(sa.select(Holder)):
             holder.secret = str(CIPHER.encrypt(holder.secret or ""))
@@ -148,7 +148,7 @@ def orm_loop(table: Table) -> None:
 
 
 def row_by_row(table: Table) -> None:
-    """(b) An UPDATE for each row, through SQLAlchemy, one commit."""
+    """(b) Updates each row through SQLAlchemy, with one commit."""
     statement = sa.text("UPDATE holders SET secret = :new WHERE id = :id")
     with db.engine(table.url).begin() as connection:
         for key, value in connection.execute(sa.text("SELECT id, secret FROM holders")).all():
@@ -156,7 +156,7 @@ def row_by_row(table: Table) -> None:
 
 
 def executemany(table: Table) -> None:
-    """(c) Core's executemany, in batches of 1,000 with a commit each."""
+    """(c) Runs executemany in batches of 1,000, a commit each."""
     statement = sa.text("UPDATE holders SET secret = :new WHERE id = :id AND secret = :old")
     page = sa.text("SELECT id, secret FROM holders WHERE id > :last ORDER BY id LIMIT 1000")
     last = 0
@@ -169,12 +169,12 @@ def executemany(table: Table) -> None:
 
 
 def alone(ways: list[Way]) -> list[Way]:
-    """Those that are measured on a large table."""
+    """Returns the ways that are measured on a large table."""
     return [way for way in ways if way.run in (floor, ours, two_workers)]
 
 
 def measured(url: str, rows: int, rounds: int, *, large: bool) -> list[Way]:
-    """Runs every way in turn, so many times; a first round for nothing unless the table is large."""
+    """Runs every way in turn, once in each round."""
     table = Table(url, rows)
     ways = [Way((way.__doc__ or "").strip("."), way) for way in (floor, cipher_alone, ours)]
     ways += [Way((two_workers.__doc__ or "").strip("."), two_workers)] if url.startswith("postgresql") else []
@@ -193,7 +193,7 @@ def measured(url: str, rows: int, rounds: int, *, large: bool) -> list[Way]:
 
 
 def memory(url: str, rows: int) -> float | None:
-    """How many MB the engine adds to the peak of a process that has encrypted a row already; Linux alone can tell."""
+    """Measures the MB that the engine adds to the peak of a process that has encrypted a row already; Linux only."""
     if not PEAK.exists():
         return None
     table = Table(url, 1)
@@ -208,14 +208,14 @@ def memory(url: str, rows: int) -> float | None:
 
 
 def _peak_mb() -> float:
-    """The most memory that this process has held since this was asked last."""
+    """Returns the most memory that this process has held since the last call."""
     [peak] = [line.split()[1] for line in PEAK.read_text().splitlines() if line.startswith("VmHWM")]
     (PEAK.parent / "clear_refs").write_text("5")
     return int(peak) / 1024
 
 
 def stall(url: str, rows: int) -> dict[str, float]:
-    """The longest that another waits while the engine works: one that updates single rows, one that reads them."""
+    """Measures the longest wait of other sessions, one that updates a row and one that reads it, during the engine."""
     table = Table(url, rows)
     table.fresh()
     longest, ending = {"update": 0.0, "read": 0.0}, threading.Event()
@@ -246,7 +246,7 @@ def stall(url: str, rows: int) -> dict[str, float]:
 
 
 def salts(url: str, rows: int) -> float:
-    """How much faster two processes read tokens with a salt each than one does."""
+    """Measures the speed-up of two processes that read tokens with a salt each."""
     table = Table(url, 0)
     table.fresh()
     with table.autocommit() as connection:
@@ -254,22 +254,22 @@ def salts(url: str, rows: int) -> float:
         connection.execute(sa.insert(Holder), values)
     times = []
     for processes in (1, 2):
-        task = Task(find_tokens, url, "holders", ("secret",), size=max(rows // 20, 1))
+        task = Task(find_tokens, sa.make_url(url), "holders", ("secret",), range_rows=max(rows // 20, 1))
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # one whose derived keys aren't cached
             times.append(pool.submit(_count, task, processes, rows).result())
     return times[0] / times[1]
 
 
 def find_tokens() -> list[Any]:
-    """The column, as one of tokens."""
+    """Lists the column, as one of tokens."""
     return [SimpleNamespace(table=Holder.__table__, column=Holder.__table__.c.secret, cipher=TOKENS)]
 
 
 def _count(task: Task, processes: int, rows: int) -> float:
-    """The seconds that it takes to open all of them."""
+    """Returns the seconds that opening all values takes."""
     started = time.perf_counter()
-    found = readers.count(db.migration_engine(task.url), task, processes, Counting("plain"), lambda: False)
-    assert sum(found[0].keys.values()) == rows
+    columns = task.take_inventory(processes, Progress(), lambda: False)
+    assert sum(columns[0].keys.values()) == rows
     return time.perf_counter() - started
 
 
@@ -299,7 +299,7 @@ def main() -> None:
 
 
 def report(name: str, ways: list[Way], rows: int, extras: dict[str, Any], *, as_json: bool) -> None:
-    """Prints what was found: medians, and ratios of the same round."""
+    """Prints medians, and ratios of the same round."""
     by_name = {way.run: way for way in ways}
     floors = by_name[floor].seconds
     lines = []

@@ -5,8 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.models.keys import API_KEYS
 from scripts import encrypt_columns
 
 if __name__ == "__main__":
-    sys.exit(encrypt_columns.main("service_providers", ["api_key"], API_KEYS, __doc__ or ""))
+    sys.exit(encrypt_columns.main("service_providers", __doc__ or ""))

@@ -1,28 +1,33 @@
-"""Encrypts the plaintext secrets of one table: what the scripts beside this one run."""
+"""Encrypts the plaintext secrets of one table: the common part of the scripts beside this one."""
 
 import argparse
 import sys
-from collections.abc import Sequence
 
-import sqlalchemy as sa
-
-from app import db, secrets
-from app.backfill import BackfillError, Report
-from app.encryption import CipherError, FieldCipher
-from app.errors import SettingsError
+from app.backfill import Report
+from app.errors import SchemaError
 from app.project import PROJECT
+from app.secrets import jobs
+from app.secrets.progress import Progress
+from app.secrets.tasks import Action
 
 
-def main(table: str, columns: Sequence[str], cipher: FieldCipher, description: str) -> int:
-    """Encrypts, prints a summary, and returns the exit code: 0 done, 1 some values failed, 2 wrong configuration.
+class PrintedProgress(Progress):
+    """Prints the rows read after each page."""
 
-    Can be run again at any time, and while the applications work; values that fail are left as they are.
+    def rows(self, rows: int) -> None:
+        """Prints the number of rows."""
+        print(f"{self.table}: {rows} rows looked at", file=sys.stderr)
+
+
+def main(table: str, description: str) -> int:
+    """Encrypts like `schema secrets encrypt --table`, and prints a summary.
 
     Args:
         table: the table.
-        columns: its encrypted columns.
-        cipher: theirs.
-        description: for `--help`.
+        description: a sentence for `--help`.
+
+    Returns:
+        The exit code: 0 if all is done, 1 if values failed, 2 for a wrong setting.
     """
     parser = argparse.ArgumentParser(
         description=description, epilog="The database is DATABASE_URL; keys come from the environment or from .env."
@@ -30,39 +35,27 @@ def main(table: str, columns: Sequence[str], cipher: FieldCipher, description: s
     parser.add_argument("--dry-run", action="store_true", help="count what would be encrypted, and write nothing")
     parser.add_argument("--verbose", action="store_true", help="report progress, and each value that fails, by its key")
     options = parser.parse_args()
-
-    def progress(rows: int) -> None:
-        if options.verbose:
-            print(f"{table}: {rows} rows looked at", file=sys.stderr)
-
+    progress = PrintedProgress() if options.verbose else Progress()
+    selected = jobs.Options(PROJECT.encrypted_columns, PROJECT.database_url, table, progress=progress)
     try:
-        with db.migration_engine(PROJECT.database_url(), read_only=options.dry_run).connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            report = secrets.encrypt(connection, table, columns, cipher, dry_run=options.dry_run, progress=progress)
-    except (CipherError, SettingsError) as error:
+        [report] = jobs.change(Action.ENCRYPT, selected, dry_run=options.dry_run)
+    except SchemaError as error:
         print(error, file=sys.stderr)
-        return 2
-    except BackfillError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except sa.exc.DBAPIError as error:
-        print(str(error.orig).strip().partition("\n")[0], file=sys.stderr)
-        return 1
+        return error.exit_code
     if options.verbose:
         for column, key, reason in report.rejections:
             print(f"{table}.{column} of {key}: {reason}", file=sys.stderr)
     print(summary(report, dry_run=options.dry_run))
-    return 1 if report.rejected else 0
+    return 1 if report.rejected or report.stopped else 0
 
 
 def summary(report: Report, *, dry_run: bool) -> str:
-    """The closing lines."""
+    """Returns the closing lines, which count all columns together."""
     tallies = list(report.columns.values())
     empty = sum(tally.empty for tally in tallies)
-    secrets_stored = report.rows * len(tallies) - empty
     lines = [
         ("total", report.rows * len(tallies)),
-        ("with a secret", secrets_stored),
+        ("with a secret", report.rows * len(tallies) - empty),
         ("already encrypted", sum(tally.unchanged for tally in tallies)),
         ("would be encrypted" if dry_run else "newly encrypted", report.changed),
         ("empty", empty),

@@ -5,10 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.models.keys import GITHUB_TOKENS
 from scripts import encrypt_columns
 
 if __name__ == "__main__":
-    sys.exit(
-        encrypt_columns.main("users", ["github_access_token", "github_refresh_token"], GITHUB_TOKENS, __doc__ or "")
-    )
+    sys.exit(encrypt_columns.main("users", __doc__ or ""))

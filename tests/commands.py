@@ -31,7 +31,7 @@ IMPORTED = [
     "app.migrations.operations.table_copy",
     "app.migrations.run.environment",
     "app.migrations.autogenerate.postgresql_only",
-    "app.secrets.workers",
+    "app.secrets.jobs",
     "app.models",
     "app.secrets",
     "cryptography.hazmat.primitives.ciphers.aead",

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from app import db
-from app.backfill import KEPT_REJECTIONS, MARKER, MAX_WALKS, BackfillError, Rejected, Report, Tally, backfill
-from app.backfill.pacing import Pace
+from app.backfill import MARKER, BackfillError, Pace, Rejected, Report, backfill
+from app.backfill.passes import MAX_PASSES
+from app.backfill.report import KEPT_REJECTIONS, Tally
 from tests.conftest import DATABASES, Servers, database
 from tests.helpers import autocommit
 
@@ -439,9 +440,11 @@ def test_a_table_that_somebody_keeps_adding_to_is_given_up(table: Table) -> None
 
     added: list[Any] = []
     table.fill("value 0")
-    with pytest.raises(BackfillError, match=rf"^items: after {MAX_WALKS} walks there are still new values to change: "):
+    with pytest.raises(
+        BackfillError, match=rf"^items: after {MAX_PASSES} passes there are still new values to change: "
+    ):
         table.backfill(change)
-    assert table.read() == [*(f"sealed:value {n}" for n in range(MAX_WALKS)), f"value {MAX_WALKS}"]
+    assert table.read() == [*(f"sealed:value {n}" for n in range(MAX_PASSES)), f"value {MAX_PASSES}"]
 
 
 values = (
@@ -496,7 +499,7 @@ def test_whatever_others_write_meanwhile_is_kept_and_counted(
     todo, expected = [*writes], [*before]
     table.fill(*before)
     report = table.backfill(change, page_rows=page_rows)
-    kept = [(value, sealed(value)) for value in expected]  # the last walk may have passed where it was written
+    kept = [(value, sealed(value)) for value in expected]  # the last pass may have been past the row
     assert all(value in either for value, either in zip(table.read(), kept, strict=True))
     assert adds_up(report)
     table.backfill(page_rows=page_rows)
@@ -538,7 +541,7 @@ def test_numbers_may_be_null(connections: tuple[sa.Connection, sa.Connection]) -
 
 
 @pytest.mark.parametrize("bad", ["NULL", "CAST(x'62ff' AS text)"], ids=["null", "not utf-8"])
-def test_a_key_that_cannot_be_walked_by_is_told_and_nothing_passes_for_done(sqlite_url: str, bad: str) -> None:
+def test_a_key_that_has_no_order_is_an_error_and_nothing_passes_for_done(sqlite_url: str, bad: str) -> None:
     with autocommit(sqlite_url) as connection:
         connection.exec_driver_sql("CREATE TABLE items (id text PRIMARY KEY, a text)")
         connection.exec_driver_sql(f"INSERT INTO items VALUES ('a', 'x'), ({bad}, NULL), ('c', 'y')")
@@ -556,7 +559,7 @@ def test_a_client_may_write_in_another_encoding(postgres_url: str, encoding: str
         assert table.read() == ["sealed:é"]
 
 
-def test_a_stop_in_a_later_walk_forgets_nothing(table: Table) -> None:
+def test_a_stop_in_a_later_pass_forgets_nothing(table: Table) -> None:
     table.fill(*["value"] * 9)
     asked = iter([False] * 4)
     report = table.backfill(pace=Pace(rows=PAGE, target=0, stopped=lambda: next(asked, True)))

@@ -40,6 +40,7 @@ from app.encryption import (
     Ciphertext,
     DecryptionError,
     EncryptedColumnComparison,
+    EncryptedText,
     FieldCipher,
     KeyConfigurationError,
     Keyring,
@@ -48,13 +49,13 @@ from app.encryption import (
     PlaintextRefused,
     PlaintextWarning,
     RawKey,
-    SealedText,
-    UnsealedValue,
+    UnencryptedValue,
     encrypted,
     encrypted_columns,
 )
 from app.models.keys import API_KEYS, GITHUB_TOKENS
 from tests.conftest import ROOT
+from tests.helpers import under_writing_key
 
 SECRET, OTHER = "sk-live-do-not-show-me", "sk-live-nor-me"
 OLD, NEW = (RawKey.generate() for _ in range(2))
@@ -70,7 +71,7 @@ class Provider(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str | None] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(default="provider")
-    _api_key: Mapped[str | None] = mapped_column("api_key", SealedText(API_KEYS))
+    _api_key: Mapped[str | None] = mapped_column("api_key", EncryptedText(API_KEYS))
     api_key = encrypted(_api_key, API_KEYS, blank_as_none=True)
 
     __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "provider"}  # noqa: RUF012 - SQLAlchemy's way
@@ -81,9 +82,9 @@ class Mirror(Provider):
 
 
 class HasTokens:
-    _access_token: Mapped[str | None] = mapped_column("access_token", SealedText(GITHUB_TOKENS))
+    _access_token: Mapped[str | None] = mapped_column("access_token", EncryptedText(GITHUB_TOKENS))
     access_token = encrypted(_access_token, GITHUB_TOKENS)
-    _api_key: Mapped[str] = mapped_column("api_key", SealedText(API_KEYS))
+    _api_key: Mapped[str] = mapped_column("api_key", EncryptedText(API_KEYS))
     api_key = encrypted(_api_key, API_KEYS, nullable=False)
 
 
@@ -275,7 +276,7 @@ def test_the_same_secret_again_moves_it_to_the_new_key(session: Session, configu
     assert provider.api_key == SECRET
     provider.api_key = SECRET
     session.commit()
-    assert API_KEYS.under_writing_key(str(stored(session)[0]))
+    assert under_writing_key(API_KEYS, str(stored(session)[0]))
     configure(ENCRYPTION_KEY_PREVIOUS=None)
     assert session.get_one(Provider, 1).api_key == SECRET
 
@@ -582,7 +583,7 @@ def plaintext_statements(session: Session) -> dict[str, Callable[[], object]]:
 @pytest.mark.parametrize("name", ["core", "many", "upsert", "private", "private attribute", "a foreign ciphertext"])
 def test_the_column_refuses_plaintext(session: Session, name: str, configure: Callable[..., None]) -> None:
     configure(ENCRYPTION_PLAINTEXT="refuse")
-    with pytest.raises(UnsealedValue) as error:
+    with pytest.raises(UnencryptedValue) as error:
         plaintext_statements(session)[name]()
     assert str(error.value) == (
         "Provider.api_key was sent unencrypted and ENCRYPTION_PLAINTEXT=refuse. "
@@ -599,8 +600,8 @@ def test_the_column_warns_once_while_plaintext_is_allowed(engine: sa.Engine) -> 
     class Secretive(Fresh):
         __tablename__ = "secretive"
         id: Mapped[int] = mapped_column(primary_key=True)
-        _one: Mapped[str | None] = mapped_column("one", SealedText(API_KEYS))
-        _two: Mapped[str | None] = mapped_column("two", SealedText(API_KEYS))
+        _one: Mapped[str | None] = mapped_column("one", EncryptedText(API_KEYS))
+        _two: Mapped[str | None] = mapped_column("two", EncryptedText(API_KEYS))
         one = encrypted(_one, API_KEYS)
         two = encrypted(_two, API_KEYS)
 
@@ -760,7 +761,7 @@ def test_a_dataclass_model_keeps_secrets_out_of_its_repr(engine: sa.Engine) -> N
         __tablename__ = "data"
         id: Mapped[int] = mapped_column(primary_key=True)
         _secret: Mapped[str | None] = mapped_column(
-            "secret", SealedText(API_KEYS), init=False, repr=False, default=None
+            "secret", EncryptedText(API_KEYS), init=False, repr=False, default=None
         )
         secret = encrypted(_secret, API_KEYS)
 
@@ -775,8 +776,8 @@ def test_a_dataclass_model_keeps_secrets_out_of_its_repr(engine: sa.Engine) -> N
 
 
 def test_a_column_without_the_guard_is_refused() -> None:
-    for column in (mapped_column(sa.Text), mapped_column(SealedText(GITHUB_TOKENS)), None):
-        with pytest.raises(TypeError, match="whose type is SealedText of the same cipher"):
+    for column in (mapped_column(sa.Text), mapped_column(EncryptedText(GITHUB_TOKENS)), None):
+        with pytest.raises(TypeError, match="whose type is EncryptedText of the same cipher"):
             encrypted(column, API_KEYS)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 # Each may import from the groups above its own, and from itself.
 GROUPS = [
     ["app.errors"],
-    ["app.encryption", "app.triggers", "app.dialect_text", "app.db"],
+    ["app.encryption", "app.triggers", "app.dialect_text", "app.sql_text", "app.db"],
     ["app.settings", "app.backfill"],
     ["app.migrations.sql"],
     ["app.models", "app.secrets"],

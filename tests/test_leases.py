@@ -7,12 +7,10 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from app import db
-from app.backfill import Report
-from app.backfill.leases import TABLE, Job, Lease, Leases, _key, _text
-from app.backfill.pacing import Pace
-from app.backfill.sweep import Walk, blank
-from app.backfill.table import Rows, Span
+from app import backfill, db
+from app.backfill import LEASES_TABLE, KeyRange, Pace, Report
+from app.backfill.leases import Job, Lease, Leases, dump_key, load_key
+from app.backfill.sweep import Sweep
 from tests.helpers import autocommit
 from tests.migrations.histories import config
 
@@ -32,20 +30,20 @@ class Table:
         )
 
     def worker(self, name: str, **options: Any) -> Leases:
-        rows = Rows(self.connection, "items", ["a"])
+        table = backfill.Table(self.connection, "items", ["a"])
         engine = db.migration_engine(self.connection.engine.url)
-        return Leases(engine, rows, "job", name, size=SIZE, **options)
+        return Leases(engine, table, "job", name, size=SIZE, **options)
 
     def do(self, lease: Lease) -> Report:
         def change(value: str) -> str | None:
             return None if value.startswith("done ") else f"done {value}"
 
-        return Walk(Rows(self.connection, "items", ["a"]), change, Pace()).through(lease.span)
+        return Sweep(backfill.Table(self.connection, "items", ["a"]), change, Pace()).run(lease.key_range)
 
     def clock(self, jumps: str) -> None:
         """Has the server's clock jump, as far as the leases can tell: what is kept of it moves the other way."""
         self.connection.execute(
-            sa.text(f"UPDATE {TABLE} SET until = until - CAST(:jumps AS interval)"), {"jumps": jumps}
+            sa.text(f"UPDATE {LEASES_TABLE} SET until = until - CAST(:jumps AS interval)"), {"jumps": jumps}
         )
 
     def done(self) -> int:
@@ -84,14 +82,14 @@ def test_each_stretch_is_given_out_once_and_all_are_done(table: Table) -> None:
         worker.finish(lease, report)
     job = finish(table, two)
     assert (job.report.rows, job.report.changed, table.done()) == (ROWS, ROWS, ROWS)
-    assert job.walks.number == 2
+    assert job.passes.number == 2
     assert isinstance(one.claim(), Job)
 
 
-def test_the_last_walk_is_saved_where_it_can_be_asked(table: Table) -> None:
+def test_the_last_pass_is_saved_where_a_query_can_tell(table: Table) -> None:
     worker = table.worker("one", finished=lambda: table.done() == ROWS)
     worker.join()
-    assert finish(table, worker).walks.number == 1
+    assert finish(table, worker).passes.number == 1
 
 
 def test_the_stretch_of_a_dead_worker_is_taken_over(table: Table) -> None:
@@ -100,9 +98,9 @@ def test_the_stretch_of_a_dead_worker_is_taken_over(table: Table) -> None:
     lost = claimed(dead)
     alive.join()
     mine = claimed(alive)
-    assert mine.span != lost.span
+    assert mine.key_range != lost.key_range
     table.clock("31 seconds")
-    alive.keep(mine)
+    alive.renew(mine)
     assert claimed(alive) == lost
     dead.finish(lost, Report("items", 1000))  # it comes back, and what it says doesn't count
     alive.finish(lost, table.do(lost))
@@ -117,8 +115,8 @@ def test_who_says_so_keeps_a_stretch(table: Table) -> None:
     lease = claimed(slow)
     for _ in range(3):
         table.clock("20 seconds")
-        slow.keep(lease)
-    assert claimed(other).span != lease.span
+        slow.renew(lease)
+    assert claimed(other).key_range != lease.key_range
 
 
 @pytest.mark.parametrize("jump", ["1 hour", "-1 hour"])
@@ -140,7 +138,7 @@ def test_a_stretch_that_is_given_back_is_taken_at_once(table: Table) -> None:
     one, two = table.worker("one"), table.worker("two")
     one.join()
     lease = claimed(one)
-    one.give_back(lease, blank("items", ["a"]), None)
+    one.give_back(lease, Report.blank("items", ["a"]), None)
     assert claimed(two) == lease
 
 
@@ -149,16 +147,20 @@ def test_what_was_done_of_it_is_counted_once(table: Table) -> None:
     one.join()
     lease = claimed(one)
     asked = iter([False, False, True])
-    walk = Walk(Rows(table.connection, "items", ["a"]), str.upper, Pace(rows=4, target=0, stopped=lambda: next(asked)))
-    report = walk.through(lease.span)
+    rows = backfill.Table(table.connection, "items", ["a"])
+    sweep = Sweep(rows, str.upper, Pace(rows=4, target=0, stopped=lambda: next(asked)))
+    report = sweep.run(lease.key_range)
     assert (report.stopped, report.rows, report.changed) == (True, 8, 8)
-    one.give_back(lease, report, walk.reached)
-    job = two.look()
+    one.give_back(lease, report, sweep.reached)
+    job = two.job()
     assert job
     assert (job.report.rows, job.report.changed, job.report.stopped) == (8, 8, False)
     rest = claimed(two)
-    assert (rest.number, rest.span) == (lease.number, Span(_key(_text(walk.reached)), lease.span.high))
-    assert len(Rows(table.connection, "items", ["a"]).read(rest.span, 100)) == SIZE - 8
+    assert (rest.number, rest.key_range) == (
+        lease.number,
+        KeyRange(load_key(dump_key(sweep.reached)), lease.key_range.high),
+    )
+    assert len(rows.read(rest.key_range, 100)) == SIZE - 8
 
 
 def test_a_job_of_which_nobody_is_alive_begins_anew(table: Table) -> None:
@@ -170,7 +172,7 @@ def test_a_job_of_which_nobody_is_alive_begins_anew(table: Table) -> None:
     table.clock("31 seconds")
     heir = table.worker("heir")
     heir.join()
-    assert claimed(heir).span == lease.span
+    assert claimed(heir).key_range == lease.key_range
 
 
 def test_a_job_that_is_over_can_be_done_again(table: Table) -> None:
@@ -180,7 +182,7 @@ def test_a_job_that_is_over_can_be_done_again(table: Table) -> None:
     again = table.worker("two")
     again.join()
     job = finish(table, again)
-    assert (job.report.changed, job.report.rows, job.walks.number) == (0, ROWS, 1)
+    assert (job.report.changed, job.report.rows, job.passes.number) == (0, ROWS, 1)
 
 
 def test_an_empty_table_is_done_at_once(table: Table) -> None:
@@ -207,5 +209,5 @@ def test_the_table_is_ours_alone(head_url: str) -> None:
     with autocommit(head_url) as connection:
         Table(connection, "integer").worker("one").join()
         connection.exec_driver_sql("DROP TABLE items")
-        assert sa.inspect(connection).has_table(TABLE)
+        assert sa.inspect(connection).has_table(LEASES_TABLE)
     command.check(config(head_url))

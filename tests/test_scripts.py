@@ -20,7 +20,7 @@ from app import db, settings
 from app.encryption import FieldCipher, RawKey
 from app.models import Base, keys
 from tests.conftest import ROOT, Approve
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, insert, rows
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, insert, rows, run
 
 SECRET, OTHER = "sk-live-do-not-show-me", "gho:never:show:me:żółć"
 BROKEN_KEY = "enc:do-not-show-me"
@@ -217,11 +217,13 @@ def test_a_database_that_cannot_be_reached_is_one_line(url: str, code: int) -> N
 
 
 def test_a_database_without_the_table_is_one_line(url: str) -> None:
+    run(url, "CREATE TABLE other (a integer)")
     assert "service_providers" in one_line_about(API_KEYS.run(url), 1)
 
 
-def test_a_dry_run_makes_no_file(sqlite_url: str) -> None:
-    one_line_about(API_KEYS.run(sqlite_url, "--dry-run"), 1)
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["run", "dry run"])
+def test_a_database_that_is_not_there_is_one_line_and_no_file_is_made(sqlite_url: str, options: list[str]) -> None:
+    one_line_about(API_KEYS.run(sqlite_url, *options), 1)
     assert not Path(make_url(sqlite_url).database or "").exists()
 
 

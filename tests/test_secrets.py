@@ -7,23 +7,25 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
+from sqlalchemy.dialects import mysql, sqlite
 
-from app import secrets
-from app.backfill import BackfillError, Report, Tally
+from app import revision_api, secrets
+from app.backfill import BackfillError, Report
+from app.backfill.report import Tally
 from app.encryption import (
     ENC,
     TOKEN,
     Batch,
     FieldCipher,
-    Format,
     KeyConfigurationError,
     Keyring,
     PassphraseKey,
     RawKey,
     State,
 )
+from app.encryption.formats import Format
 from app.secrets import key_check
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, autocommit, one_by_one, under_writing_key
 
 SECRET, OTHER = "sk-live-do-not-show-me", "sk:live:nor:me"
 OTHER_PASSPHRASE = "another passphrase, as long as the first"
@@ -176,7 +178,7 @@ def test_a_new_key_may_write_where_a_previous_one_opens(table: Table, cipher: Fi
     table.encrypt(rotated)
     [(a, b)] = table.read()
     assert (rotated.decrypt(str(a)), rotated.decrypt(str(b))) == (OTHER, SECRET)
-    assert (rotated.under_writing_key(str(a)), rotated.under_writing_key(str(b))) == (False, True)
+    assert (under_writing_key(rotated, str(a)), under_writing_key(rotated, str(b))) == (False, True)
 
 
 def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldCipher) -> None:
@@ -185,8 +187,8 @@ def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldC
             return Shouting(self)
 
     class Shouting(Batch):
-        def all(self, plaintexts: Sequence[str], *, of: str = "the value") -> list[str]:
-            return super().all([text.upper() for text in plaintexts], of=of)
+        def encrypt(self, plaintexts: Sequence[str], *, label: str = "the value") -> list[str]:
+            return super().encrypt([text.upper() for text in plaintexts], label=label)
 
     table.fill((SECRET, None))
     with pytest.raises(BackfillError, match=r"^holders: a fresh ciphertext didn't decrypt to its plaintext; nothing"):
@@ -195,7 +197,7 @@ def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldC
 
 
 def test_keys_are_tried_at_both_ends_of_the_table_wherever_its_rows_lie(table: Table, cipher: FieldCipher) -> None:
-    seal, other = cipher.batch(), with_keys(cipher.format, another_key(cipher.format))
+    seal, other = one_by_one(cipher), with_keys(cipher.format, another_key(cipher.format))
     for ours in ("first", "last"):
         table.fill(*[(str(seal(SECRET)), None)] * 60)
         number = 1 if ours == "first" else 60
@@ -284,7 +286,7 @@ def test_the_check_constraint_lets_no_plaintext_in_and_no_ciphertext_out(
     damaged = [sealed[0].replace("=", " "), f" {sealed[0]}", sealed[0].upper(), sealed[0][1:], "é" + sealed[0][1:]]
     tried = [*values, None, "", *sealed, *damaged, "=" * 200, ":" * 200, "A" * 43 + "=:" + "A" * 22]
     table.fill(*((value, None) for value in tried))
-    condition = cipher.format.sealed_sql("a")
+    condition = cipher.format.encrypted_sql("a")
     found = table.connection.exec_driver_sql(f"SELECT a, {condition} FROM holders ORDER BY id").all()
     for value, holds in found:
         state = cipher.state(value)
@@ -304,7 +306,7 @@ def test_the_guard_lets_nothing_pass_but_a_table_without_plaintext(
     table: Table, cipher: FieldCipher, as_text: bool
 ) -> None:
     connection = table.connection
-    guard: Any = secrets.guard(connection.dialect.name, "holders", ["a", "b"], with_keys(cipher.format, None))
+    guard: Any = secrets.guard(connection.dialect, "holders", ["a", "b"], with_keys(cipher.format, None))
     rendered = str(guard.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
 
     def check() -> None:
@@ -327,13 +329,13 @@ def test_the_guard_lets_nothing_pass_but_a_table_without_plaintext(
 
 
 def test_the_guard_says_in_a_script_for_sqlite_what_to_run() -> None:
-    first = str(secrets.guard("sqlite", "holders", ["a"], ENC_CIPHER)).partition("\n")[0]
+    first = str(secrets.guard(sqlite.dialect(), "holders", ["a"], ENC_CIPHER)).partition("\n")[0]
     assert first.startswith("-- Fails (integer overflow) while holders holds secrets in plaintext; then run: alembic ")
 
 
 def test_another_database_is_refused() -> None:
     with pytest.raises(ValueError, match="mysql"):
-        secrets.guard("mysql", "holders", ["a"], ENC_CIPHER)
+        secrets.guard(mysql.dialect(), "holders", ["a"], ENC_CIPHER)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +348,7 @@ def test_another_database_is_refused() -> None:
     ],
 )
 def test_a_downgrade_decrypts_when_it_is_told_to(options: Mapping[str, str], as_sql: bool, wants: bool) -> None:
-    assert secrets.wants_decryption(options, as_sql=as_sql) is wants
+    assert revision_api._wants_decryption(options, as_sql=as_sql) is wants
 
 
 @pytest.mark.parametrize(
@@ -359,18 +361,19 @@ def test_a_downgrade_decrypts_when_it_is_told_to(options: Mapping[str, str], as_
 )
 def test_a_downgrade_that_is_told_nonsense_is_refused(answer: str, as_sql: bool, message: str) -> None:
     with pytest.raises(BackfillError, match=message):
-        secrets.wants_decryption({"decrypt_secrets": answer}, as_sql=as_sql)
+        revision_api._wants_decryption({"decrypt_secrets": answer}, as_sql=as_sql)
 
 
 def test_a_clean_end_is_no_error() -> None:
-    secrets.finish(Report("holders", 3, {"a": Tally(changed=3)}), remaining=0)
+    revision_api._refuse_unreadable(Report("holders", 3, {"a": Tally(changed=3)}))
+    revision_api._refuse_plaintext("holders", 0)
 
 
 def test_values_that_were_left_alone_are_named_at_the_end(table: Table, cipher: FieldCipher) -> None:
     table.fill((MALFORMED[cipher.format], SECRET), (None, MALFORMED[cipher.format]))
     report = table.encrypt(cipher)
     with pytest.raises(BackfillError) as error:
-        secrets.finish(report)
+        revision_api._refuse_unreadable(report)
     assert str(error.value) == (
         "holders: 2 of the stored secrets were left alone (looks encrypted but isn't a whole ciphertext): a of 1, "
         "b of 2. All others are done. Restore these from a backup, or set them to the plaintext or to NULL, and run "
@@ -382,12 +385,12 @@ def test_only_the_first_of_many_values_are_named(table: Table, cipher: FieldCiph
     table.fill(*[(MALFORMED[cipher.format], None)] * 30)
     report = table.encrypt(cipher)
     with pytest.raises(BackfillError, match=r"^holders: 30 of the .*: a of 1, .*, a of 20, …\. All others are done"):
-        secrets.finish(report)
+        revision_api._refuse_unreadable(report)
 
 
 def test_plaintext_that_came_in_meanwhile_is_an_error() -> None:
     with pytest.raises(BackfillError, match=r"^holders: 2 rows with plaintext came in meanwhile: a program still"):
-        secrets.finish(Report("holders"), remaining=2)
+        revision_api._refuse_plaintext("holders", 2)
 
 
 @pytest.mark.parametrize("run", ["encrypt", "decrypt"])

@@ -1,22 +1,34 @@
-"""Changes many rows of a table, a page at a time: see `backfill`."""
+"""Changes many rows of a table, a page at a time: see `backfill`.
 
+Worker processes are in `app.backfill.workers`, which the face leaves out: no other command needs multiprocessing.
+"""
+
+from app.backfill.leases import LEASE_ROWS, LEASE_SECONDS, LEASES_TABLE, Leases
 from app.backfill.pacing import Pace
-from app.backfill.passes import MAX_WALKS, BackfillError, Walks, backfill
-from app.backfill.sweep import KEPT_REJECTIONS, ByPage, Rejected, Report, Tally
-from app.backfill.table import NoKeyError
-from app.backfill.writers import MARKER
+from app.backfill.passes import backfill
+from app.backfill.remaining import count_rows, guard, has_rows
+from app.backfill.report import BackfillError, Rejected, Report
+from app.backfill.signals import stop_requested
+from app.backfill.sweep import ByPage
+from app.backfill.table import MARKER, KeyRange, Table, fetch
 
 __all__ = [
-    "KEPT_REJECTIONS",
+    "LEASES_TABLE",
+    "LEASE_ROWS",
+    "LEASE_SECONDS",
     "MARKER",
-    "MAX_WALKS",
     "BackfillError",
     "ByPage",
-    "NoKeyError",
+    "KeyRange",
+    "Leases",
     "Pace",
     "Rejected",
     "Report",
-    "Tally",
-    "Walks",
+    "Table",
     "backfill",
+    "count_rows",
+    "fetch",
+    "guard",
+    "has_rows",
+    "stop_requested",
 ]

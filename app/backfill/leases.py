@@ -1,12 +1,11 @@
-"""Hands stretches of a table to workers, on one machine or on many; PostgreSQL only.
+"""Leases on ranges of a table, for workers on one machine or on many; PostgreSQL only.
 
-Every job has a row that says how far the table is handed out. A worker locks it, takes the next stretch, and writes
-down that it is his for a while; he says so again as long as he works on it. A stretch whose time has run out goes to
-somebody else: its worker is dead, or so slow that it does no harm if two work at the same rows, since every page is
-compared and swapped. When all is handed out and finished, whoever notices decides whether another walk is needed.
+Each job has a row that says how far the table is handed out. A worker locks that row, takes the next range, and records
+a lease on it, which it renews while it works. A range whose lease has run out goes to another worker. If the first one
+is only slow, both may change the same rows without harm, since every page is compared and swapped.
 
-The table belongs to no metadata and no migration: the first job creates it. What was done is told by the rows of the
-table themselves, so that a job of which nobody is alive any more simply begins anew.
+The table of leases belongs to no metadata and no revision: the first job creates it. Progress is visible in the rows
+themselves, so a job without live workers simply starts again.
 """
 
 import json
@@ -16,236 +15,202 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill.passes import Report, Tally, Walks
-from app.backfill.sweep import blank
-from app.backfill.table import Key, Rows, Span
+from app.backfill.passes import Passes
+from app.backfill.report import Report, Tally
+from app.backfill.table import KeyRange, RowKey, Table
 
-TABLE = "schema_leases"
-SECONDS = 30.0
-ROWS = 20_000
+LEASES_TABLE = "schema_leases"
+LEASE_SECONDS = 30.0
+LEASE_ROWS = 20_000
 
 _CREATE = f"""
-CREATE TABLE IF NOT EXISTS {TABLE} (
+CREATE TABLE IF NOT EXISTS {LEASES_TABLE} (
     job text NOT NULL, number integer NOT NULL, low text, high text, owner text, until timestamptz NOT NULL,
     state text, PRIMARY KEY (job, number)
 )"""
-_EXPIRED = sa.text(
-    f"SELECT number, low, high FROM {TABLE} WHERE job = :job AND number > 0 AND until < clock_timestamp() "
+# Number 0 is the job's own row.
+_LOCK_JOB = f"SELECT low, high, state FROM {LEASES_TABLE} WHERE job = :job AND number = 0 FOR UPDATE"
+_SAVE_JOB = (
+    f"UPDATE {LEASES_TABLE} SET low = :low, high = :high, state = :state, "
+    "until = clock_timestamp() + make_interval(secs => :seconds) WHERE job = :job AND number = 0"
+)
+_IS_ALIVE = f"SELECT bool_or(until > clock_timestamp()) FROM {LEASES_TABLE} WHERE job = :job"
+_HAS_LEASES = f"SELECT EXISTS (SELECT FROM {LEASES_TABLE} WHERE job = :job AND number > 0)"
+_CLEAR = f"DELETE FROM {LEASES_TABLE} WHERE job = :job AND number > 0"
+_ADD = (
+    f"INSERT INTO {LEASES_TABLE} VALUES (:job, :number, :low, :high, :owner, "
+    "clock_timestamp() + make_interval(secs => :seconds), :state) ON CONFLICT DO NOTHING"
+)
+_FIND_EXPIRED = (
+    f"SELECT number, low, high FROM {LEASES_TABLE} WHERE job = :job AND number > 0 AND until < clock_timestamp() "
     "ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED"
 )
-_HOLD = sa.text(
-    f"UPDATE {TABLE} SET owner = :owner, until = clock_timestamp() + make_interval(secs => :seconds) "
+_RENEW = (
+    f"UPDATE {LEASES_TABLE} SET owner = :owner, until = clock_timestamp() + make_interval(secs => :seconds) "
     "WHERE job = :job AND number = :number AND (:taken OR owner = :owner)"
 )
-_ADD = sa.text(
-    f"INSERT INTO {TABLE} VALUES (:job, :number, :low, :high, :owner, "
-    "clock_timestamp() + make_interval(secs => :seconds), :state) ON CONFLICT DO NOTHING"
+_FINISH = f"DELETE FROM {LEASES_TABLE} WHERE job = :job AND number = :number AND owner = :owner"
+_GIVE_BACK = (
+    f"UPDATE {LEASES_TABLE} SET until = to_timestamp(0), low = coalesce(:low, low) "
+    "WHERE job = :job AND number = :number AND owner = :owner"
 )
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A stretch that is ours for a while."""
+    """A range that a worker holds for a while."""
 
     number: int
-    span: Span
+    key_range: KeyRange
 
 
 @dataclass
 class Job:
-    """A job's own row: how far the table is handed out in this walk, and what has come of it.
+    """A job's own row: how far the table is handed out in this pass, and the result so far."""
 
-    Attributes:
-        handed: up to where it is handed out; None before the first stretch.
-        end: up to where this walk goes; None for an empty table.
-        last: the number of the last lease.
-        report: of the stretches of this walk that are finished.
-        walks: the walks before.
-    """
+    handed_out: RowKey | None  # None before the first range
+    end: RowKey | None  # None for an empty table
+    last: int  # number of the last lease
+    report: Report  # of the finished ranges of this pass
+    passes: Passes  # before this one
 
-    handed: Key | None
-    end: Key | None
-    last: int
-    report: Report
-    walks: Walks
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.walks.over
-
-    def dumped(self) -> dict[str, Any]:
-        """The columns of the row."""
-        state = {"last": self.last, "report": asdict(self.report), "walks": asdict(self.walks)}
-        return {"low": _text(self.handed), "high": _text(self.end), "state": json.dumps(state, default=str)}
+    def dump(self) -> dict[str, Any]:
+        """Returns the columns of the row."""
+        # "walks" is the word of version 0.1, which other machines may still run.
+        state = {"last": self.last, "report": asdict(self.report), "walks": asdict(self.passes)}
+        return {"low": dump_key(self.handed_out), "high": dump_key(self.end), "state": json.dumps(state, default=str)}
 
     @classmethod
-    def loaded(cls, row: Any) -> "Job":
+    def load(cls, row: Any) -> "Job":
         """Reads the row."""
         state = json.loads(row.state)
-        return cls(_key(row.low), _key(row.high), state["last"], _report(state["report"]), Walks(**state["walks"]))
+        values = state["report"]
+        columns = {name: Tally(**tally) for name, tally in values["columns"].items()}
+        rejections = [tuple(rejection) for rejection in values["rejections"]]
+        report = Report(**values | {"columns": columns, "rejections": rejections})
+        return cls(load_key(row.low), load_key(row.high), state["last"], report, Passes(**state["walks"]))
 
 
+@dataclass
 class Leases:
     """The leases of a job, as one worker sees them.
 
     Args:
-        engine: gives the leases a connection of their own.
-        rows: the table that is worked at.
-        job: the job's name; who gives the same name does the same work.
-        owner: the worker's name, which no other has.
-        finished: asks whether nothing is left to change, where that can be asked.
-        seconds: for how long a lease is given.
-        size: rows in a stretch.
+        name: the job's name; workers that give the same name share the job.
+        owner: the worker's name, which no other worker has.
+        finished: returns whether nothing is left to change, where a query can tell.
+        size: rows of a range.
     """
 
-    def __init__(
-        self,
-        engine: sa.Engine,
-        rows: Rows,
-        job: str,
-        owner: str,
-        *,
-        finished: Callable[[], bool] | None = None,
-        seconds: float = SECONDS,
-        size: int = ROWS,
-    ) -> None:
-        self._engine = engine
-        self._rows = rows
-        self._finished = finished
-        self._size = size
-        self.seconds = seconds
-        self._names = {"job": job, "owner": owner, "seconds": seconds}
+    engine: sa.Engine
+    table: Table
+    name: str
+    owner: str
+    finished: Callable[[], bool] | None = None
+    seconds: float = LEASE_SECONDS
+    size: int = LEASE_ROWS
 
     def join(self) -> None:
-        """Begins the job, or joins those who are at it."""
-        with self._engine.begin() as connection:
+        """Starts the job, or joins its live workers."""
+        with self.engine.begin() as connection:
             # Two sessions that create a table at once don't see each other's.
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": TABLE})
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LEASES_TABLE})
             connection.exec_driver_sql(_CREATE)
-        fresh = self._fresh(Walks(self._rows.table))
-        with self._engine.begin() as connection:
-            connection.execute(_ADD, self._names | {"number": 0} | fresh.dumped())
-            job = self._locked(connection)
-            alive = connection.execute(
-                sa.text(f"SELECT bool_or(until > clock_timestamp()) FROM {TABLE} WHERE job = :job"), self._names
-            ).scalar()
-            if job is None or job.over or not alive:
-                connection.execute(sa.text(f"DELETE FROM {TABLE} WHERE job = :job AND number > 0"), self._names)
-                self._save(connection, fresh)
+        new = self._new_pass(Passes(self.table.name))
+        with self.engine.begin() as connection:
+            self._execute(connection, _ADD, number=0, **new.dump())
+            job = self._lock(connection)
+            if job is None or job.passes.over or not self._execute(connection, _IS_ALIVE).scalar():
+                self._execute(connection, _CLEAR)
+                self._execute(connection, _SAVE_JOB, **new.dump())
 
-    def look(self) -> Job | None:
-        """The job as it is now."""
-        with self._engine.begin() as connection:
-            return self._locked(connection)
+    def job(self) -> Job | None:
+        """Returns the job as it is now."""
+        with self.engine.begin() as connection:
+            return self._lock(connection)
 
     def claim(self) -> Lease | Job | None:
-        """The next stretch; the job itself when it is over; None if others still work and nothing is left to take."""
-        with self._engine.begin() as connection:
-            # Whether all is done is asked beside this transaction, by a scan of the table.
+        """Returns the next range; the job when it is over; None while other workers hold the last ranges."""
+        with self.engine.begin() as connection:
+            # `finished` scans the table on another connection while this transaction waits.
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            row = connection.execute(_EXPIRED, self._names).first()
+            row = self._execute(connection, _FIND_EXPIRED).first()
             if row is not None:
-                connection.execute(_HOLD, self._names | {"number": row.number, "taken": True})
-                low, high = _key(row.low), _key(row.high)
-                assert high is not None
-                return Lease(row.number, Span(low, high))
-            job = self._locked(connection)
-            if job is None or job.over:
+                self._execute(connection, _RENEW, number=row.number, taken=True)
+                return _lease(row.number, row.low, row.high)
+            job = self._lock(connection)
+            if job is None or job.passes.over:
                 return job
-            lease = self._next(connection, job)
-            if lease is None and not self._others(connection):
-                report = job.report
-                job.report = job.walks.add(report, finished=self._finished)
-                if not job.over:
-                    job = self._fresh(job.walks)
-            self._save(connection, job)
-            return job if job.over else lease
+            lease = self._add(connection, job)
+            if lease is None and not self._execute(connection, _HAS_LEASES).scalar():
+                job.report = job.passes.add(job.report, finished=self.finished)
+                if not job.passes.over:
+                    job = self._new_pass(job.passes)
+            self._execute(connection, _SAVE_JOB, **job.dump())
+            return job if job.passes.over else lease
 
-    def keep(self, lease: Lease) -> None:
-        """Says that we are still at it."""
-        with self._engine.begin() as connection:
-            connection.execute(_HOLD, self._names | {"number": lease.number, "taken": False})
+    def renew(self, lease: Lease) -> None:
+        """Renews a lease."""
+        with self.engine.begin() as connection:
+            self._execute(connection, _RENEW, number=lease.number, taken=False)
 
     def finish(self, lease: Lease, report: Report) -> None:
-        """Gives a stretch back with what was done in it; if it was taken from us, the other one tells."""
-        with self._engine.begin() as connection:
-            job = self._locked(connection)
-            ours = connection.execute(
-                sa.text(f"DELETE FROM {TABLE} WHERE job = :job AND number = :number AND owner = :owner"),
-                self._names | {"number": lease.number},
-            ).rowcount
-            if job is not None and ours:
-                job.report.add(report)
-                self._save(connection, job)
+        """Ends a lease on a finished range; a report counts only if no other worker has taken the range over."""
+        with self.engine.begin() as connection:
+            self._end(connection, _FINISH, report, number=lease.number)
 
-    def give_back(self, lease: Lease, report: Report, reached: Key | None) -> None:
-        """Lets somebody else have what is left of a stretch.
+    def give_back(self, lease: Lease, report: Report, reached: RowKey | None) -> None:
+        """Gives the rest of a range to other workers; `reached` is the key of the last finished row, or None."""
+        with self.engine.begin() as connection:
+            # The job goes on, so its report isn't one of a stopped pass.
+            ended = replace(report, stopped=False)
+            self._end(connection, _GIVE_BACK, ended, number=lease.number, low=dump_key(reached))
 
-        Args:
-            lease: the stretch.
-            report: what was done in it.
-            reached: up to which row; None if nothing was.
-        """
-        with self._engine.begin() as connection:
-            job = self._locked(connection)
-            ours = connection.execute(
-                sa.text(
-                    f"UPDATE {TABLE} SET until = to_timestamp(0), low = coalesce(:low, low) "
-                    "WHERE job = :job AND number = :number AND owner = :owner"
-                ),
-                self._names | {"number": lease.number, "low": _text(reached)},
-            ).rowcount
-            if job is not None and ours:
-                job.report.add(replace(report, stopped=False))  # the job goes on
-                self._save(connection, job)
+    def _end(self, connection: sa.Connection, statement: str, report: Report, **values: Any) -> None:
+        job = self._lock(connection)
+        held = self._execute(connection, statement, **values).rowcount
+        if job is not None and held:
+            job.report.add(report)
+            self._execute(connection, _SAVE_JOB, **job.dump())
 
-    def _fresh(self, walks: Walks) -> Job:
-        span = self._rows.span()
-        return Job(None, None if span is None else span.high, 0, blank(self._rows.table, self._rows.columns), walks)
+    def _new_pass(self, passes: Passes) -> Job:
+        key_range = self.table.key_range()
+        report = Report.blank(self.table.name, self.table.columns)
+        return Job(None, None if key_range is None else key_range.high, 0, report, passes)
 
-    def _next(self, connection: sa.Connection, job: Job) -> Lease | None:
-        if job.end is None or job.handed == job.end:
+    def _add(self, connection: sa.Connection, job: Job) -> Lease | None:
+        if job.end is None or job.handed_out == job.end:
             return None
-        low = job.handed
-        job.handed = _key(_text(self._rows.cut(Span(low, job.end), self._size)))
+        low, high = dump_key(job.handed_out), dump_key(self.table.cut(KeyRange(job.handed_out, job.end), self.size))
+        job.handed_out = load_key(high)
         job.last += 1
-        values = {"number": job.last, "low": _text(low), "high": _text(job.handed), "state": None}
-        connection.execute(_ADD, self._names | values)
-        assert job.handed is not None
-        return Lease(job.last, Span(low, job.handed))
+        self._execute(connection, _ADD, number=job.last, low=low, high=high, state=None)
+        return _lease(job.last, low, high)
 
-    def _locked(self, connection: sa.Connection) -> Job | None:
-        question = sa.text(f"SELECT low, high, state FROM {TABLE} WHERE job = :job AND number = 0 FOR UPDATE")
-        row = connection.execute(question, self._names).first()
-        return None if row is None else Job.loaded(row)
+    def _lock(self, connection: sa.Connection) -> Job | None:
+        row = self._execute(connection, _LOCK_JOB).first()
+        return None if row is None else Job.load(row)
 
-    def _save(self, connection: sa.Connection, job: Job) -> None:
-        connection.execute(
-            sa.text(
-                f"UPDATE {TABLE} SET low = :low, high = :high, state = :state, "
-                "until = clock_timestamp() + make_interval(secs => :seconds) WHERE job = :job AND number = 0"
-            ),
-            self._names | job.dumped(),
-        )
-
-    def _others(self, connection: sa.Connection) -> bool:
-        question = sa.text(f"SELECT EXISTS (SELECT FROM {TABLE} WHERE job = :job AND number > 0)")
-        return bool(connection.execute(question, self._names).scalar())
+    def _execute(self, connection: sa.Connection, statement: str, **values: Any) -> sa.CursorResult[Any]:
+        names = {"job": self.name, "owner": self.owner, "seconds": self.seconds}
+        return connection.execute(sa.text(statement), names | values)
 
 
-def _text(key: Key | None) -> str | None:
-    def plain(value: Any) -> str:
+def dump_key(key: RowKey | None) -> str | None:
+    """Returns a row key as JSON; values that JSON lacks become the text that PostgreSQL reads."""
+
+    def as_text(value: Any) -> str:
         return "\\x" + bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)
 
-    return None if key is None else json.dumps(key, default=plain)
+    return None if key is None else json.dumps(key, default=as_text)
 
 
-def _key(text: str | None) -> Key | None:
+def load_key(text: str | None) -> RowKey | None:
+    """Reads a row key from JSON."""
     return None if text is None else tuple(json.loads(text))
 
 
-def _report(values: dict[str, Any]) -> Report:
-    columns = {name: Tally(**tally) for name, tally in values["columns"].items()}
-    rejections = [tuple(rejection) for rejection in values["rejections"]]
-    return Report(**values | {"columns": columns, "rejections": rejections})
+def _lease(number: int, low: str | None, high: str | None) -> Lease:
+    last = load_key(high)
+    assert last is not None
+    return Lease(number, KeyRange(load_key(low), last))

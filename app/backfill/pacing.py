@@ -1,84 +1,85 @@
-"""How much is done at once, and when to wait: what keeps a long piece of work out of other people's way."""
+"""Pacing of a long change: the size of a page, the rest after it, and the waits for a busy server."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import fmean, linear_regression
 
 import sqlalchemy as sa
 
 PAGE_ROWS = 100
 MOST_ROWS = 4000
 TARGET_SECONDS = 0.02
-HEARD_WITHIN = 1.0
-_ASK_EVERY = 1.0
-_NAP = 0.2
+STOP_SECONDS = 1.0  # a stop is noticed between two pages, so a page may take no longer
+_ASK_SECONDS = 1.0
+_NAP_SECONDS = 0.2
 
 # Replicas that have fallen behind, in seconds; NULL where there are none, or where the role may not see them.
 LAG = "SELECT extract(epoch FROM max(replay_lag)) FROM pg_stat_replication"
 
-Hold = Callable[[sa.Connection], str | None]
-"""Asks the server whether to wait; gives the reason, or None."""
 
-
-def nobody_stops() -> bool:
-    """What is asked where nobody can say that it should stop."""
+def _never() -> bool:
     return False
+
+
+def _ignore(_reason: str | None) -> None: ...
 
 
 @dataclass
 class Pace:
-    """How many rows a page has, and how long to rest after it.
+    """Adapts the rows of a page to the time that it takes, and rests between pages.
 
     Attributes:
-        rows: of the next page, as it is read.
-        writes: the rows of a transaction; more are written in several.
+        rows: rows of the next page that is read.
         target: seconds that writing a page should take; 0 keeps `rows` as it is.
-        pause: how long to rest after each page, in proportion to the time that it took.
-        hold: asked about once a second whether to wait.
+        pause: rest after each page, as a multiple of the time that it took.
+        max_lag: waits while a replica is further behind, in seconds.
+        throttle_query: waits while this query returns something true.
         patience: seconds for which a page that meets a lock is tried again.
-        said: called with the reason when it begins to wait, and with None when it goes on.
-        stopped: whether the work is to end after this page.
+        stopped: asked whether to end after this page.
+        on_wait: called with the reason when a wait begins, and with None when it ends.
+        writes: rows of a transaction; a larger page is written in several.
+        longest: seconds of the longest transaction so far.
     """
 
     rows: int = PAGE_ROWS
     target: float = TARGET_SECONDS
     pause: float = 0.0
-    hold: Hold | None = None
+    max_lag: float | None = None
+    throttle_query: str | None = None
     patience: float = 30.0
-    said: Callable[[str | None], None] = field(default=lambda _: None)
-    stopped: Callable[[], bool] = nobody_stops
-    longest: float = 0.0
+    stopped: Callable[[], bool] = _never
+    on_wait: Callable[[str | None], None] = _ignore
     writes: int = field(init=False)
-    _asked: float = 0.0
-    _pages: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=12))
+    longest: float = field(default=0.0, init=False)
+    _asked_at: float = field(default=0.0, init=False)
+    _pages: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=12), init=False)
 
     def __post_init__(self) -> None:
         self.writes = self.rows
 
     def wrote(self, rows: int, seconds: float) -> None:
-        """To be called after each transaction: the next page is larger if this one was quick, and else smaller."""
+        """Doubles the page if it took less than half its time, and halves it if it took too long twice in a row."""
         self.longest = max(self.longest, seconds)
-        if self.target and rows * 2 >= self.writes:  # a page of which little was written says nothing
-            self._pages.append((rows, max(seconds, 1e-6)))
-            fixed, each = _cost(self._pages)
-            # Where the commit alone takes longer than the page should, a smaller page doesn't help.
-            wanted = max(self.target - fixed, self.target / 4) / each
-            self.rows = self.writes = _towards(max(wanted, self.writes / 2), self.writes)
+        if not self.target or rows * 2 < self.writes:  # a page with few writes says nothing of a full one
+            return
+        first = not self._pages
+        self._pages.append((self.writes, seconds))
+        quick, slow = seconds <= self.target, self._was_slow_twice()
+        # Where the commit takes the time, fewer rows would not help. Ten times the target is too long all the same.
+        free = (quick or slow) and seconds <= 10 * self.target and self._rows_cost_nothing()
+        if seconds * 2 <= self.target or (first and quick) or free:
+            self.writes = min(self.writes * 2, MOST_ROWS)
+        elif slow:
+            self.writes = max(self.writes // 2, 1)
+        self.rows = self.writes
 
     def worked(self, written: int, made: int, seconds: float) -> None:
-        """To be called after each page: more is read where little is to be written, less where that is slow to make.
-
-        Args:
-            written: how many rows were written, in as many transactions as that took.
-            made: for how many rows new values were made.
-            seconds: how long that took; 20 ms for a token that has a salt of its own. Who asks to stop is to be heard.
-        """
+        """Reads more after a page with few writes, and less if the new values of `made` rows took long to make."""
         if self.target and written * 2 < self.writes:
-            self.rows = _towards(MOST_ROWS, self.rows)
-        if self.target and seconds > HEARD_WITHIN:
-            self.rows = max(min(self.rows, int(made * HEARD_WITHIN / seconds)), 1)
+            self.rows = min(self.rows * 2, MOST_ROWS)
+        if self.target and seconds > STOP_SECONDS:
+            self.rows = max(min(self.rows, int(made * STOP_SECONDS / seconds)), 1)
 
     def met_a_lock(self) -> None:
         """Halves the page."""
@@ -86,59 +87,46 @@ class Pace:
             self.rows = self.writes = max(self.writes // 2, 1)
 
     def rest(self, connection: sa.Connection, worked: float) -> None:
-        """Rests after a page that took so long, and for as long as the server says."""
+        """Rests after a page that took `worked` seconds, and for as long as the server asks to wait."""
         self.nap(worked * self.pause)
-        if self.hold is None or time.monotonic() < self._asked + _ASK_EVERY:
+        if time.monotonic() < self._asked_at + _ASK_SECONDS:
             return
-        reason = self.hold(connection)
-        if reason:
-            self.said(reason)
+        if reason := self.wait_reason(connection):
+            self.on_wait(reason)
         while reason and not self.stopped():
-            self.nap(_ASK_EVERY)
-            reason = self.hold(connection)
+            self.nap(_ASK_SECONDS)
+            reason = self.wait_reason(connection)
             if not reason:
-                self.said(None)
-        self._asked = time.monotonic()
+                self.on_wait(None)
+        self._asked_at = time.monotonic()
 
     def nap(self, seconds: float) -> None:
-        """Sleeps, unless it is to stop."""
+        """Sleeps, and wakes up early if the work is to stop."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self.stopped():
-            time.sleep(min(left, _NAP))
+            time.sleep(min(left, _NAP_SECONDS))
 
-
-def _towards(wanted: float, rows: int) -> int:
-    """A number of rows that grows step by step; one alone grows, too."""
-    return max(min(round(wanted), max(round(rows * 1.25), rows + 1), MOST_ROWS), 1)
-
-
-def _cost(pages: Iterable[tuple[int, float]]) -> tuple[float, float]:
-    """Seconds that a page takes however small it is, and those that each row adds.
-
-    Only the quickest third is looked at: what makes a page slow now and then, a busy machine for instance, is not its
-    rows, and pages of a single row would be the end of it.
-    """
-    ranked = sorted(pages, key=lambda page: page[1] / page[0])
-    rows, seconds = zip(*ranked[: max(len(ranked) // 3, 1)], strict=True)
-    mean = sum(seconds) / sum(rows)
-    if max(rows) < 1.1 * min(rows):
-        return 0.0, mean
-    each = min(max(linear_regression(rows, seconds).slope, mean / 10), mean)
-    return (mean - each) * fmean(rows), each
-
-
-def held_by(max_lag: float | None, query: str | None) -> Hold | None:
-    """What to ask the server: whether replicas lag by more seconds than this, and whether this query says true."""
-    if max_lag is None and query is None:
-        return None
-
-    def hold(connection: sa.Connection) -> str | None:
-        if max_lag is not None and connection.dialect.name == "postgresql":
+    def wait_reason(self, connection: sa.Connection) -> str | None:
+        """Asks the server whether to wait; returns the reason, or None."""
+        if self.max_lag is not None and connection.dialect.name == "postgresql":
             lag = connection.exec_driver_sql(LAG).scalar()
-            if lag is not None and float(lag) > max_lag:
+            if lag is not None and float(lag) > self.max_lag:
                 return f"a replica is {float(lag):.1f} s behind"
+        query = self.throttle_query
         if query is not None and connection.execute(sa.text(query.replace(":", r"\:"))).scalar():
             return "the throttle query says so"
         return None
 
-    return hold
+    def _was_slow_twice(self) -> bool:
+        # One slow page may be the fault of a busy machine; two of the same size aren't.
+        latest = [*self._pages][-2:]
+        return len(latest) > 1 and all(rows == self.writes and seconds > self.target for rows, seconds in latest)
+
+    def _rows_cost_nothing(self) -> bool:
+        # Pages of about half or twice the size took as long.
+        quickest: dict[int, float] = {}
+        for rows, seconds in self._pages:
+            quickest[rows] = min(seconds, quickest.get(rows, seconds))
+        sizes = sorted(quickest)
+        place = min(sizes.index(self.writes), len(sizes) - 2)
+        return place >= 0 and quickest[sizes[place]] > 0.9 * quickest[sizes[place + 1]]

@@ -1,19 +1,17 @@
-"""Changes many rows a little at a time.
+"""Backfills: passes over a table, repeated until one finds nothing to change.
 
-A single UPDATE of a large table holds its locks until the end, loses everything when it is interrupted, and writes over
-what others wrote meanwhile. This engine walks the table by key, a page at a time:
+A single UPDATE of a large table holds its locks until the end, loses everything when it is interrupted, and overwrites
+what other sessions wrote meanwhile. A backfill sweeps over the table by key instead, a page at a time:
 
     report = backfill(connection, "users", ["name"], str.casefold)
 
-Each page is read, changed in Python outside any transaction, and written by one short transaction that touches only
-rows whose values are still those that were read (compare and swap). Rows that changed meanwhile are met again in the
-next walk; walks are repeated until one finds nothing to do. So it can be killed at any point and started again, and a
-writer at work on the table waits for a page at most and loses nothing.
+A page is read, changed in Python outside any transaction, and written in one short transaction. The write touches only
+rows whose values are still those that were read (compare and swap). The next pass takes the rows that changed
+meanwhile. So a backfill can be killed at any point and started again; other writers wait for a page at most, and lose
+nothing.
 
-The change must say `None` to what it has already changed. That is all the state there is: nothing is kept elsewhere.
-Triggers fire as for any UPDATE: on tables that keep `updated_at` it moves.
-
-A page that meets a lock is halved and tried again; a row that the database refuses is left alone, and told by its key.
+The change must return None for values that it has changed already. There is no other state. Triggers fire as for every
+UPDATE, so `updated_at` moves where a trigger keeps it.
 """
 
 import logging
@@ -23,31 +21,13 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from app.backfill.pacing import Pace
-from app.backfill.sweep import KEPT_REJECTIONS, ByPage, Change, Rejected, Report, Tally, Walk, blank
-from app.backfill.table import NoKeyError, Rows
-from app.backfill.writers import MARKER
-from app.errors import SchemaError
+from app.backfill.report import BackfillError, Report
+from app.backfill.sweep import ByPage, Change, Sweep
+from app.backfill.table import Table
 
-__all__ = [
-    "KEPT_REJECTIONS",
-    "MARKER",
-    "MAX_WALKS",
-    "BackfillError",
-    "ByPage",
-    "Rejected",
-    "Report",
-    "Tally",
-    "Walks",
-    "backfill",
-]
-
-MAX_WALKS = 10
+MAX_PASSES = 10
 
 log = logging.getLogger(__name__)
-
-
-class BackfillError(SchemaError):
-    """A backfill can't start or can't finish; pages that were written stay written."""
 
 
 def backfill(
@@ -58,6 +38,7 @@ def backfill(
     *,
     key: str | Sequence[str] | None = None,
     page_rows: int | None = None,
+    with_nulls: bool = False,
     dry_run: bool = False,
     progress: Callable[[int], None] | None = None,
     pace: Pace | None = None,
@@ -66,50 +47,41 @@ def backfill(
     """Applies `change` to every value of the columns that isn't NULL or empty.
 
     Args:
-        connection: one with the isolation level AUTOCOMMIT, so that each page is committed by itself; in a revision,
-            the one inside `autocommit_block()`.
+        connection: a connection in AUTOCOMMIT, so that each page is committed by itself; in a revision, the one inside
+            `autocommit_block()`.
         table: the table's name.
-        columns: the columns; all of a row are written in one go.
-        change: gives the new value, or None to leave the value as it is.
-        key: columns that are unique together and never NULL; the primary key unless told otherwise.
-        page_rows: rows per page: the most that is ever locked or held in memory. Unless told, a page begins with 100
-            rows and gets as large as can be written in 20 ms, and made in a second.
-        dry_run: reads and applies the change, and writes nothing.
-        progress: called after each page with the number of rows seen in this walk.
-        pace: everything else about pages and pauses; `page_rows` is left out then.
-        finished: whether nothing is left to change, where that can be asked: it saves the last walk.
+        columns: the columns; the columns of a row are written together.
+        change: returns the new value, or None to leave the value unchanged.
+        key: columns that are unique together and never NULL; by default the primary key.
+        page_rows: rows of a page, the most that are locked or in memory at a time. By default a page has 100 rows at
+            first, and as many as can be written in 20 ms later.
+        with_nulls: gives NULL and empty values to `change`, too.
+        dry_run: reads and changes, and writes nothing.
+        progress: called after each page with the number of rows read in this pass.
+        pace: all other settings of pages and rests; goes without `page_rows`.
+        finished: returns whether nothing is left to change, where a query can tell; it saves the last pass.
 
     Returns:
-        What was done. Values that `change` rejected, or the database, are left as they are, and don't stop the rest.
+        The report. Values that `change` or the database rejects are left alone and don't stop the rest.
 
     Raises:
-        BackfillError: the connection is in a transaction, or after ten walks somebody still adds rows to change.
+        BackfillError: the connection isn't in AUTOCOMMIT, the table has no key, or ten passes weren't enough.
     """
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         raise BackfillError("A backfill commits page by page: give it a connection in AUTOCOMMIT.")
     pace = pace or (Pace(rows=page_rows, target=0) if page_rows else Pace())
-    walks, report = Walks(table), blank(table, columns)
-    try:
-        rows = Rows(connection, table, columns, key)
-        while not walks.over:
-            walk = Walk(rows, change, pace, dry_run=dry_run, progress=progress)
-            # Rows that are added meanwhile are the next walk's: a walk ends.
-            report = walks.add(walk.through(rows.span()), dry_run=dry_run, finished=finished)
-    except NoKeyError as error:
-        raise BackfillError(str(error)) from None
+    passes, report = Passes(table), Report.blank(table, columns)
+    rows = Table(connection, table, columns, key)
+    while not passes.over:
+        sweep = Sweep(rows, change, pace, with_nulls=with_nulls, dry_run=dry_run, progress=progress)
+        # Rows that are added meanwhile belong to the next pass; so each pass ends.
+        report = passes.add(sweep.run(rows.key_range()), dry_run=dry_run, finished=finished)
     return report
 
 
 @dataclass
-class Walks:
-    """Walks through a table, one after the other, until one has found nothing to do.
-
-    Attributes:
-        number: of the walks that are done.
-        changed: values that were changed, for each column.
-        conflicts: rows that were lost to other writers.
-        over: there is no need of another walk.
-    """
+class Passes:
+    """Adds up passes over a table, until one has found nothing to change."""
 
     table: str
     number: int = 0
@@ -117,34 +89,31 @@ class Walks:
     conflicts: int = 0
     over: bool = False
 
-    def add(self, walk: Report, *, dry_run: bool = False, finished: Callable[[], bool] | None = None) -> Report:
-        """Adds a walk.
-
-        Returns:
-            The walk's report, with what all of them have changed.
+    def add(self, report: Report, *, dry_run: bool = False, finished: Callable[[], bool] | None = None) -> Report:
+        """Adds the report of a pass, and returns it with the changes of all passes.
 
         Raises:
-            BackfillError: there were ten, and each changed something.
+            BackfillError: this is the tenth pass, and each has changed something.
         """
         self.number += 1
-        self.conflicts += walk.conflicts
-        changed = walk.changed
-        for name, tally in walk.columns.items():
+        self.conflicts += report.conflicts
+        changed = report.changed
+        for name, tally in report.columns.items():
             self.changed[name] = self.changed.get(name, 0) + tally.changed
-            if walk.stopped:
-                tally.changed = self.changed[name]  # of the walks before, too
+            if report.stopped:
+                tally.changed = self.changed[name]
             elif not dry_run:
-                # What was changed may have been deleted since, or written by somebody else and changed again.
+                # Changed values may have been deleted since, or overwritten and changed again.
                 tally.unchanged += tally.changed
                 tally.changed = min(self.changed[name], tally.unchanged)
                 tally.unchanged -= tally.changed
-        log.debug("%s: %d values changed, %d rows lost to other writers", self.table, changed, walk.conflicts)
-        self.over = dry_run or walk.stopped or not (changed or walk.conflicts)
-        self.over = self.over or (not walk.conflicts and finished is not None and finished())
-        if not self.over and self.number >= MAX_WALKS:
+        log.debug("%s: %d values changed, %d rows lost to other writers", self.table, changed, report.conflicts)
+        self.over = dry_run or report.stopped or not (changed or report.conflicts)
+        self.over = self.over or (not report.conflicts and finished is not None and finished())
+        if not self.over and self.number >= MAX_PASSES:
             raise BackfillError(
-                f"{self.table}: after {MAX_WALKS} walks there are still new values to change: a program keeps writing "
-                "them. Stop it or update it, then run this again; what was done is kept."
+                f"{self.table}: after {MAX_PASSES} passes there are still new values to change: a program keeps "
+                "writing them. Stop it or update it, then run this again; what was done is kept."
             )
-        walk.conflicts = self.conflicts
-        return walk
+        report.conflicts = self.conflicts
+        return report

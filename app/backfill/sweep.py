@@ -1,206 +1,131 @@
-"""One walk through a table: page after page is read, changed here, and written, with what became of it counted."""
+"""One sweep over a range of a table: read a page, change its values, write it, count the outcome."""
 
+import gc
 import operator
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill.asides import beside, collector_at_rest
+from app.backfill import write_postgresql, write_sqlite
 from app.backfill.pacing import Pace
-from app.backfill.table import Column, Key, Page, Rows, Span, Undecodable, Values
-from app.backfill.writers import writer
-
-KEPT_REJECTIONS = 20
+from app.backfill.report import Rejected, Report
+from app.backfill.table import Column, KeyRange, Page, RowKey, Table, Undecodable, Values
 
 Change = Callable[[Any], Any]
-Write = Callable[[], set[Key]]
+Write = Callable[[], set[RowKey]]
 
-_LOCKS = {"55P03", "40P01", "57014", "40001"}  # lock not available, deadlock, statement timeout, serialization
+_LOCKED = {"55P03", "40P01", "57014", "40001"}  # lock not available, deadlock, statement timeout, serialization
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_OF_VALUES = ("22", "23", "54", "P0")  # data exceptions, violated constraints, too much for an index, triggers
+_REFUSED = ("22", "23", "54", "P0")  # data exceptions, violated constraints, too large for an index, triggers
 
 
 @dataclass(frozen=True)
 class ByPage:
-    """A change of a page's values at once: gives for each the new one, None to leave it, or a `Rejected`."""
+    """A change of a page's values at once: for each value the new one, None to leave it, or a `Rejected`."""
 
     change: Callable[[Sequence[Any]], Sequence[Any]]
 
 
-class Rejected(Exception):  # noqa: N818 - a verdict on a value, caught by the engine
-    """Raised by a change that can't make sense of a value: the row is left alone and reported by its key."""
+@dataclass(frozen=True)
+class _Prepared:
+    """A page of rows to write, and the function that writes them; `seconds` is the time that preparing took."""
+
+    page: Page
+    write: Write
+    seconds: float
 
 
 @dataclass
-class Tally:
-    """What became of the values of one column."""
+class Sweep:
+    """Sweeps over ranges of a table; the arguments are those of `backfill`."""
 
-    empty: int = 0
-    unchanged: int = 0
-    changed: int = 0
-    rejected: int = 0
+    table: Table
+    change: Change | ByPage
+    pace: Pace
+    _: KW_ONLY
+    with_nulls: bool = False
+    dry_run: bool = False
+    progress: Callable[[int], None] | None = None
+    reached: RowKey | None = field(default=None, init=False)  # key of the last finished row
 
-    def add(self, other: "Tally") -> None:
-        """Adds what became of other values."""
-        self.empty += other.empty
-        self.unchanged += other.unchanged
-        self.changed += other.changed
-        self.rejected += other.rejected
-
-
-@dataclass
-class Report:
-    """What a backfill did; with `dry_run`, what it would have done.
-
-    Attributes:
-        rows: rows in the table.
-        columns: a tally for each column; `unchanged` counts values that needed nothing.
-        rejections: column, key and reason of the first values that were left alone.
-        conflicts: how often somebody else changed a row between read and write; such rows were met again.
-        stopped: it was told to end before it was through.
-    """
-
-    table: str
-    rows: int = 0
-    columns: dict[str, Tally] = field(default_factory=dict)
-    rejections: list[tuple[str, Any, str]] = field(default_factory=list)
-    conflicts: int = 0
-    stopped: bool = False
-
-    @property
-    def rejected(self) -> int:
-        """How many values were left alone because the change made no sense of them."""
-        return sum(tally.rejected for tally in self.columns.values())
-
-    @property
-    def changed(self) -> int:
-        """How many values were changed."""
-        return sum(tally.changed for tally in self.columns.values())
-
-    def reject(self, column: str, key: Any, reason: str) -> None:
-        """Counts a value that was left alone, and keeps its key if it is one of the first."""
-        self.columns[column].rejected += 1
-        if len(self.rejections) < KEPT_REJECTIONS:
-            self.rejections.append((column, key, reason))
-
-    def add(self, other: "Report") -> None:
-        """Adds what was done in another stretch of the same table."""
-        self.rows += other.rows
-        self.conflicts += other.conflicts
-        self.stopped |= other.stopped
-        self.rejections += other.rejections[: KEPT_REJECTIONS - len(self.rejections)]
-        for name, tally in other.columns.items():
-            self.columns[name].add(tally)
-
-
-def blank(table: str, columns: Sequence[str]) -> Report:
-    """A report of nothing yet."""
-    return Report(table, columns={name: Tally() for name in columns})
-
-
-class Walk:
-    """One walk through stretches of a table.
-
-    Args:
-        rows: the table.
-        change: see `backfill`, as for the rest.
-        pace: its size of a page is what is learnt on the way.
-        dry_run: writes nothing.
-        progress: called after each page.
-
-    Attributes:
-        reached: the key of the last row that is done with.
-    """
-
-    def __init__(
-        self,
-        rows: Rows,
-        change: Change | ByPage,
-        pace: Pace,
-        *,
-        dry_run: bool = False,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
-        self._rows = rows
-        self._ready = writer(rows)
-        self._change = change.change if isinstance(change, ByPage) else _each(change)
-        self._pace = pace
-        self._dry_run = dry_run
-        self._progress = progress
-        self._report = blank(rows.table, rows.columns)
+    def __post_init__(self) -> None:
+        self._prepare_write = (write_postgresql if self.table.types else write_sqlite).writer(self.table)
+        self._change_page = self.change.change if isinstance(self.change, ByPage) else _by_value(self.change)
         self._refused: list[tuple[Page, sa.exc.DBAPIError]] = []
-        self.reached: Key | None = None
-        self._making = 0.0  # seconds that the last page took to be judged
 
-    def through(self, span: Span | None) -> Report:
-        """Walks through a stretch, and returns what was done in it."""
-        self._report = blank(self._rows.table, self._rows.columns)
-        seen = 0
-        with collector_at_rest(), beside(self._rows.connection) as submit:
+    def run(self, key_range: KeyRange | None) -> Report:
+        """Sweeps over a range, and returns the report of it."""
+        self._report, self.reached = Report.blank(self.table.name, self.table.columns), None
+        rows_read = 0
+        with garbage_frozen(), _background(self.table.connection) as in_background:
             started = time.monotonic()
-            found, rest = self._next(span)
-            page, write = self._judged(found)
-            while found:
-                following, rest = self._next(rest)
-                judging = submit(self._judged, following)  # while PostgreSQL writes the one before
-                lost = self._write(page, write, time.monotonic() + self._pace.patience)
-                page_after, write = judging.result()
-                self._settle(page, lost)
-                self.reached = found[-1][: len(self._rows.key)]
-                self._pace.worked(0 if self._dry_run else len(page), len(following), self._making)
-                seen += len(found)
-                if self._progress is not None:
-                    self._progress(seen)
-                if following:
-                    self._pace.rest(self._rows.connection, time.monotonic() - started)
-                started, found, page = time.monotonic(), following, page_after
+            rows, remaining = self._read(key_range)
+            prepared = self._prepare(rows)
+            while rows:
+                next_rows, remaining = self._read(remaining)
+                # While PostgreSQL writes this page, a thread prepares the next one.
+                next_prepared = in_background(partial(self._prepare, next_rows))
+                lost = self._write(prepared.page, prepared.write, time.monotonic() + self.pace.patience)
+                following = next_prepared()
+                self._settle(prepared.page, lost)
+                self.reached = rows[-1][: len(self.table.key)]
+                self.pace.worked(0 if self.dry_run else len(prepared.page), len(next_rows), following.seconds)
+                rows_read += len(rows)
+                if self.progress is not None:
+                    self.progress(rows_read)
+                if next_rows:
+                    self.pace.rest(self.table.connection, time.monotonic() - started)
+                started, rows, prepared = time.monotonic(), next_rows, following
         return self._report
 
-    def _next(self, span: Span | None) -> tuple[Sequence[Values], Span | None]:
-        """The next page, and what is left of the stretch after it."""
-        if span is None:
+    def _read(self, key_range: KeyRange | None) -> tuple[Sequence[Values], KeyRange | None]:
+        """Reads the next page, and returns it with the rest of the range."""
+        if key_range is None:
             return [], None
-        if self._pace.stopped():
+        if self.pace.stopped():
             self._report.stopped = True
             return [], None
-        asked = self._pace.rows
-        found = self._rows.read(span, asked)
-        self._report.rows += len(found)
-        if len(found) < asked:
-            return found, None
-        return found, Span(found[-1][: len(self._rows.key)], span.high)
+        limit = self.pace.rows
+        rows = self.table.read(key_range, limit)
+        self._report.rows += len(rows)
+        if len(rows) < limit:
+            return rows, None
+        return rows, KeyRange(rows[-1][: len(self.table.key)], key_range.high)
 
-    def _judged(self, found: Sequence[Values]) -> tuple[Page, Write]:
-        """What is to be written of a page, and what writes it."""
+    def _prepare(self, rows: Sequence[Values]) -> _Prepared:
+        """Changes the values of a page, and prepares the write of the rows that differ."""
         started = time.monotonic()
-        width = len(self._rows.key)
-        columns: list[Column] = [*zip(*found, strict=True)] or [()] * (width + len(self._rows.columns))
+        width = len(self.table.key)
+        columns: list[Column] = [*zip(*rows, strict=True)] or [()] * (width + len(self.table.columns))
         keys, old = columns[:width], columns[width:]
-        new = [self._changed(values, name, keys) for name, values in zip(self._rows.columns, old, strict=True)]
+        new = [self._changed(values, name, keys) for name, values in zip(self.table.columns, old, strict=True)]
         page = Page(keys, old, new)
-        changed = [
-            number for number, differs in enumerate(zip(*map(_differences, old, new), strict=True)) if any(differs)
-        ]
+        differences = zip(*(map(operator.is_not, *pair) for pair in zip(old, new, strict=True)), strict=True)
+        numbers = [number for number, differs in enumerate(differences) if any(differs)]
         if any(map(_has_undecodable, old)):
-            changed = [number for number in changed if self._can_be_compared(page.only([number]))]
-        page = page.only(changed)
-        write = set if self._dry_run or not len(page) else self._ready(page)
-        self._making = time.monotonic() - started
-        return page, write
+            numbers = [number for number in numbers if self._is_comparable(page.only([number]))]
+        page = page.only(numbers)
+        write = set if self.dry_run or not len(page) else self._prepare_write(page)
+        return _Prepared(page, write, time.monotonic() - started)
 
     def _changed(self, values: Column, column: str, keys: Sequence[Column]) -> Column:
-        """The new values of a column; those that stay are the same objects."""
+        """Returns the new values of a column; unchanged values stay the same objects."""
         tally = self._report.columns[column]
-        numbers = [n for n, value in enumerate(values) if value or (value is not None and value not in ("", b""))]
+        numbers: Sequence[int] = range(len(values))
+        if not self.with_nulls:
+            numbers = [n for n, value in enumerate(values) if value or (value is not None and value not in ("", b""))]
         tally.empty += len(values) - len(numbers)
         if _has_undecodable(values):
             numbers = [n for n in numbers if self._is_decoded(values[n], column, [key[n] for key in keys])]
         new, changed = list(values), 0
-        for number, value in zip(numbers, self._change([values[number] for number in numbers]), strict=True):
+        for number, value in zip(numbers, self._change_page([values[number] for number in numbers]), strict=True):
             if isinstance(value, Rejected):
                 self._reject(column, [key[number] for key in keys], str(value))
                 tally.unchanged -= 1
@@ -216,49 +141,50 @@ class Walk:
             self._reject(column, key, "isn't UTF-8")
         return not isinstance(value, Undecodable)
 
-    def _can_be_compared(self, row: Page) -> bool:
+    def _is_comparable(self, row: Page) -> bool:
         [(key, old, new)] = row.rows()
-        bad = any(isinstance(value, Undecodable) for value in old)
-        if bad:
-            for name in self._uncount(old, new):
-                self._reject(name, key, "another column of the row isn't UTF-8")
-        return not bad
+        if not _has_undecodable(old):
+            return True
+        for name in self._uncount(old, new):
+            self._reject(name, key, "another column of the row isn't UTF-8")
+        return False
 
     def _reject(self, column: str, key: Sequence[Any], reason: str) -> None:
-        self._report.reject(column, self._rows.named(tuple(key)), reason)
+        self._report.reject(column, self.table.shown(tuple(key)), reason)
 
-    def _write(self, page: Page, write: Write, deadline: float) -> set[Key]:
-        """Writes a page, in halves where it meets a lock or a row that is refused; gives the keys of what was lost."""
-        if self._dry_run or not len(page):
+    def _write(self, page: Page, write: Write, deadline: float) -> set[RowKey]:
+        """Writes a page, in halves if it meets a lock or a refused row; returns the keys of lost rows."""
+        if self.dry_run or not len(page):
             return set()
-        if len(page) > 2 * self._pace.writes:  # read while there was little to write
+        if len(page) > 2 * self.pace.writes:  # read while there was little to write
             return self._write_halves(page, deadline)
         started = time.monotonic()
         try:
             lost = write()
         except sa.exc.DBAPIError as error:
-            if not (locked := _met_a_lock(error)) and not _refuses(error):
+            if not (locked := _met_a_lock(error)) and not _is_refusal(error):
                 raise
             if locked:
-                self._pace.met_a_lock()
-                if time.monotonic() > deadline or self._pace.stopped():
+                self.pace.met_a_lock()
+                if time.monotonic() > deadline or self.pace.stopped():
                     raise
             if len(page) > 1:
                 return self._write_halves(page, deadline)
             if locked:
-                self._pace.nap(0.05)
+                self.pace.nap(0.05)
                 return self._write(page, write, deadline)
-            self._refused.append((page, error))  # told later: the report is at work in another thread
+            self._refused.append((page, error))  # counted later: a thread is using the report
             return set()
-        self._pace.wrote(len(page), time.monotonic() - started)
+        self.pace.wrote(len(page), time.monotonic() - started)
         return lost
 
-    def _write_halves(self, page: Page, deadline: float) -> set[Key]:
+    def _write_halves(self, page: Page, deadline: float) -> set[RowKey]:
         first, second = page.halves()
-        return self._write(first, self._ready(first), deadline) | self._write(second, self._ready(second), deadline)
+        lost = self._write(first, self._prepare_write(first), deadline)
+        return lost | self._write(second, self._prepare_write(second), deadline)
 
-    def _settle(self, page: Page, lost: set[Key]) -> None:
-        """Takes back from the report what wasn't written after all."""
+    def _settle(self, page: Page, lost: set[RowKey]) -> None:
+        """Corrects the report for rows that were not written after all."""
         for refused, error in self._refused:
             reason = getattr(error.orig, "sqlstate", None) or type(error).__name__
             [(key, old, new)] = refused.rows()
@@ -271,35 +197,60 @@ class Walk:
                 self._uncount(old, new)
 
     def _uncount(self, old: Values, new: Values) -> list[str]:
-        names = [name for name, was, is_now in zip(self._rows.columns, old, new, strict=True) if was != is_now]
+        names = [name for name, was, is_now in zip(self.table.columns, old, new, strict=True) if was != is_now]
         for name in names:
             self._report.columns[name].changed -= 1
         return names
 
 
-def _has_undecodable(column: Column) -> bool:
-    return Undecodable in {*map(type, column)}
+@contextmanager
+def garbage_frozen() -> Iterator[None]:
+    """Hides the objects that exist already from the garbage collector.
+
+    A page makes some ten thousand objects and so starts the collector. Its look at every module of the program took a
+    third of a sweep.
+    """
+    frozen = not gc.get_freeze_count()  # otherwise the caller has frozen objects for good, for instance before a fork
+    if frozen:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if frozen:
+            gc.unfreeze()
 
 
-def _differences(old: Column, new: Column) -> Iterator[bool]:
-    return map(operator.is_not, old, new)
+@contextmanager
+def _background(connection: sa.Connection) -> Iterator[Callable[[partial[_Prepared]], Callable[[], _Prepared]]]:
+    """Runs functions in a thread on PostgreSQL; on SQLite, which works in this process, when the result is needed."""
+    if connection.dialect.name != "postgresql":
+        yield lambda function: function
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda function: pool.submit(copy_context().run, function).result
 
 
-def _each(change: Change) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    def one(value: Any) -> Any:
+def _has_undecodable(values: Sequence[Any]) -> bool:
+    return Undecodable in {*map(type, values)}
+
+
+def _by_value(change: Change) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    def change_value(value: Any) -> Any:
         try:
             return change(value)
-        except Rejected as verdict:
-            return verdict
+        except Rejected as rejected:
+            return rejected
 
-    return lambda page: [one(value) for value in page]
+    return lambda page: [change_value(value) for value in page]
 
 
 def _met_a_lock(error: sa.exc.DBAPIError) -> bool:
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    return getattr(error.orig, "sqlstate", None) in _LOCKS or code in _BUSY
+    return getattr(error.orig, "sqlstate", None) in _LOCKED or code in _BUSY
 
 
-def _refuses(error: sa.exc.DBAPIError) -> bool:
+def _is_refusal(error: sa.exc.DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] in _OF_VALUES or isinstance(error, sa.exc.IntegrityError)
+    return state[:2] in _REFUSED or isinstance(error, sa.exc.IntegrityError)

@@ -1,7 +1,7 @@
-"""The rows of a table, read a page at a time in the order of a key.
+"""Tables, read a page at a time in the order of a row key.
 
-Values come as the driver gives them, with two exceptions. JSON and arrays of PostgreSQL come as their text, and are
-written as text: the database compares them only so. What SQLite calls text and isn't UTF-8 comes as `Undecodable`.
+Values come as the driver gives them, with two exceptions. JSON and arrays of PostgreSQL are read and written as text,
+since the database can compare only that. Text of SQLite that isn't UTF-8 comes as `Undecodable`.
 """
 
 import sqlite3
@@ -12,16 +12,27 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.errors import SchemaError
+from app.backfill.report import BackfillError
 
-Key = tuple[Any, ...]
+# Begins the UPDATE of each page: the run tells by it that the statement can be repeated at any time.
+MARKER = "/* backfill */"
+
+RowKey = tuple[Any, ...]
 Values = tuple[Any, ...]
 Column = Sequence[Any]
 
 
 @dataclass(frozen=True)
+class KeyRange:
+    """The rows of a table after the key `low`, or from the first row on, up to and including the key `high`."""
+
+    low: RowKey | None
+    high: RowKey
+
+
+@dataclass(frozen=True)
 class Page:
-    """Rows to write, column by column: their keys, in order, the values that they had and those that they get."""
+    """Rows to write, column by column: their keys in order, their old values, their new values."""
 
     keys: Sequence[Column]
     old: Sequence[Column]
@@ -31,196 +42,175 @@ class Page:
         return len(self.keys[0])
 
     def halves(self) -> tuple["Page", "Page"]:
-        """The page cut in two."""
+        """Cuts the page in two."""
         middle = len(self) // 2
         return self.only(range(middle)), self.only(range(middle, len(self)))
 
     def only(self, numbers: Sequence[int]) -> "Page":
-        """The rows with these numbers."""
+        """Returns a page of the rows with these numbers."""
         if len(numbers) == len(self):
             return self
         return Page(*([[column[n] for n in numbers] for column in each] for each in (self.keys, self.old, self.new)))
 
-    def rows(self) -> Iterator[tuple[Key, Values, Values]]:
-        """Row by row: key, old and new values."""
+    def rows(self) -> Iterator[tuple[RowKey, Values, Values]]:
+        """Lists key, old values and new values, row by row."""
         return zip(*(zip(*each, strict=True) for each in (self.keys, self.old, self.new)), strict=True)
 
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a table: the rows after the key `low`, or from the first one on, up to and with the key `high`."""
-
-    low: Key | None
-    high: Key
+    def bounds(self) -> dict[str, Any]:
+        """Returns the parameters `low0`, `high0` and so on, of the first and the last key."""
+        ends = (("low", 0), ("high", -1))
+        return {f"{bound}{n}": column[end] for bound, end in ends for n, column in enumerate(self.keys)}
 
 
 class Undecodable(bytes):
-    """What SQLite keeps as text and isn't UTF-8: nothing can be made of it."""
+    """Text of SQLite that isn't UTF-8; no change can handle it."""
 
     def __repr__(self) -> str:
         return "<Undecodable>"
 
 
-class NoKeyError(SchemaError, ValueError):
-    """The table can't be walked: it has no primary key, or rows without a whole one."""
-
-
-class Rows:
-    """The rows of a table.
-
-    Args:
-        connection: one in AUTOCOMMIT.
-        table: the table's name.
-        columns: the columns to read and to write.
-        key: columns that are unique together and never NULL; the primary key if None.
-
-    Attributes:
-        types: of all columns by their name; none on SQLite.
-        quote: quotes a name for SQL.
-
-    Raises:
-        NoKeyError: there is no such key.
-    """
+class Table:
+    """A table on a connection in AUTOCOMMIT, and the columns to read and to write: see `backfill` for `key`."""
 
     def __init__(
-        self, connection: sa.Connection, table: str, columns: Sequence[str], key: str | Sequence[str] | None = None
+        self, connection: sa.Connection, name: str, columns: Sequence[str], key: str | Sequence[str] | None = None
     ) -> None:
         if key is None:
-            key = sa.inspect(connection).get_pk_constraint(table)["constrained_columns"]
+            key = sa.inspect(connection).get_pk_constraint(name)["constrained_columns"]
         self.connection = connection
-        self.table = table
+        self.name = name
         self.columns = list(columns)
         self.key = [key] if isinstance(key, str) else list(key)
         if not self.key:
-            raise NoKeyError(f"{table} has no primary key: name columns that are unique together and never NULL.")
+            raise BackfillError(f"{name} has no primary key: name columns that are unique together and never NULL.")
         self.quote = connection.dialect.identifier_preparer.quote
+        self.quoted = self.quote(name)
+        # The types of all columns by name; empty on SQLite.
         self.types = self._postgresql_types() if connection.dialect.name == "postgresql" else {}
+        self.key_list = ", ".join(map(self.quote, self.key))
+        self._selected = ", ".join([self.key_list, *map(self.read_as, self.columns)])
 
-    def span(self) -> Span | None:
-        """From the first to the last row that is there now; None where there is none."""
-        names = self.listed(self.key)
+    def key_range(self) -> KeyRange | None:
+        """Returns the range from the first to the last row that is there now; None for an empty table."""
         order = ", ".join(f"{self.quote(name)} DESC" for name in self.key)
-        last = fetched(self.connection, f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT 1")
+        statement = f"SELECT {self.key_list} FROM {self.quoted} ORDER BY {order} LIMIT 1"
+        last = fetch(self.connection, statement)
         if not self.types:
             self._refuse_null_keys()
-        return Span(None, tuple(self._checked(last)[0])) if last else None
+        return KeyRange(None, tuple(self._require_decoded_keys(last)[0])) if last else None
 
-    def read(self, span: Span, rows: int) -> Sequence[Values]:
-        """The first rows of a stretch: key and values."""
-        condition, parameters = self._within(span)
-        names = ", ".join([*map(self.quote, self.key), *map(self.read_as, self.columns)])
+    def read(self, key_range: KeyRange, rows: int) -> Sequence[Values]:
+        """Returns the first rows of a range: their keys and values."""
+        condition, parameters = self._within(key_range)
         statement = (
-            f"SELECT {names} FROM {self.quote(self.table)} WHERE {condition} "
-            f"ORDER BY {self.listed(self.key)} LIMIT {rows}"
+            f"SELECT {self._selected} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} LIMIT {rows}"
         )
-        return self._checked(fetched(self.connection, statement, parameters))
+        return self._require_decoded_keys(fetch(self.connection, statement, parameters))
 
     def end(self, rows: int, *, last: bool) -> Sequence[Values]:
-        """The first rows of the table, or the last ones, beginning with the outermost."""
-        names = ", ".join([*map(self.quote, self.key), *map(self.read_as, self.columns)])
+        """Returns the first rows of the table, or the last ones, beginning with the outermost."""
         order = ", ".join(f"{self.quote(name)} {'DESC' if last else 'ASC'}" for name in self.key)
-        statement = f"SELECT {names} FROM {self.quote(self.table)} ORDER BY {order} LIMIT {rows}"
-        return fetched(self.connection, statement)
+        return fetch(self.connection, f"SELECT {self._selected} FROM {self.quoted} ORDER BY {order} LIMIT {rows}")
 
-    def cut(self, span: Span, rows: int) -> Key:
-        """The key of the row up to which a stretch has that many rows, or the end of the stretch."""
-        condition, parameters = self._within(span)
-        names = self.listed(self.key)
-        found = self.connection.exec_driver_sql(
-            f"SELECT {names} FROM {self.quote(self.table)} WHERE {condition} ORDER BY {names} "
-            f"LIMIT 1 OFFSET {rows - 1}",
-            parameters,
-        ).first()
-        return span.high if found is None else tuple(found)
+    def cut(self, key_range: KeyRange, rows: int) -> RowKey:
+        """Returns the key at which the first `rows` rows of a range end."""
+        condition, parameters = self._within(key_range)
+        statement = f"SELECT {self.key_list} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} LIMIT 1"
+        row = self.connection.exec_driver_sql(f"{statement} OFFSET {rows - 1}", parameters).first()
+        return key_range.high if row is None else tuple(row)
+
+    def ranges(self, key_range: KeyRange, rows: int) -> Iterator[KeyRange]:
+        """Cuts a range into ranges of as many rows."""
+        low = key_range.low
+        while low != key_range.high:
+            high = self.cut(KeyRange(low, key_range.high), rows)
+            yield KeyRange(low, high)
+            low = high
 
     def estimate(self) -> int:
-        """About how many rows there are, without counting them."""
+        """Estimates the number of rows; SQLite counts them."""
         if self.connection.dialect.name != "postgresql":
-            return int(self.connection.exec_driver_sql(f"SELECT count(*) FROM {self.quote(self.table)}").scalar_one())
-        question = sa.text("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
-        return max(int(self.connection.execute(question, {"table": self.quote(self.table)}).scalar_one()), 0)
+            return int(self.connection.exec_driver_sql(f"SELECT count(*) FROM {self.quoted}").scalar_one())
+        statement = sa.text("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
+        return max(int(self.connection.execute(statement, {"table": self.quoted}).scalar_one()), 0)
 
-    def named(self, key: Key) -> Any:
-        """A key as it is told: the value itself where it is of one column."""
+    def shown(self, key: RowKey) -> Any:
+        """Returns a key as reports show it: the value itself if the key has one column."""
         return key[0] if len(key) == 1 else key
 
     def read_as(self, column: str) -> str:
-        """A column as it is read and compared."""
-        return self.quote(column) + ("::text" if self.is_text_here(column) else "")
+        """Returns the expression by which a column is read and compared."""
+        return self.quote(column) + ("::text" if self.is_read_as_text(column) else "")
 
-    def is_text_here(self, column: str) -> bool:
-        """Whether a column's values come and go as text though they are something else."""
+    def is_read_as_text(self, column: str) -> bool:
+        """Returns whether values of another type are read and written as text."""
         kind = self.types.get(column, "")
         return kind in ("json", "jsonb") or kind.endswith("[]")
 
-    def listed(self, names: Sequence[str]) -> str:
-        """Names, quoted, with commas between them."""
-        return ", ".join(map(self.quote, names))
+    def marks(self, bound: str) -> str:
+        """Returns the parameter marks of a key: `low0` and so on."""
+        if self.types:
+            return ", ".join(f"%({bound}{n})s::{self.types[column]}" for n, column in enumerate(self.key))
+        return ", ".join(f":{bound}{n}" for n in range(len(self.key)))
 
-    def _checked(self, found: Sequence[Values]) -> Sequence[Values]:
-        columns = [] if self.types else [*zip(*found, strict=True)][: len(self.key)]
+    def _require_decoded_keys(self, rows: Sequence[Values]) -> Sequence[Values]:
+        columns = [] if self.types else [*zip(*rows, strict=True)][: len(self.key)]
         if any(Undecodable in {*map(type, column)} for column in columns):
-            raise NoKeyError(f"{self.table} has a row whose key ({', '.join(self.key)}) isn't UTF-8: mend it by hand.")
-        return found
+            raise BackfillError(
+                f"{self.name} has a row whose key ({', '.join(self.key)}) isn't UTF-8: mend it by hand."
+            )
+        return rows
 
     def _refuse_null_keys(self) -> None:
         # SQLite lets NULL into primary keys, several times, and no comparison finds such a row.
         null = " OR ".join(f"{self.quote(name)} IS NULL" for name in self.key)
-        question = f"SELECT EXISTS (SELECT 1 FROM {self.quote(self.table)} WHERE {null})"
-        if self.connection.exec_driver_sql(question).scalar():
-            raise NoKeyError(
-                f"{self.table} has rows whose key ({', '.join(self.key)}) is NULL: give them one, by hand."
-            )
+        if self.connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {self.quoted} WHERE {null})").scalar():
+            key = ", ".join(self.key)
+            raise BackfillError(f"{self.name} has rows whose key ({key}) is NULL: give them one, by hand.")
 
-    def _within(self, span: Span) -> tuple[str, dict[str, Any]]:
-        names = f"({self.listed(self.key)})"
-        parameters = {f"high{n}": value for n, value in enumerate(span.high)}
-        condition = f"{names} <= ({self.marks('high')})"
-        if span.low is not None:
-            parameters |= {f"low{n}": value for n, value in enumerate(span.low)}
-            condition = f"{names} > ({self.marks('low')}) AND {condition}"
+    def _within(self, key_range: KeyRange) -> tuple[str, dict[str, Any]]:
+        parameters = {f"high{n}": value for n, value in enumerate(key_range.high)}
+        condition = f"({self.key_list}) <= ({self.marks('high')})"
+        if key_range.low is not None:
+            parameters |= {f"low{n}": value for n, value in enumerate(key_range.low)}
+            condition = f"({self.key_list}) > ({self.marks('low')}) AND {condition}"
         return condition, parameters
 
-    def marks(self, name: str) -> str:
-        """The parameters of a key, `low0` and so on."""
-        if self.types:
-            return ", ".join(f"%({name}{n})s::{self.types[column]}" for n, column in enumerate(self.key))
-        return ", ".join(f":{name}{n}" for n in range(len(self.key)))
-
     def _postgresql_types(self) -> dict[str, str]:
-        question = sa.text(
+        statement = sa.text(
             "SELECT attname, format_type(atttypid, -1) FROM pg_attribute "
             "WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"
         )
-        found = self.connection.execute(question, {"table": self.quote(self.table)})
-        return {name: kind.replace("%", "%%") for name, kind in found}
+        types = self.connection.execute(statement, {"table": self.quoted})
+        return {name: kind.replace("%", "%%") for name, kind in types}
 
 
-def fetched(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None) -> Sequence[Values]:
-    """All rows that a statement finds, even if SQLite keeps text in them that isn't UTF-8."""
+def fetch(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None) -> Sequence[Values]:
+    """Returns all rows of a query, even if SQLite holds text that isn't UTF-8."""
     try:
-        return _all(connection, statement, parameters)
+        return _fetch_all(connection, statement, parameters)
     except sa.exc.OperationalError as error:
         if "decode" not in str(error.orig):
             raise
     driver: Any = connection.connection.driver_connection
-    before, driver.text_factory = driver.text_factory, _decoded
+    before, driver.text_factory = driver.text_factory, _decode
     try:
-        return _all(connection, statement, parameters)
+        return _fetch_all(connection, statement, parameters)
     finally:
         driver.text_factory = before
 
 
-def _all(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None) -> Sequence[Values]:
-    # The driver's own tuples: rows of SQLAlchemy cost as much again.
+def _fetch_all(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None) -> Sequence[Values]:
+    # The driver's own tuples: SQLAlchemy's rows cost as much again.
     with connection.exec_driver_sql(statement, parameters) as result, suppress(sqlite3.Error):
-        found: Sequence[Values] = result.cursor.fetchall()
-        return found
-    with connection.exec_driver_sql(statement, parameters) as result:  # SQLAlchemy has to hear of it
+        rows: Sequence[Values] = result.cursor.fetchall()
+        return rows
+    # Only an error that SQLAlchemy itself meets gets its class and its hooks.
+    with connection.exec_driver_sql(statement, parameters) as result:
         return [tuple(row) for row in result]
 
 
-def _decoded(data: bytes) -> str | Undecodable:
+def _decode(data: bytes) -> str | Undecodable:
     try:
         return data.decode()
     except UnicodeDecodeError:

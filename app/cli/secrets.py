@@ -1,16 +1,19 @@
-"""The commands `schema secrets …`: arguments in, text or JSON out; no logic."""
+"""Commands of `schema secrets`: arguments in, text or JSON out; no logic."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from app.backfill import Pace, Report
 from app.cli.output import errors_in_one_line, json_text
 from app.encryption import CipherError, RawKey
-from app.secrets import jobs, sealing
+from app.migrations.project import Project
+from app.secrets import jobs
+from app.secrets.inventory import ColumnInventory
 from app.secrets.jobs import Options
-from app.secrets.progress import Style
-from app.secrets.sealing import Action, Throttle
+from app.secrets.progress import Progress
+from app.secrets.tasks import Action
 
 secrets = typer.Typer(no_args_is_help=True, help="Keys, and the secrets that are encrypted with them.")
 
@@ -23,9 +26,9 @@ Workers = Annotated[
     typer.Option(min=1, help="Processes that share the work, on PostgreSQL also with the same command elsewhere."),
 ]
 PageTime = Annotated[float, typer.Option(min=1, help="Milliseconds that writing a page should take.")]
-Pause = Annotated[float, typer.Option(min=0, help="Rest after each page, times what it took.")]
+Pause = Annotated[float, typer.Option(min=0, help="Rest after each page, as a multiple of its time.")]
 MaxLag = Annotated[float | None, typer.Option(min=0, help="Wait while a replica is further behind, in seconds.")]
-ThrottleQuery = Annotated[str | None, typer.Option(help="Wait while this query says true; asked once a second.")]
+ThrottleQuery = Annotated[str | None, typer.Option(help="Wait while this query returns true; asked once a second.")]
 
 
 @secrets.command()
@@ -37,14 +40,11 @@ def status(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Tells what each column of secrets holds: nothing, plaintext, under which key, what can't be read. Writes nothing.
+    """Counts the values of each encrypted column by state: empty, plaintext, under a key, unreadable. Writes nothing.
 
     Example: schema secrets status --json
     """
-    _look(
-        Options(context.obj.encrypted_columns, context.obj.database_url, table, column, workers, style=_style(as_json)),
-        as_json=as_json,
-    )
+    _show_inventory(_options(context.obj, table, column, workers, as_json=as_json), as_json=as_json)
 
 
 @secrets.command()
@@ -60,10 +60,7 @@ def verify(
 
     Example: schema secrets verify --workers 2
     """
-    options = Options(
-        context.obj.encrypted_columns, context.obj.database_url, table, column, workers, style=_style(as_json)
-    )
-    _look(options, as_json=as_json, fails=True)
+    _show_inventory(_options(context.obj, table, column, workers, as_json=as_json), as_json=as_json, fails=True)
 
 
 @secrets.command()
@@ -80,16 +77,14 @@ def encrypt(
     throttle_query: ThrottleQuery = None,
     as_json: Json = False,
 ) -> None:
-    """Encrypts what is stored in plaintext, page by page, while others work. Can be stopped and run again at any time.
+    """Encrypts stored plaintext, page by page, while others work. Can be stopped and run again at any time.
 
     Ends with 0 if all is done, 1 if rows remain, 2 if a key is missing or wrong.
 
     Example: schema secrets encrypt --dry-run && schema secrets encrypt
     """
-    throttle = Throttle(page_time, pause, max_lag, throttle_query)
-    options = Options(
-        context.obj.encrypted_columns, context.obj.database_url, table, column, workers, throttle, _style(as_json)
-    )
+    pace = Pace(target=page_time / 1000, pause=pause, max_lag=max_lag, throttle_query=throttle_query)
+    options = _options(context.obj, table, column, workers, pace, as_json=as_json)
     _change(Action.ENCRYPT, options, dry_run=dry_run, as_json=as_json)
 
 
@@ -107,22 +102,20 @@ def rotate(
     throttle_query: ThrottleQuery = None,
     as_json: Json = False,
 ) -> None:
-    """Encrypts anew, under the key that writes, what is under a previous one. Else as encrypt; see docs/rotation.md.
+    """Encrypts again, under the writing key, what is under a previous key; else like encrypt. See docs/rotation.md.
 
     Example: schema secrets rotate --workers 2 && schema secrets status
     """
-    throttle = Throttle(page_time, pause, max_lag, throttle_query)
-    options = Options(
-        context.obj.encrypted_columns, context.obj.database_url, table, column, workers, throttle, _style(as_json)
-    )
+    pace = Pace(target=page_time / 1000, pause=pause, max_lag=max_lag, throttle_query=throttle_query)
+    options = _options(context.obj, table, column, workers, pace, as_json=as_json)
     _change(Action.ROTATE, options, dry_run=dry_run, as_json=as_json)
 
 
 @secrets.command("check-keys")
 def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
-    """Tells whether the configured keys belong to this database, by a few values: for a start-up probe.
+    """Checks by a few values that the configured keys belong to this database: for a start-up probe.
 
-    Ends with 2 if a key is missing, or opens nothing of what is stored.
+    Ends with 2 if a key is missing, or opens none of these values.
 
     Example: schema secrets check-keys
     """
@@ -133,7 +126,6 @@ def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
 
 @secrets.command()
 def keygen(
-    context: typer.Context,
     *,
     from_hex: Annotated[
         bool, typer.Option("--from-hex", help="Convert a key of 64 hexadecimal digits, read from standard input.")
@@ -144,40 +136,88 @@ def keygen(
 
     Example: schema secrets keygen >> .env
     """
-    names = list(context.obj.keyrings)
-    keys = {names[0]: _from_hex()} if from_hex else {name: RawKey.generate() for name in names}
+    keys = {"ENCRYPTION_KEY": _from_hex() if from_hex else RawKey.generate()}
+    if not from_hex:
+        keys["GITHUB_TOKEN_ENCRYPTION_KEY"] = RawKey.generate()
     typer.echo(json_text(keys) if as_json else "\n".join(f"{name}={key}" for name, key in keys.items()))
+
+
+def _options(
+    project: Project,
+    table: str | None,
+    column: str | None,
+    workers: int | None,
+    pace: Pace | None = None,
+    *,
+    as_json: bool,
+) -> Options:
+    progress = Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
+    find, url = project.encrypted_columns, project.database_url
+    return Options(find, url, table, column, workers, pace or Pace(), progress)
 
 
 def _change(action: Action, options: Options, *, dry_run: bool, as_json: bool) -> None:
     with errors_in_one_line(as_json=as_json):
         reports = jobs.change(action, options, dry_run=dry_run)
-    code = sealing.exit_code(reports)
+    remains = any(report.rejected or report.stopped for report in reports)
     if as_json:
-        word = "ok" if not code else "remain"
-        values = {"code": word, "dry_run": dry_run, "tables": [sealing.values_of(report) for report in reports]}
-        typer.echo(json_text(values))
+        tables = [_report_values(report) for report in reports]
+        typer.echo(json_text({"code": "remain" if remains else "ok", "dry_run": dry_run, "tables": tables}))
     else:
-        typer.echo("\n".join(sealing.text_of(report, action, dry_run=dry_run) for report in reports))
-    raise typer.Exit(code)
-
-
-def _look(options: Options, *, as_json: bool, fails: bool = False) -> None:
-    with errors_in_one_line(as_json=as_json):
-        found, stopped = jobs.look(options)
-    remains = stopped or (fails and jobs.remains(found, plaintext=False))
-    if as_json:
-        columns = [jobs.census_values(column) for column in found]
-        typer.echo(json_text({"code": "remain" if remains else "ok", "stopped": stopped, "columns": columns}))
-    else:
-        typer.echo(jobs.census_text(found) + ("\nStopped before the end." if stopped else ""))
+        typer.echo("\n".join(_report_text(report, action, dry_run=dry_run) for report in reports))
     raise typer.Exit(int(remains))
 
 
-def _style(as_json: bool) -> Style:
+def _show_inventory(options: Options, *, as_json: bool, fails: bool = False) -> None:
+    with errors_in_one_line(as_json=as_json):
+        columns, stopped = jobs.take_inventory(options)
+    remains = stopped or (fails and any(column.malformed or column.unreadable for column in columns))
     if as_json:
-        return "json"
-    return "terminal" if sys.stderr.isatty() else "plain"
+        values = [_inventory_values(column) for column in columns]
+        typer.echo(json_text({"code": "remain" if remains else "ok", "stopped": stopped, "columns": values}))
+    else:
+        typer.echo("\n".join(map(_inventory_text, columns)) + ("\nStopped before the end." if stopped else ""))
+    raise typer.Exit(int(remains))
+
+
+def _report_values(report: Report) -> dict[str, Any]:
+    rejections = [{"column": column, "key": str(key), "reason": reason} for column, key, reason in report.rejections]
+    columns = {name: vars(tally) for name, tally in report.columns.items()}
+    return vars(report) | {"columns": columns, "rejections": rejections}
+
+
+def _report_text(report: Report, action: Action, *, dry_run: bool) -> str:
+    changed = {Action.ENCRYPT: "encrypted", Action.ROTATE: "encrypted anew"}[action]
+    lines = [f"{report.table}  {report.rows:,} rows" + (" (dry run, nothing written)" if dry_run else "")]
+    for name, tally in report.columns.items():
+        counts = [f"{tally.changed:,} {'would be ' if dry_run else ''}{changed}"]
+        counts += [f"{tally.unchanged:,} left as they are"]
+        counts += [f"{tally.empty:,} empty"] if tally.empty else []
+        counts += [f"{tally.rejected:,} failed"] if tally.rejected else []
+        lines.append(f"  {name:<24} {', '.join(counts)}")
+    lines += [f"  {report.table}.{column} of {key}: {reason}" for column, key, reason in report.rejections]
+    if report.rejected > len(report.rejections):
+        lines.append(f"  … and {report.rejected - len(report.rejections):,} more")
+    if report.stopped:
+        lines.append("  Stopped before the end; what was written is kept. The same command goes on from there.")
+    return "\n".join(lines)
+
+
+def _inventory_values(column: ColumnInventory) -> dict[str, Any]:
+    bad = [{"key": str(key), "state": state} for key, state in column.bad]
+    return vars(column) | {"bad": bad, "under_previous_keys": column.under_previous_keys}
+
+
+def _inventory_text(column: ColumnInventory) -> str:
+    counts = [("empty", column.empty), ("plaintext", column.plaintext)]
+    counts += [
+        (f"under key {key}, {'which writes' if key == column.writing else 'a previous one'}", count)
+        for key, count in column.keys.items()
+    ]
+    counts += [("malformed", column.malformed), ("unreadable", column.unreadable)]
+    lines = [f"{column.table}.{column.column}  {column.rows:,} rows"]
+    lines += [f"  {name:<40} {count:>13,}" for name, count in counts]
+    return "\n".join([*lines, *(f"  {state}: {column.table}.{column.column} of {key}" for key, state in column.bad)])
 
 
 def _from_hex() -> str:

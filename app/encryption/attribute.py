@@ -1,4 +1,4 @@
-"""The attribute over a private column, and the list of all of them."""
+"""The attribute over a private column, and the list of all encrypted columns."""
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
@@ -10,7 +10,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, Mapper
 
 from app.encryption.cipher import FieldCipher
-from app.encryption.column_types import Opaque, SealedText
+from app.encryption.column_types import DecryptedOnRead, EncryptedText
 from app.encryption.errors import CipherError, MalformedCiphertext
 from app.encryption.formats import Ciphertext, State
 
@@ -18,33 +18,28 @@ _T = TypeVar("_T")
 
 
 class EncryptedAttribute(hybrid_property[_T]):
-    """What `encrypted` returns; `mapper.all_orm_descriptors` has it.
+    """Reads and writes plaintext over a column of ciphertext: see `encrypted`."""
 
-    Attributes:
-        cipher: how its values are encrypted.
-        key: the private attribute's name.
-    """
-
-    key: str
+    key: str  # the name of the private attribute
 
     def __init__(self, column: Mapped[Any], cipher: FieldCipher, *, nullable: bool, blank_as_none: bool) -> None:
-        guard = column.column.type if isinstance(column, MappedColumn) else None
-        if not isinstance(guard, SealedText) or guard.cipher is not cipher:
-            raise TypeError("encrypted() takes a mapped_column() whose type is SealedText of the same cipher")
+        column_type = column.column.type if isinstance(column, MappedColumn) else None
+        if not isinstance(column_type, EncryptedText) or column_type.cipher is not cipher:
+            raise TypeError("encrypted() takes a mapped_column() whose type is EncryptedText of the same cipher")
         super().__init__(
             self._get, self._set, expr=self._expression, update_expr=self._values, bulk_dml_setter=self._fill
         )
         self.__doc__ = "Plaintext of a secret that is stored encrypted."
         self.cipher = cipher
         self._column = column
-        self._guard = guard
+        self._column_type = column_type
         self._nullable = nullable
         self._blank_as_none = blank_as_none
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.__name__ = name
         self.key = next(key for key, value in vars(owner).items() if value is self._column)
-        self._guard.of = f"{owner.__name__}.{name}"
+        self._column_type.label = f"{owner.__name__}.{name}"
 
     def _get(self, instance: Any) -> Any:
         stored = getattr(instance, self.key)
@@ -52,33 +47,33 @@ class EncryptedAttribute(hybrid_property[_T]):
             return None
         try:
             return self.cipher.decrypt(stored)
-        except CipherError:  # `suppress` would cost a tenth of a decryption, and whose it is a half
+        except CipherError:  # `suppress` would cost a tenth of a decryption, and the label a half
             pass
-        return self.cipher.decrypt(stored, of=self._name(instance))  # fails again, and says whose it is
+        return self.cipher.decrypt(stored, label=self._label(instance))  # raises again, with the label
 
     def _set(self, instance: Any, value: Any) -> None:
-        stored = sa.inspect(instance).dict.get(self.key)  # what is expired isn't loaded for this
+        stored = sa.inspect(instance).dict.get(self.key)  # an expired value isn't loaded for this
         if not self._is_current(stored, value):
-            setattr(instance, self.key, self._seal(value, self._name(instance)))
+            setattr(instance, self.key, self._encrypt(value, self._label(instance)))
 
     def _expression(self, cls: Any) -> sa.Label[Any]:
         # Without a label of its own, two models' attributes of one name can't be selected together.
-        opaque = Opaque(self.cipher, self._name_in(cls))
-        return sa.type_coerce(getattr(cls, self.key), opaque).label(self.__name__)
+        decrypted = DecryptedOnRead(self.cipher, self._class_label(cls))
+        return sa.type_coerce(getattr(cls, self.key), decrypted).label(self.__name__)
 
     def _values(self, cls: Any, value: Any) -> list[tuple[Any, Any]]:
-        return [(getattr(cls, self.key), self._seal(value, self._name_in(cls)))]
+        return [(getattr(cls, self.key), self._encrypt(value, self._class_label(cls)))]
 
     def _fill(self, cls: Any, mapping: MutableMapping[str, Any], value: Any) -> None:
-        mapping[self.key] = self._seal(value, self._name_in(cls))
+        mapping[self.key] = self._encrypt(value, self._class_label(cls))
 
-    def _seal(self, value: Any, of: str) -> Ciphertext | None:
+    def _encrypt(self, value: Any, label: str) -> Ciphertext | None:
         if self._nullable and (value is None or (self._blank_as_none and isinstance(value, str) and not value)):
             return None
         if not isinstance(value, Ciphertext):
-            return self.cipher.encrypt(value, of=of)
+            return self.cipher.encrypt(value, label=label)
         if self.cipher.state(value) is not State.ENCRYPTED:
-            raise MalformedCiphertext(f"{of} was given a Ciphertext that is not one of its format.")
+            raise MalformedCiphertext(f"{label} was given a Ciphertext that is not one of its format.")
         return value
 
     def _is_current(self, stored: Any, value: Any) -> bool:
@@ -89,11 +84,11 @@ class EncryptedAttribute(hybrid_property[_T]):
             return opened.plaintext == value and opened.key == self.cipher.keyring.writing
         return False
 
-    def _name(self, instance: Any) -> str:
-        name, identity = self._name_in(type(instance)), sa.inspect(instance).identity
-        return f"{name} of {', '.join(map(str, identity))}" if identity else name
+    def _label(self, instance: Any) -> str:
+        label, identity = self._class_label(type(instance)), sa.inspect(instance).identity
+        return f"{label} of {', '.join(map(str, identity))}" if identity else label
 
-    def _name_in(self, cls: Any) -> str:
+    def _class_label(self, cls: Any) -> str:
         model = getattr(sa.inspect(cls, raiseerr=False), "class_", cls)  # an alias has the name of its model
         return f"{model.__name__}.{self.__name__}"
 
@@ -113,38 +108,27 @@ def encrypted(
 ) -> EncryptedAttribute[Any]:
     """Declares an attribute whose values are encrypted in `column`.
 
-    Reading it raises `CipherError` where the stored value can't be decrypted or, under the policy `refuse`, isn't
-    encrypted; assigning raises it where there is no key, and `TypeError` for what isn't text. The message names model,
-    attribute and primary key, and the row is as it was.
+    Reading raises `CipherError` for a value that can't be decrypted, or that the policy refuses. Assigning raises it
+    where there is no key, and `TypeError` for what isn't text. The message names model, attribute and primary key.
 
     Args:
-        column: the `mapped_column` above it in the class body, of type `SealedText(cipher)`.
-        cipher: how values are encrypted.
+        column: the `mapped_column` above it in the class body, of type `EncryptedText(cipher)`.
+        cipher: the cipher of its values.
         nullable: whether the attribute may be None.
         blank_as_none: store an empty string as NULL.
-
-    Raises:
-        TypeError: the column isn't of that type, so nothing would guard it.
     """
     return EncryptedAttribute(column, cipher, nullable=nullable, blank_as_none=blank_as_none)
 
 
-def sealed_check(column: str, cipher: FieldCipher) -> sa.CheckConstraint:
-    """A CHECK constraint for `__table_args__` that lets nothing into a column but what begins as a ciphertext does.
-
-    It is for a column that holds no plaintext any more. The database refuses what is written past the attribute, too,
-    and puts the refused row into its error: see docs/rotation.md.
-
-    Args:
-        column: the column's name in the table.
-        cipher: the column's.
-    """
-    return sa.CheckConstraint(cipher.format.sealed_sql(column), name=f"{column}_sealed")
+def encrypted_check(column: str, cipher: FieldCipher) -> sa.CheckConstraint:
+    """Returns a CHECK constraint for `__table_args__` that refuses plaintext in a column: see docs/rotation.md."""
+    # The name is in databases already, and stays.
+    return sa.CheckConstraint(cipher.format.encrypted_sql(column), name=f"{column}_sealed")
 
 
 @dataclass(frozen=True)
 class EncryptedColumn:
-    """A column of secrets, and its `name` as errors say it: `ServiceProvider.api_key`."""
+    """An encrypted column; errors spell its `name` as `ServiceProvider.api_key`."""
 
     name: str
     mapper: Mapper[Any]
@@ -154,11 +138,11 @@ class EncryptedColumn:
 
 
 def encrypted_columns(base: type[DeclarativeBase]) -> Iterator[EncryptedColumn]:
-    """The encrypted columns of all models of a base, each once, by the model that declares it."""
+    """Lists the encrypted columns of all models of a base, each once, by the model that declares it."""
     for mapper in sorted(base.registry.mappers, key=lambda mapper: mapper.class_.__name__):
         inherited = set(mapper.inherits.all_orm_descriptors.keys() if mapper.inherits else ())
         for name, attribute in mapper.all_orm_descriptors.items():
             if isinstance(attribute, EncryptedAttribute) and name not in inherited:
                 column = mapper.columns[attribute.key]
-                of = f"{mapper.class_.__name__}.{name}"
-                yield EncryptedColumn(of, mapper, column.table, column, attribute.cipher)
+                label = f"{mapper.class_.__name__}.{name}"
+                yield EncryptedColumn(label, mapper, column.table, column, attribute.cipher)

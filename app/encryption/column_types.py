@@ -1,4 +1,4 @@
-"""The two types of a column of secrets: what may be sent to it, and what SQL may do with it."""
+"""SQLAlchemy types of encrypted columns: the values that may be stored, and the SQL that may use them."""
 
 import warnings
 from typing import Any
@@ -13,26 +13,26 @@ from app.encryption.errors import CipherError, PlaintextRefused, PlaintextWarnin
 from app.encryption.formats import Ciphertext, State
 
 
-class EncryptedColumnComparison(CipherError, InvalidRequestError):  # noqa: N818 - what is wrong, in a word
-    """SQL was asked to compare, sort or search what is encrypted."""
+class EncryptedColumnComparison(CipherError, InvalidRequestError):  # noqa: N818 - the word that users search for
+    """Raised when a statement would compare, sort or search ciphertexts."""
 
 
-# Any other error in a bind parameter would be wrapped in one that prints all the parameters.
-class UnsealedValue(PlaintextRefused, DontWrapMixin):
-    """A value that isn't encrypted was sent to a column of secrets; nothing was executed."""
+# SQLAlchemy would wrap any other error of a bind parameter in one that prints all parameters.
+class UnencryptedValue(PlaintextRefused, DontWrapMixin):
+    """Raised when plaintext is sent to an encrypted column, before the statement is executed."""
 
 
 class NotTextError(TypeError, DontWrapMixin):
-    """What was sent to a column of secrets isn't text; nothing was executed."""
+    """Raised when something else than text is sent to an encrypted column, before the statement is executed."""
 
 
-class SealedText(TypeDecorator[str]):
-    """TEXT that ought to be ciphertext: the type of the private attribute under an `encrypted` one.
+class EncryptedText(TypeDecorator[str]):
+    """TEXT that should hold ciphertext: the type of the private attribute under an `encrypted` one.
 
-    What is loaded is a `Ciphertext` if it is a whole one, and a plain `str` else.
+    A whole ciphertext is loaded as `Ciphertext`, anything else as a plain `str`.
 
     Args:
-        cipher: the column's, for its format and its policy; keys aren't used.
+        cipher: the column's; only its format and its policy are used, no key.
     """
 
     impl = sa.Text
@@ -41,48 +41,43 @@ class SealedText(TypeDecorator[str]):
     def __init__(self, cipher: FieldCipher) -> None:
         super().__init__()
         self.cipher = cipher
-        self.of = "a column of secrets"
+        self.label = "a column of secrets"
         self._unwarned = iter([True])  # shared by the copies that SQLAlchemy makes for each dialect
 
     def process_bind_param(self, value: object, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """Lets ciphertext through, and the rest as the policy says.
-
-        Raises:
-            UnsealedValue: it isn't ciphertext, and the policy refuses that.
-            NotTextError: it isn't text at all.
-        """
+        """Passes ciphertext on; refuses plaintext or warns of it, as the policy says."""
         if value is None:
             return None
         if not isinstance(value, str):
-            raise NotTextError(f"{self.of} must be a str, not {type(value).__name__}")
+            raise NotTextError(f"{self.label} must be a str, not {type(value).__name__}")
         if not isinstance(value, Ciphertext) or self.cipher.state(value) is not State.ENCRYPTED:
-            self._complain()
+            self._refuse_or_warn()
         return str(value)
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """Marks what is ciphertext as such."""
+        """Marks ciphertext as such."""
         return Ciphertext(value) if value and self.cipher.state(value) is State.ENCRYPTED else value
 
     def coerce_compared_value(self, op: object, value: object) -> TypeEngine[Any]:  # noqa: ARG002
-        """Takes any text in a comparison, where nothing is stored."""
+        """Accepts any text in a comparison, which stores nothing."""
         return sa.Text()
 
-    def _complain(self) -> None:
+    def _refuse_or_warn(self) -> None:
         advice = "Assign it to the attribute of the model, or encrypt it before."
         if self.cipher.refuses_plaintext:
-            raise UnsealedValue(f"{self.of} was sent unencrypted and ENCRYPTION_PLAINTEXT=refuse. {advice}")
+            raise UnencryptedValue(f"{self.label} was sent unencrypted and ENCRYPTION_PLAINTEXT=refuse. {advice}")
         if next(self._unwarned, False):
-            warnings.warn(f"{self.of} was stored unencrypted. {advice}", PlaintextWarning, stacklevel=2)
+            warnings.warn(f"{self.label} was stored unencrypted. {advice}", PlaintextWarning, stacklevel=2)
 
 
-class _OpaqueComparator(TypeDecorator.Comparator[Any]):
+class _Comparator(TypeDecorator.Comparator[Any]):
     def operate(self, op: operators.OperatorType, *other: Any, **options: Any) -> sa.ColumnElement[Any]:
         equality = op in (operators.eq, operators.ne, operators.is_, operators.is_not)
         if equality and (other[0] is None or isinstance(other[0], sa.Null)):
             return super().operate(op, *other, **options)
-        of = getattr(self.type, "of", "the value")
+        label = getattr(self.type, "label", "the value")
         raise EncryptedColumnComparison(
-            f"{of} is encrypted with a random nonce: SQL cannot compare, sort or search it "
+            f"{label} is encrypted with a random nonce: SQL cannot compare, sort or search it "
             f"(operator {getattr(op, '__name__', op)!r}). Only .is_(None) and .is_not(None) work; "
             "select the row by another column and compare in Python."
         )
@@ -91,18 +86,18 @@ class _OpaqueComparator(TypeDecorator.Comparator[Any]):
         return self.operate(op, other, **options)
 
 
-class Opaque(TypeDecorator[str]):
-    """The type of an encrypted attribute in a statement: decrypts in results."""
+class DecryptedOnRead(TypeDecorator[str]):
+    """Type of an encrypted attribute in a statement: decrypts the results, and refuses comparisons."""
 
     impl = sa.Text
     cache_ok = True
-    comparator_factory = _OpaqueComparator
+    comparator_factory = _Comparator
 
-    def __init__(self, cipher: FieldCipher, of: str) -> None:
+    def __init__(self, cipher: FieldCipher, label: str) -> None:
         super().__init__()
         self.cipher = cipher
-        self.of = of
+        self.label = label
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """The secret."""
-        return None if value is None else self.cipher.decrypt(value, of=self.of)
+        """Decrypts a value."""
+        return None if value is None else self.cipher.decrypt(value, label=self.label)

@@ -1,4 +1,4 @@
-"""How a ciphertext is spelt, and what a stored string is: no key is needed for either."""
+"""Formats of a ciphertext, and the state of a stored string; neither needs a key."""
 
 import re
 import string
@@ -7,17 +7,18 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
 from operator import add
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from app.encryption.encoding import decode_base64, decode_base64_page, encode_base64, encode_base64_page, require_text
 
 _BLANKS = r"[ \t\n\r\f\v]*"
 _TAG_BYTES = 16
 _DIGITS = string.ascii_letters + string.digits + "+/"
+_T = TypeVar("_T")
 
 
 class State(StrEnum):
-    """What a stored string is, judged without a key."""
+    """Kind of a stored string, judged without a key."""
 
     EMPTY = "empty"
     PLAINTEXT = "plaintext"
@@ -26,7 +27,7 @@ class State(StrEnum):
 
 
 class Ciphertext(str):
-    """Text that is sealed already: an encrypted column stores it as it stands."""
+    """Text that is encrypted already; an encrypted column stores it unchanged."""
 
     __slots__ = ()
 
@@ -34,33 +35,22 @@ class Ciphertext(str):
         return "<Ciphertext>"
 
 
-class Parts(NamedTuple):
-    """A ciphertext taken apart; `sealed` is the encrypted text and its tag."""
+class Parts(NamedTuple, Generic[_T]):
+    """Parts of one stored value, or of a page of them, column by column; `ciphertext` includes the tag."""
 
-    salt: bytes
-    nonce: bytes
-    sealed: bytes
+    salt: _T
+    nonce: _T
+    ciphertext: _T
 
     def __repr__(self) -> str:
         return "<Parts>"
 
 
-class PartsPage(NamedTuple):
-    """Ciphertexts of a page taken apart: all salts, all nonces, and so on."""
-
-    salts: Sequence[bytes]
-    nonces: Sequence[bytes]
-    sealed: Sequence[bytes]
-
-    def __repr__(self) -> str:
-        return "<PartsPage>"
-
-
 class Format(ABC):
-    """How a ciphertext is spelt.
+    """Spelling of a ciphertext.
 
     Attributes:
-        marker: how one begins, as a regular expression that Python and PostgreSQL read alike.
+        marker: a regular expression for its beginning, which Python and PostgreSQL read alike.
         globs: the same for SQLite.
     """
 
@@ -72,58 +62,41 @@ class Format(ABC):
     globs: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def parse(self, stored: str) -> Parts | None:
-        """Takes a ciphertext apart; None for anything that isn't spelt exactly as `dump` does."""
+    def parse(self, stored: str) -> Parts[bytes] | None:
+        """Splits a ciphertext into its parts; returns None unless `dump` spells it exactly so."""
 
     @abstractmethod
-    def sealed_sql(self, column: str) -> str:
-        """A condition for a CHECK constraint, in words of every database: NULL, empty, or begins as a ciphertext does.
-
-        It holds for no row that `state` calls PLAINTEXT, and for all that it calls EMPTY or ENCRYPTED.
-
-        Args:
-            column: the column as it is written in SQL, quoted where it must be.
-        """
+    def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
+        """Splits a page of ciphertexts; returns None if one can't be parsed."""
 
     @abstractmethod
-    def parse_page(self, stored: Sequence[str]) -> PartsPage | None:
-        """What `parse` gives of each value; None if it gives None of any."""
+    def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:
+        """Spells ciphertexts that share a salt."""
 
     @abstractmethod
-    def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:
-        """Puts ciphertexts of one salt together, each out of its nonce and its sealed bytes."""
+    def encrypted_sql(self, column: str) -> str:
+        """Returns a portable CHECK condition: false for PLAINTEXT values, true for EMPTY and ENCRYPTED ones."""
 
-    def dump(self, parts: Parts) -> Ciphertext:
-        """Puts a ciphertext together."""
-        return Ciphertext(*self.dump_page(parts.salt, [parts.nonce], [parts.sealed]))
+    def dump(self, parts: Parts[bytes]) -> Ciphertext:
+        """Spells one ciphertext."""
+        return Ciphertext(*self.dump_page(parts.salt, [parts.nonce], [parts.ciphertext]))
 
     def state(self, stored: str | None) -> State:
-        """What a stored value is, without a key.
-
-        Blanks before the marker, or its letters in another case, make a value MALFORMED and not PLAINTEXT: a damaged
-        ciphertext must never pass for the secret.
-        """
+        """Judges a stored value by its beginning, without a key."""
         if stored is None or not require_text(stored, "the value"):
             return State.EMPTY
-        if not _marked(self.marker).match(stored):
+        # Blanks before the marker and other letter case match too: a damaged ciphertext must never pass for a secret.
+        if not _marker(self.marker).match(stored):
             return State.PLAINTEXT
         return State.MALFORMED if self.parse(stored) is None else State.ENCRYPTED
 
     def state_page(self, stored: Sequence[str]) -> list[State]:
-        """What each value is."""
-        marked = _marked(self.marker).match
+        """Judges each value of a page."""
+        marked = _marker(self.marker).match
         return [State.PLAINTEXT if value and not marked(value) else self.state(value) for value in stored]
 
-    def plaintext_sql(self, column: str, dialect: Literal["postgresql", "sqlite"]) -> str:
-        """A condition that holds for the rows `state` calls PLAINTEXT: never NULL, no parameters, no percent sign.
-
-        Args:
-            column: the column as it is written in SQL, quoted where it must be.
-            dialect: the database's name.
-
-        Raises:
-            ValueError: it is another database.
-        """
+    def plaintext_sql(self, column: str, dialect: str) -> str:
+        """Returns a condition for PLAINTEXT values in a quoted column; raises `ValueError` for an unknown dialect."""
         match dialect:
             case "postgresql":
                 unmarked = [f"""{column} COLLATE "C" !~ '^{_BLANKS}{self.marker}'"""]
@@ -135,7 +108,7 @@ class Format(ABC):
 
 
 @cache
-def _marked(marker: str) -> re.Pattern[str]:
+def _marker(marker: str) -> re.Pattern[str]:
     return re.compile(_BLANKS + marker)
 
 
@@ -145,25 +118,25 @@ class _Enc(Format):
     marker = "[Ee][Nn][Cc]:"
     globs = ("[Ee][Nn][Cc]:*",)
 
-    def parse(self, stored: str) -> Parts | None:
-        data = decode_base64(stored[4:], b"-_") if stored.startswith("enc:") else None
+    def parse(self, stored: str) -> Parts[bytes] | None:
+        data = decode_base64(stored[4:], urlsafe=True) if stored.startswith("enc:") else None
         if data is None or len(data) < self.nonce_bytes + _TAG_BYTES:
             return None
         return Parts(b"", data[: self.nonce_bytes], data[self.nonce_bytes :])
 
-    def sealed_sql(self, column: str) -> str:
-        return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
-
-    def parse_page(self, stored: Sequence[str]) -> PartsPage | None:
+    def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
         digits = [value[4:] for value in stored if value.startswith("enc:")]
-        page = decode_base64_page(digits, b"-_") if len(digits) == len(stored) else None
+        page = decode_base64_page(digits, urlsafe=True) if len(digits) == len(stored) else None
         size = self.nonce_bytes
         if page is None or any(len(data) < size + _TAG_BYTES for data in page):
             return None
-        return PartsPage([b""] * len(page), [data[:size] for data in page], [data[size:] for data in page])
+        return Parts([b""] * len(page), [data[:size] for data in page], [data[size:] for data in page])
 
-    def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:  # noqa: ARG002
-        return ["enc:" + line for line in encode_base64_page(map(add, nonces, sealed), b"-_")]
+    def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:  # noqa: ARG002
+        return ["enc:" + digits for digits in encode_base64_page(map(add, nonces, ciphertexts), urlsafe=True)]
+
+    def encrypted_sql(self, column: str) -> str:
+        return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
 
 
 class _Token(Format):
@@ -172,21 +145,14 @@ class _Token(Format):
     marker = "[A-Za-z0-9+/_-]{43}=?:"
     globs = ("[A-Za-z0-9+/_-]" * 43 + "=:*", "[A-Za-z0-9+/_-]" * 43 + ":*")
 
-    def parse(self, stored: str) -> Parts | None:
+    def parse(self, stored: str) -> Parts[bytes] | None:
         sizes = [self.salt_bytes, self.nonce_bytes, _TAG_BYTES]
         match [decode_base64(part) for part in stored.split(":", 4)]:
             case [bytes(salt), bytes(nonce), bytes(tag), bytes(text)] if [*map(len, (salt, nonce, tag))] == sizes:
                 return Parts(salt, nonce, text + tag)
         return None
 
-    def sealed_sql(self, column: str) -> str:
-        ends = [
-            f"substr({column}, {place}, {len(end)}) = '{end}'" for place, end in ((44, "=:"), (68, "==:"), (93, "==:"))
-        ]
-        salt = f"ltrim(substr({column}, 1, 43), '{_DIGITS}') = ''"
-        return f"{column} IS NULL OR {column} = '' OR ({' AND '.join([*ends, salt])})"
-
-    def parse_page(self, stored: Sequence[str]) -> PartsPage | None:
+    def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
         if any(value.count(":") != 3 for value in stored):  # noqa: PLR2004 - between four parts
             return None
         digits = ":".join(stored).split(":") if stored else []
@@ -195,14 +161,20 @@ class _Token(Format):
             case [list(salts), list(nonces), list(tags), list(texts)] if all(
                 len(data) == size for column, size in zip((salts, nonces, tags), sizes, strict=True) for data in column
             ):
-                return PartsPage(salts, nonces, list(map(add, texts, tags)))
+                return Parts(salts, nonces, list(map(add, texts, tags)))
         return None
 
-    def dump_page(self, salt: bytes, nonces: Iterable[bytes], sealed: Iterable[bytes]) -> list[str]:
-        sealed, first = list(sealed), encode_base64(salt)
-        texts, tags = [data[:-_TAG_BYTES] for data in sealed], [data[-_TAG_BYTES:] for data in sealed]
+    def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:
+        ciphertexts, salt_digits = list(ciphertexts), encode_base64(salt)
+        texts, tags = [data[:-_TAG_BYTES] for data in ciphertexts], [data[-_TAG_BYTES:] for data in ciphertexts]
         lines = zip(*map(encode_base64_page, (nonces, tags, texts)), strict=True)
-        return [f"{first}:{nonce}:{tag}:{text}" for nonce, tag, text in lines]
+        return [f"{salt_digits}:{nonce}:{tag}:{text}" for nonce, tag, text in lines]
+
+    def encrypted_sql(self, column: str) -> str:
+        ends = ((44, "=:"), (68, "==:"), (93, "==:"))
+        conditions = [f"substr({column}, {place}, {len(end)}) = '{end}'" for place, end in ends]
+        conditions.append(f"ltrim(substr({column}, 1, 43), '{_DIGITS}') = ''")
+        return f"{column} IS NULL OR {column} = '' OR ({' AND '.join(conditions)})"
 
 
 ENC: Final[Format] = _Enc()

@@ -1,4 +1,4 @@
-"""Keys, each of which is shown by its id alone, and the keyring of a setting."""
+"""Keys, which show nothing but their ids, and the keyring of a setting."""
 
 import base64
 import hashlib
@@ -26,39 +26,36 @@ _PUBLISHED = "HVx9vVfo5y-kkR39gDXiRIi3Mu-A1q8DGqGyrMjsAQs="  # the sample key of
 
 
 class Key(ABC):
-    """A key, to be used and named, but not shown, copied or pickled.
+    """Base of the keys, which can be used and named, but not shown, copied or pickled.
 
     Attributes:
-        weakness: why it shouldn't encrypt anything, or None.
+        cipher: returns the cipher of a salt; every nonce must be fresh.
+        weakness: a reason not to encrypt with the key, or None.
     """
 
-    __slots__ = ("_derived", "_id", "_secret", "weakness")
+    __slots__ = ("_id", "_secret", "cipher", "weakness")
 
     def __init__(self, secret: bytes, weakness: str | None) -> None:
         self._secret = secret
         self._id: str | None = None
-        self._derived = lru_cache(maxsize=1024)(self._cipher)
+        self.cipher = lru_cache(maxsize=1024)(self._cipher)
         self.weakness = weakness
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits that name the key in logs and errors, and cost as much to guess from as its data."""
+        """Returns eight hexadecimal digits for logs and errors; guessing from them costs as much as from data."""
         if self._id is None:
             self._id = hashlib.sha256(b"key-id\0" + self._derive(b"key-id")).hexdigest()[:8]
         return self._id
 
-    def encrypt(self, data: bytes, salt: bytes, nonce: bytes) -> Parts:
-        """Encrypts some bytes; salt and nonce must be fresh."""
-        return Parts(salt, nonce, self._derived(salt).encrypt(nonce, data, None))
+    def encrypt(self, data: bytes, salt: bytes, nonce: bytes) -> Parts[bytes]:
+        """Encrypts bytes; salt and nonce must be fresh."""
+        return Parts(salt, nonce, self.cipher(salt).encrypt(nonce, data, None))
 
-    def under(self, salt: bytes) -> "AESGCM":
-        """What encrypts and decrypts with this salt; nonces must be fresh."""
-        return self._derived(salt)
-
-    def decrypt(self, parts: Parts) -> bytes | None:
-        """Decrypts, or returns None where another key wrote it or somebody altered it."""
+    def decrypt(self, parts: Parts[bytes]) -> bytes | None:
+        """Decrypts bytes; returns None for those of another key, and for altered ones."""
         try:
-            return self._derived(parts.salt).decrypt(parts.nonce, parts.sealed, None)
+            return self.cipher(parts.salt).decrypt(parts.nonce, parts.ciphertext, None)
         except invalid_tag():
             return None
 
@@ -84,19 +81,11 @@ class Key(ABC):
 
 
 class RawKey(Key):
-    """Thirty-two random bytes, used as they are.
-
-    Args:
-        secret: the bytes.
-        name: the setting they come from, for errors.
-
-    Raises:
-        KeyConfigurationError: they aren't 32.
-    """
+    """Thirty-two random bytes, used as they are; `name` is their setting, for errors."""
 
     __slots__ = ()
 
-    def __init__(self, secret: bytes, name: str = "ENCRYPTION_KEY") -> None:
+    def __init__(self, secret: bytes, name: str = "key") -> None:
         if len(secret) != _KEY_BYTES:
             raise KeyConfigurationError(f"Invalid {name}: it decodes to {len(secret)} bytes, {_KEY_BYTES} are needed.")
         published = secret == base64.urlsafe_b64decode(_PUBLISHED)
@@ -105,16 +94,12 @@ class RawKey(Key):
 
     @staticmethod
     def generate() -> str:
-        """A fresh key, as the text that `from_base64` reads."""
-        return encode_base64(os.urandom(_KEY_BYTES), b"-_")
+        """Generates a key, as text that `from_base64` reads."""
+        return encode_base64(os.urandom(_KEY_BYTES), urlsafe=True)
 
     @classmethod
-    def from_base64(cls, text: str, name: str = "ENCRYPTION_KEY") -> "RawKey":
-        """Reads a key from base64 of either alphabet, whose padding may be missing, with blanks around it.
-
-        Raises:
-            KeyConfigurationError: it is anything else, hexadecimal for instance.
-        """
+    def from_base64(cls, text: str, name: str = "key") -> "RawKey":
+        """Reads a key in base64: either alphabet, with or without padding, blanks around it."""
         text = require_text(text, name).strip()
         if re.fullmatch("[0-9A-Fa-f]{64}", text):
             hint = "convert with: schema secrets keygen --from-hex"
@@ -130,19 +115,14 @@ class RawKey(Key):
 
 
 class PassphraseKey(Key):
-    """A passphrase, stretched with the salt of each value, 20 ms long; the results for 1024 salts are kept.
+    """A passphrase of 32 characters or more, stretched with each value's salt for some 20 ms.
 
-    Args:
-        passphrase: at least 32 characters, to the letter: blanks count.
-        name: the setting it comes from, for errors.
-
-    Raises:
-        KeyConfigurationError: it is shorter, or can't be written as UTF-8.
+    The results for the last 1,024 salts are kept. Blanks count; `name` is the passphrase's setting, for errors.
     """
 
     __slots__ = ()
 
-    def __init__(self, passphrase: str, name: str = "GITHUB_TOKEN_ENCRYPTION_KEY") -> None:
+    def __init__(self, passphrase: str, name: str = "key") -> None:
         # The other service counts as JavaScript does, in UTF-16 units.
         length = len(require_text(passphrase, name).encode("utf-16-le", "surrogatepass")) // 2
         if length < _PASSPHRASE_LENGTH:
@@ -162,12 +142,12 @@ class PassphraseKey(Key):
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The key that writes, and others that only read.
+    """One writing key, and previous keys for reading.
 
     Attributes:
-        name: the setting that holds the writing key, for errors.
-        writing: None where nothing needs to be written.
-        previous: tried after the writing key, in this order.
+        name: the setting of the writing key, for errors.
+        writing: the writing key; None where nothing needs to be written.
+        previous: further keys for reading, in the order in which they are tried.
     """
 
     name: str
@@ -178,16 +158,16 @@ class Keyring:
     def parse(
         cls, name: str, make: Callable[[str, str], Key], writing: str | None, previous: Sequence[str] = ()
     ) -> "Keyring":
-        """Builds a keyring from the texts of its keys, and warns where the one that writes can be guessed.
+        """Builds a keyring from the texts of keys, and warns of a writing key that can be guessed.
 
         Args:
-            name: the setting that holds the writing key; the others' is `{name}_PREVIOUS`.
+            name: the setting of the writing key; that of the others is `{name}_PREVIOUS`.
             make: `RawKey.from_base64` or `PassphraseKey`.
-            writing: None or empty where it isn't set.
-            previous: the texts of the keys that only read.
+            writing: the writing key; None or empty if it isn't set.
+            previous: the previous keys.
 
         Raises:
-            KeyConfigurationError: a text isn't a key, or a previous key repeats the writing one.
+            KeyConfigurationError: a text isn't a key, or a previous key repeats the writing key.
         """
         key = make(writing, name) if writing else None
         others = tuple(make(text, f"{name}_PREVIOUS, entry {number}") for number, text in enumerate(previous, 1))
@@ -200,20 +180,20 @@ class Keyring:
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """All keys, in the order they are tried."""
+        """Returns all keys, in the order in which they are tried."""
         return (self.writing, *self.previous) if self.writing else self.previous
 
-    def missing(self, of: str, action: Literal["encrypted", "decrypted"]) -> KeyConfigurationError:
-        """The error for a secret that needs a key where none is set."""
+    def missing(self, label: str, action: Literal["encrypted", "decrypted"]) -> KeyConfigurationError:
+        """Returns the error for a value that needs a key while none is set."""
         return KeyConfigurationError(
-            f"{self.name} is not set, so {of} cannot be {action}. Set it (or {self.name}_FILE) to the key that wrote "
-            "the existing rows; for a new database make one with: schema secrets keygen"
+            f"{self.name} is not set, so {label} cannot be {action}. Set it (or {self.name}_FILE) to the key that "
+            "wrote the existing rows; for a new database make one with: schema secrets keygen"
         )
 
 
 @cache
 def invalid_tag() -> type[Exception]:
-    """What cryptography raises where another key wrote a value or somebody altered it; imported when it is needed."""
+    """Returns the exception that cryptography raises for a wrong key or an altered value."""
     from cryptography.exceptions import InvalidTag
 
     return InvalidTag

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from app import db
-from app.backfill.leases import TABLE as LEASES_TABLE
+from app.backfill import LEASES_TABLE
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -1,4 +1,4 @@
-"""Every mapped class; importing the package fills `Base.metadata`. It opens no database and reads no key."""
+"""The mapped classes. Importing the package fills `Base.metadata`, opens no database and reads no key."""
 
 from app.models.auth import ServiceAuditLog, ServiceRegistry, User
 from app.models.base import Base

@@ -7,12 +7,12 @@ from contextlib import suppress
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, MappedColumn, mapped_column
 
-from app.encryption import SealedText, encrypted
+from app.encryption import EncryptedText, encrypted
 from app.models.base import EMPTY_TEXT_ARRAY, FALSE, TEXT_ARRAY, TRUE, Base, UtcDateTime
 from app.models.keys import GITHUB_TOKENS
 from app.triggers import UpdatedAtTrigger
 
-# bcrypt reads no further: two keys that share their first 72 bytes would have the same hash.
+# bcrypt ignores the rest: two keys with the same first 72 bytes would have the same hash.
 BCRYPT_MAX_BYTES = 72
 
 
@@ -27,8 +27,8 @@ def _created_at() -> MappedColumn[dt.datetime]:
 
 
 def _updated_at() -> MappedColumn[dt.datetime]:
-    # The database's clock, as for created_at: by ours a row could be changed before it was made.
-    # FetchedValue: after an UPDATE the trigger's time is read again on the next access.
+    # The database's clock, as for created_at: by the application's clock a row could change before it was made.
+    # FetchedValue: SQLAlchemy reads the trigger's time again on the next access after an UPDATE.
     return mapped_column(
         UtcDateTime(timezone=True),
         default=sa.func.current_timestamp(),
@@ -38,7 +38,7 @@ def _updated_at() -> MappedColumn[dt.datetime]:
 
 
 class User(Base):
-    """A GitHub account that has signed in; both tokens read and write plaintext, the columns hold ciphertext."""
+    """A GitHub account that has signed in. Both tokens read and write plaintext; their columns hold ciphertext."""
 
     __tablename__ = "users"
     __table_args__ = ({"comment": "GitHub accounts that have signed in."},)
@@ -46,11 +46,11 @@ class User(Base):
     id: Mapped[uuid.UUID] = _id()
     github_user_id: Mapped[int] = mapped_column(sa.BigInteger, unique=True, comment="Id of the account at GitHub.")
     _github_access_token: Mapped[str | None] = mapped_column(
-        "github_access_token", SealedText(GITHUB_TOKENS), comment="GitHub access token, encrypted (AES-256-GCM)."
+        "github_access_token", EncryptedText(GITHUB_TOKENS), comment="GitHub access token, encrypted (AES-256-GCM)."
     )
     github_access_token = encrypted(_github_access_token, GITHUB_TOKENS)
     _github_refresh_token: Mapped[str | None] = mapped_column(
-        "github_refresh_token", SealedText(GITHUB_TOKENS), comment="GitHub refresh token, encrypted (AES-256-GCM)."
+        "github_refresh_token", EncryptedText(GITHUB_TOKENS), comment="GitHub refresh token, encrypted (AES-256-GCM)."
     )
     github_refresh_token = encrypted(_github_refresh_token, GITHUB_TOKENS)
     github_token_expires_at: Mapped[dt.datetime | None] = mapped_column(
@@ -62,7 +62,7 @@ class User(Base):
 
 
 class ServiceRegistry(Base):
-    """A downstream service that may fetch a user's token; its API key is kept as a bcrypt hash only."""
+    """A downstream service that may fetch a user's token; only a bcrypt hash of its API key is stored."""
 
     __tablename__ = "service_registry"
     __table_args__ = (
@@ -89,8 +89,7 @@ class ServiceRegistry(Base):
         """Replaces the hash by that of `plaintext`. Slow by design (some 0.2 s): in asyncio, call it in a thread.
 
         Raises:
-            ValueError: the key is empty, holds a NUL, can't be written as UTF-8, or has more than 72 bytes, the most
-                that bcrypt looks at.
+            ValueError: the key is empty, holds a NUL, can't be written as UTF-8, or has more than 72 bytes.
         """
         import bcrypt
 
@@ -100,9 +99,9 @@ class ServiceRegistry(Base):
         self.hashed_api_key = bcrypt.hashpw(key, bcrypt.gensalt()).decode()
 
     def verify_api_key(self, plaintext: str) -> bool:
-        """Whether `plaintext` is the key that was hashed. As slow as `set_api_key`.
+        """Returns whether `plaintext` is the key that was hashed; as slow as `set_api_key`.
 
-        False for a key that `set_api_key` would have refused, and for a stored hash that isn't one of bcrypt's.
+        It returns False for a key that `set_api_key` refuses, and for a stored hash that isn't bcrypt's.
         """
         import bcrypt
 
@@ -113,14 +112,14 @@ class ServiceRegistry(Base):
 
 
 def _hashable(plaintext: str) -> bytes | None:
-    with suppress(UnicodeEncodeError):  # an error raised in here would show the whole text as its context
+    with suppress(UnicodeEncodeError):  # an error raised inside would show the whole text as its context
         key = plaintext.encode()
         return key if 0 < len(key) <= BCRYPT_MAX_BYTES and b"\0" not in key else None
     return None
 
 
 class ServiceAuditLog(Base):
-    """An attempt of a service to fetch a token; no foreign keys, for it outlives what it speaks of."""
+    """An attempt of a service to fetch a token; without foreign keys, since it outlives service and user."""
 
     __tablename__ = "service_audit_logs"
     __table_args__ = (

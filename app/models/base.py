@@ -1,4 +1,4 @@
-"""What all models share: the declarative base, constraint names, and column types."""
+"""The declarative base of all models, their constraint names and column types."""
 
 import datetime as dt
 from typing import Any

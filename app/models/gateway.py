@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, MappedColumn, mapped_column, relationship
 
-from app.encryption import SealedText, encrypted
+from app.encryption import EncryptedText, encrypted
 from app.models.base import BIG_ID, FALSE, JSON, TRUE, UTC_NOW, Base, UtcDateTime, utc_now
 from app.models.keys import API_KEYS
 
@@ -49,7 +49,7 @@ class _Prices:
 
 
 class ServiceProvider(Base):
-    """An upstream LLM provider; `api_key` reads and writes plaintext, the column holds ciphertext."""
+    """An upstream LLM provider. `api_key` reads and writes plaintext; its column holds ciphertext."""
 
     __tablename__ = "service_providers"
     __table_args__ = ({"comment": "Upstream LLM providers."},)
@@ -61,7 +61,7 @@ class ServiceProvider(Base):
     protocol: Mapped[str] = mapped_column(sa.String(50), comment="Protocol it speaks: openai or anthropic.")
     api_type: Mapped[str] = mapped_column(sa.String(50), server_default="chat", comment="Kind of API, such as chat.")
     _api_key: Mapped[str | None] = mapped_column(
-        "api_key", SealedText(API_KEYS), comment="API key, encrypted (AES-256-GCM)."
+        "api_key", EncryptedText(API_KEYS), comment="API key, encrypted (AES-256-GCM)."
     )
     api_key = encrypted(_api_key, API_KEYS, blank_as_none=True)
     extra_headers: Mapped[Any] = _json("Extra HTTP headers for this provider.")
@@ -102,7 +102,7 @@ class ModelMapping(_Prices, Base):
 
 
 class ModelMappingProvider(_Prices, Base):
-    """A provider that serves a requested model, and the model's name there; prices here override the mapping's."""
+    """A provider that serves a requested model, and the model's name there. Its prices override the mapping's."""
 
     __tablename__ = "model_mapping_providers"
     __table_args__ = ({"comment": "Which provider serves a requested model, and under which name."},)

@@ -1,4 +1,4 @@
-"""Which cipher each column of secrets uses; keys and policy come from the settings when they are first needed."""
+"""Ciphers of the encrypted columns; keys and policy are read from the settings when a value first needs them."""
 
 from app import settings
 

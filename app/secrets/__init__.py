@@ -1,27 +1,10 @@
-"""Encrypts, re-encrypts, decrypts and counts the secrets that a table holds."""
+"""Encrypts, rotates, decrypts and counts the secrets of a table.
 
-from app.secrets.changes import (
-    check_keys,
-    decrypt,
-    encrypt,
-    encrypting,
-    finish,
-    rotate,
-    rotating,
-    wants_decryption,
-)
-from app.secrets.plaintext import count_plaintext, guard, has_plaintext
+The jobs of `schema secrets` are in `app.secrets.jobs`, which the face leaves out: revisions need no worker processes.
+"""
 
-__all__ = [
-    "check_keys",
-    "count_plaintext",
-    "decrypt",
-    "encrypt",
-    "encrypting",
-    "finish",
-    "guard",
-    "has_plaintext",
-    "rotate",
-    "rotating",
-    "wants_decryption",
-]
+from app.secrets.changes import decrypt, encrypt, rotate
+from app.secrets.key_check import check_keys
+from app.secrets.plaintext import count_plaintext, guard
+
+__all__ = ["check_keys", "count_plaintext", "decrypt", "encrypt", "guard", "rotate"]

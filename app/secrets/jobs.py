@@ -1,33 +1,29 @@
 """The commands of `schema secrets`, as functions that a program can call; progress goes to the logger."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from app import db
-from app.backfill import Report
-from app.backfill.table import Rows
-from app.errors import SchemaError
-from app.secrets import changes, readers, sealing, workers
-from app.secrets.inventory import Census
-from app.secrets.progress import Counting, Style, log
-from app.secrets.sealing import Action, Find, Sealed, Throttle
-from app.secrets.workers import Task
+from app.backfill import Pace, Report, stop_requested
+from app.errors import SchemaError, SettingsError
+from app.secrets import key_check
+from app.secrets.inventory import ColumnInventory
+from app.secrets.progress import Progress, log
+from app.secrets.tasks import Action, Find, Task, errors_in_one_line
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is to be worked at, and how.
+    """Selects encrypted columns, and says how to work on them.
 
     Attributes:
-        find: names the columns of secrets; processes pickle it.
-        database_url: gives the URL of the database, where a job is given none.
-        table: only this one's.
-        column: only those of this name.
-        workers: how many processes; None is this one, alone.
-        style: how progress is told.
+        find: lists the encrypted columns; a function of a module, which workers pickle.
+        table: selects the columns of one table.
+        column: selects the columns of this name.
+        workers: number of processes; None works in this one.
     """
 
     find: Find
@@ -35,140 +31,85 @@ class Options:
     table: str | None = None
     column: str | None = None
     workers: int | None = None
-    throttle: Throttle = field(default_factory=Throttle)
-    style: Style = "plain"
+    pace: Pace = field(default_factory=Pace)
+    progress: Progress = field(default_factory=Progress)
+
+    def tasks(self, action: Action = Action.ENCRYPT) -> list[Task]:
+        """Returns a task for each table and cipher that is selected.
+
+        Raises:
+            SettingsError: no encrypted column is selected.
+            SchemaError: there is no database.
+        """
+        columns = list(self.find())
+        groups: dict[tuple[str, int], list[str]] = {}
+        for c in columns:
+            if self.table in (None, c.table.name) and self.column in (None, c.column.name):
+                groups.setdefault((c.table.name, id(c.cipher)), []).append(c.column.name)
+        if not groups:
+            names = ", ".join(f"{c.table.name}.{c.column.name}" for c in columns)
+            raise SettingsError(f"There is no such column of secrets. There are: {names}.")
+        path = db.sqlite_file(url := self.database_url())
+        if path is not None and not path.exists():
+            raise SchemaError(f"There is no database at {db.shown(url)}.")
+        return [Task(self.find, url, table, tuple(names), action, self.pace) for (table, _), names in groups.items()]
 
 
-def change(action: Action, options: Options, engine: sa.Engine | None = None, *, dry_run: bool = False) -> list[Report]:
-    """Encrypts what is plaintext, or encrypts anew what is under a previous key, table by table.
+def change(action: Action, options: Options, *, dry_run: bool = False) -> list[Report]:
+    """Encrypts plaintext, or encrypts again what is under a previous key, table by table.
 
-    Told to stop by Ctrl-C or SIGTERM, it ends after the page at work.
+    Ctrl-C and SIGTERM end the job after the current page.
 
     Raises:
-        SchemaError: a key is missing or wrong, or there is no such column; nothing was written.
-        SchemaError: the database refuses something; what was written is kept.
+        SchemaError: a key is missing or wrong, no column is selected, or the database refuses a statement.
     """
-    counting = Counting(options.style)
     reports: list[Report] = []
-    with _at_work(counting), sealing.told_to_stop() as stopped:
-        chosen = sealing.chosen(options.find(), options.table, options.column)
-        engine = engine if engine is not None else _engine(options, read_only=dry_run)
-        count = _count_of_workers(options, engine, dry_run=dry_run)
-        for sealed in chosen:
-            _begin(counting, engine, sealed)
-            if count is None:
-                report = sealing.change(
-                    engine,
-                    sealed,
-                    action,
-                    dry_run=dry_run,
-                    throttle=options.throttle,
-                    counting=counting,
-                    stopped=stopped,
-                )
+    with _running(options) as stopped:
+        tasks = options.tasks(action)
+        workers = None if dry_run else options.workers  # leases would be written
+        if workers is not None and tasks[0].url.get_backend_name() == "sqlite":
+            if workers > 1:
+                log.info("SQLite has one writer at a time: one worker does it.")
+            workers = None
+        for task in tasks:
+            if workers is None:
+                reports.append(task.change(options.progress, stopped, dry_run=dry_run))
             else:
-                task = _task(options, engine, sealed, action)
-                report = workers.change(task, count, counting, stopped)
-            reports.append(report)
-            if report.stopped:
+                reports.append(task.change_with_workers(workers, options.progress, stopped))
+            if reports[-1].stopped:
                 break
     return reports
 
 
-def look(options: Options, engine: sa.Engine | None = None) -> tuple[list[Census], bool]:
-    """Decrypts every secret and counts; writes nothing.
+def take_inventory(options: Options) -> tuple[list[ColumnInventory], bool]:
+    """Decrypts and counts every secret, and writes nothing.
 
     Returns:
-        What each column holds, and whether it was told to stop before the end.
+        An inventory of each column, and whether a signal ended the job early.
 
     Raises:
-        SchemaError: a setting isn't a key, or there is no such column.
-        SchemaError: the database can't be read.
+        SchemaError: a setting isn't a key, no column is selected, or the database can't be read.
     """
-    counting = Counting(options.style)
-    found: list[Census] = []
-    with _at_work(counting), sealing.told_to_stop() as stopped:
-        chosen = sealing.chosen(options.find(), options.table, options.column)
-        engine = engine if engine is not None else _engine(options, read_only=True)
-        for sealed in chosen:
-            _begin(counting, engine, sealed)
-            task = _task(options, engine, sealed, Action.ROTATE)
-            found += readers.count(engine, task, options.workers or 1, counting, stopped)
-        return found, stopped()
+    columns: list[ColumnInventory] = []
+    with _running(options) as stopped:
+        for task in options.tasks():
+            columns += task.take_inventory(options.workers or 1, options.progress, stopped)
+        return columns, stopped()
 
 
-def check_keys(options: Options, engine: sa.Engine | None = None) -> None:
-    """Makes sure that the configured keys open what is stored, and that there are keys to write with; quick.
+def check_keys(options: Options) -> None:
+    """Checks that the keys open what is stored, by a few values, and that there are keys to write with.
 
     Raises:
-        SchemaError: they don't, or a key is missing.
-        SchemaError: the database can't be read.
+        SchemaError: they don't, a key is missing, or the database can't be read.
     """
-    with sealing.one_line():
-        engine = engine if engine is not None else _engine(options, read_only=True)
-        with sealing.session(engine) as connection:
-            for sealed in sealing.chosen(options.find(), options.table, options.column):
-                changes.check_keys(connection, sealed.table, sealed.columns, sealed.cipher, writes=True)
-
-
-def remains(found: list[Census], *, plaintext: bool) -> bool:
-    """Whether a column holds what can't be read, or plaintext, if that counts."""
-    return any(column.malformed or column.unreadable or (plaintext and column.plaintext) for column in found)
-
-
-def census_text(found: list[Census]) -> str:
-    """What columns hold, for people."""
-    lines = []
-    for column in found:
-        lines.append(f"{column.table}.{column.column}  {column.rows:,} rows")
-        counts = [("empty", column.empty), ("plaintext", column.plaintext)]
-        counts += [
-            (f"under key {key}, {'which writes' if key == column.writing else 'a previous one'}", count)
-            for key, count in column.keys.items()
-        ]
-        counts += [("malformed", column.malformed), ("unreadable", column.unreadable)]
-        lines += [f"  {name:<40} {count:>13,}" for name, count in counts]
-        lines += [f"  {state}: {column.table}.{column.column} of {key}" for key, state in column.bad]
-    return "\n".join(lines)
-
-
-def census_values(column: Census) -> dict[str, object]:
-    """What a column holds, as JSON has it."""
-    bad = [{"key": str(key), "state": state} for key, state in column.bad]
-    return vars(column) | {"bad": bad, "under_previous_keys": column.previous}
+    with errors_in_one_line():
+        for task in options.tasks():
+            with task.open_table(read_only=True) as table:
+                key_check.check_keys(table.connection, task.table, task.columns, task.cipher(), writes=True)
 
 
 @contextmanager
-def _at_work(counting: Counting) -> Iterator[None]:
-    with sealing.one_line():
-        try:
-            yield
-        finally:
-            counting.close()
-
-
-def _begin(counting: Counting, engine: sa.Engine, sealed: Sealed) -> None:
-    with sealing.session(engine) as connection:
-        counting.begin(sealed.table, Rows(connection, sealed.table, sealed.columns).estimate())
-
-
-def _engine(options: Options, *, read_only: bool) -> sa.Engine:
-    path = db.sqlite_file(url := options.database_url())
-    if path is not None and not path.exists():
-        raise SchemaError(f"There is no database at {db.shown(url)}.")
-    return db.migration_engine(url, read_only=read_only)
-
-
-def _count_of_workers(options: Options, engine: sa.Engine, *, dry_run: bool) -> int | None:
-    if options.workers is None or dry_run:
-        return None
-    if engine.dialect.name == "postgresql":
-        return options.workers
-    if options.workers > 1:
-        log.info("SQLite has one writer at a time: one worker does it.")
-    return None
-
-
-def _task(options: Options, engine: sa.Engine, sealed: Sealed, action: Action) -> Task:
-    url = engine.url.render_as_string(hide_password=False)
-    return Task(options.find, url, sealed.table, sealed.columns, action, options.throttle)
+def _running(options: Options) -> Iterator[Callable[[], bool]]:
+    with errors_in_one_line(), closing(options.progress), stop_requested() as stopped:
+        yield stopped

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, a line now and then in a log, JSON for machines."""
+"""Progress of a long job: a bar on a terminal, a line now and then in a log, JSON for machines."""
 
 import json
 import logging
@@ -8,81 +8,80 @@ from typing import Any, Literal
 
 Style = Literal["terminal", "plain", "json"]
 
-EVERY = 10.0
+LOG_SECONDS = 10.0
 
-log = logging.getLogger("app.migrations")
+log = logging.getLogger("app.migrations")  # the command line shows what this logger says
 
 
-class Counting:
-    """Counts rows and tells how many there are, how fast they go by and how long it will take.
+class Progress:
+    """Shows rows read, rows per second and the time left.
 
     Args:
-        style: for whom.
+        style: the reader: a terminal, a log or a machine.
     """
 
-    def __init__(self, style: Style) -> None:
+    def __init__(self, style: Style = "plain") -> None:
         self._style = style
-        self._what = ""
+        self.table = ""
         self._total = 0
-        self._before = 0
-        self._seen = 0
-        self._started = self._told = time.monotonic()
+        self._earlier = 0
+        self._rows = 0
+        self._started = self._logged = time.monotonic()
         self._bar: Any = None
-        self._task: Any = None
 
-    def begin(self, what: str, total: int) -> None:
-        """Begins to count the rows of something; the total is an estimate, 0 if nothing is known."""
+    def begin(self, table: str, total: int) -> None:
+        """Starts with a table; `total` estimates its rows, and is 0 if nothing is known."""
         self.close()
-        self._what, self._total, self._before, self._seen = what, total, 0, 0
-        self._started = self._told = time.monotonic()
+        self.table, self._total, self._earlier, self._rows = table, total, 0, 0
+        self._started = self._logged = time.monotonic()
         if self._style == "terminal":
-            self._show()
+            self._show_bar()
 
-    def rows(self, seen: int) -> None:
-        """Says how many rows were seen; fewer than before is another walk."""
-        if seen < self._seen:
-            self._before += self._seen
-        self._seen = seen
+    def rows(self, rows: int) -> None:
+        """Takes the number of rows read; fewer than before begin another pass."""
+        if rows < self._rows:
+            self._earlier += self._rows
+        self._rows = rows
         if self._bar is not None:
-            self._bar.update(self._task, completed=min(seen, self._total) if self._total else seen)
-        elif time.monotonic() >= self._told + EVERY:
-            self._told = time.monotonic()
-            self._say()
+            self._bar.update(self._bar.task_ids[0], completed=min(rows, self._total) if self._total else rows)
+        elif time.monotonic() >= self._logged + LOG_SECONDS:
+            self._logged = time.monotonic()
+            self._log()
 
-    def note(self, text: str | None) -> None:
-        """Says that something is waited for, and why; None when it goes on."""
-        text = f"{self._what}: waiting, {text}" if text else f"{self._what}: going on"
+    def wait(self, reason: str | None) -> None:
+        """Shows that the job waits, and the reason; None shows that it goes on."""
+        text = f"{self.table}: waiting, {reason}" if reason else f"{self.table}: going on"
         if self._bar is not None:
             self._bar.console.print(text)
         else:
             log.info("%s", json.dumps({"event": "note", "text": text}) if self._style == "json" else text)
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Removes the bar from the terminal."""
         if self._bar is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # the terminal may be gone
                 self._bar.stop()
             self._bar = None
 
-    def _say(self) -> None:
+    def _log(self) -> None:
         seconds = time.monotonic() - self._started
-        rate = (self._before + self._seen) / max(seconds, 1e-6)
-        left = max(self._total - self._seen, 0) / rate if rate and self._total else None
+        rate = (self._earlier + self._rows) / max(seconds, 1e-6)
+        left = max(self._total - self._rows, 0) / rate if rate and self._total else None
         if self._style == "json":
-            values = {"event": "progress", "of": self._what, "rows": self._seen, "total": self._total or None}
+            values = {"event": "progress", "of": self.table, "rows": self._rows, "total": self._total or None}
             values |= {"rows_per_second": round(rate), "seconds_left": None if left is None else round(left)}
             log.info("%s", json.dumps(values))
             return
         total = f" of about {self._total:,}" if self._total else ""
-        ends = "" if left is None else f", {left:,.0f} s left"
-        log.info("%s: %s%s rows, %s a second%s", self._what, f"{self._seen:,}", total, f"{rate:,.0f}", ends)
+        end = "" if left is None else f", {left:,.0f} s left"
+        log.info("%s: %s%s rows, %s a second%s", self.table, f"{self._rows:,}", total, f"{rate:,.0f}", end)
 
-    def _show(self) -> None:
+    def _show_bar(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         rate = TextColumn("{task.speed:,.0f} rows/s")
         self._bar = Progress(*columns, rate, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(self._what, total=self._total or None)
+        self._bar.add_task(self.table, total=self._total or None)
         self._bar.start()

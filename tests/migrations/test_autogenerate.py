@@ -40,7 +40,7 @@ class ProviderQuota(Base):
     scopes: Mapped[list[str] | None] = mapped_column(TEXT_ARRAY, server_default=EMPTY_TEXT_ARRAY, comment="Of what.")
     details: Mapped[Any] = _json("As they say it.")
     owner: Mapped[uuid.UUID | None] = mapped_column(comment="Who asked for it.")
-    _secret: Mapped[str | None] = mapped_column("secret", SealedText(API_KEYS), comment="Its key, encrypted.")
+    _secret: Mapped[str | None] = mapped_column("secret", EncryptedText(API_KEYS), comment="Its key, encrypted.")
     secret = encrypted(_secret, API_KEYS)
     resets_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime(timezone=True), comment="When it starts again.")
     created_at: Mapped[dt.datetime] = _created_at()

@@ -3,7 +3,7 @@
 import json
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from app.encryption import FieldCipher, RawKey, State
+from app.project import PROJECT
 from tests.conftest import ROOT
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, run
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, run, schema
 from tests.migrations.conftest import At
 from tests.migrations.histories import connected, failed, query, revision_of, scripts
 from tests.migrations.processes import Project, wait_until
@@ -126,7 +127,7 @@ def malformed(revision: DataRevision) -> list[str]:
 def test_plaintext_is_encrypted_and_nothing_else_is_touched(revision: DataRevision, project: Project, at: At) -> None:
     of_the_other_format = {TOKENS: API_KEYS, API_KEYS: TOKENS}[revision].cipher.encrypt("of the other format")
     plaintext = [*PLAINTEXT, str(of_the_other_format)]
-    others = [None, "", str(revision.cipher.encrypt("encrypted before")), str(revision.cipher.encrypt("", of="it"))]
+    others = [None, "", str(revision.cipher.encrypt("encrypted before")), str(revision.cipher.encrypt("", label="it"))]
     url = at(revision.parent)
     revision.store(url, plaintext + others)
     done = project.alembic("upgrade", revision.id, url=url, env=revision.env)
@@ -351,6 +352,45 @@ def test_an_answer_that_cannot_be_followed_is_refused(options: list[str], projec
     done = project.alembic(*answer, "downgrade", *where, url=url, env=TOKENS.env)
     assert "decrypt" in failed(done, 1)
     assert revision_of(url) == TOKENS.id
+
+
+# --- databases of version 0.1 -------------------------------------------------
+
+FORMER = {revision: next(iter(checksums)) for revision, checksums in PROJECT.former_checksums.items()}
+
+
+def as_recorded(url: str, checksums: Mapping[str, str]) -> None:
+    """Gives the ledger other checksums of some revisions."""
+    for revision, checksum in checksums.items():
+        run(url, "UPDATE schema_ledger SET checksum = :value WHERE revision = :id", value=checksum, id=revision)
+
+
+def test_a_database_of_version_0_1_goes_on(project: Project, at: At) -> None:
+    assert sorted(FORMER) == [TOKENS.id, API_KEYS.id]
+    url = at(TOKENS.id)
+    as_recorded(url, FORMER)
+    assert project.alembic("upgrade", "head", url=url).returncode == 0
+    as_recorded(url, FORMER)
+    env = {"DATABASE_URL": url}
+    status = json.loads(schema("status", "--json", env=env).stdout)
+    assert (status["code"], status["problems"]) == ("ok", [])
+    assert "edited" not in schema("status", env=env).stdout
+    checked = schema("check", env=env)
+    assert checked.returncode == 0, checked.stdout
+    later = project.add("pass")
+    assert project.alembic("upgrade", "head", url=url).returncode == 0
+    assert revision_of(url) == later
+
+
+@pytest.mark.parametrize("edited", [TOKENS, API_KEYS], ids=["tokens", "api_keys"])
+def test_one_that_was_really_edited_is_refused_all_the_same(edited: DataRevision, project: Project, at: At) -> None:
+    url = at(API_KEYS.id)
+    as_recorded(url, FORMER | {edited.id: "0" * 64})
+    project.add("pass")
+    assert edited.id in failed(project.alembic("upgrade", "head", url=url), 5)
+    assert revision_of(url) == API_KEYS.id
+    [problem] = json.loads(schema("status", "--json", env={"DATABASE_URL": url}).stdout)["problems"]
+    assert f"The revision {edited.id} was edited after it was applied here" in problem["message"]
 
 
 @pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)

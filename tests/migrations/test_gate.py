@@ -701,10 +701,9 @@ def test_a_preview_leaves_no_connection_no_table_and_no_setting_behind(url: str,
 
 
 BACKFILL = """
-from app.backfill import backfill
+from app.revision_api import Backfill
 
-with op.get_context().autocommit_block():
-    backfill(op.get_bind(), "t", ["a"], lambda value: value.lower() if value.isupper() else None)
+Backfill("t", ["a"], str.lower, todo="a <> lower(a)").upgrade()
 """
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.migrations.rules.casts import widens
 from app.migrations.sql import Hurry, Statement, effects, effects_of_trigger
 from app.migrations.sql.statement import MOST_CHARACTERS
-from app.migrations.sql.text import parts_of, qualified
+from app.sql_text import parts_of, qualified
 
 
 def short(found: list[effects.Effect]) -> list[str]:

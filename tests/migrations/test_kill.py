@@ -18,7 +18,7 @@ from app.migrations import commands
 from app.migrations.run.status import State
 from app.project import PROJECT
 from tests.conftest import Servers, database
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, one_by_one
 from tests.migrations import rows
 from tests.migrations.catalog import Schema, schema_of
 from tests.migrations.histories import connected, query, upgrade
@@ -133,7 +133,7 @@ def _project(folder: Path, *, revisions: bool = True) -> Project:
 
 def fill(url: str, revision: str) -> None:
     """Puts rows with secrets into the tables that have them: nothing, ciphertext, and plaintext if that is allowed."""
-    seals = {place: cipher.batch() for place, (cipher, _) in SECRETS.items()}
+    seals = {place: one_by_one(cipher) for place, (cipher, _) in SECRETS.items()}
     for table in {table for table, _ in SECRETS} & set(rows.values_in(url)):
         sealed = ENCRYPTED_BY[table] <= revision
         records = [_row(table, number, seals, sealed=sealed) for number in range(FEW_ROWS if sealed else ROWS)]

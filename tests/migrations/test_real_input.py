@@ -17,7 +17,7 @@ from app.encryption import FieldCipher, State
 from app.models import ServiceProvider, User
 from app.models.keys import API_KEYS, GITHUB_TOKENS
 from tests.conftest import Alembic
-from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER
+from tests.helpers import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, one_by_one
 from tests.migrations.conftest import At
 from tests.migrations.histories import config, connected, query
 
@@ -51,7 +51,7 @@ class Past:
 
     def __init__(self, cipher: FieldCipher) -> None:
         self._random = random.Random(20260228)
-        self._seal = cipher.batch()
+        self._seal = one_by_one(cipher)
 
     def value(self) -> Stored:
         kind = self._random.random()

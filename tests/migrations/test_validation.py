@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from app.encryption import sealed_check
+from app.encryption import encrypted_check
 from app.models.keys import API_KEYS
 from tests.conftest import ONE_A_DAY, Approve
 from tests.helpers import ENC_CIPHER, TOKEN_CIPHER, rows, run
@@ -14,17 +14,20 @@ from tests.test_secret_commands import Gateway
 
 MODELS = {
     "gateway.py": [
-        ("import SealedText, encrypted", "import SealedText, encrypted, sealed_check"),
+        ("import EncryptedText, encrypted", "import EncryptedText, encrypted, encrypted_check"),
         (
             '({"comment": "Upstream LLM providers."},)',
-            '(sealed_check("api_key", API_KEYS), {"comment": "Upstream LLM providers."})',
+            '(encrypted_check("api_key", API_KEYS), {"comment": "Upstream LLM providers."})',
         ),
     ],
     "auth.py": [
-        ("import SealedText, encrypted", "import SealedText, encrypted, sealed_check"),
+        ("import EncryptedText, encrypted", "import EncryptedText, encrypted, encrypted_check"),
         (
             '({"comment": "GitHub accounts that have signed in."},)',
-            '(sealed_check("github_access_token", GITHUB_TOKENS), {"comment": "GitHub accounts that have signed in."})',
+            (
+                '(encrypted_check("github_access_token", GITHUB_TOKENS), '
+                '{"comment": "GitHub accounts that have signed in."})'
+            ),
         ),
     ],
 }
@@ -75,7 +78,7 @@ def test_a_check_is_written_in_two_revisions_and_then_the_database_refuses_plain
 
 
 def test_a_table_that_is_new_has_the_check_at_once() -> None:
-    table = sa.Table("t", sa.MetaData(), sa.Column("api_key", sa.Text), sealed_check("api_key", API_KEYS))
+    table = sa.Table("t", sa.MetaData(), sa.Column("api_key", sa.Text), encrypted_check("api_key", API_KEYS))
     engine = sa.create_engine("sqlite://")
     table.create(engine)
     with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:

@@ -8,14 +8,16 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from app.migrations.sql import Statement, effects, lexer, literal, text
+from app.migrations.sql import Statement, effects, lexer
+from app.sql_text import NAME, TABLE_COPY, bare, copy_of, literal, qualified, unquoted
 
 _INSERT = re.compile(
-    rf"INSERT\s+INTO\s+{text.NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
+    rf"INSERT\s+INTO\s+{NAME}\s*(?:\(([^()]*)\))?\s*SELECT\s+(.*?)\s+FROM\s", re.IGNORECASE | re.DOTALL
 )
 # t.a, or CAST(t.a AS INTEGER) AS a: the second group is the column that is copied.
 _COPIED = re.compile(
-    rf"(?:CAST\()?\s*(?:{text.NAME}\s*\.\s*)?{text.NAME}(?:\s+AS\s+[^)]*\))?(?:\s+AS\s+{text.NAME})?", re.IGNORECASE
+    rf"(?:CAST\()?\s*(?:{NAME}\s*\.\s*)?{NAME}(?:\s+AS\s+[^)]*\))?(?:\s+AS\s+{NAME})?",
+    re.IGNORECASE,
 )
 
 
@@ -35,15 +37,15 @@ class CopyEffects:
     def effects_of(self, statement: Statement) -> Iterator[effects.Effect]:
         """Returns the effects of a statement; for one of a copy, what the copy changes in its table."""
         for effect in statement.effects:
-            table = text.bare(effect.target)
+            table = bare(effect.target)
             if statement.dialect != "sqlite":
                 yield effect
-            elif table.startswith(text.TABLE_COPY):
+            elif table.startswith(TABLE_COPY):
                 if isinstance(effect, effects.CreateTable):
                     self._sources.pop(table, None)  # of an earlier copy
                 elif isinstance(effect, effects.Fill):
                     yield from self._filled(table, statement)
-            elif isinstance(effect, effects.DropTable) and _columns(text.copy_of(table), statement.driver):
+            elif isinstance(effect, effects.DropTable) and _columns(copy_of(table), statement.driver):
                 yield from self._dropped(table, statement.driver)
             else:
                 yield effect
@@ -51,11 +53,11 @@ class CopyEffects:
     def _filled(self, copy: str, statement: Statement) -> Iterator[effects.Effect]:
         driver = statement.driver
         tables = [name for (name,) in driver.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        originals = [name for name in tables if text.copy_of(name) == copy]
+        originals = [name for name in tables if copy_of(name) == copy]
         new = _columns(copy, driver)
         if len(originals) != 1 or not new:  # Alembic cuts long names; then the copying fails by itself
             return
-        table, old = text.qualified(originals[0]), _columns(originals[0], driver)
+        table, old = qualified(originals[0]), _columns(originals[0], driver)
         sources = _sources(statement.text, [*new])
         if self._sources.setdefault(copy, sources) != sources:  # filled in two ways: only names are certain
             sources = self._sources[copy] = {name: name for name in new}
@@ -75,14 +77,14 @@ class CopyEffects:
                 yield effects.RenameColumn(table, (old_name,), to=new[name].name)
 
     def _dropped(self, table: str, driver: Any) -> Iterator[effects.Effect]:
-        new = _columns(text.copy_of(table), driver)
-        sources = self._sources.pop(text.copy_of(table), {name: name for name in new})
+        new = _columns(copy_of(table), driver)
+        sources = self._sources.pop(copy_of(table), {name: name for name in new})
         for name, column in _columns(table, driver).items():
             types = {new[target].type for target, source in sources.items() if source == name and target in new}
             if not types:
-                yield effects.DropColumn(text.qualified(table), (column.name,))
+                yield effects.DropColumn(qualified(table), (column.name,))
             for changed in types - {column.type}:
-                yield effects.AlterType(text.qualified(table), (column.name,), to=changed)
+                yield effects.AlterType(qualified(table), (column.name,), to=changed)
 
 
 def _columns(table: str, driver: Any) -> dict[str, _Column]:
@@ -106,10 +108,8 @@ def _unique(table: str, driver: Any) -> set[tuple[str, ...]]:
 def _sources(statement: str, columns: list[str]) -> dict[str, str]:
     """Returns the column that each column of a copy is filled from; the one of its name, where that can't be read."""
     match = _INSERT.match(lexer.without_comments(statement))
-    targets = [text.unquoted(name.strip()).lower() for name in lexer.split(match[2])] if match and match[2] else columns
+    targets = [unquoted(name.strip()).lower() for name in lexer.split(match[2])] if match and match[2] else columns
     copied = [_COPIED.fullmatch(expression.strip()) for expression in lexer.split(match[3])] if match else []
     if len(copied) != len(targets):
         return {name: name for name in columns}
-    return {
-        name: text.unquoted(source[2]).lower() if source else name for name, source in zip(targets, copied, strict=True)
-    }
+    return {name: unquoted(source[2]).lower() if source else name for name, source in zip(targets, copied, strict=True)}

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from app.migrations.data_loss.made_so_far import MadeSoFar
 from app.migrations.data_loss.queries import Questions
-from app.migrations.sql import effects, effects_of_trigger, literal, text
+from app.migrations.sql import effects, effects_of_trigger
+from app.sql_text import literal, parts_of
 
 _OWN = """
 SELECT 1 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -68,7 +69,7 @@ class Functions:
                     waiting += inner
 
     def _is_own(self, call: effects.Call, made: MadeSoFar) -> bool:
-        *schema, name = text.parts_of(call.target)
+        *schema, name = parts_of(call.target)
         inside = "".join(f" AND p.pronamespace = to_regnamespace({literal(part)})" for part in schema)
         return name in made.functions or bool(self._ask(_OWN.format(name=literal(name), schema=inside)))
 

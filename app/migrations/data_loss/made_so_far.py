@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from app.migrations.sql import effects, text
+from app.migrations.sql import effects
+from app.sql_text import bare, parts_of, qualified
 
 _TEMPORARY_SCHEMAS = ("temp", "pg_temp")
 
@@ -65,7 +66,7 @@ class MadeSoFar:
             case effects.CreateTable(until_commit=False) if not self.blind:
                 (self.temporary if effect.temporary else self.tables).add(table)
             case effects.DropTable() if self._is_temporary(effect.target):
-                self.temporary.discard(self.key(text.bare(effect.target)))
+                self.temporary.discard(self.key(bare(effect.target)))
             case effects.DropTable():
                 self.tables.discard(table)
                 self.gone.add(table)
@@ -99,7 +100,7 @@ class MadeSoFar:
 
     def labels_of(self, enum: str) -> tuple[str, ...] | None:
         """Returns the labels of an enumeration that this run has made."""
-        return self.enums.get(self.key(text.qualified(*text.parts_of(enum))))
+        return self.enums.get(self.key(qualified(*parts_of(enum))))
 
     def old_name(self, table: str) -> str:
         """Returns the database's name of a table."""
@@ -107,8 +108,8 @@ class MadeSoFar:
 
     def key(self, table: str) -> str:
         """Returns the one spelling of a table."""
-        first, *others = text.parts_of(table) or [""]
-        key = text.qualified(*others) if others and first == self.home else table
+        first, *others = parts_of(table) or [""]
+        key = qualified(*others) if others and first == self.home else table
         return key.lower() if self.any_case else key
 
     def is_gone(self, effect: effects.Effect) -> bool:
@@ -121,13 +122,13 @@ class MadeSoFar:
         return table, column.lower() if self.any_case else column
 
     def _is_temporary(self, table: str) -> bool:
-        *schema, _ = text.parts_of(table) or [""]
-        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self.key(text.bare(table)) in self.temporary
+        *schema, _ = parts_of(table) or [""]
+        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self.key(bare(table)) in self.temporary
 
     def _renamed(self, effect: effects.RenameTable) -> None:
-        *schema, _ = text.parts_of(effect.target)
+        *schema, _ = parts_of(effect.target)
         old, to = self.key(effect.target), effect.to if len(effect.to) > 1 else (*schema, *effect.to)
-        new = self.key(text.qualified(*to))
+        new = self.key(qualified(*to))
         self.old_names[new] = self.old_name(effect.target)
         self.gone.add(old)
         for names in (self.tables, self.temporary, self.touched):

@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.migrations.rules import COUNTED, Question, Verdict, Words
-from app.migrations.sql import effects, literal, text
+from app.migrations.sql import effects
+from app.sql_text import bare, literal, parts_of
 
 SECONDS_PER_QUESTION = 2.0
 SECONDS_BEFOREHAND = 20.0
@@ -35,9 +36,7 @@ class Questions:
     def __init__(self, connection: sa.Connection, together: float = SECONDS_BEFOREHAND) -> None:
         self.dialect = connection.dialect
         quote = self.dialect.identifier_preparer.quote
-        self.words = Words(
-            self.dialect.name, lambda name: ".".join(map(quote, text.parts_of(name))), quote, self._type_of
-        )
+        self.words = Words(self.dialect.name, lambda name: ".".join(map(quote, parts_of(name))), quote, self._type_of)
         self._connection = connection
         self._left = together
 
@@ -92,8 +91,8 @@ class Questions:
         if self.dialect.name == "postgresql":
             question = f"SELECT to_regclass({literal(self.words.quote(table))})"
         else:
-            master = "sqlite_temp_master" if text.parts_of(table)[0] == "temp" else "sqlite_master"
-            question = f"SELECT 1 FROM {master} WHERE name = {literal(text.bare(table))} COLLATE NOCASE"
+            master = "sqlite_temp_master" if parts_of(table)[0] == "temp" else "sqlite_master"
+            question = f"SELECT 1 FROM {master} WHERE name = {literal(bare(table))} COLLATE NOCASE"
         try:
             return self._value(question) is not None
         except _Unanswered:
@@ -106,7 +105,7 @@ class Questions:
                 f"AND attrelid = to_regclass({literal(self.words.quote(table))}) AND attname = {literal(column)}"
             )
         else:
-            *schema, name = map(literal, text.parts_of(table))
+            *schema, name = map(literal, parts_of(table))
             place = ", ".join([name, *schema])
             question = f"SELECT type FROM pragma_table_info({place}) WHERE name = {literal(column)} COLLATE NOCASE"
         try:

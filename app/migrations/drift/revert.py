@@ -13,7 +13,7 @@ from app.migrations.rules import Verdict, rule_of
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
 from app.migrations.snapshots import Plan
-from app.migrations.sql import text
+from app.sql_text import for_driver
 
 
 def plan_revert(project: Project, engine: sa.Engine | None = None) -> tuple[Plan, list[str]]:
@@ -150,7 +150,7 @@ def _broken_references(connection: sa.Connection) -> set[str]:
 
 def _execute(connection: sa.Connection, statements: list[str]) -> None:
     for statement in statements:
-        connection.exec_driver_sql(text.for_driver(statement, connection.dialect))
+        connection.exec_driver_sql(for_driver(statement, connection.dialect))
 
 
 def _listed(lines: list[Any]) -> str:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 
-from app.migrations.sql import text
+from app.sql_text import without_parameters
 
 
 class StatementOp(MigrateOperation):
@@ -33,4 +33,4 @@ def render_operation(_context: AutogenContext, operation: StatementOp) -> str:
 
 def execute(operations: Operations, statement: str) -> None:
     """Executes a statement in which no colon is a parameter."""
-    operations.execute(sa.text(text.without_parameters(statement)))
+    operations.execute(sa.text(without_parameters(statement)))

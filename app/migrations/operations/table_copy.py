@@ -16,15 +16,16 @@ import sqlalchemy as sa
 from app.migrations.errors import MigrationError
 from app.migrations.guard import Guard
 from app.migrations.session import Step
-from app.migrations.sql import Statement, text
+from app.migrations.sql import Statement
+from app.sql_text import NAME, RAISE, TABLE_COPY, copy_of, literal, quoted, unquoted
 
 Rows = list[Any]
 
-_CREATE = re.compile(rf"\s*CREATE\s+TABLE\s+{text.NAME}", re.IGNORECASE)
-_DROP = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{text.NAME}", re.IGNORECASE)
-_RENAME = re.compile(rf"\s*ALTER\s+TABLE\s+{text.NAME}\s+RENAME\s+TO\s+{text.NAME}", re.IGNORECASE)
-_INDEX = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+{text.NAME}\s+ON\s", re.IGNORECASE)
-_DROP_INDEX = re.compile(rf"\s*DROP\s+INDEX\s+{text.NAME}", re.IGNORECASE)
+_CREATE = re.compile(rf"\s*CREATE\s+TABLE\s+{NAME}", re.IGNORECASE)
+_DROP = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{NAME}", re.IGNORECASE)
+_RENAME = re.compile(rf"\s*ALTER\s+TABLE\s+{NAME}\s+RENAME\s+TO\s+{NAME}", re.IGNORECASE)
+_INDEX = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+{NAME}\s+ON\s", re.IGNORECASE)
+_DROP_INDEX = re.compile(rf"\s*DROP\s+INDEX\s+{NAME}", re.IGNORECASE)
 # What a table's statement may say and Alembic doesn't copy.
 _UNSEEN_IN_TABLE = {
     "AUTOINCREMENT": r"\bAUTOINCREMENT\b",
@@ -81,12 +82,12 @@ class TableCopies(Guard):
             MigrationError: a copy or an index lacks something that the old one has, or a copy is left over.
         """
         self._finish()
-        if (match := _CREATE.match(statement)) and (copy := text.unquoted(match[1])).startswith(text.TABLE_COPY):
+        if (match := _CREATE.match(statement)) and (copy := unquoted(match[1])).startswith(TABLE_COPY):
             self._begin(copy, statement)
         elif match := _DROP_INDEX.match(statement):
-            self._indexes.pop(text.unquoted(match[1]), None)
-        elif (match := _DROP.match(statement)) and text.copy_of(table := text.unquoted(match[1])) in self._copies:
-            self._replace(table, text.copy_of(table))
+            self._indexes.pop(unquoted(match[1]), None)
+        elif (match := _DROP.match(statement)) and copy_of(table := unquoted(match[1])) in self._copies:
+            self._replace(table, copy_of(table))
         elif _RENAME.match(statement) or _INDEX.match(statement):
             self._unfinished = statement
 
@@ -112,12 +113,12 @@ class TableCopies(Guard):
     def _finish(self) -> None:
         """Restores triggers and indexes after the statement before, which has run by now."""
         statement, self._unfinished = self._unfinished, ""
-        if (match := _RENAME.match(statement)) and (copy := text.unquoted(match[1])).startswith(text.TABLE_COPY):
+        if (match := _RENAME.match(statement)) and (copy := unquoted(match[1])).startswith(TABLE_COPY):
             before = self._originals.pop(copy, None)
             self._write("PRAGMA legacy_alter_table = OFF")
             if before is not None:
                 self._restore(before)
-        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(name := text.unquoted(match[1]), None)):
+        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(name := unquoted(match[1]), None)):
             self._restore_index(name, sql, statement)
 
     def verify(self) -> None:
@@ -129,34 +130,32 @@ class TableCopies(Guard):
             if table not in present:  # dropped by the same revision
                 continue
             if self._offline:
-                broken = f"SELECT 1 FROM pragma_foreign_key_check({text.literal(table)})"
-                self._write(f"SELECT CASE WHEN EXISTS ({broken}) THEN {text.RAISE} END")
+                broken = f"SELECT 1 FROM pragma_foreign_key_check({literal(table)})"
+                self._write(f"SELECT CASE WHEN EXISTS ({broken}) THEN {RAISE} END")
             elif new := self._broken_references(table) - before:
                 rows = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
                 raise MigrationError(f"The revision would leave references to rows that don't exist: {rows}.")
 
     def _begin(self, copy: str, statement: str) -> None:
         tables: dict[str, str] = dict(self._read("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-        originals = [table for table in tables if text.copy_of(table) == copy]
+        originals = [table for table in tables if copy_of(table) == copy]
         if not originals:
             raise MigrationError(
                 f"The table {copy} is a copy whose original is gone: an upgrade without transactions died half-way. "
-                f"Look at it, then: ALTER TABLE {text.quoted(copy)} RENAME TO "
-                f"{text.quoted(copy.removeprefix(text.TABLE_COPY))}"
+                f"Look at it, then: ALTER TABLE {quoted(copy)} RENAME TO "
+                f"{quoted(copy.removeprefix(TABLE_COPY))}"
             )
         if len(originals) == 1:
             self._refuse_losses(originals[0], tables[originals[0]], statement)
         if copy in tables:
-            self._write(f"DROP TABLE {text.quoted(copy)}")
+            self._write(f"DROP TABLE {quoted(copy)}")
         self._copies[copy] = statement
         # Else the rename looks into every view and trigger, and fails while the table they name isn't there.
         self._write("PRAGMA legacy_alter_table = ON")
 
     def _replace(self, table: str, copy: str) -> None:
         """The table is about to be dropped: only now is it sure which one was copied, for long names are cut."""
-        ((statement,),) = self._read(
-            f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {text.literal(table)}"
-        )
+        ((statement,),) = self._read(f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {literal(table)}")
         self._refuse_losses(table, statement, self._copies.pop(copy))
         self._compare_rows(table, copy)
         for relative in (table, *self._children(table)):
@@ -166,14 +165,14 @@ class TableCopies(Guard):
         )
 
     def _compare_rows(self, table: str, copy: str) -> None:
-        differ = f"(SELECT count(*) FROM {text.quoted(table)}) <> (SELECT count(*) FROM {text.quoted(copy)})"
+        differ = f"(SELECT count(*) FROM {quoted(table)}) <> (SELECT count(*) FROM {quoted(copy)})"
         if self._offline:
-            self._write(f"SELECT CASE WHEN {differ} THEN {text.RAISE} END")
+            self._write(f"SELECT CASE WHEN {differ} THEN {RAISE} END")
         elif self._read(f"SELECT {differ}")[0][0]:
             raise MigrationError(f"The copy of {table} has not as many rows as the table: nothing was changed.")
 
     def _refuse_losses(self, table: str, old: str, new: str) -> None:
-        generated = self._read(f"SELECT 1 FROM pragma_table_xinfo({text.literal(table)}) WHERE hidden IN (2, 3)")
+        generated = self._read(f"SELECT 1 FROM pragma_table_xinfo({literal(table)}) WHERE hidden IN (2, 3)")
         lost = [*(["a generated column"] if generated else []), *(_unseen(old) - _unseen(new))]
         if lost:
             raise MigrationError(
@@ -197,21 +196,21 @@ class TableCopies(Guard):
                 f"The index {name} would lose its DESC or COLLATE, which Alembic doesn't see: "
                 "drop it before the table is changed, and create it after that with op.execute()."
             )
-        self._write(f"DROP INDEX {text.quoted(name)}")
+        self._write(f"DROP INDEX {quoted(name)}")
         self._write(old)
 
     def _objects(self, kind: str, table: str) -> Rows:
-        of_table = f"type = '{kind}' AND tbl_name = {text.literal(table)}"
+        of_table = f"type = '{kind}' AND tbl_name = {literal(table)}"
         return self._read(f"SELECT name, sql FROM sqlite_master WHERE {of_table} AND sql IS NOT NULL")
 
     def _on_expressions(self, table: str) -> frozenset[str]:
         on_expressions = "EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) WHERE cid = -2)"
-        of_table = f"type = 'index' AND tbl_name = {text.literal(table)}"
+        of_table = f"type = 'index' AND tbl_name = {literal(table)}"
         rows = self._read(f"SELECT m.name FROM sqlite_master m WHERE {of_table} AND {on_expressions}")
         return frozenset(name for (name,) in rows)
 
     def _children(self, table: str) -> list[str]:
-        name = text.literal(table)
+        name = literal(table)
         rows = self._read(
             "SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f "
             f"WHERE m.type = 'table' AND f.\"table\" = {name} COLLATE NOCASE AND m.name <> {name}"
@@ -220,7 +219,7 @@ class TableCopies(Guard):
 
     def _broken_references(self, table: str) -> Counter[tuple[str, str]]:
         rows = self._read(
-            f'SELECT "table", parent, count(*) FROM pragma_foreign_key_check({text.literal(table)}) GROUP BY 1, 2'
+            f'SELECT "table", parent, count(*) FROM pragma_foreign_key_check({literal(table)}) GROUP BY 1, 2'
         )
         return Counter({(child, parent): count for child, parent, count in rows})
 

@@ -4,7 +4,8 @@ Each answer is a table and a condition: rows that meet it would lose something.
 """
 
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.sql import effects, literal, text
+from app.migrations.sql import effects
+from app.sql_text import bare, literal
 
 # A composite value with a NULL in it isn't "NOT NULL" to SQL: hence IS DISTINCT FROM. A composite type loses an
 # attribute when the attribute's type goes, and so do the columns of that composite type.
@@ -76,12 +77,12 @@ def of_delete(effect: effects.Effect, words: Words) -> Question:
     """Asks for rows that refer to a table, and go with the row that they refer to."""
     if words.dialect == "postgresql":
         return Question(_CHILDREN.format(name=literal(words.quote(effect.target))), Verdict.AT_RISK, each=True)
-    return Question(_CHILDREN_ON_SQLITE.format(name=literal(text.bare(effect.target))), Verdict.AT_RISK, each=True)
+    return Question(_CHILDREN_ON_SQLITE.format(name=literal(bare(effect.target))), Verdict.AT_RISK, each=True)
 
 
 def _dependents(what: str, name: str, words: Words) -> Question:
     catalog, start = _STARTS[what]
-    start = start.format(name=literal(words.quote(name)), last=literal(text.bare(name)))
+    start = start.format(name=literal(words.quote(name)), last=literal(bare(name)))
     # The rows of a table, and of those that inherit from it, are asked about as its own.
     which = "objsubid > 0" if what == "table" else "true"
     return Question(_DEPENDENTS.format(catalog=literal(catalog), start=start, which=which), Verdict.AT_RISK, each=True)

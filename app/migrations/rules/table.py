@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from app.migrations.rules import dependents
 from app.migrations.rules.casts import widens
 from app.migrations.rules.question import Question, Verdict, Words
-from app.migrations.sql import effects, literal
+from app.migrations.sql import effects
+from app.sql_text import literal
 
 COUNTED = 1000  # rows at risk are counted so far
 
@@ -103,7 +104,7 @@ RULES: dict[type[effects.Effect], Rule] = {
     ),
     effects.SetNotNull: Rule(
         "{what} can't become NOT NULL: it is NULL in {rows}.",
-        "fill the NULLs first, in a revision before this one (app.backfill for a large table).",
+        "fill the NULLs first, in a revision before this one (Backfill of app.revision_api for a large table).",
         _rows_where(_unset, Verdict.UNKNOWN),
         'op.execute("UPDATE {table} SET {column} = … WHERE {column} IS NULL")',
     ),

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from app import db
+from app import db, sql_text
 from app.errors import Failure, SchemaError, database_errors_in_one_line
 from app.migrations import snapshots
 from app.migrations.errors import MigrationError
@@ -26,7 +26,6 @@ from app.migrations.run import connections
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot, Snapshots
-from app.migrations.sql import text
 
 
 class NoScratch(MigrationError):  # noqa: N818 - a state, rather than a fault
@@ -122,7 +121,7 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
     """Makes an empty database what it is at `revision`, without running the revisions."""
     everything = snapshots.goal({}, made, snapshots.differences(made, {}))
     for statement in snapshots.plan(connection.dialect.name, everything).within_a_transaction:
-        connection.exec_driver_sql(text.for_driver(statement, connection.dialect))
+        connection.exec_driver_sql(sql_text.for_driver(statement, connection.dialect))
     MigrationContext.configure(connection).stamp(script, revision or BASE)
 
 

@@ -8,7 +8,7 @@ from app.migrations.errors import MigrationError
 from app.migrations.snapshots.ddl import Goal
 from app.migrations.snapshots.differences import Difference
 from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, own_name, owner_of
-from app.migrations.sql import literal
+from app.sql_text import literal
 
 # Facts that no CREATE states: a new object gets them by a statement of their own.
 _SET_LATER = ("comment", "enabled", "owner", "row_security")

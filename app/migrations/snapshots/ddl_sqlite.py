@@ -6,7 +6,7 @@ from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a clas
 
 from app.migrations.snapshots.ddl import Goal
 from app.migrations.snapshots.store import Facts, Snapshot, kind_of, own_name, owner_of
-from app.migrations.sql import text
+from app.sql_text import TABLE_COPY
 
 _quote = Dialect().identifier_preparer.quote
 
@@ -61,7 +61,7 @@ def _differs(table: str, aim: Goal) -> bool:
 
 
 def _copy(table: str, aim: Goal) -> Iterator[str]:
-    start, copy = aim.start, f"{text.TABLE_COPY}{table}"
+    start, copy = aim.start, f"{TABLE_COPY}{table}"
     kept = [
         _quote(own_name(name))
         for name, facts in _of(table, "column", aim.end)

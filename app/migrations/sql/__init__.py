@@ -1,10 +1,9 @@
 """SQL statements, classified once: PostgreSQL's own grammar reads them, or SQLite's authorizer reports on them.
 
-Three modules belong to the face: `effects`, a class for each kind of thing that a statement does; `text`, which quotes
-and escapes; `lexer`, the tokens of SQLite. They aren't imported here: an upgrade that has nothing to do needs none.
+Two modules belong to the face: `effects`, a class for each kind of thing that a statement does, and `lexer`, the tokens
+of SQLite. They aren't imported here: an upgrade that has nothing to do needs none.
 """
 
 from app.migrations.sql.statement import Hurry, Statement, effects_of_trigger
-from app.migrations.sql.text import literal
 
-__all__ = ["Hurry", "Statement", "effects_of_trigger", "literal"]
+__all__ = ["Hurry", "Statement", "effects_of_trigger"]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from app.migrations.sql.text import parts_of, qualified
+from app.sql_text import parts_of, qualified
 
 HOME = {"postgresql": "public", "sqlite": "main"}  # the schema of a table whose name is written without one
 

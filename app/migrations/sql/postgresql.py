@@ -11,7 +11,7 @@ import postgast
 
 from app.migrations.sql import effects, plpgsql
 from app.migrations.sql.effects import Effect, Opaque
-from app.migrations.sql.text import qualified
+from app.sql_text import qualified
 
 _BIND = re.compile(r"%\(\w+\)[sb]|%[sb]")
 _HARMLESS = re.compile(

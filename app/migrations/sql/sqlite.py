@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from app.migrations.sql import effects, lexer
 from app.migrations.sql.effects import Effect, Opaque
-from app.migrations.sql.text import NAME, bare, parts_of, qualified, unquoted
+from app.sql_text import NAME, bare, parts_of, qualified, unquoted
 
 _TABLE = rf"(?:{NAME}\s*\.\s*)?{NAME}"
 _ALTER = re.compile(
