@@ -1,6 +1,8 @@
 """The backfill engine on tables of every kind, alone and among other writers."""
 
 import datetime as dt
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -396,6 +398,40 @@ def test_a_page_that_finds_the_database_locked_is_not_written(sqlite_url: str) -
         theirs.exec_driver_sql("ROLLBACK")
         assert table.read() == ["one", "two"]
         assert table.backfill().changed == 2
+
+
+@pytest.mark.parametrize("page", [0, 1, 4])
+def test_another_may_lock_the_whole_table_for_a_while(table: Table, page: int) -> None:
+    """Before the first page, between two, or before the last look: the backfill waits longer than one statement may."""
+    url, on_sqlite = table.ours.engine.url, table.ours.dialect.name == "sqlite"
+    table.ours.exec_driver_sql("PRAGMA busy_timeout = 50" if on_sqlite else "SET lock_timeout = 50")
+    table.fill(*"abcdefgh")
+    locked, pages = threading.Event(), 0
+
+    def lock() -> None:
+        with autocommit(url.render_as_string(hide_password=False)) as connection:
+            connection.exec_driver_sql("BEGIN EXCLUSIVE" if on_sqlite else "BEGIN")
+            if not on_sqlite:
+                connection.exec_driver_sql("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+            locked.set()
+            time.sleep(0.4)
+            connection.exec_driver_sql("COMMIT")
+
+    def progress(_rows: int) -> None:
+        nonlocal pages
+        pages += 1
+        if pages == page:
+            thread.start()
+            locked.wait(10)
+
+    thread = threading.Thread(target=lock)
+    if page == 0:
+        thread.start()
+        locked.wait(10)
+    report = table.backfill(progress=progress)
+    thread.join()
+    assert report.changed == 8
+    assert table.read() == [f"sealed:{letter}" for letter in "abcdefgh"]
 
 
 def test_rows_that_the_database_refuses_are_reported_by_key_and_the_rest_is_done(table: Table) -> None:

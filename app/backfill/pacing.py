@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from app.backfill import patience
+
 PAGE_ROWS = 100
 MOST_ROWS = 4000
 TARGET_SECONDS = 0.02
@@ -47,7 +49,7 @@ class Pace:
     pause: float = 0.0
     max_lag: float | None = None
     throttle_query: str | None = None
-    patience: float = 30.0
+    patience: float = patience.SECONDS
     stopped: Callable[[], bool] = _never
     on_wait: Callable[[str | None], None] = _ignore
     writes: int = field(init=False)

@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import sql_text
+from app.backfill.patience import patiently
 
 
 def count_rows(connection: sa.Connection, table: str, condition: str) -> int:
@@ -35,7 +36,8 @@ def guard(dialect: sa.Dialect, table: str, condition: str, *, problem: str, reas
 
 def _ask(connection: sa.Connection, question: str, table: str, condition: str) -> Any:
     quoted = connection.dialect.identifier_preparer.quote(table)
-    return connection.execute(_text(question.format(quoted, condition))).scalar_one()
+    statement = _text(question.format(quoted, condition))
+    return patiently(connection, lambda: connection.execute(statement).scalar_one())
 
 
 def _text(statement: str) -> sa.TextClause:

@@ -2,7 +2,6 @@
 
 import gc
 import operator
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +14,13 @@ import sqlalchemy as sa
 
 from app.backfill import write_postgresql, write_sqlite
 from app.backfill.pacing import Pace
+from app.backfill.patience import NAP_SECONDS, is_busy, is_locked
 from app.backfill.report import Rejected, Report
 from app.backfill.table import Column, KeyRange, Page, RowKey, Table, Undecodable, Values
 
 Change = Callable[[Any], Any]
 Write = Callable[[], set[RowKey]]
 
-_LOCKED = {"55P03", "40P01", "57014", "40001"}  # lock not available, deadlock, statement timeout, serialization
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _REFUSED = ("22", "23", "54", "P0")  # data exceptions, violated constraints, too large for an index, triggers
 
 
@@ -158,23 +156,25 @@ class Sweep:
             return set()
         if len(page) > 2 * self.pace.writes:  # read while there was little to write
             return self._write_halves(page, deadline)
-        started = time.monotonic()
-        try:
-            lost = write()
-        except sa.exc.DBAPIError as error:
-            if not (locked := _met_a_lock(error)) and not _is_refusal(error):
-                raise
-            if locked:
-                self.pace.met_a_lock()
-                if time.monotonic() > deadline or self.pace.stopped():
+        while True:
+            started = time.monotonic()
+            try:
+                lost = write()
+                break
+            except sa.exc.DBAPIError as error:
+                locked, busy = is_locked(error), is_busy(error)
+                if not (locked or busy or _is_refusal(error)):
                     raise
-            if len(page) > 1:
-                return self._write_halves(page, deadline)
-            if locked:
-                self.pace.nap(0.05)
-                return self._write(page, write, deadline)
-            self._refused.append((page, error))  # counted later: a thread is using the report
-            return set()
+                if (locked or busy) and (time.monotonic() > deadline or self.pace.stopped()):
+                    raise
+                if locked:
+                    self.pace.met_a_lock()
+                if len(page) > 1 and not busy:  # fewer rows wait as long for a whole database
+                    return self._write_halves(page, deadline)
+                if not (locked or busy):
+                    self._refused.append((page, error))  # counted later: a thread is using the report
+                    return set()
+                self.pace.nap(NAP_SECONDS)
         self.pace.wrote(len(page), time.monotonic() - started)
         return lost
 
@@ -244,11 +244,6 @@ def _by_value(change: Change) -> Callable[[Sequence[Any]], Sequence[Any]]:
             return rejected
 
     return lambda page: [change_value(value) for value in page]
-
-
-def _met_a_lock(error: sa.exc.DBAPIError) -> bool:
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    return getattr(error.orig, "sqlstate", None) in _LOCKED or code in _BUSY
 
 
 def _is_refusal(error: sa.exc.DBAPIError) -> bool:

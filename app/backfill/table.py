@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.backfill.patience import patiently
 from app.backfill.report import BackfillError
 
 # Begins the UPDATE of each page: the run tells by it that the statement can be repeated at any time.
@@ -76,7 +77,7 @@ class Table:
         self, connection: sa.Connection, name: str, columns: Sequence[str], key: str | Sequence[str] | None = None
     ) -> None:
         if key is None:
-            key = sa.inspect(connection).get_pk_constraint(name)["constrained_columns"]
+            key = patiently(connection, lambda: sa.inspect(connection).get_pk_constraint(name)["constrained_columns"])
         self.connection = connection
         self.name = name
         self.columns = list(columns)
@@ -116,8 +117,8 @@ class Table:
         """Returns the key at which the first `rows` rows of a range end."""
         condition, parameters = self._within(key_range)
         statement = f"SELECT {self.key_list} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} LIMIT 1"
-        row = self.connection.exec_driver_sql(f"{statement} OFFSET {rows - 1}", parameters).first()
-        return key_range.high if row is None else tuple(row)
+        row = fetch(self.connection, f"{statement} OFFSET {rows - 1}", parameters)
+        return tuple(row[0]) if row else key_range.high
 
     def ranges(self, key_range: KeyRange, rows: int) -> Iterator[KeyRange]:
         """Cuts a range into ranges of as many rows."""
@@ -130,7 +131,7 @@ class Table:
     def estimate(self) -> int:
         """Estimates the number of rows; SQLite counts them."""
         if self.connection.dialect.name != "postgresql":
-            return int(self.connection.exec_driver_sql(f"SELECT count(*) FROM {self.quoted}").scalar_one())
+            return int(fetch(self.connection, f"SELECT count(*) FROM {self.quoted}")[0][0])
         statement = sa.text("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
         return max(int(self.connection.execute(statement, {"table": self.quoted}).scalar_one()), 0)
 
@@ -164,7 +165,7 @@ class Table:
     def _refuse_null_keys(self) -> None:
         # SQLite lets NULL into primary keys, several times, and no comparison finds such a row.
         null = " OR ".join(f"{self.quote(name)} IS NULL" for name in self.key)
-        if self.connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {self.quoted} WHERE {null})").scalar():
+        if fetch(self.connection, f"SELECT EXISTS (SELECT 1 FROM {self.quoted} WHERE {null})")[0][0]:
             key = ", ".join(self.key)
             raise BackfillError(f"{self.name} has rows whose key ({key}) is NULL: give them one, by hand.")
 
@@ -188,14 +189,14 @@ class Table:
 def fetch(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None) -> Sequence[Values]:
     """Returns all rows of a query, even if SQLite holds text that isn't UTF-8."""
     try:
-        return _fetch_all(connection, statement, parameters)
+        return patiently(connection, lambda: _fetch_all(connection, statement, parameters))
     except sa.exc.OperationalError as error:
         if "decode" not in str(error.orig):
             raise
     driver: Any = connection.connection.driver_connection
     before, driver.text_factory = driver.text_factory, _decode
     try:
-        return _fetch_all(connection, statement, parameters)
+        return patiently(connection, lambda: _fetch_all(connection, statement, parameters))
     finally:
         driver.text_factory = before
 

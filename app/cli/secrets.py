@@ -10,10 +10,7 @@ from app.cli.output import errors_in_one_line, json_text
 from app.encryption import CipherError, RawKey
 from app.migrations.project import Project
 from app.secrets import jobs
-from app.secrets.inventory import ColumnInventory
-from app.secrets.jobs import Options
-from app.secrets.progress import Progress
-from app.secrets.tasks import Action
+from app.secrets.jobs import Action, ColumnInventory, Options, Progress
 
 secrets = typer.Typer(no_args_is_help=True, help="Keys, and the secrets that are encrypted with them.")
 
@@ -126,6 +123,7 @@ def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
 
 @secrets.command()
 def keygen(
+    context: typer.Context,
     *,
     from_hex: Annotated[
         bool, typer.Option("--from-hex", help="Convert a key of 64 hexadecimal digits, read from standard input.")
@@ -136,9 +134,8 @@ def keygen(
 
     Example: schema secrets keygen >> .env
     """
-    keys = {"ENCRYPTION_KEY": _from_hex() if from_hex else RawKey.generate()}
-    if not from_hex:
-        keys["GITHUB_TOKEN_ENCRYPTION_KEY"] = RawKey.generate()
+    names = list(context.obj.keyrings)
+    keys = {names[0]: _from_hex()} if from_hex else {name: RawKey.generate() for name in names}
     typer.echo(json_text(keys) if as_json else "\n".join(f"{name}={key}" for name, key in keys.items()))
 
 

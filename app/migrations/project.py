@@ -1,4 +1,4 @@
-"""What binds one schema to the engine: its folder, its models, its database and its limits."""
+"""Binds one schema to the engine: its folder, its models, its database and its limits."""
 
 import io
 import os
@@ -28,7 +28,7 @@ OWN_TABLES = (VERSION_TABLE, LEDGER_TABLE, LEASES_TABLE)  # part of no model
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a run waits and tries, in seconds.
+    """Limits of a run's waiting and trying, in seconds.
 
     Attributes:
         lock: the longest wait for another run.

@@ -51,17 +51,17 @@ class Command(StrEnum):
 
     @property
     def moves_revisions(self) -> bool:
-        """Whether it writes to the database."""
+        """Returns whether it writes to the database."""
         return self in (self.UPGRADE, self.DOWNGRADE, self.STAMP, self.ENSURE_VERSION)
 
     @property
     def compares(self) -> bool:
-        """Whether it compares the database with the models."""
+        """Returns whether it compares the database with the models."""
         return self in (self.REVISION, self.CHECK)
 
 
 class Direction(StrEnum):
-    """What was attempted."""
+    """The direction of an attempt; a ledger entry names it."""
 
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
@@ -107,7 +107,7 @@ class Step:
 
 @dataclass
 class Session:
-    """What a caller in process tells Alembic's commands; kept in their configuration.
+    """Options that a caller in process gives to Alembic's commands; kept in their configuration.
 
     Attributes:
         lock: the database's, if the caller holds it.

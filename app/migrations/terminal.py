@@ -13,7 +13,7 @@ Ask = Callable[[str, str], str]
 
 
 def is_there() -> bool:
-    """Whether somebody can see a question and answer it."""
+    """Returns whether somebody can see a question and answer it."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

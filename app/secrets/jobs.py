@@ -14,6 +14,8 @@ from app.secrets.inventory import ColumnInventory
 from app.secrets.progress import Progress, log
 from app.secrets.tasks import Action, Find, Task, errors_in_one_line
 
+__all__ = ["Action", "ColumnInventory", "Options", "Progress", "change", "check_keys", "take_inventory"]
+
 
 @dataclass(frozen=True)
 class Options:

@@ -26,6 +26,8 @@ Find = Callable[[], "Iterable[EncryptedColumn]"]
 Stopped = Callable[[], bool]
 
 LOCK_TIMEOUT = "2s"
+# SQLite asks for a lock often at first and ten times a second later, which another busy writer can starve.
+BUSY_MILLISECONDS = 300
 
 
 class Action(StrEnum):
@@ -69,6 +71,8 @@ class Task:
                 connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
                 # A page that meets a lock is halved and tried again, so it need not wait long.
                 connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            else:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
             yield Table(connection, self.table, self.columns)
 
     def change(self, progress: Progress, stopped: Stopped, *, dry_run: bool) -> Report:

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.migrations.sql.effects import Opaque
+from app.migrations.sql import effects
 
 _PAST_OP = {
     "create_engine", "create_async_engine", "engine_from_config", "raw_connection", "driver_connection",
@@ -22,13 +22,13 @@ _PAST_OP = {
 }  # fmt: skip
 
 
-def reaches_past_op(path: Path) -> Opaque | None:
+def reaches_past_op(path: Path) -> effects.Opaque | None:
     """Returns the first name in a revision's file, or in a helper beside it, that reaches past `op`."""
     for file, nodes in _files(path):
         for node in nodes:
             if names := _names(node) & _PAST_OP:
                 line = f"line {getattr(node, 'lineno', 1)}"
-                return Opaque(min(names), where=line if file == path else f"by way of {file.name} {line}")
+                return effects.Opaque(min(names), where=line if file == path else f"by way of {file.name} {line}")
     return None
 
 
