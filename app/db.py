@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
+_POOLED = "leads through a pooler"
 
 _SYNC_DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -138,6 +139,23 @@ def connect(engine: sa.Engine) -> sa.Connection:
         raise DatabaseUnreachable(f"Can't connect to {shown(engine.url)}: {reason}") from None
 
 
+def is_pooled(connection: sa.Connection) -> bool:
+    """Returns whether a pooler such as PgBouncer stands before the server, so that sessions are shared with others.
+
+    It gives its clients a process number of its own making.
+    """
+    if connection.dialect.name != "postgresql":
+        return False
+    if _POOLED not in connection.info:
+        driver = _driver(connection)
+        begins = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
+        pid = driver.execute("SELECT pg_backend_pid()").fetchone()[0]
+        if begins:
+            driver.rollback()
+        connection.info[_POOLED] = driver.info.backend_pid != pid
+    return bool(connection.info[_POOLED])
+
+
 def sqlite_file(url: URL) -> Path | None:
     """Returns the file of a SQLite URL; None for PostgreSQL and for a database in memory."""
     name = url.database
@@ -243,7 +261,8 @@ def _options(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
         arguments = {"timeout": BUSY_TIMEOUT_SECONDS}
     elif "psycopg" in url.drivername:
         keepalives = {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3}
-        arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} | keepalives
+        # A pooler may give each transaction another session, which doesn't know what was prepared.
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "prepare_threshold": None} | keepalives
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     return {"hide_parameters": True, **given, "connect_args": arguments | dict(given.get("connect_args", {}))}
 

@@ -102,7 +102,7 @@ class Server:
 
     def _start(self) -> int:
         for attempts_left in (2, 1, 0):
-            port = _free_port()  # somebody else may take it before the server does
+            port = free_port()  # somebody else may take it before the server does
             try:
                 self._run("pg_ctl", "start", "--wait", "--options", f"-p {port}")
             except ServerError:
@@ -166,7 +166,7 @@ def _name(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -6,7 +6,7 @@ since the database can compare only that. Text of SQLite that isn't UTF-8 comes 
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,16 +71,26 @@ class Undecodable(bytes):
 
 
 class Table:
-    """A table on a connection in AUTOCOMMIT, and the columns to read and to write: see `backfill` for `key`."""
+    """A table on a connection in AUTOCOMMIT, and the columns to read and to write: see `backfill` for `key`.
+
+    With a `lock_timeout`, as PostgreSQL spells it, each page is written in a transaction that sets it.
+    """
 
     def __init__(
-        self, connection: sa.Connection, name: str, columns: Sequence[str], key: str | Sequence[str] | None = None
+        self,
+        connection: sa.Connection,
+        name: str,
+        columns: Sequence[str],
+        key: str | Sequence[str] | None = None,
+        *,
+        lock_timeout: str | None = None,
     ) -> None:
         if key is None:
             key = patiently(connection, lambda: sa.inspect(connection).get_pk_constraint(name)["constrained_columns"])
         self.connection = connection
         self.name = name
         self.columns = list(columns)
+        self._lock_timeout = lock_timeout
         self.key = [key] if isinstance(key, str) else list(key)
         if not self.key:
             raise BackfillError(f"{name} has no primary key: name columns that are unique together and never NULL.")
@@ -153,6 +163,21 @@ class Table:
         if self.types:
             return ", ".join(f"%({bound}{n})s::{self.types[column]}" for n, column in enumerate(self.key))
         return ", ".join(f":{bound}{n}" for n in range(len(self.key)))
+
+    @contextmanager
+    def page_transaction(self) -> Iterator[None]:
+        """Encloses the write of a page, which is a transaction of its own anyway, if a setting goes with it."""
+        if self._lock_timeout is None:
+            yield
+            return
+        driver: Any = self.connection.connection.driver_connection
+        driver.execute(f"BEGIN; SET LOCAL lock_timeout = '{self._lock_timeout}'")
+        try:
+            yield
+        except BaseException:
+            driver.rollback()
+            raise
+        driver.commit()
 
     def _require_decoded_keys(self, rows: Sequence[Values]) -> Sequence[Values]:
         columns = [] if self.types else [*zip(*rows, strict=True)][: len(self.key)]

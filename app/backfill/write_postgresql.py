@@ -38,7 +38,7 @@ def writer(table: Table) -> Callable[[Page], Callable[[], set[RowKey]]]:
             parameters |= {f"{short}{n}": array(column) for n, (array, column) in enumerate(pairs)}
 
         def write() -> set[RowKey]:
-            with table.connection.exec_driver_sql(statement, parameters) as result:
+            with table.page_transaction(), table.connection.exec_driver_sql(statement, parameters) as result:
                 if result.rowcount == len(page):
                     return set()
                 return {*zip(*page.keys, strict=True)} - {tuple(row) for row in result}

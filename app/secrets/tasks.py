@@ -66,14 +66,15 @@ class Task:
         """Gives the table on a connection of its own, on which no statement waits long for a lock."""
         engine = db.migration_engine(self.url, read_only=read_only)
         with db.connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if connection.dialect.name == "postgresql":
+            # A page that meets a lock is halved and tried again, so it need not wait long.
+            pooled = db.is_pooled(connection)  # and then the server's session is not only ours
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            elif not pooled:
                 name = f"schema secrets {process_name()}"[:63]
                 connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
-                # A page that meets a lock is halved and tried again, so it need not wait long.
                 connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-            else:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-            yield Table(connection, self.table, self.columns)
+            yield Table(connection, self.table, self.columns, lock_timeout=LOCK_TIMEOUT if pooled else None)
 
     def change(self, progress: Progress, stopped: Stopped, *, dry_run: bool) -> Report:
         """Changes the values in this process."""

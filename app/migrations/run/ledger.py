@@ -168,8 +168,8 @@ class Ledger:
         failure: Failure | None = None,
         *,
         reason: str | None = None,
-    ) -> None:
-        """Writes the end of an attempt, unless that is known already."""
+    ) -> bool:
+        """Writes the end of an attempt; returns False if that is known already, and then writes nothing."""
         values: dict[str, Any] = {
             "outcome": outcome,
             "finished_at": datetime.now(UTC),
@@ -180,15 +180,15 @@ class Ledger:
         if failure is not None:
             values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:_ERROR_LENGTH]}
         running = table.c.outcome == Outcome.RUNNING
-        self._connection.execute(sa.update(table).where(table.c.id == entry, running), values)
+        return self._connection.execute(sa.update(table).where(table.c.id == entry, running), values).rowcount == 1
 
     def close_crashed(self) -> list[Entry]:
         """Marks rows as failed that still say `running`; only the holder of the lock may call it."""
         crashed = [entry for entry in self.entries() if entry.outcome is Outcome.RUNNING]
-        for entry in crashed:
-            failure = Failure("Crashed", None, "The process ended without a word: killed, or the machine stopped.")
-            self.finish(entry.id, Outcome.FAILED, (datetime.now(UTC) - entry.started_at).total_seconds(), failure)
-        return crashed
+        failure = Failure("Crashed", None, "The process ended without a word: killed, or the machine stopped.")
+        now = datetime.now(UTC)
+        # One may have ended well at this very moment.
+        return [e for e in crashed if self.finish(e.id, Outcome.FAILED, (now - e.started_at).total_seconds(), failure)]
 
     def _values(self, revision: str, direction: Direction, outcome: Outcome, checksum: str | None) -> dict[str, Any]:
         if self._user is None:

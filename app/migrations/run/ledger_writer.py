@@ -11,11 +11,18 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from app.errors import Failure
+from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard
 from app.migrations.project import BASE, LEDGER_TABLE
 from app.migrations.run import preflight
 from app.migrations.run.ledger import Entry, Ledger, Outcome
 from app.migrations.session import Step
+from app.migrations.sql import Statement, Transaction
+
+_LOST = (
+    "This run has lost the migration lock, and another one has taken over. {} was stopped: its transaction is rolled "
+    "back, and pages of a backfill are kept. See what the other has done, and run the same command again: schema status"
+)
 
 
 class LedgerWriter(Guard):
@@ -51,19 +58,23 @@ class LedgerWriter(Guard):
         """Returns the ledger as it is now."""
         return self._ledger.entries()
 
-    def open(self, plan: list[Step], crashed: Callable[[Entry], None]) -> None:
-        """Begins a try of all the steps that are left; the lock must be held.
+    def open(self, crashed: Callable[[Entry], None]) -> None:
+        """Makes the table, and closes the rows of runs that ended without a word; the lock must be held.
+
+        A run that isn't dead after all can commit nothing from then on, since its row is no longer `running`.
 
         Args:
-            plan: the steps.
-            crashed: called with each row of a run that ended without a word.
+            crashed: called with each such row.
         """
-        if plan and not self._opened:
+        if not self._opened:
             self._ledger.create()
             for entry in self._ledger.close_crashed():
                 crashed(entry)
             self._connection.commit()
             self._opened = True
+
+    def begin(self, plan: list[Step]) -> None:
+        """Begins a try of all the steps that are left."""
         self._entry = self._following = None
         self._next = plan
 
@@ -76,11 +87,29 @@ class LedgerWriter(Guard):
             self._connection.commit()
         self._started = time.monotonic()
 
-    def after(self, _step: Step) -> None:
-        """Marks the step as applied, in its own transaction."""
+    def statement(self, statement: Statement) -> None:
+        """Makes sure that a statement outside the revision's transaction is still this run's to execute.
+
+        Raises:
+            LockNotObtained: another run has taken over.
+        """
+        if statement.transaction is Transaction.OPEN or statement.reads or self._entry is None:
+            return
+        until_the_end = " FOR SHARE" if statement.dialect == "postgresql" else ""
+        running = f"SELECT 1 FROM {LEDGER_TABLE} WHERE id = {self._entry:d} AND outcome = '{Outcome.RUNNING}'"
+        if statement.driver.execute(running + until_the_end).fetchone() is None:
+            raise LockNotObtained(_LOST.format("The revision"))
+
+    def after(self, step: Step) -> None:
+        """Marks the step as applied, in its own transaction.
+
+        Raises:
+            LockNotObtained: another run has taken over.
+        """
         assert self._entry is not None
         seconds = time.monotonic() - self._started
-        self._ledger.finish(self._entry, Outcome.APPLIED, seconds, reason=self._consented())
+        if not self._ledger.finish(self._entry, Outcome.APPLIED, seconds, reason=self._consented()):
+            raise LockNotObtained(_LOST.format(f"The revision {step.revision}"))
         # The next step's row is committed with this one: a commit less for each revision.
         self._following = self._begin(self._next[0]) if self._next else None
 

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,9 @@ from app.migrations.session import Lock
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 _KEY = 0x736368656D61
 _POLL_SECONDS = (0.05, 1.0)
+_STOPPING = (
+    ", so another run may have begun: stopping here. Revisions that finished stay applied; run the same command again."
+)
 _HOST_LENGTH = 36  # PostgreSQL cuts an application name off after 63 bytes; the pid must not be what goes
 
 # Alembic keeps the running command in globals of its modules.
@@ -111,10 +114,7 @@ class _Postgresql:
         try:
             self._connection.exec_driver_sql("SELECT 1")
         except sa.exc.DBAPIError:
-            raise LockNotObtained(
-                "The connection that holds the migration lock is gone, so another run may have begun: stopping here. "
-                "Revisions that finished stay applied; run the same command again."
-            ) from None
+            raise LockNotObtained(f"The connection that holds the migration lock is gone{_STOPPING}") from None
 
 
 @contextmanager
@@ -127,8 +127,10 @@ def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waitin
                 _wait(current, deadline, wait, waiting)
             yield _Postgresql(connection)
         finally:
-            if not connection.invalidated:
-                connection.rollback()
+            # Where the connection is gone, so is the lock, and the run has told already.
+            with suppress(sa.exc.DBAPIError):
+                if not connection.invalidated:
+                    connection.rollback()
 
 
 def _try_postgresql(connection: sa.Connection) -> bool:
@@ -165,7 +167,25 @@ def _sqlite(database: Path, deadline: float, wait: float, waiting: Waiting) -> I
     with closing(connection):
         while not _try_sqlite(connection, path):
             _wait(_sqlite_holder(database), deadline, wait, waiting)
-        yield _InProcess()
+        yield _SideFile(path)
+
+
+class _SideFile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = _identity(path)
+
+    def check(self) -> None:
+        if _identity(self._path) != self._identity:
+            raise LockNotObtained(f"The lock file {self._path} was removed or replaced{_STOPPING}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _try_sqlite(connection: sqlite3.Connection, path: Path) -> bool:

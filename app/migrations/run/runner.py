@@ -128,14 +128,16 @@ class Runner:
                 return
 
     def _try(self) -> None:
-        self._preflight()
+        if self._preflight():
+            self._ledger.open(self._reporter.crashed)
         with self._env.begin_transaction():
             self._env.run_migrations()
         # The version table of a database without revisions is made outside any of their transactions.
         if self._connection.in_transaction():
             self._connection.commit()
 
-    def _preflight(self) -> None:
+    def _preflight(self) -> bool:
+        """Makes sure that all is in order; returns whether there is anything to do."""
         script, context = self._env.script, self._env.get_context()
         preflight.require_supported(self._connection)
         preflight.require_single_head(script)
@@ -147,13 +149,15 @@ class Runner:
             preflight.require_history(self._connection, heads, self._project.tables)
             applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
             preflight.refuse_edited(entries, script, applied, self._project.former_checksums)
-        plan = [step for step in map(Step.of, self._plan_of(heads, context)) if step.direction is not Direction.STAMP]
+        steps = [*map(Step.of, self._plan_of(heads, context))]
+        plan = [step for step in steps if step.direction is not Direction.STAMP]
         preflight.refuse_unresolved(entries, plan)
         # An empty database has nothing to lose.
         rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()
         if rows_at_risk and self._data_loss is None:
             self._refuse_losses(plan)
+        return bool(steps)
 
     def _refuse_losses(self, plan: list[Step]) -> None:
         from app.migrations.data_loss import DataLoss
@@ -168,7 +172,7 @@ class Runner:
         plan = [*map(Step.of, steps)]
         if self._connection.in_transaction():
             self._connection.commit()
-        self._ledger.open(plan, self._reporter.crashed)
+        self._ledger.begin(plan)
         if plan:
             preflight.refuse_unresolved(self._ledger.entries(), plan)
         for step, alembic_step in zip(plan, steps, strict=True):
@@ -208,6 +212,8 @@ class Runner:
         from app.migrations.run.blockers import BlockerWatch
 
         driver: Any = self._connection.connection.driver_connection
+        if db.is_pooled(self._connection):  # its process is another in each transaction
+            return None
         pid = driver.info.backend_pid
         return BlockerWatch(self._connection.engine, pid, lambda blockers: self._reporter.blocked(self._step, blockers))
 

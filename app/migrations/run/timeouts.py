@@ -17,11 +17,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import db
 from app.migrations.errors import ConfigurationError
 from app.migrations.guard import Guard
 from app.migrations.project import Limits
 from app.migrations.session import Step
-from app.migrations.sql import Hurry, Statement
+from app.migrations.sql import Hurry, Statement, Transaction
 
 _INVALID_INDEX = """
 SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -78,6 +79,7 @@ class TimeoutGuard(Guard):
         self._default = self._timeouts = Timeouts(limits.table_lock, limits.statement)
         self._unrepeatable = unrepeatable
         self._noted = True
+        self._wrote = False
         self._in_force: tuple[Timeouts, bool] | None = None
         self._set_for_session = False
 
@@ -95,23 +97,29 @@ class TimeoutGuard(Guard):
     def before(self, step: Step) -> None:
         """Takes what the revision declares."""
         self._timeouts = self._default.declared_by(step)
+        self._wrote = False
         self._noted = bool(getattr(step.module, "repeatable", False))
 
     def statement(self, statement: Statement) -> None:
         """Sets the statement's time-outs, unless they are in force."""
         if not statement.own:
             return
-        autocommit = self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit and not self._noted and not statement.repeatable:
-            self._noted = True
-            self._unrepeatable()
+        outside = statement.transaction is Transaction.NONE
+        shared = outside and db.is_pooled(self._connection)
+        may_run = not shared or statement.reads or self._timeouts.of(statement) == Timeouts(0, 0)
+        self._note(statement, may_run=may_run)
+        if not may_run:
+            raise ConfigurationError(
+                "This connection leads through a pooler, where a statement outside of a transaction can have no limits "
+                "of time: set DATABASE_URL to the URL of the server itself, and run it again."
+            )
         if statement.dialect != "postgresql":
             return
-        if self._begins_transaction(statement.driver):
+        if statement.transaction is Transaction.OWN or self._begins_transaction(statement.driver):
             self._in_force = None  # what was set in the last transaction ended with it
-        if not self._will_do(statement):
-            self._set(statement, self._timeouts.of(statement), autocommit=autocommit)
-        if autocommit and statement.concurrent_index:
+        if not shared and not self._will_do(statement):
+            self._set(statement, self._timeouts.of(statement), outside=outside)
+        if outside and statement.concurrent_index:
             _drop_invalid(statement.driver, *statement.concurrent_index)
         if statement.ends_savepoint:
             self._in_force = None  # what was set after the savepoint ends with it
@@ -132,16 +140,27 @@ class TimeoutGuard(Guard):
         same_lock = self._in_force is not None and self._in_force[0].lock == self._timeouts.lock
         return same_lock and statement.writes_one_row
 
-    def _set(self, statement: Statement, timeouts: Timeouts, *, autocommit: bool) -> None:
-        if self._in_force == (timeouts, autocommit):
+    def _note(self, statement: Statement, *, may_run: bool) -> None:
+        """Tells the ledger before something stays that can't be run again, even if the revision fails later."""
+        if not statement.of_revision or self._noted:
             return
-        scope = "false" if autocommit else "true"  # outside a transaction only the session can be set
-        self._set_for_session |= autocommit
+        inside = statement.transaction is Transaction.OPEN
+        # Leaving the transaction has committed what the revision did in it.
+        if not inside and (self._wrote or (may_run and not statement.repeatable)):
+            self._noted = True
+            self._unrepeatable()
+        self._wrote |= inside and not statement.repeatable
+
+    def _set(self, statement: Statement, timeouts: Timeouts, *, outside: bool) -> None:
+        if self._in_force == (timeouts, outside):
+            return
+        scope = "false" if outside else "true"  # outside a transaction only the session can be set
+        self._set_for_session |= outside
         statement.driver.execute(
             f"SELECT set_config('lock_timeout', '{_milliseconds(timeouts.lock)}', {scope}), "
             f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
         )
-        self._in_force = (timeouts, autocommit)
+        self._in_force = (timeouts, outside)
 
 
 def _is_seconds(value: object) -> bool:

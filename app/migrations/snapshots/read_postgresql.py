@@ -95,7 +95,7 @@ def _only_current_schema_in_path(connection: sa.Connection) -> Iterator[None]:
     # The server qualifies names depending on the search path of the session.
     query = "SELECT current_setting('search_path'), quote_ident(current_schema())"
     path, schema = connection.exec_driver_sql(query).one()
-    setting = sa.text("SELECT set_config('search_path', :path, false)")
+    setting = sa.text("SELECT set_config('search_path', :path, true)")
     connection.execute(setting, {"path": schema or ""})
     try:
         yield

@@ -37,7 +37,21 @@ _INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
 _UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
 _SEVERAL = re.compile(r";\s*\S")
 _ONE_ROW = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
+_WITHOUT_TRANSACTION = re.compile(
+    r"(\w+\s+(DATABASE|TABLESPACE|SUBSCRIPTION|SYSTEM)|VACUUM|REINDEX|CLUSTER|CALL|DO|PREPARE|ATTACH|DETACH"
+    r"|.*\bCONCURRENTLY)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 _LEADING_COMMENTS = re.compile(r"(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
+
+
+class Transaction(Enum):
+    """The transaction of a statement."""
+
+    OPEN = "that of the revision, or one that the revision has begun"
+    OWN = "one for this statement alone"
+    NONE = "none: it is a question outside of any, or the database takes no transaction for it"
 
 
 class Hurry(Enum):
@@ -58,6 +72,7 @@ class Statement:
         driver: the driver's connection that executes it; SQLite's authorizer is asked there.
         own: the run's own connection executes it.
         of_revision: a revision executes it, and not the run itself, which keeps its ledger.
+        transaction: whose transaction it is in.
     """
 
     dialect: str
@@ -65,6 +80,7 @@ class Statement:
     driver: Any
     own: bool = True
     of_revision: bool = True
+    transaction: Transaction = Transaction.OPEN
 
     @cached_property
     def effects(self) -> "list[Effect]":
@@ -115,6 +131,14 @@ class Statement:
     def ends_savepoint(self) -> bool:
         """Returns whether it takes back what was done or set since a savepoint."""
         return self._text[:8].upper() == "ROLLBACK"
+
+    @cached_property
+    def takes_transaction(self) -> bool:
+        """Returns whether it writes, and can do so in a transaction for it alone."""
+        if self.reads or self._several or _WITHOUT_TRANSACTION.match(self._text):
+            return False
+        # SQLite can't commit before all rows were fetched.
+        return self.dialect == "postgresql" or not _RETURNS.search(self._text)
 
     @cached_property
     def writes_one_row(self) -> bool:
