@@ -1,9 +1,12 @@
 """Settings of this schema: the environment, and below it `.env`, read once.
 
-`.env` stands in the working directory, and nothing in it is expanded: a passphrase may hold `$`.
+`.env` stands in the working directory, and nothing in it is expanded: a passphrase may hold `$`. A line that can't be
+read is an error, for it may be the one that names the database; so is an unquoted key or URL of which the file's format
+would cut off a part.
 `GATEWAY_SCHEMA_ENV_FILE` names another file, which must exist, or no file if it is empty.
 """
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,14 +37,24 @@ class KeyStrings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of this process; keys are read from their files on first use."""
+    """The settings of this process; keys are read from their files on first use.
+
+    Attributes:
+        values: the texts by variable.
+        cut: variables that lack a part of what the file says, and where that is.
+    """
 
     values: Mapping[str, str] = field(repr=False)
+    cut: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def database_url(self) -> str:
-        """Returns `DATABASE_URL`, or the URL of a SQLite file in the working directory."""
-        return self.values.get("DATABASE_URL") or DEFAULT_DATABASE_URL
+        """Returns `DATABASE_URL`, or the URL of a SQLite file in the working directory.
+
+        Raises:
+            SettingsError: `.env` has more of it than could be read.
+        """
+        return (self._whole("DATABASE_URL") or "").strip() or DEFAULT_DATABASE_URL
 
     @property
     def encryption_plaintext(self) -> PlaintextPolicy:
@@ -88,8 +101,16 @@ class Settings:
             raise SettingsError(f"{name} must be a number of seconds, 0 or more.")
         return value
 
+    def _whole(self, name: str) -> str | None:
+        if name in self.cut:
+            raise SettingsError(
+                f"{self.cut[name]}: {name} isn't quoted, so that blanks at its end, and everything after ' #', would "
+                f"be cut off. Write the value in single quotes: {name}='…'"
+            )
+        return self.values.get(name)
+
     def _text_or_file(self, name: str) -> str | None:
-        text, path = self.values.get(name), self.values.get(f"{name}_FILE")
+        text, path = self._whole(name), self._whole(f"{name}_FILE")
         if text and path:
             raise SettingsError(f"Set {name} or {name}_FILE, not both.")
         if not path:
@@ -134,14 +155,34 @@ def load() -> Settings:
     if named and not exists:
         # Without the file the upgrade would go to the SQLite default and seem to succeed.
         raise SettingsError(f"GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file.")
-    return Settings({**(_env_file(path) if exists else {}), **os.environ})
+    values, cut = _env_file(path) if exists else ({}, {})
+    return Settings({**values, **os.environ}, {name: place for name, place in cut.items() if name not in os.environ})
 
 
-def _env_file(path: Path) -> dict[str, str]:
-    from dotenv import dotenv_values
+def _env_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the values of a file, and the places of those that are cut off by it."""
+    from dotenv.parser import parse_stream  # dotenv_values() passes over a line that it can't read
 
+    values: dict[str, str] = {}
+    cut: dict[str, str] = {}
     try:
-        values = dotenv_values(path, interpolate=False)
+        bindings = [*parse_stream(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({type(error).__name__}).") from None
-    return {name: value for name, value in values.items() if value is not None}
+    for binding in bindings:
+        text = binding.original.string
+        line = binding.original.line + text[: -len(text.lstrip()) or None].count("\n")  # empty ones belong to it
+        if binding.error:
+            raise SettingsError(
+                f"{path} line {line}: can't be read. Write NAME=value there, with the value in single quotes if it "
+                "holds blanks, quotes or #."
+            )
+        if binding.key is None or binding.value is None:
+            continue
+        values[binding.key] = binding.value
+        written = text.partition("=")[2].lstrip().rstrip("\r\n")
+        if written[:1] not in ("'", '"') and written != binding.value:
+            cut[binding.key] = f"{path} line {line}"
+        else:
+            cut.pop(binding.key, None)
+    return values, cut

@@ -134,6 +134,70 @@ def test_a_file_that_is_not_text_is_one_clear_line(folder: Path) -> None:
     assert error.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'DATABASE_URL="postgresql://u@db.invalid/x\n',
+        "DATABASE_URL='postgresql://u@db.invalid/x\nOTHER=1\n",
+        "DATABASE_URL: postgresql://u@db.invalid/x\n",
+        "DATABASE_URL='postgresql://u@db.invalid/x';\n",
+        'DATABASE_URL="postgresql://u@db.invalid/"x\n',
+        "DATABASE_URL postgresql://u@db.invalid/x\n",
+        "=postgresql://u@db.invalid/x\n",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "\n\n", "ENCRYPTION_PLAINTEXT=allow\r\n\r\n# a comment\r\n"])
+def test_a_line_that_cannot_be_read_is_an_error(env_file: Callable[[str], Settings], text: str, before: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        env_file(before + text)
+    assert str(error.value).startswith(f".env line {before.count(chr(10)) + 1}: can't be read. ")
+    assert "db.invalid" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", *KEYRINGS, *(f"{name}_PREVIOUS" for name in KEYRINGS)])
+@pytest.mark.parametrize("value", ["one #two", "one\t# two", "one ", "one\t", "one  #"])
+def test_a_key_or_url_is_never_cut_off(env_file: Callable[[str], Settings], name: str, value: str) -> None:
+    def read(loaded: Settings) -> object:
+        keyring = name.removesuffix("_PREVIOUS")
+        return loaded.database_url if name == "DATABASE_URL" else loaded.keys(keyring)
+
+    with pytest.raises(SettingsError) as error:
+        read(env_file(f"\n{name}={value}\n"))
+    assert str(error.value).startswith(f".env line 2: {name} isn't quoted")
+    settings.load.cache_clear()
+    assert read(env_file(f"{name}={value}\n{name}='last'\n"))
+    settings.load.cache_clear()
+    quoted = env_file(f"{name}='{value}' # a comment\n")
+    assert quoted.values[name] == value
+    assert read(quoted)
+
+
+def test_a_setting_of_the_environment_needs_no_quotes(
+    env_file: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN_ENCRYPTION_KEY", "one #two ")
+    loaded = env_file("GITHUB_TOKEN_ENCRYPTION_KEY=another #one\nSCHEMA_LOCK_TIMEOUT=5 # seconds\n")
+    assert loaded.keys("GITHUB_TOKEN_ENCRYPTION_KEY").writing == "one #two "
+    assert loaded.number("SCHEMA_LOCK_TIMEOUT", 1) == 5
+
+
+def test_a_byte_order_mark_hides_no_setting(folder: Path) -> None:
+    (folder / ".env").write_text("DATABASE_URL=sqlite:///file.db\n", encoding="utf-8-sig")
+    assert settings.load().database_url == "sqlite:///file.db"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_file_in_another_encoding_is_an_error(folder: Path, encoding: str) -> None:
+    (folder / ".env").write_text("DATABASE_URL=sqlite:///file.db\n", encoding=encoding)
+    with pytest.raises(SettingsError, match=r"^\.env: cannot be read"):
+        settings.load()
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}", "{}\r\n", "\t{} \n\n"])
+def test_blanks_around_a_url_are_no_part_of_it(around: str) -> None:
+    assert Settings({"DATABASE_URL": around.format("sqlite:///file.db")}).database_url == "sqlite:///file.db"
+
+
 def test_settings_are_read_once(env_file: Callable[[str], Settings], folder: Path) -> None:
     first = env_file("DATABASE_URL=sqlite:///first.db\n")
     (folder / ".env").write_text("DATABASE_URL=sqlite:///second.db\n")
