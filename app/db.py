@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
 _POOLED = "leads through a pooler"
+_ESCAPE = "DATABASE_URL has a user or password with a sign that ends it: write @ as %40, : as %3A, / as %2F, ? as %3F"
 
 _SYNC_DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -38,12 +39,17 @@ _SYNC_DRIVERS = {
 def database_url(text: str | URL) -> URL:
     """Parses a database URL and sets this package's driver: psycopg, or Python's own sqlite3.
 
+    What other tools write is understood where it has one meaning: `postgres://`, `sqlite:file.db`, `ssl=require`,
+    quotes and blanks around the whole.
+
     Args:
-        text: a database URL; `postgres://` and `postgresql://` mean the same.
+        text: a database URL.
 
     Raises:
-        SettingsError: the text isn't a URL of PostgreSQL or SQLite.
+        SettingsError: the text isn't a URL of PostgreSQL or SQLite; the message shows no part that may be a secret.
     """
+    if isinstance(text, str):
+        text = _in_our_words(text)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -53,7 +59,9 @@ def database_url(text: str | URL) -> URL:
     url = url.set(drivername=_SYNC_DRIVERS.get(url.drivername, url.drivername))
     if url.get_backend_name() not in ("postgresql", "sqlite"):
         raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}: only postgresql and sqlite are known here.")
-    return url
+    if "@" in (url.host or ""):
+        raise SettingsError(_ESCAPE)
+    return _with_known_options(url) if url.query and "psycopg" in url.drivername else url
 
 
 def engine(url: str | URL, **options: Any) -> sa.Engine:
@@ -199,6 +207,36 @@ def revision_transactions(connection: sa.Connection) -> Iterator[None]:
             driver.execute(f"PRAGMA foreign_keys = {enforced}")
             driver.isolation_level = isolation_level
             connection.rollback()
+
+
+def _in_our_words(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1].strip()
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if scheme == "jdbc":
+        raise SettingsError("DATABASE_URL is one of JDBC: write postgresql://user:password@host/name")
+    if scheme.partition("+")[0] == "sqlite" and rest not in ("", "//") and not rest.startswith("///"):
+        rest = f"///{rest.removeprefix('//')}"  # SQLite has no host: what stands there is the file
+    options = rest.partition("?")[2]
+    if scheme.startswith("postgres") and (
+        "@" in options or not all("=" in part for part in options.split("&") if part)
+    ):
+        raise SettingsError(_ESCAPE)
+    return f"{scheme}{colon}{rest}"
+
+
+def _with_known_options(url: URL) -> URL:
+    import psycopg
+
+    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items()}
+    if query.get("sslmode") == "true":
+        query["sslmode"] = "require"
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    for name in sorted({*query} - known):
+        raise SettingsError(f"DATABASE_URL has the option {name}, which PostgreSQL's client doesn't know: remove it.")
+    return url.set(query=query)
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

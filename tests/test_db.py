@@ -98,7 +98,7 @@ def test_the_rest_of_a_url_is_kept() -> None:
     [
         (f"postgresql://user:{PASSWORD}@host:6543/name", "postgresql+psycopg://user:***@host:6543/name"),
         (f"postgresql://host/name?user=u&password={PASSWORD}&sslmode=require", "postgresql+psycopg://host/name"),
-        (f"postgresql:///name?host=/run/pg&passwrd={PASSWORD}", "postgresql+psycopg:///name?host=%2Frun%2Fpg"),
+        (f"postgresql:///name?host=/run/pg&sslpassword={PASSWORD}", "postgresql+psycopg:///name?host=%2Frun%2Fpg"),
         ("sqlite:///file:some.db?mode=ro&uri=true", "sqlite:///some.db"),
         ("sqlite://", "sqlite://"),
     ],
@@ -394,3 +394,48 @@ def test_text_that_is_not_utf8_is_in_no_error(execute: Callable[..., Any], sqlit
     with pytest.raises(sa.exc.OperationalError, match="Could not decode to UTF-8 column 'secret'") as caught:
         execute(sqlite_url, "SELECT secret FROM t")
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("sqlite://gw.db", "sqlite:///gw.db"),
+        ("sqlite:gw.db", "sqlite:///gw.db"),
+        ("sqlite:./gw.db", "sqlite:///./gw.db"),
+        ("sqlite:/srv/gw.db", "sqlite:////srv/gw.db"),
+        ("SQLITE:///gw.db", "sqlite:///gw.db"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///gw.db\n", "sqlite:///gw.db"),
+        ("'sqlite:///gw.db'", "sqlite:///gw.db"),
+        (' "postgresql://u@host/x" ', "postgresql+psycopg://u@host/x"),
+        ("POSTGRES://u@host/x", "postgresql+psycopg://u@host/x"),
+        ("postgresql+asyncpg://u@host/x?ssl=require", "postgresql+psycopg://u@host/x?sslmode=require"),
+        ("postgres://u@host/x?ssl=true", "postgresql+psycopg://u@host/x?sslmode=require"),
+        ("postgresql://me%40corp@host/x", "postgresql+psycopg://me%40corp@host/x"),
+    ],
+)
+def test_what_other_tools_write_is_understood(text: str, meant: str) -> None:
+    assert db.database_url(text).render_as_string() == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://me:{PASSWORD}@{PASSWORD}@host/x",
+        f"postgresql://me:p@{PASSWORD}?w@host/x",
+        f"postgresql://me:p@{PASSWORD}?{PASSWORD}=w@host/x",
+        f"postgresql://me:{PASSWORD}?{PASSWORD}@host/x",
+        f"postgresql://me@host/x?{PASSWORD}",
+        f"jdbc:postgresql://host/x?user=me&password={PASSWORD}",
+        f"host=host user=me password={PASSWORD}",
+        f"postgresql://me:{PASSWORD}@host/x?schema=public",
+        f"postgresql://me:{PASSWORD}@host/x?connection_limit=3",
+        f"postgresql:me:{PASSWORD}@host/x",
+        f"postgresql://me@host/x?passwrd={PASSWORD}",
+    ],
+)
+def test_no_part_of_a_url_that_may_be_a_secret_is_shown(text: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        db.database_url(text)
+    assert str(error.value).startswith("DATABASE_URL ")
+    assert PASSWORD not in str(error.value)
