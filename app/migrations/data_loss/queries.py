@@ -150,6 +150,8 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     driver.execute(
         f"{begin} SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
         f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
+        # An expression of a revision may call what writes, such as nextval().
+        "set_config('transaction_read_only', 'on', true), "
         # Rows that a policy hides are there all the same: better no answer than a wrong one.
         "set_config('row_security', 'off', true)"
     )

@@ -63,7 +63,8 @@ def _changed_by_cast(effect: effects.Effect, words: Words) -> str:
     assert isinstance(effect, effects.AlterType)
     (column,) = effect.columns
     name, to, now = words.column(column), effect.to, words.type_of(effect.target, column)
-    if now is None or widens(now, to):
+    as_it_is = effect.using in ("", name, f"{name}::{to}")  # any other expression may give every row something else
+    if now is None or (as_it_is and widens(now, to)):
         return "false" if words.dialect == "postgresql" else "0"
     if words.dialect == "sqlite":
         # Alembic copies the text of a JSON column as it is.
