@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from app import server_session
 from app.errors import DatabaseUnreachable, SettingsError, without_undecodable
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
-_POOLED = "leads through a pooler"
 _ESCAPE = "DATABASE_URL has a user or password with a sign that ends it: write @ as %40, : as %3A, / as %2F, ? as %3F"
 
 _SYNC_DRIVERS = {
@@ -135,33 +135,18 @@ def migration_engine(url: str | URL, *, read_only: bool = False) -> sa.Engine:
 
 
 def connect(engine: sa.Engine) -> sa.Connection:
-    """Connects an engine.
+    """Connects an engine for a piece of schema work: on PostgreSQL with the settings of `server_session`.
 
     Raises:
         DatabaseUnreachable: the server can't be reached or refuses the role, or the file can't be opened.
     """
     try:
-        return engine.connect()
+        connection = engine.connect()
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split()) or type(error.orig).__name__
         raise DatabaseUnreachable(f"Can't connect to {shown(engine.url)}: {reason}") from None
-
-
-def is_pooled(connection: sa.Connection) -> bool:
-    """Returns whether a pooler such as PgBouncer stands before the server, so that sessions are shared with others.
-
-    It gives its clients a process number of its own making.
-    """
-    if connection.dialect.name != "postgresql":
-        return False
-    if _POOLED not in connection.info:
-        driver = _driver(connection)
-        begins = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
-        pid = driver.execute("SELECT pg_backend_pid()").fetchone()[0]
-        if begins:
-            driver.rollback()
-        connection.info[_POOLED] = driver.info.backend_pid != pid
-    return bool(connection.info[_POOLED])
+    server_session.pin(connection)
+    return connection
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -300,7 +285,11 @@ def _options(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
     elif "psycopg" in url.drivername:
         keepalives = {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3}
         # A pooler may give each transaction another session, which doesn't know what was prepared.
-        arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "prepare_threshold": None} | keepalives
+        arguments = (
+            {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "prepare_threshold": None}
+            | keepalives
+            | {"client_encoding": "utf8"}
+        )
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     return {"hide_parameters": True, **given, "connect_args": arguments | dict(given.get("connect_args", {}))}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from app import db
+from app import db, server_session
 from app.backfill import LEASE_ROWS, LEASE_SECONDS, Leases, Pace, Report, Table
 from app.backfill.workers import Worker, change_leased_ranges, process_name, run_workers
 from app.encryption import FieldCipher
@@ -67,12 +67,13 @@ class Task:
         engine = db.migration_engine(self.url, read_only=read_only)
         with db.connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
             # A page that meets a lock is halved and tried again, so it need not wait long.
-            pooled = db.is_pooled(connection)  # and then the server's session is not only ours
+            pooled = server_session.is_pooled(connection)  # and then the server's session is not only ours
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
             elif not pooled:
                 name = f"schema secrets {process_name()}"[:63]
                 connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
+                server_session.pin_session(connection)
                 connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             yield Table(connection, self.table, self.columns, lock_timeout=LOCK_TIMEOUT if pooled else None)
 

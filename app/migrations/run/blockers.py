@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from app import db
+
 POLL_SECONDS = 0.4
 QUERY_LENGTH = 120
 
@@ -89,7 +91,7 @@ class BlockerWatch:
         if self._done.wait(POLL_SECONDS):
             return
         # Without blockers to name, an error text is only shorter.
-        with suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
+        with suppress(sa.exc.SQLAlchemyError), db.connect(self._engine) as connection:
             autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             while not self._done.wait(POLL_SECONDS):
                 rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": self._pid}).all()

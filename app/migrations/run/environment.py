@@ -14,7 +14,7 @@ from alembic.script import write_hooks
 from alembic.util import CommandError
 
 import app.migrations.operations  # noqa: F401 - gives `op` its words
-from app import db
+from app import db, server_session
 from app.migrations import terminal  # operations: gives `op` its words
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
@@ -154,7 +154,14 @@ def _connection(
                 "The connection that was handed over is in a transaction, and each revision needs one of its own: "
                 "hand over an engine, or a connection before its first statement."
             )
-        yield given
+        if given.in_transaction():
+            yield given
+            return
+        server_session.pin(given)
+        try:
+            yield given
+        finally:
+            server_session.unpin(given)
         return
     engine = given if given is not None else _engine(project, opts, command)
     connection = db.connect(engine)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
 
-from app import db
+from app import db, server_session
 from app.errors import met_a_lock
 from app.migrations.errors import ConfigurationError
 from app.migrations.guard import Guard
@@ -212,7 +212,7 @@ class Runner:
         from app.migrations.run.blockers import BlockerWatch
 
         driver: Any = self._connection.connection.driver_connection
-        if db.is_pooled(self._connection):  # its process is another in each transaction
+        if server_session.is_pooled(self._connection):  # its process is another in each transaction
             return None
         pid = driver.info.backend_pid
         return BlockerWatch(self._connection.engine, pid, lambda blockers: self._reporter.blocked(self._step, blockers))

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app import db
+from app import server_session
 from app.migrations.errors import ConfigurationError
 from app.migrations.guard import Guard
 from app.migrations.project import Limits
@@ -105,7 +105,7 @@ class TimeoutGuard(Guard):
         if not statement.own:
             return
         outside = statement.transaction is Transaction.NONE
-        shared = outside and db.is_pooled(self._connection)
+        shared = outside and server_session.is_pooled(self._connection)
         may_run = not shared or statement.reads or self._timeouts.of(statement) == Timeouts(0, 0)
         self._note(statement, may_run=may_run)
         if not may_run:

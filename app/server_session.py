@@ -1,0 +1,100 @@
+"""Sessions of PostgreSQL: whether others share one, and the settings that the package's own reading and writing needs.
+
+A database or a role may have other defaults, and the driver, or the text that a catalog gives, depends on them. Nothing
+here is set for longer than a transaction, unless the session is known to be ours alone.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+NEEDED = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "extra_float_digits": "1",
+    "idle_in_transaction_session_timeout": "0",
+}
+_READ_COMMITTED = "read committed"
+_KEY = "server session"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The server's session, as it was found.
+
+    Attributes:
+        pooled: a pooler stands before the server.
+        missing: assignments by `set_config`, `true` or `false` to be filled in; empty if all is as needed.
+        isolation: the default isn't READ COMMITTED, under which a run sees what others have committed meanwhile.
+    """
+
+    pooled: bool
+    missing: str
+    isolation: bool
+
+
+def is_pooled(connection: sa.Connection) -> bool:
+    """Returns whether a pooler such as PgBouncer stands before the server, so that sessions are shared with others."""
+    return connection.dialect.name == "postgresql" and _found(connection).pooled
+
+
+def pin(connection: sa.Connection) -> None:
+    """Lets each transaction of a connection begin with the settings that are needed; does nothing on SQLite."""
+    if connection.dialect.name == "postgresql":
+        sa.event.listen(connection, "begin", _pin)
+
+
+def unpin(connection: sa.Connection) -> None:
+    """Ends what `pin` began."""
+    if connection.dialect.name == "postgresql":
+        sa.event.remove(connection, "begin", _pin)
+
+
+def pin_session(connection: sa.Connection) -> None:
+    """Sets what is needed for the whole session, which must be ours alone: closed at the end, and not pooled."""
+    missing = _found(connection).missing
+    if missing:
+        connection.exec_driver_sql(missing.format("false"))
+
+
+def _pin(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
+    found = _found(connection)
+    if found.isolation and not connection.get_execution_options().get("isolation_level"):
+        _driver(connection).execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    if found.missing:
+        _driver(connection).execute(found.missing.format("true"))
+
+
+def _found(connection: sa.Connection) -> _Found:
+    if _KEY not in connection.info:
+        connection.info[_KEY] = _look(_driver(connection))
+    found: _Found = connection.info[_KEY]
+    return found
+
+
+def _look(driver: Any) -> _Found:
+    begins = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
+    names = [*NEEDED, "default_transaction_isolation"]
+    settings = ", ".join(f"current_setting('{name}')" for name in names)
+    pid, *values = driver.execute(f"SELECT pg_backend_pid(), {settings}").fetchone()
+    if begins:
+        driver.rollback()
+    *values, isolation = values
+    missing = [
+        f"set_config('{name}', '{NEEDED[name]}', {{0}})"
+        for name, value in zip(NEEDED, values, strict=True)
+        if value.partition(",")[0] != NEEDED[name]  # the order of day and month may stay
+    ]
+    # A pooler gives its clients a process number of its own making.
+    pooled = driver.info.backend_pid != pid
+    return _Found(pooled, f"SELECT {', '.join(missing)}" if missing else "", isolation != _READ_COMMITTED)
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection
