@@ -123,13 +123,13 @@ def _opened_by_previous_keys(
     cipher: FieldCipher, page: Sequence[Any], states: list[State | Rejected]
 ) -> dict[int, str]:
     """Returns plaintexts by their place in the page; the states of values that no key opens become rejections."""
-    texts = {}
+    texts, writing = {}, cipher.keyring.writing
     for number, state in enumerate(states):
         if state is State.ENCRYPTED:
             opened = _open(cipher, page[number])
             if isinstance(opened, Rejected):
                 states[number] = opened
-            elif opened.key is not cipher.keyring.writing:
+            elif opened.key is not writing:
                 texts[number] = opened.plaintext
     return texts
 

@@ -78,10 +78,6 @@ class Task:
     """Work on columns of one table that share a cipher.
 
     It is pickled for workers, and so has no keys: each process reads its own settings.
-
-    Attributes:
-        find: lists the encrypted columns; a function of a module, which can be pickled.
-        url: the database.
     """
 
     find: Find
