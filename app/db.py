@@ -83,7 +83,8 @@ def async_engine(url: str | URL, **options: Any) -> "AsyncEngine":
         engine = create_async_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
-    _for_applications(_without_undecodable(engine.sync_engine))
+    sa.event.listen(engine.sync_engine, "handle_error", _cut_undecodable)
+    _for_applications(engine.sync_engine)
     return engine
 
 
@@ -202,19 +203,16 @@ def _enforce_foreign_keys(driver: Any, _record: object) -> None:
 
 def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
     try:
-        return _without_undecodable(sa.create_engine(url, **_options(url, options)))
+        engine = sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    sa.event.listen(engine, "handle_error", _cut_undecodable)
+    return engine
 
 
 def _for_applications(engine: sa.Engine) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _enforce_foreign_keys)
-    return engine
-
-
-def _without_undecodable(engine: sa.Engine) -> sa.Engine:
-    sa.event.listen(engine, "handle_error", _cut_undecodable)
     return engine
 
 
