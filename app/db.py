@@ -92,7 +92,8 @@ def async_engine(url: str | URL, **options: Any) -> "AsyncEngine":
         engine = create_async_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
-    _for_applications(_without_undecodable(engine.sync_engine))
+    sa.event.listen(engine.sync_engine, "handle_error", _cut_undecodable)
+    _for_applications(engine.sync_engine)
     return engine
 
 
@@ -243,19 +244,16 @@ def _enforce_foreign_keys(driver: Any, _record: object) -> None:
 
 def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
     try:
-        return _without_undecodable(sa.create_engine(url, **_options(url, options)))
+        engine = sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    sa.event.listen(engine, "handle_error", _cut_undecodable)
+    return engine
 
 
 def _for_applications(engine: sa.Engine) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _enforce_foreign_keys)
-    return engine
-
-
-def _without_undecodable(engine: sa.Engine) -> sa.Engine:
-    sa.event.listen(engine, "handle_error", _cut_undecodable)
     return engine
 
 
@@ -283,13 +281,10 @@ def _options(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": BUSY_TIMEOUT_SECONDS}
     elif "psycopg" in url.drivername:
-        keepalives = {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3}
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "client_encoding": "utf8"}
+        arguments |= {"keepalives_idle": 15, "keepalives_interval": 15, "keepalives_count": 3}
         # A pooler may give each transaction another session, which doesn't know what was prepared.
-        arguments = (
-            {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "prepare_threshold": None}
-            | keepalives
-            | {"client_encoding": "utf8"}
-        )
+        arguments["prepare_threshold"] = None
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     return {"hide_parameters": True, **given, "connect_args": arguments | dict(given.get("connect_args", {}))}
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-LOCK_NOT_AVAILABLE = "55P03"
-DEADLOCK_DETECTED = "40P01"
-DATA_EXCEPTION = "22"  # a class of errors whose messages quote the value: invalid input syntax for type integer: "sk-…"
+_LOCKED = ("55P03", "40P01")  # lock not available, deadlock
+_DATA_EXCEPTION = (
+    "22"  # a class of errors whose messages quote the value: invalid input syntax for type integer: "sk-…"
+)
 
 
 class SchemaError(Exception):
@@ -53,7 +54,7 @@ class Failure:
         if original is not None:
             primary = getattr(getattr(original, "diag", None), "message_primary", None)
             sqlstate = getattr(original, "sqlstate", None)
-            if sqlstate is not None and sqlstate.startswith(DATA_EXCEPTION):
+            if sqlstate is not None and sqlstate.startswith(_DATA_EXCEPTION):
                 primary = re.sub('".*"', "(a value)", str(primary), flags=re.DOTALL)
             text = primary or " ".join(without_undecodable(str(original)).partition("DETAIL:")[0].split())
             return cls(type(original).__name__, sqlstate, text)
@@ -77,9 +78,7 @@ def met_a_lock(error: BaseException) -> bool:
     original = _original(error) or (error if isinstance(error, sqlite3.Error) else None)
     if original is None:
         return False
-    return getattr(original, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED) or (
-        "database is locked" in str(original)
-    )
+    return getattr(original, "sqlstate", None) in _LOCKED or "database is locked" in str(original)
 
 
 @contextmanager

@@ -85,23 +85,20 @@ def UpdatedAtTrigger(table: sa.Table | sa.FromClause) -> Trigger:  # noqa: N802 
     assert isinstance(table, sa.Table)
     trigger = updated_at_trigger(table.name)
     table.metadata.info.setdefault(INFO_KEY, {})[trigger.name] = trigger
-    sa.event.listen(table, "before_create", _create_function)
+    for event, item, dialect in (
+        ("before_create", UPDATED_AT_FUNCTION, "postgresql"),
+        ("after_create", trigger, "postgresql"),
+        ("after_create", trigger, "sqlite"),
+    ):
+        statement = sa.schema.DDL(str(item.create(dialect)).replace("%", "%%"))  # type: ignore[no-untyped-call]
+        sa.event.listen(table, event, statement.execute_if(dialect=dialect))
     sa.event.listen(table, "after_drop", _drop_unused_function)
-    for dialect in ("postgresql", "sqlite"):
-        statement = sa.schema.DDL(trigger.create(dialect).replace("%", "%%"))  # type: ignore[no-untyped-call]
-        sa.event.listen(table, "after_create", statement.execute_if(dialect=dialect))
     return trigger
 
 
 def declared_triggers(metadata: sa.MetaData) -> dict[str, Trigger]:
     """Returns the triggers declared with tables of `metadata`, by name."""
     return dict(metadata.info.get(INFO_KEY, {}))
-
-
-def _create_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
-    statement = UPDATED_AT_FUNCTION.create(connection.dialect.name)
-    if statement is not None:
-        connection.execute(sa.text(statement.replace(":", r"\:")))
 
 
 def _drop_unused_function(_table: sa.Table, connection: sa.Connection, **_: object) -> None:

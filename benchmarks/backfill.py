@@ -29,8 +29,7 @@ from app import db, secrets
 from app.backfill import Pace
 from app.backfill.sweep import garbage_frozen
 from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
-from app.secrets.progress import Progress
-from app.secrets.tasks import Task
+from app.secrets.jobs import Progress, Task
 from benchmarks import measure
 from tests.postgres import Server
 

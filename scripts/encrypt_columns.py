@@ -7,8 +7,7 @@ from app.backfill import Report
 from app.errors import SchemaError
 from app.project import PROJECT
 from app.secrets import jobs
-from app.secrets.progress import Progress
-from app.secrets.tasks import Action
+from app.secrets.jobs import Action, Progress
 
 
 class PrintedProgress(Progress):

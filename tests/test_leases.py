@@ -153,7 +153,6 @@ def test_what_was_done_of_it_is_counted_once(table: Table) -> None:
     assert (report.stopped, report.rows, report.changed) == (True, 8, 8)
     one.give_back(lease, report, sweep.reached)
     job = two.job()
-    assert job
     assert (job.report.rows, job.report.changed, job.report.stopped) == (8, 8, False)
     rest = claimed(two)
     assert (rest.number, rest.key_range) == (

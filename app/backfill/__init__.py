@@ -3,19 +3,17 @@
 Worker processes are in `app.backfill.workers`, which the face leaves out: no other command needs multiprocessing.
 """
 
-from app.backfill.leases import LEASE_ROWS, LEASE_SECONDS, LEASES_TABLE, Leases
+from app.backfill.leases import LEASE_ROWS, LEASES_TABLE, Leases
 from app.backfill.pacing import Pace
 from app.backfill.passes import backfill
 from app.backfill.remaining import count_rows, guard, has_rows
 from app.backfill.report import BackfillError, Rejected, Report
-from app.backfill.signals import stop_requested
 from app.backfill.sweep import ByPage
 from app.backfill.table import MARKER, KeyRange, Table, fetch
 
 __all__ = [
     "LEASES_TABLE",
     "LEASE_ROWS",
-    "LEASE_SECONDS",
     "MARKER",
     "BackfillError",
     "ByPage",
@@ -30,5 +28,4 @@ __all__ = [
     "fetch",
     "guard",
     "has_rows",
-    "stop_requested",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import db
 from app.backfill.passes import Passes
 from app.backfill.report import Report, Tally
 from app.backfill.table import KeyRange, RowKey, Table
@@ -24,29 +25,23 @@ LEASE_SECONDS = 30.0
 LEASE_ROWS = 20_000
 
 _CREATE = f"""
-CREATE TABLE IF NOT EXISTS {LEASES_TABLE} (
+CREATE TABLE {LEASES_TABLE} (
     job text NOT NULL, number integer NOT NULL, low text, high text, owner text, until timestamptz NOT NULL,
     state text, PRIMARY KEY (job, number)
 )"""
-# Number 0 is the job's own row.
-_LOCK_JOB = f"SELECT low, high, state FROM {LEASES_TABLE} WHERE job = :job AND number = 0 FOR UPDATE"
-_SAVE_JOB = (
-    f"UPDATE {LEASES_TABLE} SET low = :low, high = :high, state = :state, "
-    "until = clock_timestamp() + make_interval(secs => :seconds) WHERE job = :job AND number = 0"
-)
-_IS_ALIVE = f"SELECT bool_or(until > clock_timestamp()) FROM {LEASES_TABLE} WHERE job = :job"
-_HAS_LEASES = f"SELECT EXISTS (SELECT FROM {LEASES_TABLE} WHERE job = :job AND number > 0)"
-_CLEAR = f"DELETE FROM {LEASES_TABLE} WHERE job = :job AND number > 0"
+_UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _ADD = (
-    f"INSERT INTO {LEASES_TABLE} VALUES (:job, :number, :low, :high, :owner, "
-    "clock_timestamp() + make_interval(secs => :seconds), :state) ON CONFLICT DO NOTHING"
+    f"INSERT INTO {LEASES_TABLE} VALUES (:job, :number, :low, :high, :owner, {_UNTIL}, :state) ON CONFLICT DO NOTHING"
 )
-_FIND_EXPIRED = (
-    f"SELECT number, low, high FROM {LEASES_TABLE} WHERE job = :job AND number > 0 AND until < clock_timestamp() "
-    "ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED"
+# Number 0 is the job's own row.
+_JOB = f"{LEASES_TABLE} WHERE job = :job AND number = 0"
+_LEASES = f"{LEASES_TABLE} WHERE job = :job AND number > 0"
+_SAVE_JOB = (
+    f"UPDATE {LEASES_TABLE} SET low = :low, high = :high, state = :state, until = {_UNTIL} "
+    "WHERE job = :job AND number = 0"
 )
 _RENEW = (
-    f"UPDATE {LEASES_TABLE} SET owner = :owner, until = clock_timestamp() + make_interval(secs => :seconds) "
+    f"UPDATE {LEASES_TABLE} SET owner = :owner, until = {_UNTIL} "
     "WHERE job = :job AND number = :number AND (:taken OR owner = :owner)"
 )
 _FINISH = f"DELETE FROM {LEASES_TABLE} WHERE job = :job AND number = :number AND owner = :owner"
@@ -84,10 +79,9 @@ class Job:
     def load(cls, row: Any) -> "Job":
         """Reads the row."""
         state = json.loads(row.state)
-        values = state["report"]
-        columns = {name: Tally(**tally) for name, tally in values["columns"].items()}
-        rejections = [tuple(rejection) for rejection in values["rejections"]]
-        report = Report(**values | {"columns": columns, "rejections": rejections})
+        report = Report(**state["report"])
+        report.columns = {name: Tally(**tally) for name, tally in state["report"]["columns"].items()}
+        report.rejections = [tuple(rejection) for rejection in state["report"]["rejections"]]
         return cls(load_key(row.low), load_key(row.high), state["last"], report, Passes(**state["walks"]))
 
 
@@ -107,42 +101,45 @@ class Leases:
     name: str
     owner: str
     finished: Callable[[], bool] | None = None
-    seconds: float = LEASE_SECONDS
     size: int = LEASE_ROWS
 
     def join(self) -> None:
         """Starts the job, or joins its live workers."""
-        with self.engine.begin() as connection:
+        with db.connect(self.engine) as connection, connection.begin():
             # Two sessions that create a table at once don't see each other's.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LEASES_TABLE})
-            connection.exec_driver_sql(_CREATE)
+            # IF NOT EXISTS asks for the right to create even where there is nothing to do.
+            if connection.exec_driver_sql(f"SELECT to_regclass('{LEASES_TABLE}')").scalar() is None:
+                connection.exec_driver_sql(_CREATE)
         new = self._new_pass(Passes(self.table.name))
-        with self.engine.begin() as connection:
+        with db.connect(self.engine) as connection, connection.begin():
             self._execute(connection, _ADD, number=0, **new.dump())
             job = self._lock(connection)
-            if job is None or job.passes.over or not self._execute(connection, _IS_ALIVE).scalar():
-                self._execute(connection, _CLEAR)
+            alive = f"SELECT bool_or(until > clock_timestamp()) FROM {LEASES_TABLE} WHERE job = :job"
+            if job.passes.over or not self._execute(connection, alive).scalar():
+                self._execute(connection, f"DELETE FROM {_LEASES}")
                 self._execute(connection, _SAVE_JOB, **new.dump())
 
-    def job(self) -> Job | None:
+    def job(self) -> Job:
         """Returns the job as it is now."""
-        with self.engine.begin() as connection:
+        with db.connect(self.engine) as connection, connection.begin():
             return self._lock(connection)
 
     def claim(self) -> Lease | Job | None:
         """Returns the next range; the job when it is over; None while other workers hold the last ranges."""
-        with self.engine.begin() as connection:
+        with db.connect(self.engine) as connection, connection.begin():
             # `finished` scans the table on another connection while this transaction waits.
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            row = self._execute(connection, _FIND_EXPIRED).first()
+            expired = "until < clock_timestamp() ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED"
+            row = self._execute(connection, f"SELECT number, low, high FROM {_LEASES} AND {expired}").first()
             if row is not None:
                 self._execute(connection, _RENEW, number=row.number, taken=True)
                 return _lease(row.number, row.low, row.high)
             job = self._lock(connection)
-            if job is None or job.passes.over:
+            if job.passes.over:
                 return job
             lease = self._add(connection, job)
-            if lease is None and not self._execute(connection, _HAS_LEASES).scalar():
+            if lease is None and self._execute(connection, f"SELECT FROM {_LEASES} LIMIT 1").first() is None:
                 job.report = job.passes.add(job.report, finished=self.finished)
                 if not job.passes.over:
                     job = self._new_pass(job.passes)
@@ -151,27 +148,24 @@ class Leases:
 
     def renew(self, lease: Lease) -> None:
         """Renews a lease."""
-        with self.engine.begin() as connection:
+        with db.connect(self.engine) as connection, connection.begin():
             self._execute(connection, _RENEW, number=lease.number, taken=False)
 
     def finish(self, lease: Lease, report: Report) -> None:
         """Ends a lease on a finished range; a report counts only if no other worker has taken the range over."""
-        with self.engine.begin() as connection:
-            self._end(connection, _FINISH, report, number=lease.number)
+        self._end(_FINISH, report, number=lease.number)
 
     def give_back(self, lease: Lease, report: Report, reached: RowKey | None) -> None:
         """Gives the rest of a range to other workers; `reached` is the key of the last finished row, or None."""
-        with self.engine.begin() as connection:
-            # The job goes on, so its report isn't one of a stopped pass.
-            ended = replace(report, stopped=False)
-            self._end(connection, _GIVE_BACK, ended, number=lease.number, low=dump_key(reached))
+        # The job goes on, so its report isn't one of a stopped pass.
+        self._end(_GIVE_BACK, replace(report, stopped=False), number=lease.number, low=dump_key(reached))
 
-    def _end(self, connection: sa.Connection, statement: str, report: Report, **values: Any) -> None:
-        job = self._lock(connection)
-        held = self._execute(connection, statement, **values).rowcount
-        if job is not None and held:
-            job.report.add(report)
-            self._execute(connection, _SAVE_JOB, **job.dump())
+    def _end(self, statement: str, report: Report, **values: Any) -> None:
+        with db.connect(self.engine) as connection, connection.begin():
+            job = self._lock(connection)
+            if self._execute(connection, statement, **values).rowcount:
+                job.report.add(report)
+                self._execute(connection, _SAVE_JOB, **job.dump())
 
     def _new_pass(self, passes: Passes) -> Job:
         key_range = self.table.key_range()
@@ -187,12 +181,11 @@ class Leases:
         self._execute(connection, _ADD, number=job.last, low=low, high=high, state=None)
         return _lease(job.last, low, high)
 
-    def _lock(self, connection: sa.Connection) -> Job | None:
-        row = self._execute(connection, _LOCK_JOB).first()
-        return None if row is None else Job.load(row)
+    def _lock(self, connection: sa.Connection) -> Job:
+        return Job.load(self._execute(connection, f"SELECT low, high, state FROM {_JOB} FOR UPDATE").one())
 
     def _execute(self, connection: sa.Connection, statement: str, **values: Any) -> sa.CursorResult[Any]:
-        names = {"job": self.name, "owner": self.owner, "seconds": self.seconds}
+        names = {"job": self.name, "owner": self.owner, "seconds": LEASE_SECONDS}
         return connection.execute(sa.text(statement), names | values)
 
 

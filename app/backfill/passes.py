@@ -70,13 +70,13 @@ def backfill(
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         raise BackfillError("A backfill commits page by page: give it a connection in AUTOCOMMIT.")
     pace = pace or (Pace(rows=page_rows, target=0) if page_rows else Pace())
-    passes, report = Passes(table), Report.blank(table, columns)
-    rows = Table(connection, table, columns, key)
-    while not passes.over:
-        sweep = Sweep(rows, change, pace, with_nulls=with_nulls, dry_run=dry_run, progress=progress)
+    rows, passes = Table(connection, table, columns, key), Passes(table)
+    sweep = Sweep(rows, change, pace, with_nulls=with_nulls, dry_run=dry_run, progress=progress)
+    while True:
         # Rows that are added meanwhile belong to the next pass; so each pass ends.
         report = passes.add(sweep.run(rows.key_range()), dry_run=dry_run, finished=finished)
-    return report
+        if passes.over:
+            return report
 
 
 @dataclass

@@ -20,6 +20,7 @@ from app.backfill.table import Column, KeyRange, Page, RowKey, Table, Undecodabl
 
 Change = Callable[[Any], Any]
 Write = Callable[[], set[RowKey]]
+Prepared = tuple[Page, Write, float]  # rows to write, the function that writes them, the seconds that preparing took
 
 _REFUSED = ("22", "23", "54", "P0")  # data exceptions, violated constraints, too large for an index, triggers
 
@@ -29,15 +30,6 @@ class ByPage:
     """A change of a page's values at once: for each value the new one, None to leave it, or a `Rejected`."""
 
     change: Callable[[Sequence[Any]], Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A page of rows to write, and the function that writes them; `seconds` is the time that preparing took."""
-
-    page: Page
-    write: Write
-    seconds: float
 
 
 @dataclass
@@ -56,31 +48,30 @@ class Sweep:
     def __post_init__(self) -> None:
         self._prepare_write = (write_postgresql if self.table.types else write_sqlite).writer(self.table)
         self._change_page = self.change.change if isinstance(self.change, ByPage) else _by_value(self.change)
-        self._refused: list[tuple[Page, sa.exc.DBAPIError]] = []
 
     def run(self, key_range: KeyRange | None) -> Report:
         """Sweeps over a range, and returns the report of it."""
         self._report, self.reached = Report.blank(self.table.name, self.table.columns), None
-        rows_read = 0
         with garbage_frozen(), _background(self.table.connection) as in_background:
             started = time.monotonic()
             rows, remaining = self._read(key_range)
-            prepared = self._prepare(rows)
+            page, write, _ = self._prepare(rows)
             while rows:
                 next_rows, remaining = self._read(remaining)
                 # While PostgreSQL writes this page, a thread prepares the next one.
                 next_prepared = in_background(partial(self._prepare, next_rows))
-                lost = self._write(prepared.page, prepared.write, time.monotonic() + self.pace.patience)
-                following = next_prepared()
-                self._settle(prepared.page, lost)
+                failed = self._write(page, write, time.monotonic() + self.pace.patience)
+                next_page, next_write, seconds = next_prepared()
+                for key, old, new in page.rows() if failed else ():
+                    if key in failed:
+                        self._uncount(key, old, new, failed[key])
                 self.reached = rows[-1][: len(self.table.key)]
-                self.pace.worked(0 if self.dry_run else len(prepared.page), len(next_rows), following.seconds)
-                rows_read += len(rows)
+                self.pace.worked(0 if self.dry_run else len(page), len(next_rows), seconds)
                 if self.progress is not None:
-                    self.progress(rows_read)
+                    self.progress(self._report.rows - len(next_rows))
                 if next_rows:
                     self.pace.rest(self.table.connection, time.monotonic() - started)
-                started, rows, prepared = time.monotonic(), next_rows, following
+                started, rows, page, write = time.monotonic(), next_rows, next_page, next_write
         return self._report
 
     def _read(self, key_range: KeyRange | None) -> tuple[Sequence[Values], KeyRange | None]:
@@ -97,7 +88,7 @@ class Sweep:
             return rows, None
         return rows, KeyRange(rows[-1][: len(self.table.key)], key_range.high)
 
-    def _prepare(self, rows: Sequence[Values]) -> _Prepared:
+    def _prepare(self, rows: Sequence[Values]) -> Prepared:
         """Changes the values of a page, and prepares the write of the rows that differ."""
         started = time.monotonic()
         width = len(self.table.key)
@@ -111,7 +102,7 @@ class Sweep:
             numbers = [number for number in numbers if self._is_comparable(page.only([number]))]
         page = page.only(numbers)
         write = set if self.dry_run or not len(page) else self._prepare_write(page)
-        return _Prepared(page, write, time.monotonic() - started)
+        return page, write, time.monotonic() - started
 
     def _changed(self, values: Column, column: str, keys: Sequence[Column]) -> Column:
         """Returns the new values of a column; unchanged values stay the same objects."""
@@ -121,7 +112,9 @@ class Sweep:
             numbers = [n for n, value in enumerate(values) if value or (value is not None and value not in ("", b""))]
         tally.empty += len(values) - len(numbers)
         if _has_undecodable(values):
-            numbers = [n for n in numbers if self._is_decoded(values[n], column, [key[n] for key in keys])]
+            for number in (n for n in numbers if isinstance(values[n], Undecodable)):
+                self._reject(column, [key[number] for key in keys], "isn't UTF-8")
+            numbers = [n for n in numbers if not isinstance(values[n], Undecodable)]
         new, changed = list(values), 0
         for number, value in zip(numbers, self._change_page([values[number] for number in numbers]), strict=True):
             if isinstance(value, Rejected):
@@ -134,73 +127,69 @@ class Sweep:
         tally.unchanged += len(numbers) - changed
         return new
 
-    def _is_decoded(self, value: Any, column: str, key: Sequence[Any]) -> bool:
-        if isinstance(value, Undecodable):
-            self._reject(column, key, "isn't UTF-8")
-        return not isinstance(value, Undecodable)
-
     def _is_comparable(self, row: Page) -> bool:
         [(key, old, new)] = row.rows()
-        if not _has_undecodable(old):
-            return True
-        for name in self._uncount(old, new):
-            self._reject(name, key, "another column of the row isn't UTF-8")
-        return False
+        if _has_undecodable(old):
+            self._uncount(key, old, new, "another column of the row isn't UTF-8")
+            return False
+        return True
+
+    def _uncount(self, key: RowKey, old: Values, new: Values, reason: str | None) -> None:
+        """Corrects the report for a row that isn't written after all; without a reason, a later pass takes it."""
+        self._report.conflicts += reason is None
+        for name, was, is_now in zip(self.table.columns, old, new, strict=True):
+            if was != is_now:
+                self._report.columns[name].changed -= 1
+                if reason is not None:
+                    self._reject(name, key, reason)
 
     def _reject(self, column: str, key: Sequence[Any], reason: str) -> None:
         self._report.reject(column, self.table.shown(tuple(key)), reason)
 
-    def _write(self, page: Page, write: Write, deadline: float) -> set[RowKey]:
-        """Writes a page, in halves if it meets a lock or a refused row; returns the keys of lost rows."""
+    def _write(self, page: Page, write: Write, deadline: float) -> dict[RowKey, str | None]:
+        """Writes a page, in halves if it meets a lock or a refused row.
+
+        Returns the rows that were not written: why the database refuses them, None if another session changed them.
+        The report is corrected later: a thread is using it.
+        """
         if self.dry_run or not len(page):
-            return set()
+            return {}
         if len(page) > 2 * self.pace.writes:  # read while there was little to write
             return self._write_halves(page, deadline)
         while True:
             started = time.monotonic()
             try:
                 lost = write()
-                break
             except sa.exc.DBAPIError as error:
-                locked, busy = is_locked(error), is_busy(error)
-                if not (locked or busy or _is_refusal(error)):
-                    raise
-                if (locked or busy) and (time.monotonic() > deadline or self.pace.stopped()):
-                    raise
-                if locked:
-                    self.pace.met_a_lock()
-                if len(page) > 1 and not busy:  # fewer rows wait as long for a whole database
+                reason = self._refusal(error, deadline)
+                if len(page) > 1 and not is_busy(error):  # fewer rows wait as long for a whole database
                     return self._write_halves(page, deadline)
-                if not (locked or busy):
-                    self._refused.append((page, error))  # counted later: a thread is using the report
-                    return set()
+                if reason is not None:
+                    return {key: reason for key, _, _ in page.rows()}
                 self.pace.nap(NAP_SECONDS)
-        self.pace.wrote(len(page), time.monotonic() - started)
-        return lost
+            else:
+                self.pace.wrote(len(page), time.monotonic() - started)
+                return dict.fromkeys(lost)
 
-    def _write_halves(self, page: Page, deadline: float) -> set[RowKey]:
-        first, second = page.halves()
-        lost = self._write(first, self._prepare_write(first), deadline)
-        return lost | self._write(second, self._prepare_write(second), deadline)
+    def _write_halves(self, page: Page, deadline: float) -> dict[RowKey, str | None]:
+        middle, failed = len(page) // 2, dict[RowKey, str | None]()
+        for half in (page.only(range(middle)), page.only(range(middle, len(page)))):
+            failed |= self._write(half, self._prepare_write(half), deadline)
+        return failed
 
-    def _settle(self, page: Page, lost: set[RowKey]) -> None:
-        """Corrects the report for rows that were not written after all."""
-        for refused, error in self._refused:
-            reason = getattr(error.orig, "sqlstate", None) or type(error).__name__
-            [(key, old, new)] = refused.rows()
-            for name in self._uncount(old, new):
-                self._reject(name, key, f"the database refuses the new value ({reason})")
-        self._refused.clear()
-        for key, old, new in page.rows() if lost else ():
-            if key in lost:
-                self._report.conflicts += 1
-                self._uncount(old, new)
-
-    def _uncount(self, old: Values, new: Values) -> list[str]:
-        names = [name for name, was, is_now in zip(self.table.columns, old, new, strict=True) if was != is_now]
-        for name in names:
-            self._report.columns[name].changed -= 1
-        return names
+    def _refusal(self, error: sa.exc.DBAPIError, deadline: float) -> str | None:
+        """Returns the reason if the database refuses a row; None for a lock that may be waited for; raises the rest."""
+        locked = is_locked(error)
+        if locked or is_busy(error):
+            if time.monotonic() > deadline or self.pace.stopped():
+                raise error
+            if locked:
+                self.pace.met_a_lock()
+            return None
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if not state.startswith(_REFUSED) and not isinstance(error, sa.exc.IntegrityError):
+            raise error
+        return f"the database refuses the new value ({state or type(error).__name__})"
 
 
 @contextmanager
@@ -221,7 +210,7 @@ def garbage_frozen() -> Iterator[None]:
 
 
 @contextmanager
-def _background(connection: sa.Connection) -> Iterator[Callable[[partial[_Prepared]], Callable[[], _Prepared]]]:
+def _background(connection: sa.Connection) -> Iterator[Callable[[Callable[[], Prepared]], Callable[[], Prepared]]]:
     """Runs functions in a thread on PostgreSQL; on SQLite, which works in this process, when the result is needed."""
     if connection.dialect.name != "postgresql":
         yield lambda function: function
@@ -244,8 +233,3 @@ def _by_value(change: Change) -> Callable[[Sequence[Any]], Sequence[Any]]:
             return rejected
 
     return lambda page: [change_value(value) for value in page]
-
-
-def _is_refusal(error: sa.exc.DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] in _REFUSED or isinstance(error, sa.exc.IntegrityError)

@@ -42,11 +42,6 @@ class Page:
     def __len__(self) -> int:
         return len(self.keys[0])
 
-    def halves(self) -> tuple["Page", "Page"]:
-        """Cuts the page in two."""
-        middle = len(self) // 2
-        return self.only(range(middle)), self.only(range(middle, len(self)))
-
     def only(self, numbers: Sequence[int]) -> "Page":
         """Returns a page of the rows with these numbers."""
         if len(numbers) == len(self):
@@ -103,20 +98,14 @@ class Table:
 
     def key_range(self) -> KeyRange | None:
         """Returns the range from the first to the last row that is there now; None for an empty table."""
-        order = ", ".join(f"{self.quote(name)} DESC" for name in self.key)
-        statement = f"SELECT {self.key_list} FROM {self.quoted} ORDER BY {order} LIMIT 1"
-        last = fetch(self.connection, statement)
+        last = self.end(1, last=True)
         if not self.types:
             self._refuse_null_keys()
-        return KeyRange(None, tuple(self._require_decoded_keys(last)[0])) if last else None
+        return KeyRange(None, self._require_decoded_keys(last)[0][: len(self.key)]) if last else None
 
     def read(self, key_range: KeyRange, rows: int) -> Sequence[Values]:
         """Returns the first rows of a range: their keys and values."""
-        condition, parameters = self._within(key_range)
-        statement = (
-            f"SELECT {self._selected} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} LIMIT {rows}"
-        )
-        return self._require_decoded_keys(fetch(self.connection, statement, parameters))
+        return self._require_decoded_keys(self._select(self._selected, key_range, f"LIMIT {rows}"))
 
     def end(self, rows: int, *, last: bool) -> Sequence[Values]:
         """Returns the first rows of the table, or the last ones, beginning with the outermost."""
@@ -125,10 +114,8 @@ class Table:
 
     def cut(self, key_range: KeyRange, rows: int) -> RowKey:
         """Returns the key at which the first `rows` rows of a range end."""
-        condition, parameters = self._within(key_range)
-        statement = f"SELECT {self.key_list} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} LIMIT 1"
-        row = fetch(self.connection, f"{statement} OFFSET {rows - 1}", parameters)
-        return tuple(row[0]) if row else key_range.high
+        row = self._select(self.key_list, key_range, f"LIMIT 1 OFFSET {rows - 1}")
+        return row[0] if row else key_range.high
 
     def ranges(self, key_range: KeyRange, rows: int) -> Iterator[KeyRange]:
         """Cuts a range into ranges of as many rows."""
@@ -194,13 +181,14 @@ class Table:
             key = ", ".join(self.key)
             raise BackfillError(f"{self.name} has rows whose key ({key}) is NULL: give them one, by hand.")
 
-    def _within(self, key_range: KeyRange) -> tuple[str, dict[str, Any]]:
+    def _select(self, columns: str, key_range: KeyRange, limit: str) -> Sequence[Values]:
         parameters = {f"high{n}": value for n, value in enumerate(key_range.high)}
         condition = f"({self.key_list}) <= ({self.marks('high')})"
         if key_range.low is not None:
             parameters |= {f"low{n}": value for n, value in enumerate(key_range.low)}
             condition = f"({self.key_list}) > ({self.marks('low')}) AND {condition}"
-        return condition, parameters
+        statement = f"SELECT {columns} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} {limit}"
+        return fetch(self.connection, statement, parameters)
 
     def _postgresql_types(self) -> dict[str, str]:
         statement = sa.text(
@@ -213,17 +201,7 @@ class Table:
 
 def fetch(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None = None) -> Sequence[Values]:
     """Returns all rows of a query, even if SQLite holds text that isn't UTF-8."""
-    try:
-        return patiently(connection, lambda: _fetch_all(connection, statement, parameters))
-    except sa.exc.OperationalError as error:
-        if "decode" not in str(error.orig):
-            raise
-    driver: Any = connection.connection.driver_connection
-    before, driver.text_factory = driver.text_factory, _decode
-    try:
-        return patiently(connection, lambda: _fetch_all(connection, statement, parameters))
-    finally:
-        driver.text_factory = before
+    return patiently(connection, lambda: _fetch_all(connection, statement, parameters))
 
 
 def _fetch_all(connection: sa.Connection, statement: str, parameters: dict[str, Any] | None) -> Sequence[Values]:
@@ -232,8 +210,13 @@ def _fetch_all(connection: sa.Connection, statement: str, parameters: dict[str, 
         rows: Sequence[Values] = result.cursor.fetchall()
         return rows
     # Only an error that SQLAlchemy itself meets gets its class and its hooks.
-    with connection.exec_driver_sql(statement, parameters) as result:
-        return [tuple(row) for row in result]
+    driver: Any = connection.connection.driver_connection
+    before, driver.text_factory = driver.text_factory, _decode
+    try:
+        with connection.exec_driver_sql(statement, parameters) as result:
+            return [tuple(row) for row in result]
+    finally:
+        driver.text_factory = before
 
 
 def _decode(data: bytes) -> str | Undecodable:

@@ -12,16 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from secrets import token_hex
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.backfill.leases import Job, Lease, Leases
+from app.backfill.leases import LEASE_SECONDS, Job, Lease, Leases
 from app.backfill.pacing import Pace
-from app.backfill.signals import signals_blocked, stop_requested, unblock_signals
 from app.backfill.sweep import ByPage, Sweep
 from app.backfill.table import KeyRange, Table
 from app.errors import SchemaError
@@ -29,6 +28,31 @@ from app.errors import SchemaError
 _POLL_SECONDS = 0.3
 _REPORT_SECONDS = 0.5
 _NEXT_RANGE = "next range"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stop_requested(*, second_ends: bool = True) -> Iterator[Callable[[], bool]]:
+    """Gives a function that returns whether SIGINT or SIGTERM came; a second one raises KeyboardInterrupt.
+
+    Workers don't let the second one end them: a Ctrl-C reaches them from the terminal and from their parent.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to no other
+        yield lambda: False
+        return
+
+    def receive(number: int, _frame: object) -> None:
+        if received and second_ends:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = [(number, signal.signal(number, receive)) for number in _SIGNALS]
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def process_name() -> str:
@@ -87,7 +111,7 @@ def change_leased_ranges(worker: Worker, table: Table, leases: Leases, change: B
     def stopped() -> bool:
         nonlocal renewed
         # Whatever takes long, a page, a lock or a rest, asks this all the time.
-        if current is not None and time.monotonic() >= renewed + leases.seconds / 3:
+        if current is not None and time.monotonic() >= renewed + LEASE_SECONDS / 3:
             renewed = time.monotonic()
             leases.renew(current)
         return worker.stopped()
@@ -127,66 +151,62 @@ def run_workers(
     that all have read, `receive` each result. Workers that ask get `ranges`: if one fails, its range is lost, so the
     others end too.
     """
-    pool, rows, failures = _Pool(count, work, url), 0, list[SchemaError]()
-    with closing(pool):
-        for channel, message in pool.messages():
+    rows, terminated, failures = 0, False, list[SchemaError]()
+    with _started(count, work, url) as processes:
+        for channel, message in _messages(processes):
             if isinstance(message, int):
                 rows += message
                 progress(rows)
             elif isinstance(message, SchemaError):
                 failures.append(message)
             elif message == _NEXT_RANGE and ranges is not None:
-                pool.give(channel, next(ranges, None))
+                key_range = next(ranges, None)
+                with suppress(OSError):  # if the worker has died, its channel says so next
+                    channel.send(key_range)
             elif message is not None:
                 receive(message)
-            if stopped() or (ranges is not None and failures):
-                pool.terminate()
+            if not terminated and (stopped() or (ranges is not None and failures)):
+                terminated = True
+                for process in processes.values():
+                    process.terminate()
     return failures
 
 
-class _Pool:
-    def __init__(self, count: int, work: Callable[[Worker], None], url: sa.URL) -> None:
-        context = _context(url)
-        self._terminated = False
-        self._processes: dict[Connection, Any] = {}
-        with signals_blocked():
-            for _ in range(count):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_run, args=(work, theirs, os.getpid()), daemon=True)
-                process.start()
-                theirs.close()
-                self._processes[ours] = process
+def _messages(processes: dict[Connection, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yields channels and messages, an error for a worker that was killed, and now and then nothing."""
+    channels = [*processes]
+    while channels:
+        yield None, None
+        for channel in wait(channels, _POLL_SECONDS):
+            assert isinstance(channel, Connection)
+            try:
+                message = channel.recv()
+            except (EOFError, OSError):
+                channels.remove(channel)
+                message = _death_of(processes[channel])
+            yield channel, message
 
-    def messages(self) -> Iterator[tuple[Any, Any]]:
-        """Yields channels and messages, an error for a worker that was killed, and now and then nothing."""
-        channels = [*self._processes]
-        while channels:
-            yield None, None
-            for channel in wait(channels, _POLL_SECONDS):
-                assert isinstance(channel, Connection)
-                try:
-                    message = channel.recv()
-                except (EOFError, OSError):
-                    channels.remove(channel)
-                    message = _death_of(self._processes[channel])
-                yield channel, message
 
-    def give(self, channel: Connection, key_range: KeyRange | None) -> None:
-        """Answers a worker that asks for its next range; if it has died meanwhile, its channel says so next."""
-        with suppress(OSError):
-            channel.send(key_range)
-
-    def terminate(self) -> None:
-        """Tells all workers to end, once."""
-        if not self._terminated:
-            self._terminated = True
-            for process in self._processes.values():
-                process.terminate()
-
-    def close(self) -> None:
-        """Waits for all workers; after an error in the parent, none goes on."""
-        self.terminate()
-        for process in self._processes.values():
+@contextmanager
+def _started(count: int, work: Callable[[Worker], None], url: sa.URL) -> Iterator[dict[Connection, Any]]:
+    """Starts worker processes and waits for them; after an error in the parent, none goes on."""
+    context, processes = _context(url), dict[Connection, Any]()
+    # During its imports, a signal would kill a worker.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_run, args=(work, theirs, os.getpid()), daemon=True)
+            process.start()
+            theirs.close()
+            processes[ours] = process
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield processes
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
             process.join()
 
 
@@ -200,7 +220,7 @@ def _context(url: sa.URL) -> Any:
 def _run(work: Callable[[Worker], None], channel: Connection, parent: int) -> None:
     # Sending fails if the parent has died.
     with suppress(ConnectionError), stop_requested(second_ends=False) as stop:
-        unblock_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # they were blocked during the start
         try:
             work(Worker(channel, stop, parent))
         except SchemaError as error:

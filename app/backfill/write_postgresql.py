@@ -80,13 +80,6 @@ def _sent_as(table: Table, column: str) -> str:
     return "text" if table.is_read_as_text(column) else table.types[column]
 
 
-class _Lengths(dict[int, bytes]):
-    """Packs each length once; later calls are a look-up."""
-
-    def __missing__(self, length: int) -> bytes:
-        return self.setdefault(length, _LENGTH(length))
-
-
 class _TextArray:
     """Packs texts and NULLs."""
 
@@ -95,8 +88,9 @@ class _TextArray:
             parts = [_NULL if value is None else _LENGTH(len(data := value.encode())) + data for value in values]
         else:
             texts = [*map(str.encode, cast("Sequence[str]", values))]
-            lengths = map(_Lengths().__getitem__, map(len, texts))
-            parts = [*chain.from_iterable(zip(lengths, texts, strict=True))]
+            lengths = [*map(len, texts)]
+            packed = {length: _LENGTH(length) for length in {*lengths}}  # most texts are of a few lengths
+            parts = [*chain.from_iterable(zip(map(packed.__getitem__, lengths), texts, strict=True))]
         self.data = _HEAD(1, None in values, _TEXT, len(values), 1) + b"".join(parts)
 
 

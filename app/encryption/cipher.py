@@ -136,7 +136,11 @@ class FieldCipher:
             raise keyring.missing(label, "decrypted")
         for key in keyring.keys:
             if (data := key.decrypt(parts)) is not None:
-                return Opened(_require_utf8(data, label), key)
+                if (text := decode_utf8(data)) is None:
+                    raise DecryptionError(
+                        f"Failed to decrypt {label}: a key opens it, but what it holds is not UTF-8 text."
+                    )
+                return Opened(text, key)
         tried = ", ".join(key.id for key in keyring.keys)
         raise DecryptionError(
             f"Failed to decrypt {label}: no configured key opens it (tried {tried}). It was written under another key, "
@@ -191,9 +195,3 @@ class Batch:
             self._process = os.getpid()
         self._left -= values
         return self._salt
-
-
-def _require_utf8(data: bytes, label: str) -> str:
-    if (text := decode_utf8(data)) is None:
-        raise DecryptionError(f"Failed to decrypt {label}: a key opens it, but what it holds is not UTF-8 text.")
-    return text

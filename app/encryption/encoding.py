@@ -35,12 +35,6 @@ def decode_utf8(data: bytes) -> str | None:
 
 
 # The module `base64` wraps binascii and checks every argument again: half the time of a decryption.
-def encode_base64(data: bytes, *, urlsafe: bool = False) -> str:
-    """Encodes bytes in base64, with padding."""
-    digits = binascii.b2a_base64(data, newline=False)
-    return (digits.translate(_TO_URLSAFE) if urlsafe else digits).decode("ascii")
-
-
 def decode_base64(text: str, *, urlsafe: bool = False) -> bytes | None:
     """Decodes canonical base64; returns None for every other spelling, which `a2b_base64` would accept too."""
     try:
@@ -55,7 +49,7 @@ def decode_base64(text: str, *, urlsafe: bool = False) -> bytes | None:
 
 # Page functions make one call for all values, so that the loop runs in C.
 def encode_base64_page(page: Iterable[bytes], *, urlsafe: bool = False) -> list[str]:
-    """Encodes each value as `encode_base64` does."""
+    """Encodes each value in base64, with padding."""
     lines = b"".join(map(binascii.b2a_base64, page))  # each ends with a newline
     return (lines.translate(_TO_URLSAFE) if urlsafe else lines).decode("ascii").split("\n")[:-1]
 

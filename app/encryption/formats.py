@@ -9,7 +9,7 @@ from functools import cache
 from operator import add
 from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
 
-from app.encryption.encoding import decode_base64, decode_base64_page, encode_base64, encode_base64_page, require_text
+from app.encryption.encoding import decode_base64, decode_base64_page, encode_base64_page, require_text
 
 _BLANKS = r"[ \t\n\r\f\v]*"
 _TAG_BYTES = 16
@@ -165,7 +165,7 @@ class _Token(Format):
         return None
 
     def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:
-        ciphertexts, salt_digits = list(ciphertexts), encode_base64(salt)
+        ciphertexts, [salt_digits] = list(ciphertexts), encode_base64_page([salt])
         texts, tags = [data[:-_TAG_BYTES] for data in ciphertexts], [data[-_TAG_BYTES:] for data in ciphertexts]
         lines = zip(*map(encode_base64_page, (nonces, tags, texts)), strict=True)
         return [f"{salt_digits}:{nonce}:{tag}:{text}" for nonce, tag, text in lines]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from app.encryption.encoding import encode_base64, encode_utf8, require_text
+from app.encryption.encoding import encode_utf8, require_text
 from app.encryption.errors import KeyConfigurationError, WeakKeyWarning
 from app.encryption.formats import Parts
 
@@ -95,7 +95,7 @@ class RawKey(Key):
     @staticmethod
     def generate() -> str:
         """Generates a key, as text that `from_base64` reads."""
-        return encode_base64(os.urandom(_KEY_BYTES), urlsafe=True)
+        return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
 
     @classmethod
     def from_base64(cls, text: str, name: str = "key") -> "RawKey":

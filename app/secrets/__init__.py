@@ -3,8 +3,8 @@
 The jobs of `schema secrets` are in `app.secrets.jobs`, which the face leaves out: revisions need no worker processes.
 """
 
-from app.secrets.changes import decrypt, encrypt, rotate
+from app.secrets.changes import decrypt, encrypt
 from app.secrets.key_check import check_keys
 from app.secrets.plaintext import count_plaintext, guard
 
-__all__ = ["check_keys", "count_plaintext", "decrypt", "encrypt", "guard", "rotate"]
+__all__ = ["check_keys", "count_plaintext", "decrypt", "encrypt", "guard"]

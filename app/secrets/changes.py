@@ -4,14 +4,22 @@ The data revisions, the scripts and `schema secrets` call these functions.
 """
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
 from app.backfill import BackfillError, ByPage, Pace, Rejected, Report, backfill
-from app.encryption import Batch, DecryptionError, FieldCipher, KeyConfigurationError, Opened, State
+from app.encryption import DecryptionError, FieldCipher, Opened, State
 from app.secrets.key_check import check_keys
 from app.secrets.plaintext import has_plaintext
+
+
+class Action(StrEnum):
+    """Change of stored values: of every plaintext, or of every value that is encrypted under a previous key."""
+
+    ENCRYPT = "encrypt"
+    ROTATE = "rotate"
 
 
 def encrypt(
@@ -19,58 +27,33 @@ def encrypt(
     table: str,
     columns: Sequence[str],
     cipher: FieldCipher,
+    action: Action = Action.ENCRYPT,
     *,
     dry_run: bool = False,
     progress: Callable[[int], None] | None = None,
     pace: Pace | None = None,
 ) -> Report:
-    """Encrypts every plaintext in the columns; NULL, empty and encrypted values stay the same.
+    """Encrypts the values in the columns that `action` names, under the writing key; others stay the same.
 
     Each ciphertext is decrypted and compared before it is written. A value that begins like a ciphertext and isn't a
-    whole one is left alone and reported. The cipher needs a key only if there is something to encrypt. See `backfill`
-    for the other arguments.
-
-    Raises:
-        KeyConfigurationError: there is plaintext and no key, or none of the keys opens what is stored beside it.
-        BackfillError: see `backfill`.
-    """
-    if has_plaintext(connection, table, columns, cipher):
-        check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
-    return backfill(
-        connection,
-        table,
-        columns,
-        encryption(table, cipher),
-        dry_run=dry_run,
-        progress=progress,
-        pace=pace,
-        # A query can tell, which saves a last pass over the table.
-        finished=lambda: not has_plaintext(connection, table, columns, cipher),
-    )
-
-
-def rotate(
-    connection: sa.Connection,
-    table: str,
-    columns: Sequence[str],
-    cipher: FieldCipher,
-    *,
-    dry_run: bool = False,
-    progress: Callable[[int], None] | None = None,
-    pace: Pace | None = None,
-) -> Report:
-    """Encrypts again, under the writing key, every value that is encrypted under a previous key.
-
-    A value that no key opens, or that isn't a whole ciphertext, is left alone and reported. See `backfill` for the
-    arguments.
+    whole one, or that no key opens when it must be, is left alone and reported. Encrypting plaintext needs a key only
+    if there is any. See `backfill` for the other arguments.
 
     Raises:
         KeyConfigurationError: there is no writing key, or none of the keys opens what is stored.
         BackfillError: see `backfill`.
     """
-    check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
-    change = rotation(table, cipher)
-    return backfill(connection, table, columns, change, dry_run=dry_run, progress=progress, pace=pace)
+    require_keys(connection, table, columns, cipher, action)
+    return backfill(
+        connection,
+        table,
+        columns,
+        encryption(table, cipher, action),
+        dry_run=dry_run,
+        progress=progress,
+        pace=pace,
+        finished=finished(connection, table, columns, cipher, action),
+    )
 
 
 def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> Report:
@@ -94,50 +77,61 @@ def decrypt(connection: sa.Connection, table: str, columns: Sequence[str], ciphe
     return backfill(connection, table, columns, change)
 
 
-def encryption(table: str, cipher: FieldCipher) -> ByPage:
+def require_keys(
+    connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher, action: Action
+) -> None:
+    """Checks the keys before anything is written; encrypting nothing needs no key."""
+    if action is Action.ROTATE or has_plaintext(connection, table, columns, cipher):
+        check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
+
+
+def finished(
+    connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher, action: Action
+) -> Callable[[], bool] | None:
+    """Returns a query for the end of the work, which saves a last pass over the table; ROTATE has none."""
+    if action is Action.ROTATE:
+        return None
+    return lambda: not has_plaintext(connection, table, columns, cipher)
+
+
+def encryption(table: str, cipher: FieldCipher, action: Action) -> ByPage:
     """Returns the change that `encrypt` makes."""
     batch = cipher.batch()
 
     def change(page: Sequence[Any]) -> list[Any]:
         states = _states(cipher, page)
-        plaintexts = {number: page[number] for number, state in enumerate(states) if state is State.PLAINTEXT}
-        return _encrypted(table, cipher, batch, states, plaintexts)
+        if action is Action.ROTATE:
+            texts = _opened_by_previous_keys(cipher, page, states)
+        else:
+            texts = {number: page[number] for number, state in enumerate(states) if state is State.PLAINTEXT}
+        changes: list[Any] = [state if isinstance(state, Rejected) else None for state in states]
+        if texts:
+            plaintexts = [*texts.values()]
+            ciphertexts = batch.encrypt(plaintexts, label=f"a value of {table}")
+            if not cipher.decrypts_to(ciphertexts, plaintexts):
+                raise BackfillError(
+                    f"{table}: a fresh ciphertext didn't decrypt to its plaintext; nothing was written."
+                )
+            for number, ciphertext in zip(texts, ciphertexts, strict=True):
+                changes[number] = ciphertext
+        return changes
 
     return ByPage(change)
 
 
-def rotation(table: str, cipher: FieldCipher) -> ByPage:
-    """Returns the change that `rotate` makes."""
-    batch, writing = cipher.batch(), cipher.keyring.writing
-
-    def change(page: Sequence[Any]) -> list[Any]:
-        states = _states(cipher, page)
-        plaintexts = {}
-        for number, state in enumerate(states):
-            if state is State.ENCRYPTED:
-                opened = _open(cipher, page[number])
-                if isinstance(opened, Rejected):
-                    states[number] = opened
-                elif opened.key is not writing:
-                    plaintexts[number] = opened.plaintext
-        return _encrypted(table, cipher, batch, states, plaintexts)
-
-    return ByPage(change)
-
-
-def _encrypted(
-    table: str, cipher: FieldCipher, batch: Batch, states: Sequence[State | Rejected], plaintexts: dict[int, str]
-) -> list[Any]:
-    """Returns fresh ciphertexts of the plaintexts, at their places in a page, and the rejections at theirs."""
-    changes: list[Any] = [state if isinstance(state, Rejected) else None for state in states]
-    if plaintexts:
-        texts = [*plaintexts.values()]
-        ciphertexts = batch.encrypt(texts, label=f"a value of {table}")
-        if not cipher.decrypts_to(ciphertexts, texts):
-            raise BackfillError(f"{table}: a fresh ciphertext didn't decrypt to its plaintext; nothing was written.")
-        for number, ciphertext in zip(plaintexts, ciphertexts, strict=True):
-            changes[number] = ciphertext
-    return changes
+def _opened_by_previous_keys(
+    cipher: FieldCipher, page: Sequence[Any], states: list[State | Rejected]
+) -> dict[int, str]:
+    """Returns plaintexts by their place in the page; the states of values that no key opens become rejections."""
+    texts, writing = {}, cipher.keyring.writing
+    for number, state in enumerate(states):
+        if state is State.ENCRYPTED:
+            opened = _open(cipher, page[number])
+            if isinstance(opened, Rejected):
+                states[number] = opened
+            elif opened.key is not writing:
+                texts[number] = opened.plaintext
+    return texts
 
 
 def _states(cipher: FieldCipher, page: Sequence[Any]) -> list[State | Rejected]:
@@ -159,7 +153,5 @@ def _state(cipher: FieldCipher, stored: Any) -> State | Rejected:
 def _open(cipher: FieldCipher, stored: str) -> Opened | Rejected:
     try:
         return cipher.open(stored)
-    except KeyConfigurationError:
-        raise
     except DecryptionError:
         return Rejected("no configured key opens it")

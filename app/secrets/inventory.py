@@ -51,23 +51,16 @@ class ColumnInventory:
     def count(self, cipher: FieldCipher, value: Any, row_key: Any) -> None:
         """Counts one value."""
         self.rows += 1
-        state = cipher.state(value) if value is None or isinstance(value, str) else State.MALFORMED
-        if state is State.EMPTY:
-            self.empty += 1
-        elif state is State.PLAINTEXT:
-            self.plaintext += 1
-        elif state is State.MALFORMED:
-            self.malformed += 1
-            self._keep(row_key, "malformed")
-        else:
+        state = str(cipher.state(value) if value is None or isinstance(value, str) else State.MALFORMED)
+        if state == State.ENCRYPTED:
             try:
                 self.keys[cipher.open(value).key.id] += 1
             except CipherError:
-                self.unreadable += 1
-                self._keep(row_key, "unreadable")
-
-    def _keep(self, row_key: Any, state: str) -> None:
-        if len(self.bad) < KEPT:
+                state = "unreadable"
+            else:
+                return
+        setattr(self, state, getattr(self, state) + 1)
+        if state in ("malformed", "unreadable") and len(self.bad) < KEPT:
             self.bad.append((row_key, state))
 
 

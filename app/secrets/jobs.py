@@ -1,20 +1,36 @@
-"""The commands of `schema secrets`, as functions that a program can call; progress goes to the logger."""
+"""The commands of `schema secrets`, as functions that a program can call; progress goes to the logger.
 
-from collections.abc import Callable, Iterator
+A command is a task for each table, done in this process or by workers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from app import db
-from app.backfill import Pace, Report, stop_requested
-from app.errors import SchemaError, SettingsError
-from app.secrets import key_check
+from app import db, server_session
+from app.backfill import LEASE_ROWS, Leases, Pace, Report, Table
+from app.backfill.workers import Worker, change_leased_ranges, process_name, run_workers, stop_requested
+from app.encryption import FieldCipher
+from app.errors import SchemaError, SettingsError, database_errors_in_one_line
+from app.secrets import changes, inventory, key_check
+from app.secrets.changes import Action
 from app.secrets.inventory import ColumnInventory
 from app.secrets.progress import Progress, log
-from app.secrets.tasks import Action, Find, Task, errors_in_one_line
 
-__all__ = ["Action", "ColumnInventory", "Options", "Progress", "change", "check_keys", "take_inventory"]
+if TYPE_CHECKING:
+    from app.encryption import EncryptedColumn
+
+__all__ = ["Action", "ColumnInventory", "Options", "Progress", "Task", "change", "check_keys", "take_inventory"]
+
+Find = Callable[[], "Iterable[EncryptedColumn]"]
+Stopped = Callable[[], bool]
+
+LOCK_TIMEOUT = "2s"
+# SQLite asks for a lock often at first and ten times a second later, which another busy writer can starve.
+BUSY_MILLISECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Options:
     pace: Pace = field(default_factory=Pace)
     progress: Progress = field(default_factory=Progress)
 
-    def tasks(self, action: Action = Action.ENCRYPT) -> list[Task]:
+    def tasks(self, action: Action = Action.ENCRYPT) -> list["Task"]:
         """Returns a task for each table and cipher that is selected.
 
         Raises:
@@ -55,6 +71,117 @@ class Options:
         if path is not None and not path.exists():
             raise SchemaError(f"There is no database at {db.shown(url)}.")
         return [Task(self.find, url, table, tuple(names), action, self.pace) for (table, _), names in groups.items()]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Work on columns of one table that share a cipher.
+
+    It is pickled for workers, and so has no keys: each process reads its own settings.
+    """
+
+    find: Find
+    url: sa.URL
+    table: str
+    columns: tuple[str, ...]
+    action: Action = Action.ENCRYPT
+    pace: Pace = field(default_factory=Pace)
+    range_rows: int = LEASE_ROWS
+
+    def cipher(self) -> FieldCipher:
+        """Returns the cipher of the columns."""
+        return next(c.cipher for c in self.find() if (c.table.name, c.column.name) == (self.table, self.columns[0]))
+
+    @contextmanager
+    def open_table(self, *, read_only: bool = False) -> Iterator[Table]:
+        """Gives the table on a connection of its own, on which no statement waits long for a lock."""
+        engine = db.migration_engine(self.url, read_only=read_only)
+        with db.connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
+            pooled = server_session.is_pooled(connection)  # and then the server's session is not only ours
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            elif not pooled:
+                server_session.pin_session(connection)
+                name = f"schema secrets {process_name()}"[:63]
+                connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
+                # A page that meets a lock is halved and tried again, so it need not wait long.
+                connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            yield Table(connection, self.table, self.columns, lock_timeout=LOCK_TIMEOUT if pooled else None)
+
+    def change(self, progress: Progress, stopped: Stopped, *, dry_run: bool) -> Report:
+        """Changes the values in this process."""
+        pace = replace(self.pace, stopped=stopped, on_wait=progress.wait)
+        with self.open_table(read_only=dry_run) as table:
+            progress.begin(self.table, table.estimate())
+            work = self._work(table.connection, self.cipher())
+            return changes.encrypt(*work, dry_run=dry_run, progress=progress.rows, pace=pace)
+
+    def change_with_workers(self, count: int, progress: Progress, stopped: Stopped) -> Report:
+        """Starts workers that change the values, together with those on other machines; raises if all have failed."""
+        cipher = self.cipher()
+        with self.open_table() as table:
+            progress.begin(self.table, table.estimate())
+            changes.require_keys(*self._work(table.connection, cipher))  # before the first worker writes
+            leases = self._leases(table, cipher, process_name())
+            leases.join()
+            failures = run_workers(count, self.change_ranges, self.url, stopped=stopped, progress=progress.rows)
+            job = leases.job()
+        if job.passes.over:
+            for failure in failures:
+                log.warning("a worker failed, and others did its work: %s", failure)
+        elif failures:
+            raise failures[0]
+        else:  # the workers gave their ranges back: they were told to stop
+            job.report.stopped = True
+        return job.report
+
+    def change_ranges(self, worker: Worker) -> None:
+        """Changes leased ranges in a worker."""
+        with errors_in_one_line(), self.open_table() as table:
+            cipher = self.cipher()
+            change = changes.encryption(self.table, cipher, self.action)
+            change_leased_ranges(worker, table, self._leases(table, cipher, worker.name), change, replace(self.pace))
+
+    def take_inventory(self, workers: int, progress: Progress, stopped: Stopped) -> list[ColumnInventory]:
+        """Decrypts and counts all values, in this process or with several workers; raises if one has failed."""
+        cipher = self.cipher()
+        totals = inventory.blank_inventory(self.table, self.columns, cipher)
+
+        def add(columns: list[ColumnInventory]) -> None:
+            for total, column in zip(totals, columns, strict=True):
+                total.add(column)
+
+        with self.open_table(read_only=True) as table:
+            progress.begin(self.table, table.estimate())
+            key_range = table.key_range()
+            if workers == 1 or key_range is None:
+                return inventory.take_inventory(table, cipher, key_range, progress.rows, stopped)
+            ranges = table.ranges(key_range, self.range_rows)
+            work, url, rows = self.count_ranges, self.url, progress.rows
+            failures = run_workers(workers, work, url, stopped=stopped, progress=rows, ranges=ranges, receive=add)
+        if failures:
+            raise failures[0]
+        return totals
+
+    def count_ranges(self, worker: Worker) -> None:
+        """Decrypts and counts the values of ranges in a worker."""
+        with errors_in_one_line(), self.open_table(read_only=True) as table:
+            cipher = self.cipher()
+            for key_range in worker.ranges():
+                counts = inventory.take_inventory(table, cipher, key_range, worker.progress, worker.stopped)
+                worker.finish_range(counts)
+
+    def _leases(self, table: Table, cipher: FieldCipher, owner: str) -> Leases:
+        # Workers that do the same under the same key find each other by this name.
+        writing = cipher.keyring.writing
+        job = f"{self.action} {self.table} {','.join(self.columns)} {writing.id if writing else ''}".strip()
+        finished = changes.finished(*self._work(table.connection, cipher))
+        return Leases(table.connection.engine, table, job, owner, finished, size=self.range_rows)
+
+    def _work(
+        self, connection: sa.Connection, cipher: FieldCipher
+    ) -> tuple[sa.Connection, str, tuple[str, ...], FieldCipher, Action]:
+        return connection, self.table, self.columns, cipher, self.action
 
 
 def change(action: Action, options: Options, *, dry_run: bool = False) -> list[Report]:
@@ -112,6 +239,19 @@ def check_keys(options: Options) -> None:
 
 
 @contextmanager
-def _running(options: Options) -> Iterator[Callable[[], bool]]:
+def errors_in_one_line() -> Iterator[None]:
+    """Raises errors of the database as one line that says how to go on."""
+    with database_errors_in_one_line("What was written is kept; run the same command again."):
+        try:
+            yield
+        except sa.exc.NoSuchTableError as error:
+            raise SchemaError(
+                f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with "
+                "--table."
+            ) from None
+
+
+@contextmanager
+def _running(options: Options) -> Iterator[Stopped]:
     with errors_in_one_line(), closing(options.progress), stop_requested() as stopped:
         yield stopped

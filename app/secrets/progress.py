@@ -22,11 +22,6 @@ class Progress:
 
     def __init__(self, style: Style = "plain") -> None:
         self._style = style
-        self.table = ""
-        self._total = 0
-        self._earlier = 0
-        self._rows = 0
-        self._started = self._logged = time.monotonic()
         self._bar: Any = None
 
     def begin(self, table: str, total: int) -> None:

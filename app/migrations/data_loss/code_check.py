@@ -36,7 +36,7 @@ def _files(path: Path) -> Iterator[tuple[Path, list[ast.AST]]]:
     folders = path.parents[:3]  # the revisions', Alembic's, the project's: all may be on the path
     files = [path]
     for file in files:  # which grow meanwhile
-        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
         yield file, nodes
         modules = [
             folder.joinpath(*name.split("."))

@@ -1,5 +1,6 @@
 """The one line that an operator gets when a run fails: the place in the revision, and what to do."""
 
+import re
 from pathlib import Path
 from traceback import extract_tb
 
@@ -8,9 +9,11 @@ from alembic.util import CommandError
 
 from app.errors import Failure, SchemaError, met_a_lock
 from app.migrations.errors import ConfigurationError, HistoryError, Interrupted, MigrationError, as_migration_error
+from app.migrations.project import LEDGER_TABLE, VERSION_TABLE
 from app.migrations.run import signals
 
 _INSUFFICIENT_PRIVILEGE = "42501"
+_PARAMETER = re.compile(r"value is required for bind parameter '(\w+)'")
 
 
 def explain(error: BaseException, revision: str | None, blockers: list[str], *, half_done: bool) -> BaseException:
@@ -52,7 +55,14 @@ def _text(subject: str, error: Exception, blockers: list[str], *, half_done: boo
     if met_a_lock(error):
         advice = "Run it again when the database is quieter."
         return f"{subject} couldn't get its locks and was rolled back ({failure}). {advice}"
-    hint = ". Migrate as the role that owns the tables." if failure.sqlstate == _INSUFFICIENT_PRIVILEGE else ""
+    hint = ""
+    if failure.sqlstate == _INSUFFICIENT_PRIVILEGE:
+        hint = ". Migrate as the role that owns the tables."
+        if any(name in failure.text for name in (VERSION_TABLE, LEDGER_TABLE)):
+            hint += ' If the revision sets another role, end that with op.execute("RESET ROLE").'
+    elif parameter := _PARAMETER.search(str(error)) if isinstance(error, sa.exc.StatementError) else None:
+        name = parameter[1]
+        hint = f". A colon before a word makes it a parameter of the statement; for the colon itself write \\\\:{name}"
     return f"{subject} failed and was rolled back: {failure}{place}{hint}"
 
 

@@ -235,10 +235,14 @@ def _code_version(root: Path) -> str | None:
         return version
     git = root / ".git"
     try:
+        if git.is_file():  # of a worktree or a submodule: it names the folder
+            git = root / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
         head = (git / "HEAD").read_text(encoding="ascii").strip()
         name = head.removeprefix("ref: ")
         if name == head:
             return head
+        if (common := git / "commondir").is_file():  # worktrees share their branches
+            git /= common.read_text(encoding="utf-8").strip()
         if (git / name).is_file():
             return (git / name).read_text(encoding="ascii").strip()
         packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()

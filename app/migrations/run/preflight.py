@@ -5,6 +5,7 @@ Each reads and none writes. The texts name what is wrong, where, and the command
 
 import ast
 import hashlib
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,8 @@ def require_loadable(script: ScriptDirectory) -> None:
             revisions = list(script.walk_revisions())
     except CommandError as error:
         raise HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
+    except UserWarning as warning:
+        raise HistoryError(f"The history can't be read: {_text_of(warning)}{_files_of(script, warning)}") from None
     except Exception as error:
         raise HistoryError(f"The history can't be read: {_place_of(error)}{_text_of(error)}.") from error
     for revision in revisions:
@@ -145,11 +148,11 @@ def last_checksum(entries: list[Entry], revision: str) -> Entry | None:
 
 def checksum_of(revision: Script) -> str:
     """Returns the checksum of a revision's file."""
-    return checksum(Path(revision.path).read_text(encoding="utf-8"))
+    return checksum(Path(revision.path).read_bytes())
 
 
 @cache
-def checksum(source: str) -> str:
+def checksum(source: str | bytes) -> str:
     """Returns a checksum of a revision's code: comments, formatting, docstrings and `acknowledged` don't count."""
     return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
 
@@ -212,6 +215,16 @@ def _place_of(error: Exception) -> str:
         return f"{Path(error.filename).name} line {error.lineno}: "
     places = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "versions"]
     return f"{Path(places[-1].filename).name} line {places[-1].lineno}: " if places else ""
+
+
+def _files_of(script: ScriptDirectory, warning: UserWarning) -> str:
+    """Names the files of a revision that a warning says is there more than once."""
+    found = re.search(r"Revision (\S+) is present more than once", str(warning))
+    if found is None:
+        return ""
+    id_in_file = re.compile(rf"^revision\b.*=\s*[\"']{re.escape(found[1])}[\"']".encode(), re.MULTILINE)
+    files = [path.name for path in sorted(Path(script.versions).glob("*.py")) if id_in_file.search(path.read_bytes())]
+    return f" In {' and '.join(files)}: give one of them another id." if files else ""
 
 
 def _text_of(error: Exception) -> str:

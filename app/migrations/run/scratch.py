@@ -158,6 +158,6 @@ def _within_reach(project: Project) -> dict[str, sa.URL]:
 
 
 def _is_empty(file: Path) -> bool:
-    functions = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.FunctionDef)]
     upgrades = [function for function in functions if function.name == "upgrade"]
     return all(isinstance(statement, ast.Pass) for upgrade in upgrades for statement in upgrade.body)

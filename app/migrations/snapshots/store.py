@@ -47,7 +47,7 @@ class Snapshots:
                 f"The revision {revision} has no snapshot for {dialect}. Make it on a {dialect} database, and commit "
                 "it: schema snapshot"
             )
-        snapshot: Snapshot = json.loads(path.read_text(encoding="utf-8"))
+        snapshot: Snapshot = json.loads(path.read_text(encoding="utf-8-sig"))
         return snapshot
 
     def save(self, dialect: str, revision: str, snapshot: Snapshot) -> Path:
