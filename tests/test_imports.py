@@ -18,7 +18,7 @@ GROUPS = [
     ["app.migrations.sql"],
     ["app.models", "app.secrets"],
     ["app.migrations.errors"],
-    ["app.migrations.terminal"],
+    ["app.migrations.terminal", "app.migrations.one_command"],
     ["app.migrations.session", "app.migrations.project"],
     ["app.migrations.guard"],
     ["app.migrations.snapshots", "app.migrations.rules"],

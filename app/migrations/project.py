@@ -85,6 +85,9 @@ class Project:
         """
         from alembic.config import Config
 
+        from app.migrations import one_command
+
+        one_command.take_turns()
         config = Config(os.environ.get("ALEMBIC_CONFIG") or self.root / "alembic.ini", stdout=io.StringIO())
         if connection is not None:
             config.attributes["connection"] = connection

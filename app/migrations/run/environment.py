@@ -15,7 +15,7 @@ from alembic.util import CommandError
 
 import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db, server_session
-from app.migrations import terminal  # operations: gives `op` its words
+from app.migrations import one_command, terminal  # operations: gives `op` its words
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, signals
@@ -61,6 +61,8 @@ def run(context: EnvironmentContext, project: Project) -> None:
 
 
 def _run(context: EnvironmentContext, project: Project) -> None:
+    one_command.take_turns()
+    one_command.require_own(context)
     given = context.config.attributes.get("connection")
     dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
     context.configure(dialect_name=dialect)

@@ -14,7 +14,6 @@ import os
 import random
 import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +25,7 @@ import sqlalchemy as sa
 
 from app import db
 from app.migrations.errors import LockNotObtained, MigrationError
+from app.migrations.one_command import process
 from app.migrations.session import Lock
 
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
@@ -35,9 +35,6 @@ _STOPPING = (
     ", so another run may have begun: stopping here. Revisions that finished stay applied; run the same command again."
 )
 _HOST_LENGTH = 36  # PostgreSQL cuts an application name off after 63 bytes; the pid must not be what goes
-
-# Alembic keeps the running command in globals of its modules.
-_process = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[Lock]:
         MigrationError: the lock file can't be written.
     """
     deadline = time.monotonic() + wait
-    if not _process.acquire(timeout=wait):
+    if not process.acquire(timeout=wait):
         raise LockNotObtained(_too_late(Holder("another thread of this process", None), wait))
     try:
         if engine.dialect.name == "postgresql":
@@ -80,7 +77,7 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[Lock]:
         else:
             yield _InProcess()
     finally:
-        _process.release()
+        process.release()
 
 
 def holder(connection: sa.Connection) -> Holder | None:

@@ -36,7 +36,9 @@ def require_loadable(script: ScriptDirectory) -> None:
     except UserWarning as warning:
         raise HistoryError(f"The history can't be read: {_text_of(warning)}{_files_of(script, warning)}") from None
     except Exception as error:
-        raise HistoryError(f"The history can't be read: {_place_of(error)}{_text_of(error)}.") from error
+        raise HistoryError(
+            f"The history can't be read: {_place_of(error, Path(script.versions))}{_text_of(error)}."
+        ) from error
     for revision in revisions:
         if not callable(getattr(revision.module, "upgrade", None)):
             raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
@@ -209,12 +211,22 @@ def _is_words(statement: ast.stmt) -> bool:
     return any(isinstance(target, ast.Name) and target.id == "acknowledged" for target in targets)
 
 
-def _place_of(error: Exception) -> str:
+def _place_of(error: Exception, versions: Path) -> str:
     """Returns the file and line of the history that an error comes from, as the beginning of a sentence."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name} line {error.lineno}: "
     places = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "versions"]
-    return f"{Path(places[-1].filename).name} line {places[-1].lineno}: " if places else ""
+    if places:
+        return f"{Path(places[-1].filename).name} line {places[-1].lineno}: "
+    return next((f"{path.name}: " for path in sorted(versions.glob("*.py")) if not _compiles(path)), "")
+
+
+def _compiles(path: Path) -> bool:
+    try:
+        compile(path.read_bytes(), path, "exec")
+    except (SyntaxError, ValueError, OSError):
+        return False
+    return True
 
 
 def _files_of(script: ScriptDirectory, warning: UserWarning) -> str:
