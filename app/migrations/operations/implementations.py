@@ -1,4 +1,8 @@
-"""Changes that SQLite has no ALTER for: in place where it can be, else by Alembic's copy of the table."""
+"""Alembic's own operations in the form that they need here.
+
+SQLite has no ALTER for most changes, and no place for comments: a change is made in place where it can be, else by
+Alembic's copy of the table. PostgreSQL builds concurrent indexes outside any transaction, so they must be repeatable.
+"""
 
 import re
 from collections.abc import Callable
@@ -6,7 +10,7 @@ from copy import copy
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from alembic.operations import Operations, ops
+from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
 from app.migrations.operations.statements import execute
@@ -21,14 +25,35 @@ _NAMES = {
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
 }
 
-Implementation = Callable[[Operations, Any], Any]
+_Implementation = Callable[[Operations, Any], Any]
 
 
-def copies_table(original: Implementation, *, table_of: str = "table_name") -> Implementation:
-    """Returns an implementation that copies the table on SQLite, unless the change works in place there.
+def _repeatable(original: _Implementation, clause: str) -> _Implementation:
+    """Passes over an index that a concurrent build has completed, or a concurrent drop has dropped."""
 
-    `original` is the implementation for other databases; `table_of` is the operation's attribute that names its table.
-    """
+    def implementation(operations: Operations, operation: Any) -> None:
+        context = operations.get_context()
+        online = context.dialect.name == "postgresql" and not context.as_sql
+        if online and operation.kw.get("postgresql_concurrently"):
+            # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
+            setattr(operation, clause, True)
+        original(operations, operation)
+
+    return implementation
+
+
+def _skipped(original: _Implementation) -> _Implementation:
+    """Does nothing on SQLite."""
+
+    def implementation(operations: Operations, operation: Any) -> None:
+        if operations.get_context().dialect.name != "sqlite":
+            original(operations, operation)
+
+    return implementation
+
+
+def _copies_table(original: _Implementation) -> _Implementation:
+    """Copies the table on SQLite, unless the change works in place there."""
 
     def implementation(operations: Operations, operation: Any) -> Any:
         context = operations.get_context()
@@ -42,20 +67,11 @@ def copies_table(original: Implementation, *, table_of: str = "table_name") -> I
             if context.as_sql and batch.copy_from is None:  # there is no database that Alembic could reflect
                 batch.copy_from = _current_table(batch.operations, batch.table_name)
             return original(operations, operation)
-        table = str(getattr(operation, table_of))
+        is_foreign_key = isinstance(operation, ops.CreateForeignKeyOp)
+        table = str(operation.source_table if is_foreign_key else operation.table_name)
         if not _is_done_already(operations, operation, table):
             _alter(operations, operation, table)
         return None
-
-    return implementation
-
-
-def skipped(original: Implementation) -> Implementation:
-    """Returns an implementation that does nothing on SQLite."""
-
-    def implementation(operations: Operations, operation: Any) -> Any:
-        if operations.get_context().dialect.name != "sqlite":
-            original(operations, operation)
 
     return implementation
 
@@ -136,3 +152,21 @@ def _rename_column(operations: Operations, operation: ops.AlterColumnOp, new_nam
     quote = operations.get_context().dialect.identifier_preparer.quote
     table, old, new = map(quote, (operation.table_name, operation.column_name, new_name))
     execute(operations, f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+
+
+_IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
+    ops.CreateIndexOp: _repeatable(toimpl.create_index, "if_not_exists"),
+    ops.DropIndexOp: _repeatable(toimpl.drop_index, "if_exists"),
+    ops.AlterColumnOp: _copies_table(toimpl.alter_column),
+    ops.AddColumnOp: _copies_table(toimpl.add_column),
+    ops.DropColumnOp: _copies_table(toimpl.drop_column),
+    ops.DropConstraintOp: _copies_table(toimpl.drop_constraint),
+    ops.CreateUniqueConstraintOp: _copies_table(toimpl.create_constraint),
+    ops.CreateCheckConstraintOp: _copies_table(toimpl.create_constraint),
+    ops.CreatePrimaryKeyOp: _copies_table(toimpl.create_constraint),
+    ops.CreateForeignKeyOp: _copies_table(toimpl.create_constraint),
+    ops.CreateTableCommentOp: _skipped(toimpl.create_table_comment),
+    ops.DropTableCommentOp: _skipped(toimpl.drop_table_comment),
+}
+for _operation, _implementation in _IMPLEMENTATIONS.items():
+    Operations.implementation_for(_operation, replace=True)(_implementation)
