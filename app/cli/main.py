@@ -247,7 +247,7 @@ def _move_examples_last(commands: typer.Typer) -> None:
         _move_examples_last(group.typer_instance)
     infos: list[Any] = [*commands.registered_commands, commands.registered_callback]
     for info in [info for info in infos if info is not None]:
-        text, _, example = (inspect.getdoc(info.callback) or "").partition("\n\nExample: ")
+        text, _, example = inspect.cleandoc(info.help or info.callback.__doc__).partition("\n\nExample: ")
         info.help = text
         info.short_help = " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".") + "."
         info.epilog = "\b\nExample:\n  " + " ".join(example.split())
