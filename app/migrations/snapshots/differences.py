@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
+from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, of_kind, own_name, owner_of
 
 NAME = "name"
 
@@ -117,7 +117,7 @@ def _traits(snapshot: Snapshot, name: str, former: Mapping[str, str]) -> set[str
     """Returns the traits of an object, without its name: the columns of a table, or all facts of another object."""
     kind, table = kind_of(name), owner_of(name)
     if kind == "table":
-        columns = [n for n in snapshot if kind_of(n) == "column" and owner_of(n) == table]
+        columns = of_kind(snapshot, "column", table)
         return {repr((own_name(column), sorted(snapshot[column].items()))) for column in columns}
     facts = in_former_names(snapshot[name], {**former, own_name(name): "?"})
     return {repr((kind, table, sorted(facts.items())))}

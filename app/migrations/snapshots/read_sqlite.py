@@ -17,7 +17,7 @@ _WORDS = {
     *("ROW", "SELECT", "SET", "TRIGGER", "UNIQUE", "UPDATE", "VALUES", "VIEW", "WHEN", "WHERE"),
 }
 _DEPTH = {"(": 1, ")": -1}
-_quote = Dialect().identifier_preparer.quote
+quote = Dialect().identifier_preparer.quote
 
 
 def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
@@ -50,7 +50,7 @@ def _spelt(token: str) -> str:
     if token.isspace() or token.startswith(("--", "/*")):
         return " "
     if token[0] in '"[`' and len(token) > 1:
-        return _quote(token[1:-1].replace('""', '"'))
+        return quote(token[1:-1].replace('""', '"'))
     return token.upper() if token.upper() in _WORDS else token
 
 
@@ -106,7 +106,7 @@ def _constraints(inspector: sa.Inspector, table: str) -> dict[str, dict[str, Any
     uniques = inspector.get_unique_constraints(table)
     definitions += [(unique["name"], f"UNIQUE ({_listed(unique['column_names'])})") for unique in uniques]
     for foreign in inspector.get_foreign_keys(table):
-        target = f"{_quote(foreign['referred_table'])}({_listed(foreign['referred_columns'])})"
+        target = f"{quote(foreign['referred_table'])}({_listed(foreign['referred_columns'])})"
         text = f"FOREIGN KEY ({_listed(foreign['constrained_columns'])}) REFERENCES {target}"
         definitions.append((foreign["name"], f"{text}{_clauses(foreign['options'])}"))
     checks = inspector.get_check_constraints(table)
@@ -121,7 +121,7 @@ def _clauses(options: dict[str, Any]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(_quote(name) for name in names)
+    return ", ".join(quote(name) for name in names)
 
 
 def _without_brackets(default: str) -> str:
