@@ -77,6 +77,7 @@ def _copies_table(original: _Implementation) -> _Implementation:
 
 
 def _alter(operations: Operations, operation: Any, table: str) -> None:
+    quote = operations.get_context().dialect.identifier_preparer.quote
     if isinstance(operation, ops.AlterColumnOp):
         # The rename comes after the copy: SQLite then renames the column in restored triggers too.
         new_name, operation.modify_name = operation.modify_name, None
@@ -84,10 +85,15 @@ def _alter(operations: Operations, operation: Any, table: str) -> None:
         if changed or operation.modify_server_default is not False:
             _copy(operations, operation, table)
         if new_name is not None:
-            _rename_column(operations, operation, new_name)
+            # SQLite's own RENAME COLUMN also renames the column in indexes, triggers, views and foreign keys.
+            old, new = quote(operation.column_name), quote(new_name)
+            execute(operations, f"ALTER TABLE {quote(table)} RENAME COLUMN {old} TO {new}")
         return
     if isinstance(operation, ops.DropColumnOp):
-        _drop_indexes(operations, operation)
+        # PostgreSQL drops a column's indexes with it; Alembic's copy would fail on them.
+        indexes = _current_table(operations, table).indexes
+        for index in [index for index in indexes if operation.column_name in index.columns]:
+            operations.drop_index(str(index.name), table_name=table)
     _copy(operations, operation, table)
 
 
@@ -131,13 +137,6 @@ def _constraints(table: sa.Table) -> set[object]:
     return {constraint.name for constraint in table.constraints}
 
 
-def _drop_indexes(operations: Operations, operation: ops.DropColumnOp) -> None:
-    # PostgreSQL drops a column's indexes with it; Alembic's copy would fail on them.
-    table = _current_table(operations, operation.table_name)
-    for index in [index for index in table.indexes if operation.column_name in index.columns]:
-        operations.drop_index(str(index.name), table_name=table.name)
-
-
 def _fits_in_place(column: sa.Column[Any]) -> bool:
     """Returns whether SQLite's own ADD COLUMN takes the column; a copy of a large table is slow."""
     default = getattr(column.server_default, "arg", None)
@@ -145,13 +144,6 @@ def _fits_in_place(column: sa.Column[Any]) -> bool:
     constant = isinstance(default, str) or (isinstance(text, str) and _CONSTANT.fullmatch(text) is not None)
     plain = not (column.unique or column.primary_key or column.foreign_keys)
     return plain and (bool(column.nullable) if column.server_default is None else constant)
-
-
-def _rename_column(operations: Operations, operation: ops.AlterColumnOp, new_name: str) -> None:
-    # SQLite's own RENAME COLUMN also renames the column in indexes, triggers, views and foreign keys.
-    quote = operations.get_context().dialect.identifier_preparer.quote
-    table, old, new = map(quote, (operation.table_name, operation.column_name, new_name))
-    execute(operations, f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
 
 
 _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
