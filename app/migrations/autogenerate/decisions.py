@@ -31,18 +31,12 @@ class Pair:
     drop: Any
     add: Any
 
-    @property
-    def likelihood(self) -> float:
-        """Returns the similarity of the names."""
-        return difflib.SequenceMatcher(None, self.old, self.new).ratio()
-
 
 class Decisions:
     """The decisions of one comparison."""
 
     def __init__(self, context: AutogenContext) -> None:
-        environment = context.migration_context.environment_context
-        config = environment.config if environment is not None else None
+        environment, config = context.migration_context.environment_context, context.migration_context.config
         self._session = Session.of(config) if config is not None else Session()
         arguments = environment.get_x_argument() if environment is not None else []
         denied = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{OPTION}=")]
@@ -56,7 +50,7 @@ class Decisions:
     def renames(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Returns the pairs that are renames; a drop and an add are in one of them at most."""
         renames: list[Pair] = []
-        for pair in sorted(pairs, key=lambda pair: (not pair.declared, -pair.likelihood, pair.old, pair.new)):
+        for pair in sorted(pairs, key=_unlikelihood):
             free = not any(pair.drop is other.drop or pair.add is other.add for other in renames)
             if free and (pair.declared or self._is_rename(pair)):
                 renames.append(pair)
@@ -89,3 +83,8 @@ class Decisions:
             f"Was {pair.old} renamed to {pair.new}? They have the same shape, and a guess could lose data. "
             f"If it was, say so in the model of {pair.new}: {declared}. If it wasn't: {option}"
         )
+
+
+def _unlikelihood(pair: Pair) -> tuple[bool, float, str, str]:
+    similarity = difflib.SequenceMatcher(None, pair.old, pair.new).ratio()
+    return not pair.declared, -similarity, pair.old, pair.new
