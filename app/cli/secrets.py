@@ -8,7 +8,6 @@ import typer
 from app.backfill import Pace, Report
 from app.cli.output import Answer, errors_in_one_line, show
 from app.encryption import CipherError, RawKey
-from app.migrations.project import Project
 from app.secrets import jobs
 from app.secrets.jobs import Action, ColumnInventory, Options, Progress
 
@@ -61,7 +60,8 @@ def inventory(
     as_json: Json = False,
 ) -> None:
     """Takes an inventory; `verify` ends with 1 if a secret can't be read."""
-    options = _options(context.obj, table, column, workers, Pace(), as_json=as_json)
+    project, progress = context.obj, _progress(as_json=as_json)
+    options = Options(project.encrypted_columns, project.database_url, table, column, workers, progress=progress)
     with errors_in_one_line(as_json=as_json):
         columns, stopped = jobs.take_inventory(options)
     fails = context.command.name == "verify" and any(column.malformed or column.unreadable for column in columns)
@@ -92,7 +92,8 @@ def change(
     """Changes the selected secrets: the name of the command is the action."""
     action = Action(str(context.command.name))
     pace = Pace(target=page_time / 1000, pause=pause, max_lag=max_lag, throttle_query=throttle_query)
-    options = _options(context.obj, table, column, workers, pace, as_json=as_json)
+    project, progress = context.obj, _progress(as_json=as_json)
+    options = Options(project.encrypted_columns, project.database_url, table, column, workers, pace, progress)
     with errors_in_one_line(as_json=as_json):
         reports = jobs.change(action, options, dry_run=dry_run)
     remains = any(report.rejected or report.stopped for report in reports)
@@ -133,17 +134,8 @@ def keygen(
     show(Answer(keys, "\n".join(f"{name}={key}" for name, key in keys.items())), as_json=as_json)
 
 
-def _options(
-    project: Project,
-    table: str | None,
-    column: str | None,
-    workers: int | None,
-    pace: Pace,
-    *,
-    as_json: bool,
-) -> Options:
-    progress = Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
-    return Options(project.encrypted_columns, project.database_url, table, column, workers, pace, progress)
+def _progress(*, as_json: bool) -> Progress:
+    return Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
 
 
 def _report_values(report: Report) -> dict[str, Any]:

@@ -34,7 +34,10 @@ class SqliteImage:
 
     Attributes:
         driver: the driver's connection to it.
+        output: gets every statement that runs, if it is set.
     """
+
+    output: IO[str] | None = None
 
     def __init__(self, schema: Iterable[tuple[str, str, str]] = ()) -> None:
         self._image = db.migration_engine("sqlite://").connect()
@@ -85,6 +88,8 @@ class SqliteImage:
         self._copies.after()
 
     def _emit(self, text: str) -> None:
+        if self.output is not None:
+            self.output.write(text)
         # The image needs no transactions; a statement that fails there would fail in the database.
         if text.strip() not in ("BEGIN;", "COMMIT;"):
             self.driver.execute(text)
@@ -101,7 +106,6 @@ class SqliteScript(SqliteImage):
 
     def __init__(self, output: IO[str], script: ScriptDirectory, start: str | None) -> None:
         super().__init__()
-        self._output: IO[str] | None = None
         options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_table": self.table}
         history = MigrationContext.configure(dialect_name="sqlite", opts=options)
         if start is not None:
@@ -111,15 +115,10 @@ class SqliteScript(SqliteImage):
             for revision in reversed(list(script.iterate_revisions(start, "base")) if start else []):
                 revision.module.upgrade()
                 self.verify()
-        self._output = output
+        self.output = output
         output.write(_PREAMBLE)
 
     def flush(self) -> None:
         """Flushes the output."""
-        if self._output is not None:
-            self._output.flush()
-
-    def _emit(self, text: str) -> None:
-        if self._output is not None:
-            self._output.write(text)
-        super()._emit(text)
+        if self.output is not None:
+            self.output.flush()
