@@ -59,7 +59,7 @@ class Goal:
 
     def changed(self, kind: str) -> list[str]:
         """Returns the objects that are in both, with different facts."""
-        return [name for name in of_kind(self.start, kind) if self.start[name] != self.end.get(name, self.start[name])]
+        return [n for n in of_kind(self.start, kind) if n in self.end and self.start[n] != self.end[n]]
 
     def dropped(self, kind: str) -> list[str]:
         """Returns the objects that are gone, or are replaced because their definition changes."""

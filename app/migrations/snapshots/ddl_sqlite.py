@@ -52,9 +52,9 @@ def statements(aim: Goal) -> list[str]:
 
 
 def _differs(table: str, aim: Goal) -> bool:
-    parts = [n for kind in ("column", "constraint") for n in aim.gone(kind) + aim.new(kind)]
-    parts += [*aim.changed("column"), *aim.changed("constraint"), *aim.changed("table")]
-    return any(owner_of(name) == owner_of(table) for name in parts)
+    kinds, table = ("table", "column", "constraint"), owner_of(table)
+    names = [n for snapshot in (aim.start, aim.end) for kind in kinds for n in of_kind(snapshot, kind, table)]
+    return any(aim.start.get(name) != aim.end.get(name) for name in names)
 
 
 def _copy(table: str, aim: Goal) -> Iterator[str]:
