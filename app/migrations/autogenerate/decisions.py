@@ -31,6 +31,11 @@ class Pair:
     drop: Any
     add: Any
 
+    @property
+    def likelihood(self) -> float:
+        """Returns the similarity of the names."""
+        return difflib.SequenceMatcher(None, self.old, self.new).ratio()
+
 
 class Decisions:
     """The decisions of one comparison."""
@@ -50,7 +55,7 @@ class Decisions:
     def renames(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Returns the pairs that are renames; a drop and an add are in one of them at most."""
         renames: list[Pair] = []
-        for pair in sorted(pairs, key=_unlikelihood):
+        for pair in sorted(pairs, key=lambda pair: (not pair.declared, -pair.likelihood, pair.old, pair.new)):
             free = not any(pair.drop is other.drop or pair.add is other.add for other in renames)
             if free and (pair.declared or self._is_rename(pair)):
                 renames.append(pair)
@@ -83,8 +88,3 @@ class Decisions:
             f"Was {pair.old} renamed to {pair.new}? They have the same shape, and a guess could lose data. "
             f"If it was, say so in the model of {pair.new}: {declared}. If it wasn't: {option}"
         )
-
-
-def _unlikelihood(pair: Pair) -> tuple[bool, float, str, str]:
-    similarity = difflib.SequenceMatcher(None, pair.old, pair.new).ratio()
-    return not pair.declared, -similarity, pair.old, pair.new

@@ -85,7 +85,7 @@ def _create(name: str, table: str, end: Snapshot) -> str:
         autoincrement[key.removeprefix("PRIMARY KEY (").removesuffix(")")] = f"{named}PRIMARY KEY AUTOINCREMENT"
     parts = [_column(column, end[column], autoincrement) for column in of_kind(end, "column", table)]
     parts += [f"{named}{definition}" for named, definition in constraints]
-    # IF NOT EXISTS, so that RebuildGuard doesn't take it for one of Alembic's copies, which lose objects.
+    # IF NOT EXISTS, so that TableCopies doesn't take it for one of Alembic's copies, which lose objects.
     return f"CREATE TABLE IF NOT EXISTS {quote(name)} ({', '.join(parts)}) {', '.join(options)}".rstrip()
 
 
