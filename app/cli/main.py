@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import texts
-from app.cli.output import Answer, errors_in_one_line, show
+from app.cli.output import errors_in_one_line, show
 from app.cli.secrets import secrets
 from app.migrations import Project, commands, terminal
 from app.migrations.drift import Claim
@@ -170,8 +170,11 @@ def check(
     with errors_in_one_line(as_json=as_json):
         if adopt:
             answer = texts.adopted(commands.adopt(project, message, lock_timeout=lock_timeout))
+        elif revert and yes:
+            done = commands.revert(project, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+            answer = texts.reverted(done, [], done=True)
         elif revert:
-            answer = _revert(project, yes=yes, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
+            answer = texts.reverted(*commands.plan_revert(project), done=False)
         elif accept is not None:
             answer = texts.accepted(commands.accept(project, accept, reason, lock_timeout=lock_timeout))
         else:
@@ -185,13 +188,6 @@ def _require_together(chosen: dict[str, bool], *options: tuple[str, object, str]
     for option, given, way in options:
         if given and not chosen[way]:
             raise typer.BadParameter(f"{option} goes with {way}")
-
-
-def _revert(project: Project, *, yes: bool, accept_data_loss: bool, lock_timeout: float | None) -> Answer:
-    if not yes:
-        return texts.reverted(*commands.plan_revert(project), done=False)
-    done = commands.revert(project, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
-    return texts.reverted(done, [], done=True)
 
 
 @app.command()
@@ -247,7 +243,7 @@ def _move_examples_last(commands: typer.Typer) -> None:
         _move_examples_last(group.typer_instance)
     infos: list[Any] = [*commands.registered_commands, commands.registered_callback]
     for info in [info for info in infos if info is not None]:
-        text, _, example = (inspect.getdoc(info.callback) or "").partition("\n\nExample: ")
+        text, _, example = inspect.cleandoc(info.help or info.callback.__doc__).partition("\n\nExample: ")
         info.help = text
         info.short_help = " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".") + "."
         info.epilog = "\b\nExample:\n  " + " ".join(example.split())

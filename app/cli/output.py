@@ -31,7 +31,7 @@ class Answer:
 
 def show(answer: Answer, *, as_json: bool) -> NoReturn:
     """Prints an answer and ends the command with its exit code."""
-    typer.echo(json_text(answer.values) if as_json else answer.text)
+    typer.echo(_json(answer.values) if as_json else answer.text)
     raise typer.Exit(answer.exit_code)
 
 
@@ -47,12 +47,12 @@ def errors_in_one_line(*, as_json: bool) -> Iterator[None]:
     except SchemaError as error:
         failure = error
     if as_json:
-        typer.echo(json_text({"code": failure.word, "message": str(failure)}))
+        typer.echo(_json({"code": failure.word, "message": str(failure)}))
     typer.echo(f"FAILED: {failure}", err=True)
     raise typer.Exit(failure.exit_code)
 
 
-def json_text(values: object) -> str:
+def _json(values: object) -> str:
     """Returns values as JSON, with times in UTC."""
 
     def plain(value: object) -> str:

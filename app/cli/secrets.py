@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from app.backfill import Pace, Report
-from app.cli.output import errors_in_one_line, json_text
+from app.cli.output import Answer, errors_in_one_line, show
 from app.encryption import CipherError, RawKey
-from app.migrations.project import Project
 from app.secrets import jobs
 from app.secrets.jobs import Action, ColumnInventory, Options, Progress
 
@@ -28,8 +27,31 @@ MaxLag = Annotated[float | None, typer.Option(min=0, help="Wait while a replica 
 ThrottleQuery = Annotated[str | None, typer.Option(help="Wait while this query returns true; asked once a second.")]
 
 
-@secrets.command()
-def status(
+_STATUS = """Counts the values of each encrypted column by state: empty, plaintext, under a key, unreadable. Writes
+nothing.
+
+Example: schema secrets status --json
+"""
+_VERIFY = """Decrypts every secret, and ends with 1 if one can't be read. Writes nothing.
+
+Example: schema secrets verify --workers 2
+"""
+_ENCRYPT = """Encrypts stored plaintext, page by page, while others work. Can be stopped and run again at any time.
+
+Ends with 0 if all is done, 1 if rows remain, 2 if a key is missing or wrong.
+
+Example: schema secrets encrypt --dry-run && schema secrets encrypt
+"""
+_ROTATE = """Encrypts again, under the writing key, what is under a previous key; else like encrypt. See
+docs/rotation.md.
+
+Example: schema secrets rotate --workers 2 && schema secrets status
+"""
+
+
+@secrets.command("verify", help=_VERIFY)
+@secrets.command("status", help=_STATUS)
+def inventory(
     context: typer.Context,
     *,
     table: Table = None,
@@ -37,56 +59,24 @@ def status(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Counts the values of each encrypted column by state: empty, plaintext, under a key, unreadable. Writes nothing.
-
-    Example: schema secrets status --json
-    """
-    _show_inventory(_options(context.obj, table, column, workers, as_json=as_json), as_json=as_json)
-
-
-@secrets.command()
-def verify(
-    context: typer.Context,
-    *,
-    table: Table = None,
-    column: Column = None,
-    workers: Workers = None,
-    as_json: Json = False,
-) -> None:
-    """Decrypts every secret, and ends with 1 if one can't be read. Writes nothing.
-
-    Example: schema secrets verify --workers 2
-    """
-    _show_inventory(_options(context.obj, table, column, workers, as_json=as_json), as_json=as_json, fails=True)
+    """Takes an inventory; `verify` ends with 1 if a secret can't be read."""
+    project, progress = context.obj, _progress(as_json=as_json)
+    options = Options(project.encrypted_columns, project.database_url, table, column, workers, progress=progress)
+    with errors_in_one_line(as_json=as_json):
+        columns, stopped = jobs.take_inventory(options)
+    fails = context.command.name == "verify" and any(column.malformed or column.unreadable for column in columns)
+    values = {
+        "code": "remain" if stopped or fails else "ok",
+        "stopped": stopped,
+        "columns": [_inventory_values(column) for column in columns],
+    }
+    text = "\n".join(map(_inventory_text, columns)) + ("\nStopped before the end." if stopped else "")
+    show(Answer(values, text, int(stopped or fails)), as_json=as_json)
 
 
-@secrets.command()
-def encrypt(
-    context: typer.Context,
-    *,
-    table: Table = None,
-    column: Column = None,
-    dry_run: DryRun = False,
-    workers: Workers = None,
-    page_time: PageTime = 20,
-    pause: Pause = 0,
-    max_lag: MaxLag = None,
-    throttle_query: ThrottleQuery = None,
-    as_json: Json = False,
-) -> None:
-    """Encrypts stored plaintext, page by page, while others work. Can be stopped and run again at any time.
-
-    Ends with 0 if all is done, 1 if rows remain, 2 if a key is missing or wrong.
-
-    Example: schema secrets encrypt --dry-run && schema secrets encrypt
-    """
-    pace = Pace(target=page_time / 1000, pause=pause, max_lag=max_lag, throttle_query=throttle_query)
-    options = _options(context.obj, table, column, workers, pace, as_json=as_json)
-    _change(Action.ENCRYPT, options, dry_run=dry_run, as_json=as_json)
-
-
-@secrets.command()
-def rotate(
+@secrets.command("rotate", help=_ROTATE)
+@secrets.command("encrypt", help=_ENCRYPT)
+def change(
     context: typer.Context,
     *,
     table: Table = None,
@@ -99,13 +89,18 @@ def rotate(
     throttle_query: ThrottleQuery = None,
     as_json: Json = False,
 ) -> None:
-    """Encrypts again, under the writing key, what is under a previous key; else like encrypt. See docs/rotation.md.
-
-    Example: schema secrets rotate --workers 2 && schema secrets status
-    """
+    """Changes the selected secrets: the name of the command is the action."""
+    action = Action(str(context.command.name))
     pace = Pace(target=page_time / 1000, pause=pause, max_lag=max_lag, throttle_query=throttle_query)
-    options = _options(context.obj, table, column, workers, pace, as_json=as_json)
-    _change(Action.ROTATE, options, dry_run=dry_run, as_json=as_json)
+    project, progress = context.obj, _progress(as_json=as_json)
+    options = Options(project.encrypted_columns, project.database_url, table, column, workers, pace, progress)
+    with errors_in_one_line(as_json=as_json):
+        reports = jobs.change(action, options, dry_run=dry_run)
+    remains = any(report.rejected or report.stopped for report in reports)
+    tables = [_report_values(report) for report in reports]
+    values = {"code": "remain" if remains else "ok", "dry_run": dry_run, "tables": tables}
+    text = "\n".join(_report_text(report, action, dry_run=dry_run) for report in reports)
+    show(Answer(values, text, int(remains)), as_json=as_json)
 
 
 @secrets.command("check-keys")
@@ -118,7 +113,7 @@ def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
     """
     with errors_in_one_line(as_json=as_json):
         jobs.check_keys(Options(context.obj.encrypted_columns, context.obj.database_url))
-    typer.echo(json_text({"code": "ok"}) if as_json else "The keys belong to this database.")
+    show(Answer({"code": "ok"}, "The keys belong to this database."), as_json=as_json)
 
 
 @secrets.command()
@@ -136,45 +131,11 @@ def keygen(
     """
     names = list(context.obj.keyrings)
     keys = {names[0]: _from_hex()} if from_hex else {name: RawKey.generate() for name in names}
-    typer.echo(json_text(keys) if as_json else "\n".join(f"{name}={key}" for name, key in keys.items()))
+    show(Answer(keys, "\n".join(f"{name}={key}" for name, key in keys.items())), as_json=as_json)
 
 
-def _options(
-    project: Project,
-    table: str | None,
-    column: str | None,
-    workers: int | None,
-    pace: Pace | None = None,
-    *,
-    as_json: bool,
-) -> Options:
-    progress = Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
-    find, url = project.encrypted_columns, project.database_url
-    return Options(find, url, table, column, workers, pace or Pace(), progress)
-
-
-def _change(action: Action, options: Options, *, dry_run: bool, as_json: bool) -> None:
-    with errors_in_one_line(as_json=as_json):
-        reports = jobs.change(action, options, dry_run=dry_run)
-    remains = any(report.rejected or report.stopped for report in reports)
-    if as_json:
-        tables = [_report_values(report) for report in reports]
-        typer.echo(json_text({"code": "remain" if remains else "ok", "dry_run": dry_run, "tables": tables}))
-    else:
-        typer.echo("\n".join(_report_text(report, action, dry_run=dry_run) for report in reports))
-    raise typer.Exit(int(remains))
-
-
-def _show_inventory(options: Options, *, as_json: bool, fails: bool = False) -> None:
-    with errors_in_one_line(as_json=as_json):
-        columns, stopped = jobs.take_inventory(options)
-    remains = stopped or (fails and any(column.malformed or column.unreadable for column in columns))
-    if as_json:
-        values = [_inventory_values(column) for column in columns]
-        typer.echo(json_text({"code": "remain" if remains else "ok", "stopped": stopped, "columns": values}))
-    else:
-        typer.echo("\n".join(map(_inventory_text, columns)) + ("\nStopped before the end." if stopped else ""))
-    raise typer.Exit(int(remains))
+def _progress(*, as_json: bool) -> Progress:
+    return Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
 
 
 def _report_values(report: Report) -> dict[str, Any]:

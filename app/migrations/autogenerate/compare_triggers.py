@@ -55,17 +55,14 @@ def compare_triggers(
 def _function_ops(
     connection: sa.Connection, wanted: dict[str, Trigger], present: dict[str, Trigger]
 ) -> list[MigrateOperation]:
-    if not wanted:
+    function, body = UPDATED_AT_FUNCTION, None
+    if connection.dialect.name == "postgresql":
+        body = connection.execute(sa.text(_FUNCTION), {"name": function.name}).scalar()
+    elif present:  # SQLite has no function to look at: the revision of the first trigger created PostgreSQL's
+        body = function.body
+    if not wanted or (body or "").split() == function.body.split():
         return []
-    if connection.dialect.name != "postgresql":
-        # SQLite has no function to look at: the revision of the first trigger creates it for PostgreSQL.
-        return [] if present else [CreateTriggerOp(UPDATED_AT_FUNCTION)]
-    body = connection.execute(sa.text(_FUNCTION), {"name": UPDATED_AT_FUNCTION.name}).scalar()
-    if body is None:
-        return [CreateTriggerOp(UPDATED_AT_FUNCTION)]
-    if body.split() == UPDATED_AT_FUNCTION.body.split():
-        return []
-    return [CreateTriggerOp(UPDATED_AT_FUNCTION, Function(UPDATED_AT_FUNCTION.name, body))]
+    return [CreateTriggerOp(function, Function(function.name, body) if body is not None else None)]
 
 
 def _triggers_in(connection: sa.Connection) -> dict[str, Trigger]:

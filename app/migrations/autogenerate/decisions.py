@@ -41,8 +41,7 @@ class Decisions:
     """The decisions of one comparison."""
 
     def __init__(self, context: AutogenContext) -> None:
-        environment = context.migration_context.environment_context
-        config = environment.config if environment is not None else None
+        environment, config = context.migration_context.environment_context, context.migration_context.config
         self._session = Session.of(config) if config is not None else Session()
         arguments = environment.get_x_argument() if environment is not None else []
         denied = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{OPTION}=")]

@@ -53,8 +53,8 @@ def _compare_table(table: sa.Table, snapshot: Snapshot, upgrade: ops.UpgradeOps,
         facts = snapshot.get(f"column {table.name}.{column.name}")
         if facts is None:
             continue
-        change = ops.AlterColumnOp(table.name, column.name, existing_nullable=facts["nullable"])
-        change = alters.get(column.name, change)
+        new = ops.AlterColumnOp(table.name, column.name, existing_nullable=facts["nullable"])
+        change = alters.get(column.name, new)
         _compare_column(column, facts, change, offline)
         if column.name not in alters and change.has_changes():
             changes.ops.insert(place, change)

@@ -34,10 +34,6 @@ class RenameColumn(ops.AlterColumnOp):
         """Returns the operation that restores the old name."""
         return RenameColumn(self.table_name, str(self.modify_name), self.column_name)
 
-    def has_changes(self) -> bool:
-        """Returns True; Alembic doesn't count a name."""
-        return True
-
     def to_diff_tuple(self) -> tuple[str, str, str]:
         """Returns the difference that this operation ends."""
         return ("rename_column", f"{self.table_name}.{self.column_name}", str(self.modify_name))
@@ -86,9 +82,8 @@ def compare_renames(
 
 
 def _table_pairs(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Iterator[Pair]:
-    adds = [op for op in upgrade_ops.ops if isinstance(op, ops.CreateTableOp)]
     for drop in [op for op in upgrade_ops.ops if isinstance(op, ops.DropTableOp)]:
-        for add in adds:
+        for add in [op for op in upgrade_ops.ops if isinstance(op, ops.CreateTableOp)]:
             declared = (add.info or {}).get(INFO_KEY) == drop.table_name
             if declared or _is_same_table(context, drop.to_table(), add.to_table()):
                 yield Pair(drop.table_name, add.table_name, declared, drop, add)

@@ -21,14 +21,10 @@ class Unmanaged:
     """The patterns of one configuration."""
 
     def __init__(self, config: Config) -> None:
-        words = re.split(r"[\s,]+", config.file_config.get("schema", "unmanaged", fallback=""))
-        self._tables = [word for word in words if word and "." not in word]
-        self._parts = [word for word in words if "." in word]
+        self._words = re.split(r"[\s,]+", config.file_config.get("schema", "unmanaged", fallback=""))
 
     def without(self, snapshot: Snapshot) -> Snapshot:
         """Returns a snapshot without unmanaged objects, and without indexes and constraints on unmanaged columns."""
-        if not (self._tables or self._parts):
-            return snapshot
         columns = [name for name in snapshot if kind_of(name) == "column" and self._is_unmanaged(name, {})]
         return {
             name: facts
@@ -53,9 +49,8 @@ class Unmanaged:
         return self._matches(table, part)
 
     def _matches(self, table: str, part: str = "") -> bool:
-        if any(fnmatchcase(table, pattern) for pattern in self._tables):
-            return True
-        return bool(part) and any(fnmatchcase(f"{table}.{part}", pattern) for pattern in self._parts)
+        address = f"{table}.{part}" if part else ""
+        return any(fnmatchcase(address if "." in word else table, word) for word in self._words)
 
 
 def _is_built_on(name: str, facts: Facts, columns: list[str]) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from alembic.operations import MigrateOperation, ops
 from alembic.script import Script
 
 from app.migrations import run, snapshots
-from app.migrations.autogenerate import Change, changes_of, flat
+from app.migrations.autogenerate import changes_of, flat
 from app.migrations.drift.check import Drift, check
 from app.migrations.drift.model_edits import model_edits
 from app.migrations.drift.resolve import record_adopted
@@ -85,12 +86,12 @@ def adopt(
     return Adopted(written.revision, *files, model_edits(project, adoption.differences, adoption.operations))
 
 
+@dataclass(eq=False)
 class _StatementsOp(MigrateOperation):
     """SQL for one kind of database."""
 
-    def __init__(self, dialect: str, statements: list[str]) -> None:
-        self.dialect = dialect
-        self.statements = statements
+    dialect: str
+    statements: list[str]
 
 
 @renderers.dispatch_for(_StatementsOp)
@@ -145,7 +146,7 @@ class _Adoption:
         assert script.downgrade_ops is not None
         self.operations = list(self._adopted(script.downgrade_ops.ops))
         undo = list(self._adopted(script.upgrade_ops.ops))
-        settled = _settled_facts(self.operations)
+        settled = {fact for operation in flat(self.operations) for fact in _settled_facts(operation)}
         statements = self._statements(self.expected, self._present, self.differences, settled)
         undo_statements = self._statements(self._present, self.expected, self._undo, settled)
         script.upgrade_ops = ops.UpgradeOps([*self.operations, *statements])
@@ -164,10 +165,12 @@ class _Adoption:
                 yield operation
 
     def _statements(
-        self, start: Snapshot, end: Snapshot, differences: list[Difference], settled: dict[str, set[str]]
+        self, start: Snapshot, end: Snapshot, differences: list[Difference], settled: set[tuple[str, str]]
     ) -> list[MigrateOperation]:
         """Returns the statements for what is left when the operations have run."""
-        left = [d for d in differences if not _is_settled(d, settled)]
+        left = [
+            d for d in differences if not settled & {(address_of(name), d.attribute) for name in (d.name, d.found_name)}
+        ]
         after = snapshots.goal(start, end, [d for d in differences if d not in left]).end
         plan = snapshots.plan(self._dialect, snapshots.goal(after, end, left))
         return [_StatementsOp(self._dialect, plan.within_a_transaction)] if plan.all else []
@@ -182,27 +185,16 @@ def _require_valid_index(difference: Difference) -> None:
         )
 
 
-def _settled_facts(operations: Iterable[MigrateOperation]) -> dict[str, set[str]]:
-    """Returns the facts that operations settle, by object."""
-    settled: dict[str, set[str]] = {}
-    for operation in flat(operations):
-        for change in changes_of(operation.to_diff_tuple()):
-            for address in change.addresses:
-                settled.setdefault(address, set()).update(_facts_of(change))
-    return settled
-
-
-def _facts_of(change: Change) -> set[str]:
-    if change.verb == "rename":
-        return {NAME}
-    if change.kind == "table comment":
-        return {"comment"}
-    return {change.fact} if change.verb == "change" else {"", NAME, "definition"}
-
-
-def _is_settled(difference: Difference, settled: dict[str, set[str]]) -> bool:
-    addresses = {address_of(difference.name), address_of(difference.found_name)}
-    return any(difference.attribute in settled.get(address, ()) for address in addresses)
+def _settled_facts(operation: MigrateOperation) -> Iterator[tuple[str, str]]:
+    """Returns the facts that an operation settles, each with the address of its object."""
+    for change in changes_of(operation.to_diff_tuple()):
+        if change.verb == "change":
+            facts = [change.fact]
+        elif change.verb == "rename":
+            facts = [NAME]
+        else:
+            facts = ["comment"] if change.kind == "table comment" else ["", NAME, "definition"]
+        yield from product(change.addresses, facts)
 
 
 def _write(config: Config, message: str, adoption: _Adoption) -> Script:

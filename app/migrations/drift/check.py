@@ -22,7 +22,6 @@ from app.migrations.project import Project
 from app.migrations.run import Entry, Outcome, Status
 from app.migrations.snapshots import NAME, Difference, Snapshot, Snapshots, address_of, kind_of
 
-BASE = "base"
 ROWS_TO_DO = "rows still to do"
 
 

@@ -7,6 +7,7 @@ hold is refused, and nothing is written. Ledger and version table are written in
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -63,7 +64,8 @@ class Resolver:
         self._script = script
         self._context = MigrationContext.configure(connection)
         self._ledger = Ledger(connection, project.root)
-        self._line = [revision.revision for revision in reversed(list(script.walk_revisions()))]
+        ids = [revision.revision for revision in script.walk_revisions()]
+        self._line: list[Any] = [None, *reversed(ids)]  # oldest first; None is the place before the first
 
     def resolve(self, claim: Claim) -> Resolution:
         """Proves a claim and records it.
@@ -98,19 +100,12 @@ class Resolver:
 
     def _passed_revisions(self, claim: Claim, at: str | None) -> tuple[list[str], str | None]:
         """Returns the revisions that the claim moves the database over, and the revision that it is at then."""
-        here, place = self._place(at), self._place(claim.revision)
+        here, place = self._line.index(at), self._line.index(claim.revision)
         if claim.applied:
             return self._line[here + 1 : place + 1], claim.revision if place > here else at
         if place > here + 1:
             raise HistoryError(f"{claim.revision} isn't the next to run here: the database is at {at or 'base'}.")
-        return list(reversed(self._line[place : here + 1])), self._before(claim.revision)
-
-    def _place(self, revision: str | None) -> int:
-        return self._line.index(revision) if revision is not None else -1
-
-    def _before(self, revision: str) -> str | None:
-        place = self._place(revision)
-        return self._line[place - 1] if place else None
+        return self._line[place : here + 1][::-1], self._line[place - 1]
 
     def _needs_record(self, claim: Claim, entries: list[Entry]) -> bool:
         """Returns whether the ledger is to be corrected for a revision that the database needn't be moved over."""
@@ -137,7 +132,8 @@ class Resolver:
         if getattr(self._script.get_revision(revision).module, "verify", None) is not None:
             return True
         snapshots, dialect = Snapshots(self._config), self._connection.dialect.name
-        return snapshots.of(dialect, revision) != snapshots.of(dialect, self._before(revision))
+        before = self._line[self._line.index(revision) - 1]
+        return snapshots.of(dialect, revision) != snapshots.of(dialect, before)
 
     def _record(self, claim: Claim, passed: list[str], target: str | None, contradictions: list[str]) -> Resolution:
         self._ledger.create()

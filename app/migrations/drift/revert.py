@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from app.migrations import run, snapshots
 from app.migrations.data_loss import Questions
-from app.migrations.drift.check import BASE, Drift, current_drift, digest
+from app.migrations.drift.check import Drift, current_drift, digest
 from app.migrations.errors import ConfigurationError, DataLossRefused, MigrationError
-from app.migrations.project import Project
+from app.migrations.project import BASE, Project
 from app.migrations.rules import Verdict, rule_of
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction

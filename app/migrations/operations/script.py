@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.util import OrderedSet
 
 from app import db
-from app.migrations.operations.table_copy import Rows, TableCopies
+from app.migrations.operations.table_copy import TableCopies
 
 _PREAMBLE = """\
 -- Stop at the first error: sqlite3 -bail FILE < SCRIPT
@@ -34,14 +34,21 @@ class SqliteImage:
 
     Attributes:
         driver: the driver's connection to it.
+        output: gets every statement that runs, if it is set.
     """
+
+    output: IO[str] | None = None
 
     def __init__(self, schema: Iterable[tuple[str, str, str]] = ()) -> None:
         self._image = db.migration_engine("sqlite://").connect()
         driver: Any = self._image.connection.driver_connection
+        driver.isolation_level = None
         self.driver = driver
-        self.driver.isolation_level = None
-        self._copies = TableCopies(self._read, self._statement, offline=True)
+        self._copies = TableCopies(
+            lambda question: driver.execute(question).fetchall(),
+            lambda statement: self._emit(f"{statement};\n\n"),
+            offline=True,
+        )
         order = ["table", "index", "view", "trigger"]
         for _, name, statement in sorted(schema, key=lambda row: order.index(row[0])):
             if not name.startswith("sqlite_"):
@@ -68,8 +75,8 @@ class SqliteImage:
         listeners = [("column_reflect", column_reflect)]
         table = sa.Table(name, sa.MetaData(), autoload_with=self._image, listeners=listeners)
         # Alembic copies them in the order of these sets: a script is to be the same each time.
-        table.constraints = OrderedSet(sorted(table.constraints, key=_name))
-        table.indexes = OrderedSet(sorted(table.indexes, key=_name))
+        table.constraints = OrderedSet(sorted(table.constraints, key=lambda constraint: str(constraint.name)))
+        table.indexes = OrderedSet(sorted(table.indexes, key=lambda index: str(index.name)))
         return table
 
     def owns(self, connection: sa.Connection) -> bool:
@@ -78,19 +85,14 @@ class SqliteImage:
 
     def verify(self) -> None:
         """Ends a revision: see `TableCopies.after`."""
-        self._copies.verify()
-
-    def _statement(self, statement: str) -> None:
-        self._emit(f"{statement};\n\n")
+        self._copies.after()
 
     def _emit(self, text: str) -> None:
+        if self.output is not None:
+            self.output.write(text)
         # The image needs no transactions; a statement that fails there would fail in the database.
         if text.strip() not in ("BEGIN;", "COMMIT;"):
             self.driver.execute(text)
-
-    def _read(self, question: str) -> Rows:
-        rows: Rows = self.driver.execute(question).fetchall()
-        return rows
 
 
 class SqliteScript(SqliteImage):
@@ -104,32 +106,19 @@ class SqliteScript(SqliteImage):
 
     def __init__(self, output: IO[str], script: ScriptDirectory, start: str | None) -> None:
         super().__init__()
-        self._output: IO[str] | None = None
-        self._history_to(script, start)
-        self._output = output
+        options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_table": self.table}
+        history = MigrationContext.configure(dialect_name="sqlite", opts=options)
+        if start is not None:
+            self.driver.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+            self.driver.execute("INSERT INTO alembic_version VALUES (?)", (start,))
+        with Operations.context(history):
+            for revision in reversed(list(script.iterate_revisions(start, "base")) if start else []):
+                revision.module.upgrade()
+                self.verify()
+        self.output = output
         output.write(_PREAMBLE)
 
     def flush(self) -> None:
         """Flushes the output."""
-        if self._output is not None:
-            self._output.flush()
-
-    def _history_to(self, script: ScriptDirectory, start: str | None) -> None:
-        options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_table": self.table}
-        image = MigrationContext.configure(dialect_name="sqlite", opts=options)
-        if start is not None:
-            self.driver.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
-            self.driver.execute("INSERT INTO alembic_version VALUES (?)", (start,))
-        with Operations.context(image):
-            for revision in reversed(list(script.iterate_revisions(start, "base")) if start else []):
-                revision.module.upgrade()
-                self.verify()
-
-    def _emit(self, text: str) -> None:
-        if self._output is not None:
-            self._output.write(text)
-        super()._emit(text)
-
-
-def _name(item: sa.Constraint | sa.Index) -> str:
-    return str(item.name)
+        if self.output is not None:
+            self.output.flush()

@@ -8,7 +8,6 @@ table make the rename fail. `TableCopies` watches the statements, whoever wrote 
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,13 +41,6 @@ _SAYS_NOTHING = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Before:
-    triggers: Rows
-    indexes: Rows
-    expression_indexes: frozenset[str]
-
-
 class TableCopies(Guard):
     """Watches the statements of a SQLite connection, or of a script, for table copies.
 
@@ -64,6 +56,13 @@ class TableCopies(Guard):
         self._offline = offline
         self._forget()
 
+    def _forget(self) -> None:
+        self._unfinished = ""
+        self._copies: dict[str, str] = {}  # the statement that made each
+        self._originals: dict[str, Rows] = {}  # indexes and triggers, by the copy that is to take the place
+        self._checked: dict[str, Counter[tuple[str, str]]] = {}
+        self._indexes: dict[str, str] = {}
+
     @classmethod
     def of(cls, connection: sa.Connection) -> "TableCopies":
         """Watches a connection; its own statements go to the driver, past all guards."""
@@ -71,7 +70,7 @@ class TableCopies(Guard):
         return cls(lambda question: driver.execute(question).fetchall(), driver.execute)
 
     def statement(self, statement: Statement) -> None:
-        """See `watch`."""
+        """Watches the statements of the connection itself: see `watch`."""
         if statement.own:
             self.watch(statement.text)
 
@@ -91,38 +90,12 @@ class TableCopies(Guard):
         elif _RENAME.match(statement) or _INDEX.match(statement):
             self._unfinished = statement
 
-    def after(self, _step: Step) -> None:
+    def after(self, _step: Step | None = None) -> None:
         """Ends a revision, inside its transaction.
 
         Raises:
             MigrationError: rows refer to rows that aren't there, and didn't before the revision.
         """
-        self.verify()
-
-    def failed(self, _error: BaseException) -> None:
-        """Forgets the copies, which are rolled back."""
-        self._forget()
-
-    def _forget(self) -> None:
-        self._unfinished = ""
-        self._copies: dict[str, str] = {}  # the statement that made each
-        self._originals: dict[str, _Before] = {}  # by the copy that is to take the place
-        self._checked: dict[str, Counter[tuple[str, str]]] = {}
-        self._indexes: dict[str, str] = {}
-
-    def _finish(self) -> None:
-        """Restores triggers and indexes after the statement before, which has run by now."""
-        statement, self._unfinished = self._unfinished, ""
-        if (match := _RENAME.match(statement)) and (copy := unquoted(match[1])).startswith(TABLE_COPY):
-            before = self._originals.pop(copy, None)
-            self._write("PRAGMA legacy_alter_table = OFF")
-            if before is not None:
-                self._restore(before)
-        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(name := unquoted(match[1]), None)):
-            self._restore_index(name, sql, statement)
-
-    def verify(self) -> None:
-        """Ends a revision: see `after`."""
         self._finish()
         checked, self._checked, self._indexes = self._checked, {}, {}
         present = {name for (name,) in self._read("SELECT name FROM sqlite_master")} if checked else set()
@@ -135,6 +108,23 @@ class TableCopies(Guard):
             elif new := self._broken_references(table) - before:
                 rows = ", ".join(f"{count} of {child} to {parent}" for (child, parent), count in sorted(new.items()))
                 raise MigrationError(f"The revision would leave references to rows that don't exist: {rows}.")
+
+    def failed(self, _error: BaseException) -> None:
+        """Forgets the copies, which are rolled back."""
+        self._forget()
+
+    def _finish(self) -> None:
+        """Restores triggers and indexes after the statement before, which has run by now."""
+        statement, self._unfinished = self._unfinished, ""
+        if (match := _RENAME.match(statement)) and (copy := unquoted(match[1])).startswith(TABLE_COPY):
+            self._write("PRAGMA legacy_alter_table = OFF")
+            for name, sql, is_lost in self._originals.pop(copy, []):
+                if is_lost:
+                    self._write(sql)
+                elif _UNSEEN_IN_INDEX.search(sql):  # Alembic creates the index next: see _restore_index
+                    self._indexes[name] = sql
+        elif (match := _INDEX.match(statement)) and (sql := self._indexes.pop(name := unquoted(match[1]), None)):
+            self._restore_index(name, sql, statement)
 
     def _begin(self, copy: str, statement: str) -> None:
         tables: dict[str, str] = dict(self._read("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
@@ -157,19 +147,19 @@ class TableCopies(Guard):
         """The table is about to be dropped: only now is it sure which one was copied, for long names are cut."""
         ((statement,),) = self._read(f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = {literal(table)}")
         self._refuse_losses(table, statement, self._copies.pop(copy))
-        self._compare_rows(table, copy)
-        for relative in (table, *self._children(table)):
-            self._checked.setdefault(relative, self._broken_references(relative))
-        self._originals[copy] = _Before(
-            self._objects("trigger", table), self._objects("index", table), self._on_expressions(table)
-        )
-
-    def _compare_rows(self, table: str, copy: str) -> None:
         differ = f"(SELECT count(*) FROM {quoted(table)}) <> (SELECT count(*) FROM {quoted(copy)})"
         if self._offline:
             self._write(f"SELECT CASE WHEN {differ} THEN {RAISE} END")
         elif self._read(f"SELECT {differ}")[0][0]:
             raise MigrationError(f"The copy of {table} has not as many rows as the table: nothing was changed.")
+        for relative in (table, *self._children(table)):
+            self._checked.setdefault(relative, self._broken_references(relative))
+        # Alembic doesn't see an index on an expression: it is lost as triggers are.
+        on_expression = "EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) WHERE cid = -2)"
+        self._originals[copy] = self._read(
+            f"SELECT name, sql, type = 'trigger' OR {on_expression} FROM sqlite_master m WHERE sql IS NOT NULL "
+            f"AND type IN ('index', 'trigger') AND tbl_name = {literal(table)} ORDER BY type, m.rowid"
+        )
 
     def _refuse_losses(self, table: str, old: str, new: str) -> None:
         generated = self._read(f"SELECT 1 FROM pragma_table_xinfo({literal(table)}) WHERE hidden IN (2, 3)")
@@ -180,16 +170,6 @@ class TableCopies(Guard):
                 "write the CREATE TABLE of the copy by hand, with op.execute()."
             )
 
-    def _restore(self, before: _Before) -> None:
-        # Alembic makes the other indexes again, next: see _restore_index.
-        for name, sql in before.indexes:
-            if name in before.expression_indexes:
-                self._write(sql)
-            elif _UNSEEN_IN_INDEX.search(sql):
-                self._indexes[name] = sql
-        for _name, sql in before.triggers:
-            self._write(sql)
-
     def _restore_index(self, name: str, old: str, new: str) -> None:
         if _plain(old) != _plain(new):
             raise MigrationError(
@@ -198,16 +178,6 @@ class TableCopies(Guard):
             )
         self._write(f"DROP INDEX {quoted(name)}")
         self._write(old)
-
-    def _objects(self, kind: str, table: str) -> Rows:
-        of_table = f"type = '{kind}' AND tbl_name = {literal(table)}"
-        return self._read(f"SELECT name, sql FROM sqlite_master WHERE {of_table} AND sql IS NOT NULL")
-
-    def _on_expressions(self, table: str) -> frozenset[str]:
-        on_expressions = "EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) WHERE cid = -2)"
-        of_table = f"type = 'index' AND tbl_name = {literal(table)}"
-        rows = self._read(f"SELECT m.name FROM sqlite_master m WHERE {of_table} AND {on_expressions}")
-        return frozenset(name for (name,) in rows)
 
     def _children(self, table: str) -> list[str]:
         name = literal(table)

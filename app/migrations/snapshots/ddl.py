@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from app.migrations.snapshots.differences import NAME, Difference, in_former_names, rename
-from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
+from app.migrations.snapshots.store import PARTS, Snapshot, address_of, kind_of, of_kind, own_name, owner_of
 from app.migrations.sql import effects
 
 
@@ -52,16 +51,15 @@ class Goal:
 
     def gone(self, kind: str) -> list[str]:
         """Returns the objects of a kind that are only in `start`."""
-        return [name for name in self.start if kind_of(name) == kind and name not in self.end]
+        return [name for name in of_kind(self.start, kind) if name not in self.end]
 
     def new(self, kind: str) -> list[str]:
         """Returns the objects that are only in `end`."""
-        return [name for name in self.end if kind_of(name) == kind and name not in self.start]
+        return [name for name in of_kind(self.end, kind) if name not in self.start]
 
     def changed(self, kind: str) -> list[str]:
         """Returns the objects that are in both, with different facts."""
-        both = [name for name in self.start if kind_of(name) == kind and name in self.end]
-        return [name for name in both if self.start[name] != self.end[name]]
+        return [n for n in of_kind(self.start, kind) if n in self.end and self.start[n] != self.end[n]]
 
     def dropped(self, kind: str) -> list[str]:
         """Returns the objects that are gone, or are replaced because their definition changes."""
@@ -72,15 +70,12 @@ class Goal:
         return [*self.new(kind), *self._redefined(kind)]
 
     def _redefined(self, kind: str) -> list[str]:
-        return [n for n in self.changed(kind) if _definition(self.start[n]) != _definition(self.end[n])]
+        facts = ("definition", "kind") if kind != "table" else ()  # a table is altered
+        return [n for n in self.changed(kind) if any(self.start[n].get(f) != self.end[n].get(f) for f in facts)]
 
     def keeps_table(self, name: str) -> bool:
         """Returns whether the table of an object stays."""
         return f"table {owner_of(name)}" in self.end
-
-
-def _definition(facts: Facts) -> Any:
-    return "definition" in facts and (facts["definition"], facts.get("kind"))
 
 
 def goal(present: Snapshot, expected: Snapshot, undo: Iterable[Difference]) -> Goal:

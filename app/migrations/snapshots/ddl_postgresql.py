@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import dialect as Dialect  # noqa: N812 - a 
 from app.migrations.errors import MigrationError
 from app.migrations.snapshots.ddl import Goal
 from app.migrations.snapshots.differences import Difference
-from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, own_name, owner_of
+from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, of_kind, own_name, owner_of
 from app.sql_text import literal
 
 # Facts that no CREATE states: a new object gets them by a statement of their own.
@@ -48,7 +48,7 @@ def _dropped(aim: Goal) -> list[str]:
     """Returns the names of what is dropped, each before that on which it is built."""
     # Foreign keys of dropped tables too, so that these can go in any order.
     foreign_keys = [name for name in aim.dropped("constraint") if _is_foreign_key(aim.start[name])]
-    columns = ["", *(address_of(name) for name in aim.end if kind_of(name) == "column")]
+    columns = ["", *map(address_of, of_kind(aim.end, "column"))]
     return [
         *aim.dropped("view"),
         *filter(aim.keeps_table, aim.dropped("trigger")),
@@ -118,7 +118,7 @@ def _create(name: str, end: Snapshot) -> str:
 def _create_table(name: str, end: Snapshot) -> str:
     if "kind" in end[name]:
         raise MigrationError(f"{name}: how it is partitioned isn't known here: create it by hand.")
-    columns = [_column(n, end[n]) for n in end if kind_of(n) == "column" and owner_of(n) == owner_of(name)]
+    columns = [_column(column, end[column]) for column in of_kind(end, "column", owner_of(name))]
     unlogged = "UNLOGGED " if end[name].get("unlogged") else ""
     return f"CREATE {unlogged}TABLE {_table(name)} ({', '.join(columns)})"
 

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a class
-
 from app.migrations.snapshots.ddl import Goal
-from app.migrations.snapshots.store import Facts, Snapshot, kind_of, own_name, owner_of
+from app.migrations.snapshots.read_sqlite import quote
+from app.migrations.snapshots.store import Facts, Snapshot, kind_of, of_kind, own_name, owner_of
 from app.sql_text import TABLE_COPY
-
-_quote = Dialect().identifier_preparer.quote
 
 
 def renames(aim: Goal) -> tuple[list[str], Snapshot]:
@@ -21,9 +18,9 @@ def renames(aim: Goal) -> tuple[list[str], Snapshot]:
         table, old, new = owner_of(difference.name), difference.found, difference.expected
         match kind_of(difference.name):
             case "table":
-                result.append(f"ALTER TABLE {_quote(old)} RENAME TO {_quote(new)}")
+                result.append(f"ALTER TABLE {quote(old)} RENAME TO {quote(new)}")
             case "column":
-                result.append(f"ALTER TABLE {_quote(table)} RENAME COLUMN {_quote(old)} TO {_quote(new)}")
+                result.append(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(new)}")
             case kind:
                 start[f"{kind} {table}.{old}"] = start.pop(difference.name)
     return result, start
@@ -34,12 +31,12 @@ def statements(aim: Goal) -> list[str]:
     end = aim.end
     copied = [name for name in end if name in aim.start and kind_of(name) == "table" and _differs(name, aim)]
     result = [
-        f"DROP {kind.upper()} {_quote(own_name(name))}"
+        f"DROP {kind.upper()} {quote(own_name(name))}"
         for kind in ("view", "trigger", "index")
         for name in aim.dropped(kind)
         if kind == "view" or aim.keeps_table(name)
     ]
-    result += [f"DROP TABLE {_quote(owner_of(name))}" for name in aim.gone("table")]
+    result += [f"DROP TABLE {quote(owner_of(name))}" for name in aim.gone("table")]
     result += [_create(owner_of(name), owner_of(name), end) for name in aim.new("table")]
     for name in copied:
         result += _copy(owner_of(name), aim)
@@ -55,30 +52,30 @@ def statements(aim: Goal) -> list[str]:
 
 
 def _differs(table: str, aim: Goal) -> bool:
-    parts = [n for kind in ("column", "constraint") for n in aim.gone(kind) + aim.new(kind)]
-    parts += [*aim.changed("column"), *aim.changed("constraint"), *aim.changed("table")]
-    return any(owner_of(name) == owner_of(table) for name in parts)
+    kinds, table = ("table", "column", "constraint"), owner_of(table)
+    names = [n for snapshot in (aim.start, aim.end) for kind in kinds for n in of_kind(snapshot, kind, table)]
+    return any(aim.start.get(name) != aim.end.get(name) for name in names)
 
 
 def _copy(table: str, aim: Goal) -> Iterator[str]:
     start, copy = aim.start, f"{TABLE_COPY}{table}"
     kept = [
-        _quote(own_name(name))
-        for name, facts in _of(table, "column", aim.end)
-        if name in start and "generated" not in facts and "generated" not in start[name]
+        quote(own_name(name))
+        for name in of_kind(aim.end, "column", table)
+        if name in start and "generated" not in aim.end[name] and "generated" not in start[name]
     ]
     yield _create(copy, table, aim.end)
-    yield f"INSERT INTO {_quote(copy)} ({', '.join(kept)}) SELECT {', '.join(kept)} FROM {_quote(table)}"
-    yield f"DROP TABLE {_quote(table)}"
+    yield f"INSERT INTO {quote(copy)} ({', '.join(kept)}) SELECT {', '.join(kept)} FROM {quote(table)}"
+    yield f"DROP TABLE {quote(table)}"
     # Else the rename reads every view and trigger, and fails while the table they name is missing.
     yield "PRAGMA legacy_alter_table = ON"
-    yield f"ALTER TABLE {_quote(copy)} RENAME TO {_quote(table)}"
+    yield f"ALTER TABLE {quote(copy)} RENAME TO {quote(table)}"
     yield "PRAGMA legacy_alter_table = OFF"
 
 
 def _create(name: str, table: str, end: Snapshot) -> str:
     options = list(end[f"table {table}"].get("options", []))
-    constraints = [(_named(name), facts["definition"]) for name, facts in _of(table, "constraint", end)]
+    constraints = [(_named(name), end[name]["definition"]) for name in of_kind(end, "constraint", table)]
     autoincrement: dict[str, str] = {}
     if "AUTOINCREMENT" in options:
         # Such a key can only be declared with its column.
@@ -86,23 +83,19 @@ def _create(name: str, table: str, end: Snapshot) -> str:
         named, key = next(constraint for constraint in constraints if constraint[1].startswith("PRIMARY KEY"))
         constraints.remove((named, key))
         autoincrement[key.removeprefix("PRIMARY KEY (").removesuffix(")")] = f"{named}PRIMARY KEY AUTOINCREMENT"
-    parts = [_column(column, facts, autoincrement) for column, facts in _of(table, "column", end)]
+    parts = [_column(column, end[column], autoincrement) for column in of_kind(end, "column", table)]
     parts += [f"{named}{definition}" for named, definition in constraints]
-    # IF NOT EXISTS, so that RebuildGuard doesn't take it for one of Alembic's copies, which lose objects.
-    return f"CREATE TABLE IF NOT EXISTS {_quote(name)} ({', '.join(parts)}) {', '.join(options)}".rstrip()
+    # IF NOT EXISTS, so that TableCopies doesn't take it for one of Alembic's copies, which lose objects.
+    return f"CREATE TABLE IF NOT EXISTS {quote(name)} ({', '.join(parts)}) {', '.join(options)}".rstrip()
 
 
 def _named(constraint: str) -> str:
     name = own_name(constraint)
-    return "" if name.startswith("(") else f"CONSTRAINT {_quote(name)} "
-
-
-def _of(table: str, kind: str, end: Snapshot) -> list[tuple[str, Facts]]:
-    return [(name, facts) for name, facts in end.items() if kind_of(name) == kind and owner_of(name) == table]
+    return "" if name.startswith("(") else f"CONSTRAINT {quote(name)} "
 
 
 def _column(name: str, facts: Facts, autoincrement: dict[str, str]) -> str:
-    parts = [_quote(own_name(name)), facts["type"]]
+    parts = [quote(own_name(name)), facts["type"]]
     parts += [autoincrement[parts[0]]] if parts[0] in autoincrement else []
     parts += [f"COLLATE {facts['collation']}"] if "collation" in facts else []
     parts += [f"GENERATED ALWAYS AS {facts['generated']}"] if "generated" in facts else []

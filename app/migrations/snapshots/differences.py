@@ -1,11 +1,11 @@
 """Differences between a database and a snapshot, object by object."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
+from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, of_kind, own_name, owner_of
 
 NAME = "name"
 
@@ -54,7 +54,11 @@ def differences(expected: Snapshot, found: Snapshot) -> list[Difference]:
     result += [Difference(name, "", expected[name], None) for name in expected.keys() - found.keys()]
     result += [Difference(name, "", None, found[name]) for name in found.keys() - expected.keys()]
     for name in expected.keys() & found.keys():
-        result += _changed_facts(name, expected[name], found[name], former)
+        wanted, present = expected[name], found[name]
+        in_old_names = in_former_names(present, former)  # or the same: a fact may name another object of that name
+        for fact in wanted.keys() | present.keys():
+            if wanted.get(fact) not in (present.get(fact), in_old_names.get(fact)):
+                result.append(Difference(name, fact, wanted.get(fact), present.get(fact)))
     tables = {owner_of(d.name) for d in result if kind_of(d.name) == "table" and not d.attribute}
     columns = {address_of(d.name) for d in result if kind_of(d.name) == "column" and not d.attribute}
     result = [d for d in result if not _is_implied(d, tables, columns)]
@@ -117,17 +121,10 @@ def _traits(snapshot: Snapshot, name: str, former: Mapping[str, str]) -> set[str
     """Returns the traits of an object, without its name: the columns of a table, or all facts of another object."""
     kind, table = kind_of(name), owner_of(name)
     if kind == "table":
-        columns = [n for n in snapshot if kind_of(n) == "column" and owner_of(n) == table]
+        columns = of_kind(snapshot, "column", table)
         return {repr((own_name(column), sorted(snapshot[column].items()))) for column in columns}
     facts = in_former_names(snapshot[name], {**former, own_name(name): "?"})
     return {repr((kind, table, sorted(facts.items())))}
-
-
-def _changed_facts(name: str, expected: Facts, found: Facts, former: Mapping[str, str]) -> Iterator[Difference]:
-    in_old_names = in_former_names(found, former)  # or the same: a fact may name another object of that name
-    for fact in expected.keys() | found.keys():
-        if expected.get(fact) not in (found.get(fact), in_old_names.get(fact)):
-            yield Difference(name, fact, expected.get(fact), found.get(fact))
 
 
 def _is_implied(difference: Difference, tables: set[str], columns: set[str]) -> bool:

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from app.migrations.project import LEDGER_TABLE, OWN_TABLES
 
 _OWN = ", ".join(f"'{name}'" for name in (*OWN_TABLES, f"{LEDGER_TABLE}_id_seq"))
+_SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
 # Partitions are left out: they come and go with the rows, and not with a revision.
-_OURS = f"""n.nspname = current_schema() AND c.relname NOT IN ({_OWN}) AND NOT c.relispartition
+_OURS = f"""c.relnamespace = {_SCHEMA} AND c.relname NOT IN ({_OWN}) AND NOT c.relispartition
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"""
 _OF_NO_EXTENSION = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')"
 
@@ -21,8 +22,7 @@ _QUERIES: dict[str, str] = {
                CASE c.relkind WHEN 'p' THEN 'partitioned' END AS kind,
                CASE c.relpersistence WHEN 'u' THEN true END AS unlogged,
                CASE WHEN c.relrowsecurity THEN true END AS row_security
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND {_OURS}""",
+        FROM pg_class c WHERE c.relkind IN ('r', 'p') AND {_OURS}""",
     "column": f"""
         SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod) AS type,
                NOT a.attnotnull AS nullable, pg_get_expr(d.adbin, d.adrelid) AS default,
@@ -30,50 +30,45 @@ _QUERIES: dict[str, str] = {
                CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
                CASE a.attgenerated WHEN 's' THEN 'STORED' WHEN 'v' THEN 'VIRTUAL' END AS generated,
                CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END AS collation
-        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND {_OURS} ORDER BY c.oid, a.attnum""",
     # Without NOT NULL, a constraint from PostgreSQL 18 on: here it is a fact of the column.
     "constraint": f"""
         SELECT c.relname || '.' || o.conname,
                regexp_replace(pg_get_constraintdef(o.oid), ' NOT VALID$', '') AS definition, o.convalidated AS valid
-        FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
         WHERE o.contype IN ('p', 'u', 'f', 'c', 'x') AND {_OURS}""",
     "index": f"""
         SELECT c.relname || '.' || i.relname,
-               replace(pg_get_indexdef(i.oid), ' ' || quote_ident(n.nspname) || '.', ' ') AS definition,
+               replace(pg_get_indexdef(i.oid), ' ' || quote_ident(current_schema()) || '.', ' ') AS definition,
                x.indisvalid AND x.indisready AS valid
         FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
-        JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.oid AND o.contype IN ('p', 'u', 'x'))
         AND {_OURS}""",
     "trigger": f"""
         SELECT c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid, true) AS definition, t.tgenabled <> 'D' AS enabled
-        FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE NOT t.tgisinternal AND {_OURS}""",
+        FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal AND {_OURS}""",
     "function": f"""
         SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
-               rtrim(replace(pg_get_functiondef(p.oid), format(' %%I.%%I(', n.nspname, p.proname),
+               rtrim(replace(pg_get_functiondef(p.oid), format(' %%I.%%I(', current_schema(), p.proname),
                              format(' %%I(', p.proname)), E'\\n') AS definition
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = current_schema() AND p.prokind IN ('f', 'p') AND {_OF_NO_EXTENSION}""",
+        FROM pg_proc p WHERE p.pronamespace = {_SCHEMA} AND p.prokind IN ('f', 'p') AND {_OF_NO_EXTENSION}""",
     "view": f"""
         SELECT c.relname, rtrim(pg_get_viewdef(c.oid), ';') AS definition,
                CASE c.relkind WHEN 'm' THEN 'materialized' END AS kind
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('v', 'm') AND {_OURS}""",
+        FROM pg_class c WHERE c.relkind IN ('v', 'm') AND {_OURS}""",
     "sequence": f"""
         SELECT c.relname, format_type(s.seqtypid, NULL) AS type, s.seqincrement AS increment,
                CASE WHEN s.seqcycle THEN true END AS cycles,
                (SELECT o.relname || '.' || a.attname FROM pg_depend d JOIN pg_class o ON o.oid = d.refobjid
                 JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum = d.refobjsubid
                 WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')) AS owner
-        FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE {_OURS}""",
+        FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid WHERE {_OURS}""",
     "enum": f"""
         SELECT p.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels
-        FROM pg_type p JOIN pg_enum e ON e.enumtypid = p.oid JOIN pg_namespace n ON n.oid = p.typnamespace
-        WHERE n.nspname = current_schema() AND {_OF_NO_EXTENSION} GROUP BY p.typname""",
+        FROM pg_type p JOIN pg_enum e ON e.enumtypid = p.oid
+        WHERE p.typnamespace = {_SCHEMA} AND {_OF_NO_EXTENSION} GROUP BY p.typname""",
 }
 
 

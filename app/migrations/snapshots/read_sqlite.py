@@ -16,8 +16,9 @@ _WORDS = {
     *("EXISTS", "FOR", "FROM", "IF", "IN", "INDEX", "INSERT", "INSTEAD", "INTO", "IS", "NOT", "NULL", "OF", "ON", "OR"),
     *("ROW", "SELECT", "SET", "TRIGGER", "UNIQUE", "UPDATE", "VALUES", "VIEW", "WHEN", "WHERE"),
 }
+_CLAUSES = {"ondelete": "ON DELETE", "onupdate": "ON UPDATE", "initially": "DEFERRABLE INITIALLY"}
 _DEPTH = {"(": 1, ")": -1}
-_quote = Dialect().identifier_preparer.quote
+quote = Dialect().identifier_preparer.quote
 
 
 def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
@@ -50,7 +51,7 @@ def _spelt(token: str) -> str:
     if token.isspace() or token.startswith(("--", "/*")):
         return " "
     if token[0] in '"[`' and len(token) > 1:
-        return _quote(token[1:-1].replace('""', '"'))
+        return quote(token[1:-1].replace('""', '"'))
     return token.upper() if token.upper() in _WORDS else token
 
 
@@ -106,22 +107,19 @@ def _constraints(inspector: sa.Inspector, table: str) -> dict[str, dict[str, Any
     uniques = inspector.get_unique_constraints(table)
     definitions += [(unique["name"], f"UNIQUE ({_listed(unique['column_names'])})") for unique in uniques]
     for foreign in inspector.get_foreign_keys(table):
-        target = f"{_quote(foreign['referred_table'])}({_listed(foreign['referred_columns'])})"
+        target = f"{quote(foreign['referred_table'])}({_listed(foreign['referred_columns'])})"
         text = f"FOREIGN KEY ({_listed(foreign['constrained_columns'])}) REFERENCES {target}"
-        definitions.append((foreign["name"], f"{text}{_clauses(foreign['options'])}"))
+        options = foreign["options"]
+        clauses = (f" {words} {options[option]}" for option, words in _CLAUSES.items() if options.get(option))
+        definitions.append((foreign["name"], text + "".join(clauses)))
     checks = inspector.get_check_constraints(table)
     definitions += [(check["name"], f"CHECK ({normalised(check['sqltext'])})") for check in checks]
     # A constraint without a name is identified by its text.
     return {f"constraint {table}.{name or f'({text})'}": {"definition": text} for name, text in definitions}
 
 
-def _clauses(options: dict[str, Any]) -> str:
-    words = (("ondelete", "ON DELETE"), ("onupdate", "ON UPDATE"), ("initially", "DEFERRABLE INITIALLY"))
-    return "".join(f" {word} {options[option]}" for option, word in words if options.get(option))
-
-
 def _listed(names: list[str]) -> str:
-    return ", ".join(_quote(name) for name in names)
+    return ", ".join(quote(name) for name in names)
 
 
 def _without_brackets(default: str) -> str:

@@ -94,6 +94,11 @@ def as_json(snapshot: Snapshot) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
 
 
+def of_kind(snapshot: Snapshot, kind: str, table: str | None = None) -> list[str]:
+    """Returns the objects of a kind, in order; those of one table if it is given."""
+    return [name for name in snapshot if kind_of(name) == kind and table in (None, owner_of(name))]
+
+
 def kind_of(name: str) -> str:
     """Returns the kind of an object: `column` for `column users.nick`."""
     return name.partition(" ")[0]

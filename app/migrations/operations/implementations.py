@@ -1,4 +1,8 @@
-"""Changes that SQLite has no ALTER for: in place where it can be, else by Alembic's copy of the table."""
+"""Alembic's own operations in the form that they need here.
+
+SQLite has no ALTER for most changes, and no place for comments: a change is made in place where it can be, else by
+Alembic's copy of the table. PostgreSQL builds concurrent indexes outside any transaction, so they must be repeatable.
+"""
 
 import re
 from collections.abc import Callable
@@ -6,7 +10,7 @@ from copy import copy
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from alembic.operations import Operations, ops
+from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
 from app.migrations.operations.statements import execute
@@ -21,14 +25,35 @@ _NAMES = {
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
 }
 
-Implementation = Callable[[Operations, Any], Any]
+_Implementation = Callable[[Operations, Any], Any]
 
 
-def copies_table(original: Implementation, *, table_of: str = "table_name") -> Implementation:
-    """Returns an implementation that copies the table on SQLite, unless the change works in place there.
+def _repeatable(original: _Implementation, clause: str) -> _Implementation:
+    """Passes over an index that a concurrent build has completed, or a concurrent drop has dropped."""
 
-    `original` is the implementation for other databases; `table_of` is the operation's attribute that names its table.
-    """
+    def implementation(operations: Operations, operation: Any) -> None:
+        context = operations.get_context()
+        online = context.dialect.name == "postgresql" and not context.as_sql
+        if online and operation.kw.get("postgresql_concurrently"):
+            # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
+            setattr(operation, clause, True)
+        original(operations, operation)
+
+    return implementation
+
+
+def _skipped(original: _Implementation) -> _Implementation:
+    """Does nothing on SQLite."""
+
+    def implementation(operations: Operations, operation: Any) -> None:
+        if operations.get_context().dialect.name != "sqlite":
+            original(operations, operation)
+
+    return implementation
+
+
+def _copies_table(original: _Implementation) -> _Implementation:
+    """Copies the table on SQLite, unless the change works in place there."""
 
     def implementation(operations: Operations, operation: Any) -> Any:
         context = operations.get_context()
@@ -42,7 +67,8 @@ def copies_table(original: Implementation, *, table_of: str = "table_name") -> I
             if context.as_sql and batch.copy_from is None:  # there is no database that Alembic could reflect
                 batch.copy_from = _current_table(batch.operations, batch.table_name)
             return original(operations, operation)
-        table = str(getattr(operation, table_of))
+        is_foreign_key = isinstance(operation, ops.CreateForeignKeyOp)
+        table = str(operation.source_table if is_foreign_key else operation.table_name)
         if not _is_done_already(operations, operation, table):
             _alter(operations, operation, table)
         return None
@@ -50,17 +76,8 @@ def copies_table(original: Implementation, *, table_of: str = "table_name") -> I
     return implementation
 
 
-def skipped(original: Implementation) -> Implementation:
-    """Returns an implementation that does nothing on SQLite."""
-
-    def implementation(operations: Operations, operation: Any) -> Any:
-        if operations.get_context().dialect.name != "sqlite":
-            original(operations, operation)
-
-    return implementation
-
-
 def _alter(operations: Operations, operation: Any, table: str) -> None:
+    quote = operations.get_context().dialect.identifier_preparer.quote
     if isinstance(operation, ops.AlterColumnOp):
         # The rename comes after the copy: SQLite then renames the column in restored triggers too.
         new_name, operation.modify_name = operation.modify_name, None
@@ -68,10 +85,15 @@ def _alter(operations: Operations, operation: Any, table: str) -> None:
         if changed or operation.modify_server_default is not False:
             _copy(operations, operation, table)
         if new_name is not None:
-            _rename_column(operations, operation, new_name)
+            # SQLite's own RENAME COLUMN also renames the column in indexes, triggers, views and foreign keys.
+            old, new = quote(operation.column_name), quote(new_name)
+            execute(operations, f"ALTER TABLE {quote(table)} RENAME COLUMN {old} TO {new}")
         return
     if isinstance(operation, ops.DropColumnOp):
-        _drop_indexes(operations, operation)
+        # PostgreSQL drops a column's indexes with it; Alembic's copy would fail on them.
+        indexes = _current_table(operations, table).indexes
+        for index in [index for index in indexes if operation.column_name in index.columns]:
+            operations.drop_index(str(index.name), table_name=table)
     _copy(operations, operation, table)
 
 
@@ -115,13 +137,6 @@ def _constraints(table: sa.Table) -> set[object]:
     return {constraint.name for constraint in table.constraints}
 
 
-def _drop_indexes(operations: Operations, operation: ops.DropColumnOp) -> None:
-    # PostgreSQL drops a column's indexes with it; Alembic's copy would fail on them.
-    table = _current_table(operations, operation.table_name)
-    for index in [index for index in table.indexes if operation.column_name in index.columns]:
-        operations.drop_index(str(index.name), table_name=table.name)
-
-
 def _fits_in_place(column: sa.Column[Any]) -> bool:
     """Returns whether SQLite's own ADD COLUMN takes the column; a copy of a large table is slow."""
     default = getattr(column.server_default, "arg", None)
@@ -131,8 +146,19 @@ def _fits_in_place(column: sa.Column[Any]) -> bool:
     return plain and (bool(column.nullable) if column.server_default is None else constant)
 
 
-def _rename_column(operations: Operations, operation: ops.AlterColumnOp, new_name: str) -> None:
-    # SQLite's own RENAME COLUMN also renames the column in indexes, triggers, views and foreign keys.
-    quote = operations.get_context().dialect.identifier_preparer.quote
-    table, old, new = map(quote, (operation.table_name, operation.column_name, new_name))
-    execute(operations, f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+_IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
+    ops.CreateIndexOp: _repeatable(toimpl.create_index, "if_not_exists"),
+    ops.DropIndexOp: _repeatable(toimpl.drop_index, "if_exists"),
+    ops.AlterColumnOp: _copies_table(toimpl.alter_column),
+    ops.AddColumnOp: _copies_table(toimpl.add_column),
+    ops.DropColumnOp: _copies_table(toimpl.drop_column),
+    ops.DropConstraintOp: _copies_table(toimpl.drop_constraint),
+    ops.CreateUniqueConstraintOp: _copies_table(toimpl.create_constraint),
+    ops.CreateCheckConstraintOp: _copies_table(toimpl.create_constraint),
+    ops.CreatePrimaryKeyOp: _copies_table(toimpl.create_constraint),
+    ops.CreateForeignKeyOp: _copies_table(toimpl.create_constraint),
+    ops.CreateTableCommentOp: _skipped(toimpl.create_table_comment),
+    ops.DropTableCommentOp: _skipped(toimpl.drop_table_comment),
+}
+for _operation, _implementation in _IMPLEMENTATIONS.items():
+    Operations.implementation_for(_operation, replace=True)(_implementation)
