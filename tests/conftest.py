@@ -2,67 +2,20 @@
 
 import difflib
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from tests import commands
-from tests.commands import Done, Running
-from tests.postgres import Server
-
-ROOT = commands.ROOT
-APPROVED = Path(__file__).parent / "approved"
-OURS = ("ALEMBIC_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
-DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
-# Where every day one will do: a test that takes long, of what hardly depends on the database.
-ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", "postgresql17"))]
-
-
-class Alembic(Protocol):
-    """The type of the fixture `alembic`."""
-
-    def __call__(self, *args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
-        """Runs the command `alembic` in the project's root."""
-
-
-class Approve(Protocol):
-    """The type of the fixture `approve`."""
-
-    def __call__(self, name: str, text: str) -> None:
-        """Compares a text with tests/approved/{name}."""
-
-
-class Servers:
-    """The session's PostgreSQL servers by major version, each started when it is first asked for."""
-
-    def __init__(self) -> None:
-        self._started: dict[int, Server] = {}
-        self._exits = ExitStack()
-
-    def __getitem__(self, major: int) -> Server:
-        if major not in self._started:
-            self._started[major] = self._exits.enter_context(Server(major))
-        return self._started[major]
-
-    def stop(self) -> None:
-        self._exits.close()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spreads the longest over the others, so that each process of the tests gets its share of them."""
-    longest = [item for item in items if "at_any_moment" in item.name]
-    others = [item for item in items if "at_any_moment" not in item.name]
-    apart = len(others) // max(len(longest), 1) + 1
-    for number, item in enumerate(longest):
-        others.insert(number * apart, item)
-    items[:] = others
+from tests.support.alembic_in_process import HEAD, Alembic, History, run_alembic, scripts, upgrade
+from tests.support.approved_texts import APPROVED, Approve
+from tests.support.databases import DATABASES, At, Servers, database
+from tests.support.editable_project import EditableProject
+from tests.support.environment import OURS
+from tests.support.project_copy import ProjectCopy
+from tests.support.source_copy import SourceCopy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -129,46 +82,17 @@ def heads(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         def head(kind: str) -> str:
             if kind not in made:
                 url = exits.enter_context(database(kind, servers, tmp_path_factory.mktemp("head")))
-                result = run_alembic("upgrade", "head", url=url)
-                assert result.returncode == 0, result.stderr
+                upgrade(url)
                 made[kind] = url
             return made[kind]
 
         yield head
 
 
-@contextmanager
-def database(kind: str, servers: Servers, folder: Path, template: str | None = None) -> Iterator[str]:
-    """Makes a database of a kind, empty or a copy of the template, for as long as the context lasts."""
-    if kind == "sqlite":
-        file = Path(tempfile.mkdtemp(dir=folder)) / "gateway.db"
-        if template:
-            shutil.copyfile(template.removeprefix("sqlite:///"), file)
-        yield f"sqlite:///{file}"
-        return
-    server = servers[{"postgresql": 18, "postgresql17": 17}[kind]]
-    url = server.create_database(template)
-    try:
-        yield url
-    finally:
-        server.drop_database(url)
-
-
 @pytest.fixture(scope="session")
 def alembic() -> Alembic:
-    """The command `alembic` as a process of its own, with nobody's variables but the test's."""
+    """The command `alembic` in the project's root, in this process, with nobody's variables but the test's."""
     return run_alembic
-
-
-def run_alembic(*args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
-    """Runs the command `alembic` in the project's root, in an environment without variables of ours."""
-    return Running("alembic", args, variables(url) | dict(env or {}), ROOT).wait()
-
-
-def variables(url: str) -> dict[str, str]:
-    """The variables of a process: ours are those of a test alone."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return inherited | {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": ""}
 
 
 @pytest.fixture
@@ -187,3 +111,82 @@ def approve(request: pytest.FixtureRequest) -> Approve:
             pytest.fail(f"{difference}\npytest --approve takes it over", pytrace=False)
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def stops(
+    heads: Callable[[str], str], servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], str | None]]:
+    """The URL of the session's database of a kind at a revision, to be copied and not touched; None at base."""
+    made: dict[tuple[str, str], str] = {}
+    with ExitStack() as exits:
+
+        def stop(kind: str, revision: str) -> str | None:
+            if revision == "base":
+                return None
+            if revision == HEAD:
+                return heads(kind)
+            if (kind, revision) not in made:
+                parent = stop(kind, str(scripts().get_revision(revision).down_revision or "base"))
+                folder = tmp_path_factory.mktemp(revision)
+                url = exits.enter_context(database(kind, servers, folder, template=parent))
+                upgrade(url, revision)
+                made[kind, revision] = url
+            return made[kind, revision]
+
+        yield stop
+
+
+@pytest.fixture(params=DATABASES)
+def at(
+    request: pytest.FixtureRequest, stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path
+) -> Iterator[At]:
+    """Makes databases at any revision, on each kind of database in turn."""
+    with ExitStack() as exits:
+
+        def make(revision: str) -> str:
+            template = stops(request.param, revision)
+            return exits.enter_context(database(request.param, servers, tmp_path, template=template))
+
+        yield make
+
+
+@pytest.fixture
+def sqlite_head(stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path) -> Iterator[str]:
+    """The URL of an SQLite database at head, where one kind of database will do."""
+    with database("sqlite", servers, tmp_path, template=stops("sqlite", str(scripts().get_current_head()))) as url:
+        yield url
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    """An empty history of the test's own."""
+    folder = tmp_path / "history"
+    folder.mkdir()
+    return History(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> ProjectCopy:
+    """A copy of the project's history, and the command `alembic` in real processes."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return ProjectCopy(folder)
+
+
+@pytest.fixture
+def editable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EditableProject:
+    """An editable project, which our commands use for the length of the test."""
+    folder = tmp_path / "editable"
+    folder.mkdir()
+    made = EditableProject(folder)
+    monkeypatch.setenv("ALEMBIC_CONFIG", str(made.ini))
+    return made
+
+
+@pytest.fixture
+def source_copy(tmp_path: Path) -> SourceCopy:
+    """A copy of the project's source, whose models the test may edit."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    return SourceCopy(folder)

@@ -1,0 +1,122 @@
+"""The committed snapshots: fresh, and the same whatever the server, the search path and the order of things."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.migrations import commands, snapshots
+from app.migrations.errors import HistoryError, MigrationError
+from app.migrations.snapshots import Snapshots, kind_of
+from app.project import PROJECT
+from tests.support.alembic_in_process import scripts, upgrade
+from tests.support.approved_texts import Approve
+from tests.support.database_access import connected, engine, execute, query
+from tests.support.databases import Servers, database
+from tests.support.drift_cases import HEAD
+from tests.support.editable_project import EditableProject
+from tests.support.schema_in_process import schema
+
+
+def test_the_committed_snapshots_are_fresh(url: str) -> None:
+    stale = commands.stale_snapshots(PROJECT, engine(url))
+    assert not stale, f"make them anew on each kind of database, and commit them: schema snapshot ({stale})"
+    with connected(url) as connection:
+        assert sa.inspect(connection).get_table_names() == []
+
+
+def test_every_revision_has_its_snapshots() -> None:
+    kept = Snapshots(PROJECT.config())
+    revisions = {revision.revision for revision in scripts().walk_revisions()}
+    for dialect in ("sqlite", "postgresql"):
+        odd = sorted(kept.saved(dialect) ^ revisions)
+        assert not odd, (
+            f"of {', '.join(odd)} make the snapshots on a {dialect} database, and commit them: schema snapshot"
+        )
+
+
+def test_a_revision_without_a_snapshot_fails_with_the_command_to_run(
+    editable: EditableProject, sqlite_url: str, approve: Approve
+) -> None:
+    revision = editable.add('op.add_column("users", sa.Column("nick", sa.String(50)))')
+    (editable.snapshots / "sqlite" / "20200101000000.json").write_text("{}", encoding="utf-8")
+    file = editable.snapshots / "sqlite" / f"{HEAD}.json"
+    file.write_text(file.read_text(encoding="utf-8").replace("VARCHAR(500)", "VARCHAR(499)"), encoding="utf-8")
+    variables = {"DATABASE_URL": sqlite_url, "ALEMBIC_CONFIG": str(editable.ini)}
+    done = schema("snapshot", "--check", **variables)
+    assert done.returncode == 1
+    approve("snapshot_check.txt", done.stdout.replace(str(editable.folder), "PLACE"))
+    assert schema("snapshot", **variables).returncode == 0
+    assert '"column users.nick"' in (editable.snapshots / "sqlite" / f"{revision}.json").read_text(encoding="utf-8")
+    assert commands.stale_snapshots(PROJECT, engine(sqlite_url)) == []
+    assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
+
+
+def test_a_check_without_a_snapshot_is_refused(editable: EditableProject, heads: Callable[[str], str]) -> None:
+    (editable.snapshots / "sqlite" / f"{HEAD}.json").unlink()
+    with pytest.raises(HistoryError, match=r"schema snapshot$"):
+        commands.check(PROJECT, engine(heads("sqlite")))
+
+
+def test_the_order_of_things_does_not_count(head_url: str) -> None:
+    before = _text(head_url)
+    sql = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'idx_request_logs_time'",
+        "postgresql": "SELECT pg_get_indexdef('idx_request_logs_time'::regclass)",
+    }
+    ((definition,),) = query(head_url, sql[engine(head_url).dialect.name])
+    execute(head_url, "DROP INDEX idx_request_logs_time", str(definition))
+    assert _text(head_url) == before
+
+    with engine(head_url).connect() as connection:
+        taken = snapshots.take(connection)
+    columns = [name for name in taken if kind_of(name) == "column"]
+    others = [name for name in taken if kind_of(name) != "column"]
+    for seed in range(5):
+        random.Random(seed).shuffle(others)
+        assert snapshots.as_json(snapshots.in_order({name: taken[name] for name in [*others, *columns]})) == before
+
+
+def test_the_search_path_does_not_count(postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    execute(
+        postgres_url,
+        'CREATE SCHEMA "Ours"',
+        f'ALTER DATABASE {name} SET search_path = "Ours", public, pg_temp',
+        "CREATE TABLE public.decoys (id integer)",
+    )
+    upgrade(postgres_url)
+    with engine(postgres_url).connect() as connection:
+        taken = snapshots.take(connection)
+        assert connection.exec_driver_sql("SHOW search_path").scalar() == '"Ours", public, pg_temp'
+    assert taken == Snapshots(PROJECT.config()).of("postgresql", HEAD)
+
+
+def test_a_role_that_may_not_make_a_database_is_told(role: str) -> None:
+    with pytest.raises(MigrationError, match=r"permission denied to create database\. Use a role that has CREATEDB\.$"):
+        commands.snapshot(PROJECT, engine(role))
+
+
+@pytest.fixture
+def role(servers: Servers, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database, for a role without rights."""
+    with database("postgresql", servers, tmp_path) as url:
+        execute(url, "CREATE ROLE nobody_much LOGIN")
+        yield url.replace("postgres@", "nobody_much@")
+        execute(url, "DROP ROLE nobody_much")
+
+
+def test_reading_changes_nothing(heads: Callable[[str], str], tmp_path: Path) -> None:
+    file = Path(heads("sqlite").removeprefix("sqlite:///"))
+    before = file.read_bytes()
+    assert commands.check(PROJECT, engine(heads("sqlite"))).code == "ok"
+    assert file.read_bytes() == before
+    assert schema("check", DATABASE_URL=f"sqlite:///{tmp_path}/none.db").returncode == 3
+    assert not list(tmp_path.glob("none.db*"))
+
+
+def _text(url: str) -> str:
+    with engine(url).connect() as connection:
+        return snapshots.as_json(snapshots.take(connection))

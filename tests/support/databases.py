@@ -1,0 +1,63 @@
+"""Creates databases of each kind, empty or as copies of a template."""
+
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.postgres import Server
+
+DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
+# Where every day one will do: a test that takes long, of what hardly depends on the database.
+ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", "postgresql17"))]
+
+
+def everyday(cases: Iterable[Any], chosen: Collection[Any]) -> list[Any]:
+    """Returns the parameters of a test; those that aren't chosen for the default run are `exhaustive`."""
+    cases = list(cases)
+    assert set(chosen) <= set(cases)
+    return [case if case in chosen else pytest.param(case, marks=pytest.mark.exhaustive) for case in cases]
+
+
+class Servers:
+    """The session's PostgreSQL servers by major version, each started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._started: dict[int, Server] = {}
+        self._exits = ExitStack()
+
+    def __getitem__(self, major: int) -> Server:
+        if major not in self._started:
+            self._started[major] = self._exits.enter_context(Server(major))
+        return self._started[major]
+
+    def stop(self) -> None:
+        self._exits.close()
+
+
+@contextmanager
+def database(kind: str, servers: Servers, folder: Path, template: str | None = None) -> Iterator[str]:
+    """Makes a database of a kind, empty or a copy of the template, for as long as the context lasts."""
+    if kind == "sqlite":
+        file = Path(tempfile.mkdtemp(dir=folder)) / "gateway.db"
+        if template:
+            shutil.copyfile(template.removeprefix("sqlite:///"), file)
+        yield f"sqlite:///{file}"
+        return
+    server = servers[{"postgresql": 18, "postgresql17": 17}[kind]]
+    url = server.create_database(template)
+    try:
+        yield url
+    finally:
+        server.drop_database(url)
+
+
+class At(Protocol):
+    """The type of the fixture `at`."""
+
+    def __call__(self, revision: str) -> str:
+        """Makes a database at a revision, or an empty one at `base`, and returns its URL."""
