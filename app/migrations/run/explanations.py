@@ -1,28 +1,33 @@
 """The one line that an operator gets when a run fails: the place in the revision, and what to do."""
 
-from pathlib import Path
-from traceback import extract_tb
-
 import sqlalchemy as sa
 from alembic.util import CommandError
 
 from app.errors import Failure, SchemaError, met_a_lock
-from app.migrations.errors import ConfigurationError, HistoryError, Interrupted, MigrationError, as_migration_error
+from app.migrations.errors import (
+    ConfigurationError,
+    HistoryError,
+    Interrupted,
+    MigrationError,
+    as_migration_error,
+    place_in_revision,
+)
 from app.migrations.run import signals
+from app.migrations.session import Step
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 
-def explain(error: BaseException, revision: str | None, blockers: list[str], *, half_done: bool) -> BaseException:
+def explain(error: BaseException, step: Step | None, blockers: list[str], *, half_done: bool) -> BaseException:
     """Returns the error to raise instead of one that ended a run.
 
     Args:
         error: the one that ended it.
-        revision: the revision at work; None before the first and after the last.
+        step: the one at work; None before the first and after the last.
         blockers: the sessions in the way, if that is why.
         half_done: something may have happened outside the revision's transaction.
     """
-    subject = f"The revision {revision}" if revision is not None else "The migration"
+    subject = f"The revision {step.revision}" if step is not None else "The migration"
     if isinstance(error, KeyboardInterrupt):
         if not signals.listening():
             return error
@@ -32,7 +37,7 @@ def explain(error: BaseException, revision: str | None, blockers: list[str], *, 
         return error
     if isinstance(error, SchemaError):
         return as_migration_error(error, subject) or error
-    if isinstance(error, CommandError) and revision is None:
+    if isinstance(error, CommandError) and step is None:
         return HistoryError(str(error)) if "Multiple head" in str(error) else ConfigurationError(str(error))
     return MigrationError(_text(subject, error, blockers, half_done=half_done))
 
@@ -44,7 +49,8 @@ def cause_of(error: BaseException) -> BaseException | None:
 
 
 def _text(subject: str, error: Exception, blockers: list[str], *, half_done: bool) -> str:
-    failure, place = Failure.of(error), _place(error)
+    failure, found = Failure.of(error), place_in_revision(error)
+    place = f" ({found[0]} line {found[1]})" if found else ""
     if half_done:
         return f"{subject} failed after it had left its transaction, so part of it may have been done: {failure}{place}"
     if blockers:
@@ -54,9 +60,3 @@ def _text(subject: str, error: Exception, blockers: list[str], *, half_done: boo
         return f"{subject} couldn't get its locks and was rolled back ({failure}). {advice}"
     hint = ". Migrate as the role that owns the tables." if failure.sqlstate == _INSUFFICIENT_PRIVILEGE else ""
     return f"{subject} failed and was rolled back: {failure}{place}{hint}"
-
-
-def _place(error: Exception) -> str:
-    """Returns file and line of the revision that an error came from, in brackets."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "versions"]
-    return f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""

@@ -45,7 +45,6 @@ class LedgerWriter(Guard):
         self._following: int | None = None
         self._next: list[Step] = []
         self._started = 0.0
-        self._opened = False
 
     def entries(self) -> list[Entry]:
         """Returns the ledger as it is now."""
@@ -58,12 +57,11 @@ class LedgerWriter(Guard):
             plan: the steps.
             crashed: called with each row of a run that ended without a word.
         """
-        if plan and not self._opened:
+        if plan:
             self._ledger.create()
             for entry in self._ledger.close_crashed():
                 crashed(entry)
             self._connection.commit()
-            self._opened = True
         self._entry = self._following = None
         self._next = plan
 
@@ -103,6 +101,6 @@ class LedgerWriter(Guard):
         driver.execute(f"UPDATE {LEDGER_TABLE} SET repeatable = false WHERE id = {self._entry:d}")
 
     def _begin(self, step: Step) -> int:
-        revision = self._script.get_revision(step.revision) if step.revision != BASE else None
-        checksum = preflight.checksum_of(revision) if revision is not None else None
+        is_base = step.revision == BASE
+        checksum = None if is_base else preflight.checksum_of(self._script.get_revision(step.revision))
         return self._ledger.begin(step.revision, step.direction, checksum)

@@ -75,7 +75,7 @@ class TimeoutGuard(Guard):
 
     def __init__(self, connection: sa.Connection, limits: Limits, unrepeatable: Callable[[], None]) -> None:
         self._connection = connection
-        self._default = self._timeouts = Timeouts(limits.table_lock, limits.statement)
+        self._default = self._declared = Timeouts(limits.table_lock, limits.statement)
         self._unrepeatable = unrepeatable
         self._noted = True
         self._in_force: tuple[Timeouts, bool] | None = None
@@ -94,7 +94,7 @@ class TimeoutGuard(Guard):
 
     def before(self, step: Step) -> None:
         """Takes what the revision declares."""
-        self._timeouts = self._default.declared_by(step)
+        self._declared = self._default.declared_by(step)
         self._noted = bool(getattr(step.module, "repeatable", False))
 
     def statement(self, statement: Statement) -> None:
@@ -102,42 +102,31 @@ class TimeoutGuard(Guard):
         if not statement.own:
             return
         autocommit = self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if autocommit and not self._noted and not statement.repeatable:
+        if autocommit and statement.of_revision and not self._noted and not statement.repeatable:
             self._noted = True
             self._unrepeatable()
         if statement.dialect != "postgresql":
             return
-        if self._begins_transaction(statement.driver):
-            self._in_force = None  # what was set in the last transaction ended with it
-        if not self._will_do(statement):
-            self._set(statement, self._timeouts.of(statement), autocommit=autocommit)
+        driver, timeouts = statement.driver, self._declared if statement.of_revision else self._default
+        if not driver.autocommit and driver.info.transaction_status == 0:  # IDLE: it begins a transaction
+            self._in_force = None  # what was set in the last one ended with it
+        # Each change costs a round trip, and a row needs no limit of time.
+        same_lock = self._in_force is not None and self._in_force[0].lock == timeouts.lock
+        if not (same_lock and statement.writes_one_row):
+            self._set(driver, timeouts.of(statement), autocommit=autocommit)
         if autocommit and statement.concurrent_index:
-            _drop_invalid(statement.driver, *statement.concurrent_index)
+            index, table = statement.concurrent_index
+            for (name,) in driver.execute(_INVALID_INDEX, (index, table)).fetchall():
+                driver.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         if statement.ends_savepoint:
             self._in_force = None  # what was set after the savepoint ends with it
 
-    def after(self, _step: Step) -> None:
-        """Returns to the limits of the run."""
-        self._timeouts, self._noted = self._default, True
-
-    def failed(self, _error: BaseException) -> None:
-        """Returns to the limits of the run."""
-        self._timeouts, self._noted = self._default, True
-
-    def _begins_transaction(self, driver: Any) -> bool:
-        return not driver.autocommit and driver.info.transaction_status == 0  # IDLE
-
-    def _will_do(self, statement: Statement) -> bool:
-        """Returns whether the time-outs in force are as good as the statement's own: each change costs a round trip."""
-        same_lock = self._in_force is not None and self._in_force[0].lock == self._timeouts.lock
-        return same_lock and statement.writes_one_row
-
-    def _set(self, statement: Statement, timeouts: Timeouts, *, autocommit: bool) -> None:
+    def _set(self, driver: Any, timeouts: Timeouts, *, autocommit: bool) -> None:
         if self._in_force == (timeouts, autocommit):
             return
         scope = "false" if autocommit else "true"  # outside a transaction only the session can be set
         self._set_for_session |= autocommit
-        statement.driver.execute(
+        driver.execute(
             f"SELECT set_config('lock_timeout', '{_milliseconds(timeouts.lock)}', {scope}), "
             f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
         )
@@ -151,8 +140,3 @@ def _is_seconds(value: object) -> bool:
 def _milliseconds(seconds: float) -> int:
     """Returns what PostgreSQL takes: 0 is no limit, so the shortest is 1."""
     return min(max(round(seconds * 1000), 1 if seconds else 0), _MOST_SECONDS * 1000)
-
-
-def _drop_invalid(driver: Any, index: str, table: str) -> None:
-    for (name,) in driver.execute(_INVALID_INDEX, (index, table)).fetchall():
-        driver.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
