@@ -1,19 +1,11 @@
 """Errors that an operator sees: one line, no traceback.
 
-    MigrationError                1   something failed
-    ├── ConfigurationError        2   a setting, a URL or an option can't be used
-    ├── PendingRevisions          3   the database isn't at head
-    ├── UnresolvedFailure         4   a revision failed half-way, somebody must say what became of it
-    ├── HistoryError              5   the history was edited, or revisions are missing or unknown
-    ├── LockNotObtained           6   another run holds the lock
-    ├── DataLossRefused           7   rows are at risk, and nobody has said that they may go
-    ├── DriftDetected             8   the database isn't what it should be
-    └── Interrupted             130   Ctrl-C, or the process was told to end
-
-The number is what the process ends with, on the command lines of `alembic` and `schema`. In process the same errors are
+`exit_code` is the end of the process on the command lines of `alembic` and `schema`. In process the same errors are
 raised as they are: Alembic's `CommandError` is their base.
 """
 
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import sqlalchemy as sa
@@ -105,3 +97,14 @@ def as_migration_error(error: BaseException, subject: str = "") -> MigrationErro
     if isinstance(error, sa.exc.DBAPIError):
         return MigrationError(f"{beginning}The database refuses: {Failure.of(error)}")
     return None
+
+
+def is_revision(file: str) -> bool:
+    """Returns whether a file of code is a revision."""
+    return Path(file).parent.name == "versions"
+
+
+def place_in_revision(error: BaseException) -> tuple[str, int | None] | None:
+    """Returns the name of the revision's file, and the line, that an error comes from."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if is_revision(frame.filename)]
+    return (Path(frames[-1].filename).name, frames[-1].lineno) if frames else None

@@ -4,33 +4,21 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from alembic.config import Config
 
 from app.migrations.terminal import Ask
 
-_KEY = "schema"
-
-
-class Lock(Protocol):
-    """A database's migration lock, held."""
-
-    def check(self) -> None:
-        """Makes sure that it still is.
-
-        Raises:
-            LockNotObtained: it was lost, with the connection or the server.
-        """
+LockCheck = Callable[[], None]
+"""Raises `LockNotObtained` if the database's migration lock was lost, with the connection or the server."""
 
 
 class Command(StrEnum):
     """Alembic's commands, as far as they differ here."""
 
     UPGRADE = "upgrade"
-    DOWNGRADE = "downgrade"
-    STAMP = "stamp"
-    ENSURE_VERSION = "ensure_version"
+    MOVE = "move"  # downgrade, stamp and ensure_version: all others that write to the database
     REVISION = "revision"
     CHECK = "check"
     LOOK = "look"  # current, history, heads and all others that only read
@@ -44,15 +32,15 @@ class Command(StrEnum):
         """
         function = opts["fn"]
         if "destination_rev" in opts:
-            return {"downgrade": cls.DOWNGRADE, "do_stamp": cls.STAMP}.get(function.__name__, cls.UPGRADE)
+            return cls.MOVE if function.__name__ in ("downgrade", "do_stamp") else cls.UPGRADE
         if "revision_context" in opts:
             return cls.CHECK if function.__qualname__.startswith("check.") else cls.REVISION
-        return cls.ENSURE_VERSION if function.__name__ == "do_ensure_version" else cls.LOOK
+        return cls.MOVE if function.__name__ == "do_ensure_version" else cls.LOOK
 
     @property
     def moves_revisions(self) -> bool:
         """Returns whether it writes to the database."""
-        return self in (self.UPGRADE, self.DOWNGRADE, self.STAMP, self.ENSURE_VERSION)
+        return self in (self.UPGRADE, self.MOVE)
 
     @property
     def compares(self) -> bool:
@@ -110,7 +98,7 @@ class Session:
     """Options that a caller in process gives to Alembic's commands; kept in their configuration.
 
     Attributes:
-        lock: the database's, if the caller holds it.
+        lock: of the database's lock, if the caller holds it.
         reporter: hears what happens.
         ask: asks the developer; if None, a terminal is asked if there is one and no caller.
         not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
@@ -120,7 +108,7 @@ class Session:
         called_by_schema: the caller is one of our commands, whose options a refusal names.
     """
 
-    lock: Lock | None = None
+    lock: LockCheck | None = None
     reporter: Any = None  # a Reporter of the room `run`, which is above this module
     ask: Ask | None = None
     not_a_rename: Collection[str] = ()
@@ -132,6 +120,6 @@ class Session:
     @classmethod
     def of(cls, config: Config) -> "Session":
         """Returns the session of a configuration, made by the first who asks."""
-        session = config.attributes.setdefault(_KEY, cls())
+        session = config.attributes.setdefault("schema", cls())
         assert isinstance(session, cls)
         return session

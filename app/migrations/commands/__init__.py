@@ -4,8 +4,7 @@ Each takes a project, and an engine or none for the project's database. Each ret
 progress goes to the logger `app.migrations`. An expected error is raised as a `SchemaError` of one line.
 """
 
-from app.migrations.commands.backup import backup_sqlite, pg_dump_line
-from app.migrations.commands.deploy import Deployment, deploy, script
+from app.migrations.commands.deploy import Deployment, backup_sqlite, deploy, pg_dump_line, script
 from app.migrations.commands.dev import Development, develop
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve

@@ -1,7 +1,10 @@
 """`schema deploy`: the upgrade to head under one lock, with a backup before it and a comparison after it."""
 
 import io
+import shlex
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +12,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 
 from app import db
 from app.migrations import run
-from app.migrations.commands.backup import backup_sqlite, require_source
 from app.migrations.commands.status import read_status, require_no_problem
 from app.migrations.drift import unaccepted
-from app.migrations.errors import DriftDetected
+from app.migrations.errors import ConfigurationError, DriftDetected, MigrationError
 from app.migrations.project import Project
 from app.migrations.run import Ledger, Reporter, Status
 from app.migrations.session import Step
@@ -69,7 +70,7 @@ def deploy(
         before = _require_upgradable(project, engine)
     else:
         with run.writing(project, engine, lock_timeout, live=live, create=True) as (config, held_engine):
-            if backup is not None and require_source(held_engine.url, backup).exists():
+            if backup is not None and _require_source(held_engine.url, backup).exists():
                 _require_upgradable(project, held_engine)  # a large copy would be in vain
                 copy = backup_sqlite(held_engine, backup)
             before = read_status(project, held_engine)
@@ -89,28 +90,66 @@ def script(project: Project, engine: sa.Engine | None = None) -> str:
     return output.getvalue()
 
 
+def backup_sqlite(engine: sa.Engine, target: Path) -> Path | None:
+    """Copies a SQLite database to a new file, while other processes may write to the database.
+
+    Returns:
+        The file; None if there is no database yet.
+
+    Raises:
+        ConfigurationError: the database isn't a SQLite file, or the target exists.
+        MigrationError: the copy failed; no file is left.
+    """
+    source = _require_source(engine.url, target)
+    if not source.exists():
+        return None
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(partial)) as copy:
+            live.backup(copy, pages=1000)
+        partial.chmod(source.stat().st_mode)  # the copy must not be readable by more people than the database
+        partial.rename(target)
+    except (OSError, sqlite3.Error) as error:
+        partial.unlink(missing_ok=True)
+        raise MigrationError(f"The backup to {target} failed, so nothing was changed: {error}") from None
+    return target
+
+
+def _require_source(url: sa.URL, target: Path) -> Path:
+    """Returns the SQLite file of a URL, which may not exist yet."""
+    if url.get_backend_name() == "postgresql":
+        raise ConfigurationError(f"--backup copies a SQLite file. For this database, run: {pg_dump_line(url, target)}")
+    source = db.sqlite_file(url)
+    if source is None:
+        raise ConfigurationError("--backup copies a SQLite file, and this database is in memory.")
+    if target.exists():
+        raise ConfigurationError(f"{target} is there already: name a new file for the backup.")
+    return source
+
+
+def pg_dump_line(url: sa.URL, target: Path) -> str:
+    """Returns the command that backs up a PostgreSQL database; `pg_dump` reads the password from elsewhere."""
+    query = {name: value for name, value in url.query.items() if "password" not in name}
+    dumped = sa.URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
+    return shlex.join(["pg_dump", "--format=custom", f"--file={target}", dumped.render_as_string()])
+
+
 def _require_upgradable(project: Project, engine: sa.Engine | None) -> Status:
     """Returns the status, and raises what would refuse an upgrade."""
-    status = read_status(project, engine)
+    status, history = read_status(project, engine), run.history(project)
     require_no_problem(status)
-    with run.reading(project, engine) as connection:
-        _refuse_losses(connection, project, engine, status.at, run.history(project))
-    return status
-
-
-def _refuse_losses(
-    connection: sa.Connection, project: Project, engine: sa.Engine | None, at: list[str], history: ScriptDirectory
-) -> None:
-    from app.migrations.data_loss import DataLoss  # loads PostgreSQL's grammar
-
-    steps = history._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
+    steps = history._upgrade_revs("head", status.at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
     plan = [*map(Step.of, steps)]
-    something_to_lose = bool(plan and (at or sa.inspect(connection).get_table_names()))
-    connection.rollback()
-    if something_to_lose:
-        guard = DataLoss(connection, set(), Reporter(live=False).note)
-        with EnvironmentContext(project.config(engine), history):  # revisions may ask it for -x
-            guard.refuse(guard.preview(plan))
+    with run.reading(project, engine) as connection:
+        something_to_lose = bool(plan and (status.at or sa.inspect(connection).get_table_names()))
+        connection.rollback()
+        if something_to_lose:
+            from app.migrations.data_loss import DataLoss  # loads PostgreSQL's grammar
+
+            guard = DataLoss(connection, set(), Reporter(live=False).note)
+            with EnvironmentContext(project.config(engine), history):  # revisions may ask it for -x
+                guard.refuse(plan)
+    return status
 
 
 def _require_equal_to_models(config: Config, engine: sa.Engine) -> None:

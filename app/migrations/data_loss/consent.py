@@ -6,8 +6,6 @@ from app.migrations.errors import ConfigurationError
 from app.migrations.rules import Finding, Verdict
 from app.migrations.session import Direction, Step
 
-ACCEPTED = "accepted by the operator"
-
 
 class Consents:
     """The consents of one run.
@@ -55,7 +53,9 @@ class Consents:
     def give(self, finding: Finding) -> bool:
         """Returns whether the revision or the operator consents to a finding, and remembers the reason."""
         revision, name = finding.step.revision, finding.effect.name()
-        reason = ACCEPTED if revision in self._accepted else self._acknowledged.get(revision, {}).get(name)
+        reason = self._acknowledged.get(revision, {}).get(name)
+        if revision in self._accepted:
+            reason = "accepted by the operator"
         if reason is not None:
             self._used.setdefault(revision, {})[name] = reason
         return reason is not None

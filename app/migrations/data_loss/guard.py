@@ -56,13 +56,11 @@ class DataLoss(Guard):
 
     # --- before the run -------------------------------------------------------
 
-    def preview(self, plan: list[Step]) -> list[Finding]:
-        """Judges the steps of a plan by the rows that are there, before any of them runs.
-
-        Returns:
-            Everything that is at risk or uncertain, consented to or not.
+    def refuse(self, plan: list[Step]) -> None:
+        """Judges the steps of a plan by the rows that are there, before any of them runs; notes what is uncertain.
 
         Raises:
+            DataLossRefused: something is at risk without consent; the message has three beats for each finding.
             ConfigurationError: an `acknowledged` is misspelt, or so is a revision that the operator accepts.
         """
         self._consents.require_planned([step.revision for step in plan])
@@ -81,14 +79,6 @@ class DataLoss(Guard):
                     "is looked at before it runs"
                 )
         self._connection.rollback()  # a revision may have begun a transaction
-        return findings
-
-    def refuse(self, findings: list[Finding]) -> None:
-        """Stops the run if something is at risk without consent.
-
-        Raises:
-            DataLossRefused: something is; the message has three beats for each finding.
-        """
         for finding in findings:
             if finding.verdict is Verdict.UNKNOWN:
                 self._note(f"{finding.step.revision}: can't tell about {finding.effect.name()}: {finding.note}")

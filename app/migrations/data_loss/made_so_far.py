@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 from app.migrations.sql import effects
 from app.sql_text import bare, parts_of, qualified
 
-_TEMPORARY_SCHEMAS = ("temp", "pg_temp")
-
 
 @dataclass
 class MadeSoFar:
@@ -123,7 +121,7 @@ class MadeSoFar:
 
     def _is_temporary(self, table: str) -> bool:
         *schema, _ = parts_of(table) or [""]
-        return schema in ([], *([name] for name in _TEMPORARY_SCHEMAS)) and self.key(bare(table)) in self.temporary
+        return schema in ([], ["temp"], ["pg_temp"]) and self.key(bare(table)) in self.temporary
 
     def _renamed(self, effect: effects.RenameTable) -> None:
         *schema, _ = parts_of(effect.target)

@@ -8,12 +8,10 @@ import contextlib
 import io
 import re
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -26,7 +24,8 @@ from app.errors import SchemaError
 from app.migrations.data_loss.code_check import reaches_past_op
 from app.migrations.data_loss.copy_effects import CopyEffects
 from app.migrations.data_loss.queries import Questions
-from app.migrations.errors import MigrationError
+from app.migrations.errors import MigrationError, is_revision, place_in_revision
+from app.migrations.guard import hearing_statements
 from app.migrations.operations.script import SqliteImage
 from app.migrations.session import Direction, Step
 from app.migrations.sql import Statement, effects, lexer
@@ -61,7 +60,11 @@ class Preview:
         recorder = _Recorder(self._dialect, self._image)
         try:
             # What the revision prints belongs to its run.
-            with recorder.nothing_else(), contextlib.redirect_stdout(io.StringIO()), self._operations(recorder):
+            with (
+                hearing_statements(recorder.nothing_else),
+                contextlib.redirect_stdout(io.StringIO()),
+                self._operations(recorder),
+            ):
                 (step.module.upgrade if step.direction is Direction.UPGRADE else step.module.downgrade)()
                 if self._image:
                     self._image.verify()
@@ -72,8 +75,8 @@ class Preview:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a revision raises without a database
             # A data revision of ours says so where SQL can't do its work.
             reason = "it can't be written as SQL" if isinstance(error, SchemaError) else type(error).__name__
-            lines = [frame.lineno for frame in extract_tb(error.__traceback__) if _is_revision(frame.filename)]
-            recorder.stopped = recorder.stopped or f"{reason} at {f'line {lines[-1]}' if lines else 'its beginning'}"
+            found = place_in_revision(error)
+            recorder.stopped = recorder.stopped or f"{reason} at {f'line {found[1]}' if found else 'its beginning'}"
         return recorder.effects, recorder.stopped
 
     def undo(self) -> None:
@@ -95,14 +98,10 @@ def line_of_revision() -> str:
     """Returns the line of a revision that is at work, `line 21`; empty outside of one."""
     frame: Any = sys._getframe()  # noqa: SLF001 - how to find the caller's line
     while frame is not None:
-        if _is_revision(frame.f_code.co_filename):
+        if is_revision(frame.f_code.co_filename):
             return f"line {frame.f_lineno}"
         frame = frame.f_back
     return ""
-
-
-def _is_revision(file: str) -> bool:
-    return Path(file).parent.name == "versions"
 
 
 class _Stop(BaseException):
@@ -157,22 +156,12 @@ class _Recorder:
         self.effects.append(effects.Opaque(ANOTHER, where=self.place))
         return self._stop(ANOTHER)
 
-    @contextlib.contextmanager
-    def nothing_else(self) -> Iterator[None]:
+    def nothing_else(self, connection: sa.Connection, *_: object) -> None:
         """Stops the revision before it reaches a database, by whichever connection of SQLAlchemy's."""
-        thread = threading.get_ident()
-
-        def before(connection: sa.Connection, *_: object) -> None:
-            if threading.get_ident() == thread and not (self._image and self._image.owns(connection)):
-                self.connected()
-                # SQLAlchemy would close a connection on which anything but an Exception is raised.
-                raise sa.exc.InvalidRequestError(ANOTHER)
-
-        sa.event.listen(sa.Engine, "before_cursor_execute", before)
-        try:
-            yield
-        finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", before)
+        if not (self._image and self._image.owns(connection)):
+            self.connected()
+            # SQLAlchemy would close a connection on which anything but an Exception is raised.
+            raise sa.exc.InvalidRequestError(ANOTHER)
 
     def _stop(self, reason: str) -> _Stop:
         self.stopped = self.stopped or reason

@@ -49,14 +49,14 @@ class Questions:
         if question.each:
             return self._ask_each(question)
         try:
-            rows = int(self._value(question.sql) or 0)
+            ((number,),) = self._rows(question.sql)
         except _Unanswered as error:
             if error.missing:
                 return Verdict.SAFE, 0, ""
             if error.refused:  # a value that the new type doesn't take
                 return Verdict.AT_RISK, None, str(error)
             return question.doubt, None, str(error)
-        return (Verdict.AT_RISK if rows else Verdict.SAFE), rows, ""
+        return (Verdict.AT_RISK if number else Verdict.SAFE), number, ""
 
     def _ask_each(self, question: Question) -> Answer:
         try:
@@ -81,7 +81,8 @@ class Questions:
     def home(self) -> str:
         """Returns the schema of a table whose name is written without one."""
         if self.dialect.name == "postgresql":
-            return str(self._value("SELECT current_schema()") or "")
+            ((schema,),) = self._rows("SELECT current_schema()")
+            return schema or ""
         return effects.HOME["sqlite"]
 
     def exists(self, table: str, column: str = "") -> bool:
@@ -93,10 +94,8 @@ class Questions:
         else:
             master = "sqlite_temp_master" if parts_of(table)[0] == "temp" else "sqlite_master"
             question = f"SELECT 1 FROM {master} WHERE name = {literal(bare(table))} COLLATE NOCASE"
-        try:
-            return self._value(question) is not None
-        except _Unanswered:
-            return True
+        rows = self.rows(question)
+        return rows is None or (bool(rows) and rows[0][0] is not None)
 
     def _type_of(self, table: str, column: str) -> str | None:
         if self.dialect.name == "postgresql":
@@ -108,15 +107,8 @@ class Questions:
             *schema, name = map(literal, parts_of(table))
             place = ", ".join([name, *schema])
             question = f"SELECT type FROM pragma_table_info({place}) WHERE name = {literal(column)} COLLATE NOCASE"
-        try:
-            kind = self._value(question)
-        except _Unanswered:
-            return None
-        return str(kind) if kind is not None else None
-
-    def _value(self, sql: str) -> Any:
-        rows = self._rows(sql)
-        return rows[0][0] if rows else None
+        rows = self.rows(question)
+        return str(rows[0][0]) if rows else None
 
     def _rows(self, sql: str) -> list[Any]:
         seconds = min(SECONDS_PER_QUESTION, self._left)
@@ -158,20 +150,16 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     try:
         rows: list[Any] = driver.execute(sql).fetchall()
     except psycopg.Error as error:
-        raise _unanswered(error) from None
+        if error.sqlstate in ("57014", "55P03"):
+            raise _Unanswered("there was no answer in time") from None
+        reason, state = str(error.diag.message_primary or error).partition(":")[0], error.sqlstate or ""
+        raise _Unanswered(reason, missing=state in _MISSING, refused=state.startswith("22")) from None
     finally:
         if idle:
             driver.rollback()
         else:
             driver.execute("ROLLBACK TO question; RELEASE question")
     return rows
-
-
-def _unanswered(error: Any) -> _Unanswered:
-    if error.sqlstate in ("57014", "55P03"):
-        return _Unanswered("there was no answer in time")
-    reason = str(error.diag.message_primary or error).partition(":")[0]
-    return _Unanswered(reason, missing=error.sqlstate in _MISSING, refused=(error.sqlstate or "").startswith("22"))
 
 
 def _sqlite(driver: sqlite3.Connection, sql: str, seconds: float) -> list[Any]:

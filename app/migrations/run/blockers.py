@@ -1,7 +1,7 @@
 """Sessions that block a migration on PostgreSQL.
 
 A lock time-out says only that something was in the way, and by then it is too late to look; a statement without a
-time-out, such as a concurrent index build, may wait for ever. `BlockerWatch` looks from a second connection meanwhile.
+time-out, such as a concurrent index build, may wait for ever. `watching` looks from a second connection meanwhile.
 """
 
 import re
@@ -55,49 +55,34 @@ class Blocker:
         )
 
 
-class BlockerWatch:
-    """Remembers the sessions last seen in the way of the server process `pid`.
+@contextmanager
+def watching(engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None]) -> Iterator[None]:
+    """Looks from another thread as long as the context lasts; connects only if that is long enough to wait.
 
     Args:
         engine: gives it a connection.
         pid: the server process that may wait.
-        looked: called after each look with the sessions in its way, or none.
+        looked: called after each look with the sessions in its way, the oldest transaction first, or none.
     """
+    done = threading.Event()
 
-    def __init__(self, engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None]) -> None:
-        self._engine = engine
-        self._pid = pid
-        self._looked = looked
-        self._done = threading.Event()
-        self._seen: list[Blocker] = []
-
-    @property
-    def seen(self) -> list[Blocker]:
-        """Returns the sessions seen last, the oldest transaction first."""
-        return list(self._seen)
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Looks from another thread as long as the context lasts; connects only if that is long enough to wait."""
-        thread = threading.Thread(target=self._watch, name="blockers", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._done.set()
-            thread.join()
-
-    def _watch(self) -> None:
-        if self._done.wait(POLL_SECONDS):
+    def watch() -> None:
+        if done.wait(POLL_SECONDS):
             return
         # Without blockers to name, an error text is only shorter.
-        with suppress(sa.exc.SQLAlchemyError), db.connect(self._engine) as connection:
+        with suppress(sa.exc.SQLAlchemyError), db.connect(engine) as connection:
             autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-            while not self._done.wait(POLL_SECONDS):
-                rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": self._pid}).all()
-                blockers = [Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows]
-                self._seen = blockers or self._seen
-                self._looked(blockers)
+            while not done.wait(POLL_SECONDS):
+                rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": pid}).all()
+                looked([Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows])
+
+    thread = threading.Thread(target=watch, name="blockers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def redacted(query: str) -> str:

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -91,8 +91,9 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 def require_local(url: sa.URL) -> None:
     """Raises `ConfigurationError` for a database on another machine. One behind a tunnel looks local."""
-    far = [host for host in _hosts(url) if not _is_local(host)] if url.get_backend_name() != "sqlite" else []
-    if far:
+    if url.get_backend_name() == "sqlite":
+        return
+    if far := [host for host in _hosts(url) if not _is_local(host)]:
         raise ConfigurationError(
             f"{db.shown(url)} is on {', '.join(far)}, which isn't this machine, and schema dev changes the database "
             "that it looks at. If it is yours alone, say --remote"
@@ -113,9 +114,6 @@ def _hosts(url: sa.URL) -> list[str]:
 
 
 def _is_local(host: str) -> bool:
-    if host in ("", "localhost") or host.startswith(("/", "@")):
-        return True
-    try:
+    with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host in ("", "localhost") or host.startswith(("/", "@"))

@@ -15,7 +15,7 @@ from alembic.util import CommandError
 
 import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db, server_session
-from app.migrations import one_command, terminal  # operations: gives `op` its words
+from app.migrations import one_command, terminal
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, signals
@@ -87,15 +87,12 @@ def _run(context: EnvironmentContext, project: Project) -> None:
         if not command.moves_revisions:
             _read(env, connection, options, command)
             return
-        reporter = Session.of(env.config).reporter or Reporter(live=_on_terminal(env))
+        on_terminal = env.config.cmd_opts is not None and sys.stderr.isatty()
+        reporter = Session.of(env.config).reporter or Reporter(live=on_terminal)
         try:
             Runner(env, connection, reporter, project, command).run(**options)
         finally:
             reporter.close()
-
-
-def _on_terminal(env: EnvironmentContext) -> bool:
-    return env.config.cmd_opts is not None and sys.stderr.isatty()
 
 
 def _comparison(config: Config, project: Project, command: Command) -> dict[str, Any]:
@@ -114,7 +111,9 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
         from app.migrations.operations.script import SqliteScript
 
         output = context.config.output_buffer or sys.stdout
-        script = SqliteScript(output, context.script, _start(context))
+        asked = context.get_starting_revision_argument()
+        start = None if asked in (None, BASE) else context.script.get_revision(str(asked))
+        script = SqliteScript(output, context.script, start.revision if start is not None else None)
         options |= {
             "output_buffer": script,
             "sqlite_table": script.table,
@@ -123,12 +122,6 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
     context.configure(dialect_name=dialect, **options)
     with context.begin_transaction():
         context.run_migrations()
-
-
-def _start(context: EnvironmentContext) -> str | None:
-    asked = context.get_starting_revision_argument()
-    revision = None if asked in (None, BASE) else context.script.get_revision(str(asked))
-    return revision.revision if revision is not None else None
 
 
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
@@ -165,13 +158,9 @@ def _connection(
         finally:
             server_session.unpin(given)
         return
-    engine = given if given is not None else _engine(project, opts, command)
-    connection = db.connect(engine)
-    with connection:
+    if given is None and command is Command.REVISION and not opts["revision_context"].command_args["autogenerate"]:
+        given = db.migration_engine("sqlite://")  # `alembic revision` without --autogenerate asks no database
+    if given is None:
+        given = db.migration_engine(project.database_url(), read_only=not command.moves_revisions)
+    with db.connect(given) as connection:
         yield connection
-
-
-def _engine(project: Project, opts: Mapping[str, Any], command: Command) -> sa.Engine:
-    if command is Command.REVISION and not opts["revision_context"].command_args["autogenerate"]:
-        return db.migration_engine("sqlite://")  # `alembic revision` without --autogenerate asks no database
-    return db.migration_engine(project.database_url(), read_only=not command.moves_revisions)

@@ -104,6 +104,17 @@ class Entry:
         return f"{self.database_user} on {self.host} pid {self.pid}"
 
 
+def attempts(entries: list[Entry], revision: str) -> list[Entry]:
+    """Returns the attempts at a revision, oldest first, without the decisions of `schema check`."""
+    return [entry for entry in entries if entry.revision == revision and entry.direction is not Direction.CHECK]
+
+
+def last_applied(entries: list[Entry], revision: str) -> Entry | None:
+    """Returns the last attempt that applied, reverted or stamped a revision."""
+    applied = [entry for entry in entries if entry.revision == revision and entry.outcome is Outcome.APPLIED]
+    return applied[-1] if applied else None
+
+
 class Ledger:
     """The ledger of the database that `connection` is connected to.
 
@@ -174,9 +185,8 @@ class Ledger:
             "outcome": outcome,
             "finished_at": datetime.now(UTC),
             "duration_ms": round(seconds * 1000),
+            "reason": reason,
         }
-        if reason is not None:
-            values["reason"] = reason
         if failure is not None:
             values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:_ERROR_LENGTH]}
         running = table.c.outcome == Outcome.RUNNING
@@ -191,8 +201,7 @@ class Ledger:
         return [e for e in crashed if self.finish(e.id, Outcome.FAILED, (now - e.started_at).total_seconds(), failure)]
 
     def _values(self, revision: str, direction: Direction, outcome: Outcome, checksum: str | None) -> dict[str, Any]:
-        if self._user is None:
-            self._user = _database_user(self._connection)
+        self._user = self._user or _database_user(self._connection)
         return {
             "revision": revision,
             "direction": direction,

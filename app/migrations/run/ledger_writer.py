@@ -52,7 +52,6 @@ class LedgerWriter(Guard):
         self._following: int | None = None
         self._next: list[Step] = []
         self._started = 0.0
-        self._opened = False
 
     def entries(self) -> list[Entry]:
         """Returns the ledger as it is now."""
@@ -66,12 +65,10 @@ class LedgerWriter(Guard):
         Args:
             crashed: called with each such row.
         """
-        if not self._opened:
-            self._ledger.create()
-            for entry in self._ledger.close_crashed():
-                crashed(entry)
-            self._connection.commit()
-            self._opened = True
+        self._ledger.create()
+        for entry in self._ledger.close_crashed():
+            crashed(entry)
+        self._connection.commit()
 
     def begin(self, plan: list[Step]) -> None:
         """Begins a try of all the steps that are left."""
@@ -132,6 +129,6 @@ class LedgerWriter(Guard):
         driver.execute(f"UPDATE {LEDGER_TABLE} SET repeatable = false WHERE id = {self._entry:d}")
 
     def _begin(self, step: Step) -> int:
-        revision = self._script.get_revision(step.revision) if step.revision != BASE else None
-        checksum = preflight.checksum_of(revision) if revision is not None else None
+        is_base = step.revision == BASE
+        checksum = None if is_base else preflight.checksum_of(self._script.get_revision(step.revision))
         return self._ledger.begin(step.revision, step.direction, checksum)

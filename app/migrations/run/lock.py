@@ -16,7 +16,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from app import db
 from app.migrations.errors import LockNotObtained, MigrationError
 from app.migrations.one_command import process
-from app.migrations.session import Lock
+from app.migrations.session import LockCheck
 
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 _KEY = 0x736368656D61
@@ -52,8 +52,8 @@ Waiting = Callable[[Holder | None], None]
 
 
 @contextmanager
-def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[Lock]:
-    """Holds the lock of the database that `engine` connects to.
+def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[LockCheck]:
+    """Holds the lock of the database that `engine` connects to; gives the check that it is still held.
 
     Args:
         engine: gives the lock a connection of its own on PostgreSQL, and names the file on SQLite.
@@ -67,15 +67,22 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[Lock]:
     deadline = time.monotonic() + wait
     if not process.acquire(timeout=wait):
         raise LockNotObtained(_too_late(Holder("another thread of this process", None), wait))
+
+    def pause(current: Holder | None) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise LockNotObtained(_too_late(current, wait))
+        waiting(current)
+        time.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 - spreads the waiting, hides nothing
+
     try:
+        lock: AbstractContextManager[LockCheck] = nullcontext(_lasts)
         if engine.dialect.name == "postgresql":
-            with _postgresql(engine, deadline, wait, waiting) as lock:
-                yield lock
+            lock = _postgresql(engine, pause)
         elif (path := db.sqlite_file(engine.url)) is not None:
-            with _sqlite(path, deadline, wait, waiting) as lock:
-                yield lock
-        else:
-            yield _InProcess()
+            lock = _sqlite(path, pause)
+        with lock as check:
+            yield check
     finally:
         process.release()
 
@@ -88,9 +95,8 @@ def holder(connection: sa.Connection) -> Holder | None:
     return _sqlite_holder(path) if path is not None else None
 
 
-class _InProcess:
-    def check(self) -> None:
-        """Does nothing: the lock lasts as long as the process."""
+def _lasts() -> None:
+    """Does nothing: the lock lasts as long as the process."""
 
 
 # --- PostgreSQL --------------------------------------------------------------
@@ -103,26 +109,21 @@ AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()
 """
 
 
-class _Postgresql:
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-
-    def check(self) -> None:
+@contextmanager
+def _postgresql(engine: sa.Engine, pause: Waiting) -> Iterator[LockCheck]:
+    def check() -> None:
         try:
-            self._connection.exec_driver_sql("SELECT 1")
+            connection.exec_driver_sql("SELECT 1")
         except sa.exc.DBAPIError:
             raise LockNotObtained(f"The connection that holds the migration lock is gone{_STOPPING}") from None
 
-
-@contextmanager
-def _postgresql(engine: sa.Engine, deadline: float, wait: float, waiting: Waiting) -> Iterator[Lock]:
     with db.connect(engine) as connection:
         try:
             while not _try_postgresql(connection):
                 current = _postgresql_holder(connection)
                 connection.rollback()
-                _wait(current, deadline, wait, waiting)
-            yield _Postgresql(connection)
+                pause(current)
+            yield check
         finally:
             # Where the connection is gone, so is the lock, and the run has told already.
             with suppress(sa.exc.DBAPIError):
@@ -155,7 +156,7 @@ def _postgresql_holder(connection: sa.Connection) -> Holder | None:
 
 
 @contextmanager
-def _sqlite(database: Path, deadline: float, wait: float, waiting: Waiting) -> Iterator[Lock]:
+def _sqlite(database: Path, pause: Waiting) -> Iterator[LockCheck]:
     path = _side_file(database)
     try:
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -163,18 +164,14 @@ def _sqlite(database: Path, deadline: float, wait: float, waiting: Waiting) -> I
         raise MigrationError(f"The lock file {path} can't be written: {error}.") from None
     with closing(connection):
         while not _try_sqlite(connection, path):
-            _wait(_sqlite_holder(database), deadline, wait, waiting)
-        yield _SideFile(path)
+            pause(_sqlite_holder(database))
+        identity = _identity(path)
 
+        def check() -> None:
+            if _identity(path) != identity:
+                raise LockNotObtained(f"The lock file {path} was removed or replaced{_STOPPING}")
 
-class _SideFile:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._identity = _identity(path)
-
-    def check(self) -> None:
-        if _identity(self._path) != self._identity:
-            raise LockNotObtained(f"The lock file {self._path} was removed or replaced{_STOPPING}")
+        yield check
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -220,10 +217,9 @@ def _sqlite_holder(database: Path) -> Holder | None:
                 return None
         else:
             return None
-        try:
+        row = None
+        with suppress(sqlite3.OperationalError):
             row = connection.execute("SELECT name, since FROM holder").fetchone()
-        except sqlite3.OperationalError:
-            row = None
         return Holder(row[0], datetime.fromisoformat(row[1])) if row else Holder("another process", None)
 
 
@@ -237,14 +233,6 @@ def _side_file(database: Path) -> Path:
 
 def _who() -> str:
     return f"{socket.gethostname()[:_HOST_LENGTH]} pid {os.getpid()}"
-
-
-def _wait(current: Holder | None, deadline: float, wait: float, waiting: Waiting) -> None:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise LockNotObtained(_too_late(current, wait))
-    waiting(current)
-    time.sleep(min(left, random.uniform(*_POLL_SECONDS)))  # noqa: S311 - spreads the waiting, hides nothing
 
 
 def _too_late(current: Holder | None, wait: float) -> str:

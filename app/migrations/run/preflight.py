@@ -11,16 +11,15 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from traceback import extract_tb
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
-from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure
+from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure, place_in_revision
 from app.migrations.project import BASE, OWN_TABLES
-from app.migrations.run.ledger import Entry, Outcome
-from app.migrations.session import Direction, Step
+from app.migrations.run.ledger import Entry, Outcome, attempts, last_applied
+from app.migrations.session import Direction
 
 _MINIMUM_SQLITE = (3, 35)
 
@@ -34,11 +33,11 @@ def require_loadable(script: ScriptDirectory) -> None:
     except CommandError as error:
         raise HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
     except UserWarning as warning:
-        raise HistoryError(f"The history can't be read: {_text_of(warning)}{_files_of(script, warning)}") from None
+        text = " ".join(str(warning).split())
+        raise HistoryError(f"The history can't be read: {text}.{_files_of(script, text)}") from None
     except Exception as error:
-        raise HistoryError(
-            f"The history can't be read: {_place_of(error, Path(script.versions))}{_text_of(error)}."
-        ) from error
+        place = "" if place_in_revision(error) or getattr(error, "filename", None) else _unreadable(script)
+        raise HistoryError(f"The history can't be read: {place}{_described(error)}.") from error
     for revision in revisions:
         if not callable(getattr(revision.module, "upgrade", None)):
             raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
@@ -79,9 +78,9 @@ def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: 
 
 def ahead_of_code(revision: str, entries: list[Entry]) -> HistoryError:
     """Makes the error for a database at a revision that this code doesn't have."""
-    applied = [e for e in entries if e.revision == revision and e.outcome is Outcome.APPLIED]
-    when = f", applied {applied[-1].started_at:%Y-%m-%d %H:%M} UTC by {applied[-1].by}" if applied else ""
-    version = f" from code {applied[-1].code_version[:12]}" if applied and applied[-1].code_version else ""
+    entry = last_applied(entries, revision)
+    when = f", applied {entry.started_at:%Y-%m-%d %H:%M} UTC by {entry.by}" if entry else ""
+    version = f" from code {entry.code_version[:12]}" if entry and entry.code_version else ""
     return HistoryError(
         f"The database is ahead of the code: it is at {revision}{when}{version}, and alembic/versions has no such "
         "revision. Deploy code that has it; to go back, run alembic downgrade from that code."
@@ -105,47 +104,35 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
         )
 
 
-def refuse_edited(
-    entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
-) -> None:
-    """Raises `HistoryError` if the code of an applied revision has changed: see `edited`."""
-    for revision in edited(entries, script, applied, former):
-        entry = last_checksum(entries, revision)
-        assert entry is not None
-        raise HistoryError(
-            f"The revision {revision} was edited after it was applied here ({entry.started_at:%Y-%m-%d %H:%M} UTC by "
-            f"{entry.by}). Restore the file, and make the change in a new revision; if the edit changes nothing that "
-            f"matters, say so: schema resolve {revision} --applied"
-        )
-
-
 def edited(
     entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
-) -> list[str]:
-    """Returns applied revisions whose code isn't what the ledger saw, oldest first.
+) -> list[Entry]:
+    """Returns the entries of applied revisions whose code isn't what the ledger saw, oldest first.
 
     `former` has checksums that mean the same as today's, by revision.
     """
     changed = []
     for revision in sorted(applied):
-        entry = last_checksum(entries, revision)
-        if entry is not None and entry.checksum not in former.get(revision, ()):
+        with_checksum = [
+            entry
+            for entry in attempts(entries, revision)
+            if entry.checksum
+            and entry.outcome in (Outcome.APPLIED, Outcome.ADOPTED)
+            and entry.direction is not Direction.DOWNGRADE
+        ]
+        if with_checksum and with_checksum[-1].checksum not in former.get(revision, ()):
             now = checksum_of(script.get_revision(revision))
-            changed += [revision] if entry.checksum != now else []
+            changed += [with_checksum[-1]] if with_checksum[-1].checksum != now else []
     return changed
 
 
-def last_checksum(entries: list[Entry], revision: str) -> Entry | None:
-    """Returns the entry with the last known checksum of an applied revision."""
-    with_checksum = [
-        e
-        for e in entries
-        if e.revision == revision
-        and e.outcome in (Outcome.APPLIED, Outcome.ADOPTED)
-        and e.checksum
-        and e.direction is not Direction.DOWNGRADE
-    ]
-    return with_checksum[-1] if with_checksum else None
+def edited_revision(entry: Entry) -> HistoryError:
+    """Makes the error for a revision whose code has changed since it was applied."""
+    return HistoryError(
+        f"The revision {entry.revision} was edited after it was applied here ({entry.started_at:%Y-%m-%d %H:%M} UTC by "
+        f"{entry.by}). Restore the file, and make the change in a new revision; if the edit changes nothing that "
+        f"matters, say so: schema resolve {entry.revision} --applied"
+    )
 
 
 def checksum_of(revision: Script) -> str:
@@ -157,14 +144,6 @@ def checksum_of(revision: Script) -> str:
 def checksum(source: str | bytes) -> str:
     """Returns a checksum of a revision's code: comments, formatting, docstrings and `acknowledged` don't count."""
     return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
-
-
-def refuse_unresolved(entries: list[Entry], steps: Iterable[Step]) -> None:
-    """Raises `UnresolvedFailure` if a revision that is about to run failed half-way outside its transaction."""
-    for step in steps:
-        entry = unresolved(entries, step.revision)
-        if entry is not None and step.direction is not Direction.STAMP:
-            raise unresolved_failure(entry)
 
 
 def unresolved_failure(entry: Entry) -> UnresolvedFailure:
@@ -180,10 +159,10 @@ def unresolved_failure(entry: Entry) -> UnresolvedFailure:
 
 def unresolved(entries: list[Entry], revision: str) -> Entry | None:
     """Returns the last attempt at a revision, if it failed half-way and was not resolved since."""
-    attempts = [entry for entry in entries if entry.revision == revision and entry.direction is not Direction.CHECK]
     ended_badly = (Outcome.FAILED, Outcome.RUNNING)  # the holder of the lock knows that no run is going on
-    if attempts and attempts[-1].outcome in ended_badly and not attempts[-1].repeatable:
-        return attempts[-1]
+    tried = attempts(entries, revision)
+    if tried and tried[-1].outcome in ended_badly and not tried[-1].repeatable:
+        return tried[-1]
     return None
 
 
@@ -211,35 +190,30 @@ def _is_words(statement: ast.stmt) -> bool:
     return any(isinstance(target, ast.Name) and target.id == "acknowledged" for target in targets)
 
 
-def _place_of(error: Exception, versions: Path) -> str:
-    """Returns the file and line of the history that an error comes from, as the beginning of a sentence."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name} line {error.lineno}: "
-    places = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).parent.name == "versions"]
-    if places:
-        return f"{Path(places[-1].filename).name} line {places[-1].lineno}: "
-    return next((f"{path.name}: " for path in sorted(versions.glob("*.py")) if not _compiles(path)), "")
+def _described(error: Exception) -> str:
+    """Returns an error of a revision's code, after its file and line."""
+    found, text = place_in_revision(error), " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        found = (Path(error.filename).name, error.lineno) if error.filename else found
+        text = error.msg
+    return f"{f'{found[0]} line {found[1]}: ' if found else ''}{type(error).__name__}: {text}"
 
 
-def _compiles(path: Path) -> bool:
-    try:
-        compile(path.read_bytes(), path, "exec")
-    except (SyntaxError, ValueError, OSError):
-        return False
-    return True
+def _unreadable(script: ScriptDirectory) -> str:
+    """Names the first file that Python can't compile, as the beginning of a sentence."""
+    for path in sorted(Path(script.versions).glob("*.py")):
+        try:
+            compile(path.read_bytes(), path, "exec")
+        except (SyntaxError, ValueError, OSError):
+            return f"{path.name}: "
+    return ""
 
 
-def _files_of(script: ScriptDirectory, warning: UserWarning) -> str:
+def _files_of(script: ScriptDirectory, warning: str) -> str:
     """Names the files of a revision that a warning says is there more than once."""
-    found = re.search(r"Revision (\S+) is present more than once", str(warning))
+    found = re.search(r"Revision (\S+) is present more than once", warning)
     if found is None:
         return ""
     id_in_file = re.compile(rf"^revision\b.*=\s*[\"']{re.escape(found[1])}[\"']".encode(), re.MULTILINE)
     files = [path.name for path in sorted(Path(script.versions).glob("*.py")) if id_in_file.search(path.read_bytes())]
     return f" In {' and '.join(files)}: give one of them another id." if files else ""
-
-
-def _text_of(error: Exception) -> str:
-    if isinstance(error, UserWarning):
-        return " ".join(str(error).split())
-    return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else ' '.join(str(error).split())}"

@@ -57,7 +57,7 @@ class Reporter(Guard):
 
     def note(self, text: str) -> None:
         """Reports something that the operator should know."""
-        self._clear()
+        self.close()
         log.warning("%s", text)
 
     def before(self, step: Step) -> None:
@@ -79,12 +79,12 @@ class Reporter(Guard):
 
     def after(self, step: Step) -> None:
         """Reports a step that has run, and is about to be committed."""
-        self._clear()
+        self.close()
         log.info("%s (%.2f s)", step, time.monotonic() - self._started)
 
     def retrying(self, step: Step | None, blockers: list[str], pause: float) -> None:
         """Reports a revision that met a lock and was rolled back."""
-        self._clear()
+        self.close()
         held = f", held by {'; '.join(blockers)}" if blockers else ""
         log.info(
             "%s: couldn't get its locks%s; rolled back, trying again in %.0f s or less", _name(step), held, pause + 1
@@ -92,13 +92,9 @@ class Reporter(Guard):
 
     def finished(self, steps: int) -> None:
         """Reports the end of all steps."""
-        self._clear()
+        self.close()
         if not steps:
             log.info("nothing to do")
-
-    def close(self) -> None:
-        """Leaves the terminal as it was."""
-        self._clear()
 
     def _show(self, text: str) -> None:
         if self._live:
@@ -106,7 +102,7 @@ class Reporter(Guard):
             from rich.live import Live
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            self._clear()
+            self.close()
             # As it stands: square brackets in a statement aren't markup.
             self._progress = Progress(
                 SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
@@ -115,7 +111,8 @@ class Reporter(Guard):
             self._screen = Live(self._progress, console=Console(stderr=True), transient=True)
             self._screen.start()
 
-    def _clear(self) -> None:
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
         if self._screen is not None:
             with suppress(OSError):
                 self._screen.stop()

@@ -17,18 +17,17 @@ from alembic.runtime.environment import EnvironmentContext
 from app import db, server_session
 from app.errors import met_a_lock
 from app.migrations.errors import ConfigurationError
-from app.migrations.guard import Guard
+from app.migrations.guard import Guard, StatementHook
 from app.migrations.project import Project
 from app.migrations.run import explanations, lock, preflight, signals
-from app.migrations.run.guards import StatementHook
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
-from app.migrations.session import Command, Direction, Lock, Session, Step
+from app.migrations.session import Command, Direction, LockCheck, Session, Step
 
 if TYPE_CHECKING:
     from app.migrations.data_loss import DataLoss
-    from app.migrations.run.blockers import BlockerWatch
+    from app.migrations.run.blockers import Blocker
 
 _PAUSE_SECONDS = (0.5, 10.0)
 
@@ -64,6 +63,7 @@ class Runner:
         self._data_loss: DataLoss | None = None
         self._hook = StatementHook(connection)
         self._step: Step | None = None
+        self._blockers: list[Blocker] = []
 
     def run(self, **options: Any) -> None:
         """Runs the command.
@@ -75,12 +75,12 @@ class Runner:
             MigrationError: in one line, what failed. What had finished stays applied.
         """
         with ExitStack() as stack:
-            held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
+            still_held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
             stack.enter_context(db.revision_transactions(self._connection))
             stack.enter_context(self._timeouts.restored_at_the_end())
             stack.enter_context(self._hook.listening())
             signals.hear_during_statements(self._connection)
-            options["fn"] = lambda heads, context: self._steps(heads, context, held)
+            options["fn"] = lambda heads, context: self._steps(heads, context, still_held)
             self._env.configure(connection=self._connection, on_version_apply=self._after, **options)
             self._hook.guards = self._guards()
             self._until_done()
@@ -93,15 +93,16 @@ class Runner:
         can't be run again. The ledger comes after both, for its row names what was consented to. The reporter is last,
         so that a line on the screen is true.
         """
-        copies: list[Guard] = []
+        guards: list[Guard] = [self._timeouts, self._ledger, self._reporter]
+        if self._data_loss is not None:
+            guards = [self._data_loss, *guards]
         if self._connection.dialect.name == "sqlite":
             from app.migrations.operations import TableCopies
 
-            copies = [TableCopies.of(self._connection)]
-        losses = [self._data_loss] if self._data_loss is not None else []
-        return [*copies, *losses, self._timeouts, self._ledger, self._reporter]
+            guards = [TableCopies.of(self._connection), *guards]
+        return guards
 
-    def _lock(self) -> AbstractContextManager[Lock]:
+    def _lock(self) -> AbstractContextManager[LockCheck]:
         wait = _lock_wait(self._env, self._limits.lock)
         return lock.held(self._connection.engine, wait=wait, waiting=self._reporter.waiting)
 
@@ -109,18 +110,20 @@ class Runner:
         deadline = None
         pause = _PAUSE_SECONDS[0]
         while True:
-            blockers = self._blockers()
+            self._blockers, watching = [], self._watching_blockers()
             try:
-                with blockers.watching() if blockers else nullcontext():
+                with watching:
                     self._try()
             except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
                 error = KeyboardInterrupt() if signals.came() else caught  # SQLite makes another error of it
                 again = self._failed(error)
                 now = time.monotonic()
                 deadline = deadline or now + self._limits.retry
-                seen = [str(blocker) for blocker in blockers.seen] if blockers and again else []
+                seen = [str(blocker) for blocker in self._blockers] if again else []
                 if not again or now + pause > deadline:
-                    raise self._explained(error, seen) from explanations.cause_of(error)
+                    half_done = self._ledger.half_done
+                    explained = explanations.explain(error, self._step, seen, half_done=half_done)
+                    raise explained from explanations.cause_of(error)
                 self._reporter.retrying(self._step, seen, pause)
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
                 pause = min(pause * 2, _PAUSE_SECONDS[1])
@@ -144,14 +147,16 @@ class Runner:
         heads = context.get_current_heads()
         entries = self._ledger.entries()
         preflight.require_known_heads(script, heads, entries)
-        upgrade = self._command is Command.UPGRADE
-        if upgrade:
+        if self._command is Command.UPGRADE:
             preflight.require_history(self._connection, heads, self._project.tables)
             applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
-            preflight.refuse_edited(entries, script, applied, self._project.former_checksums)
+            if changed := preflight.edited(entries, script, applied, self._project.former_checksums):
+                raise preflight.edited_revision(changed[0])
         steps = [*map(Step.of, self._plan_of(heads, context))]
         plan = [step for step in steps if step.direction is not Direction.STAMP]
-        preflight.refuse_unresolved(entries, plan)
+        for step in plan:
+            if (entry := preflight.unresolved(entries, step.revision)) is not None:
+                raise preflight.unresolved_failure(entry)
         # An empty database has nothing to lose.
         rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()
@@ -163,20 +168,18 @@ class Runner:
         from app.migrations.data_loss import DataLoss
 
         self._data_loss = DataLoss(self._connection, _accepted_losses(self._env), self._reporter.note)
-        self._data_loss.refuse(self._data_loss.preview(plan))
+        self._data_loss.refuse(plan)
         self._hook.guards = self._guards()
 
-    def _steps(self, heads: tuple[str, ...], context: Any, held: Lock) -> Iterator[Any]:
+    def _steps(self, heads: tuple[str, ...], context: Any, still_held: LockCheck) -> Iterator[Any]:
         """Gives Alembic its steps one by one; between two of them control is here."""
         steps = list(self._plan_of(heads, context))
         plan = [*map(Step.of, steps)]
         if self._connection.in_transaction():
             self._connection.commit()
         self._ledger.begin(plan)
-        if plan:
-            preflight.refuse_unresolved(self._ledger.entries(), plan)
         for step, alembic_step in zip(plan, steps, strict=True):
-            held.check()
+            still_held()
             self._step = step
             for guard in self._hook.guards:
                 guard.before(step)
@@ -202,20 +205,18 @@ class Runner:
             guard.failed(error)
         return self._ledger.knows_of_failure and met_a_lock(error) and not self._ledger.half_done
 
-    def _explained(self, error: BaseException, blockers: list[str]) -> BaseException:
-        revision = self._step.revision if self._step is not None else None
-        return explanations.explain(error, revision, blockers, half_done=self._ledger.half_done)
-
-    def _blockers(self) -> "BlockerWatch | None":
-        if self._connection.dialect.name != "postgresql":
-            return None
-        from app.migrations.run.blockers import BlockerWatch
+    def _watching_blockers(self) -> AbstractContextManager[None]:
+        # Behind a pooler the server's process is another in each transaction.
+        if self._connection.dialect.name != "postgresql" or server_session.is_pooled(self._connection):
+            return nullcontext()
+        from app.migrations.run import blockers
 
         driver: Any = self._connection.connection.driver_connection
-        if server_session.is_pooled(self._connection):  # its process is another in each transaction
-            return None
-        pid = driver.info.backend_pid
-        return BlockerWatch(self._connection.engine, pid, lambda blockers: self._reporter.blocked(self._step, blockers))
+        return blockers.watching(self._connection.engine, driver.info.backend_pid, self._blocked)
+
+    def _blocked(self, blockers: "list[Blocker]") -> None:
+        self._blockers = blockers or self._blockers
+        self._reporter.blocked(self._step, blockers)
 
 
 def _lock_wait(env: EnvironmentContext, default: float) -> float:

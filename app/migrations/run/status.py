@@ -12,7 +12,7 @@ from alembic.script import Script, ScriptDirectory
 from app.migrations.errors import MigrationError
 from app.migrations.project import BASE, Project
 from app.migrations.run import lock, preflight
-from app.migrations.run.ledger import Entry, Ledger, Outcome
+from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied
 from app.migrations.run.lock import Holder
 from app.migrations.session import Direction
 
@@ -109,15 +109,17 @@ def read_status(
     problems = _problem(lambda: preflight.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
     applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, BASE)}
-    edited = set(preflight.edited(entries, script, applied, project.former_checksums))
+    edited = preflight.edited(entries, script, applied, project.former_checksums)
     revisions = [
         _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
         for revision in reversed(list(ours.values()))
     ]
-    revisions += [_unknown(revision, entries) for revision in at if revision not in ours]
-    problems += [preflight.ahead_of_code(revision, entries) for revision in at if revision not in ours]
+    for revision in [revision for revision in at if revision not in ours]:
+        last = last_applied(entries, revision)
+        revisions.append(RevisionStatus(revision, "not in this code", State.UNKNOWN, True, last))
+        problems.append(preflight.ahead_of_code(revision, entries))
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
-    problems += _problem(lambda: preflight.refuse_edited(entries, script, applied, project.former_checksums))
+    problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     head = heads[0] if len(heads) == 1 else None
     return Status(database, sorted(at), head, holder, revisions, problems, notes, entries)
@@ -143,29 +145,25 @@ def _entries(connection: sa.Connection) -> tuple[list[Entry], list[str]]:
 
 
 def _of_ours(
-    revision: Script, entries: list[Entry], *, applied: bool, edited: Iterable[str], held: bool
+    revision: Script, entries: list[Entry], *, applied: bool, edited: list[Entry], held: bool
 ) -> RevisionStatus:
     name, title = revision.revision, revision.doc.rstrip(".")
-    attempts = [entry for entry in entries if entry.revision == name and entry.direction is not Direction.CHECK]
-    last = attempts[-1] if attempts else None
+    tried = attempts(entries, name)
+    last = tried[-1] if tried else None
     if last is not None and last.outcome is Outcome.RUNNING:
         state = State.RUNNING if held else State.CRASHED
         return RevisionStatus(name, title, state, applied, last, not (held or last.repeatable))
     if applied:
         done = (Outcome.APPLIED, Outcome.ADOPTED, Outcome.SKIPPED)
-        ups = [entry for entry in attempts if entry.outcome in done and entry.direction is not Direction.DOWNGRADE]
+        ups = [entry for entry in tried if entry.outcome in done and entry.direction is not Direction.DOWNGRADE]
         entry = ups[-1] if ups else None
         skipped = entry is not None and entry.outcome is Outcome.SKIPPED
-        state = State.EDITED if name in edited else State.SKIPPED if skipped else State.APPLIED
+        was_edited = name in {entry.revision for entry in edited}
+        state = State.EDITED if was_edited else State.SKIPPED if skipped else State.APPLIED
         return RevisionStatus(name, title, state, applied, entry)
     if last is not None and last.outcome is Outcome.FAILED:
         return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
     return RevisionStatus(name, title, State.PENDING, applied, None)
-
-
-def _unknown(revision: str, entries: list[Entry]) -> RevisionStatus:
-    attempts = [e for e in entries if e.revision == revision and e.outcome is Outcome.APPLIED]
-    return RevisionStatus(revision, "not in this code", State.UNKNOWN, True, attempts[-1] if attempts else None)
 
 
 def _problem(check: Callable[[], None]) -> list[MigrationError]:

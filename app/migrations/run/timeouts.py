@@ -76,7 +76,7 @@ class TimeoutGuard(Guard):
 
     def __init__(self, connection: sa.Connection, limits: Limits, unrepeatable: Callable[[], None]) -> None:
         self._connection = connection
-        self._default = self._timeouts = Timeouts(limits.table_lock, limits.statement)
+        self._default = self._declared = Timeouts(limits.table_lock, limits.statement)
         self._unrepeatable = unrepeatable
         self._noted = True
         self._wrote = False
@@ -96,18 +96,19 @@ class TimeoutGuard(Guard):
 
     def before(self, step: Step) -> None:
         """Takes what the revision declares."""
-        self._timeouts = self._default.declared_by(step)
-        self._wrote = False
-        self._noted = bool(getattr(step.module, "repeatable", False))
+        self._declared = self._default.declared_by(step)
+        self._noted, self._wrote = bool(getattr(step.module, "repeatable", False)), False
 
     def statement(self, statement: Statement) -> None:
         """Sets the statement's time-outs, unless they are in force."""
         if not statement.own:
             return
+        driver, timeouts = statement.driver, self._declared if statement.of_revision else self._default
         outside = statement.transaction is Transaction.NONE
         shared = outside and server_session.is_pooled(self._connection)
-        may_run = not shared or statement.reads or self._timeouts.of(statement) == Timeouts(0, 0)
-        self._note(statement, may_run=may_run)
+        may_run = not shared or statement.reads or timeouts.of(statement) == Timeouts(0, 0)
+        if statement.of_revision and not self._noted:
+            self._note(statement, may_run=may_run)
         if not may_run:
             raise ConfigurationError(
                 "This connection leads through a pooler, where a statement outside of a transaction can have no limits "
@@ -115,35 +116,22 @@ class TimeoutGuard(Guard):
             )
         if statement.dialect != "postgresql":
             return
-        if statement.transaction is Transaction.OWN or self._begins_transaction(statement.driver):
+        begins = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
+        if begins or statement.transaction is Transaction.OWN:
             self._in_force = None  # what was set in the last transaction ended with it
-        if not shared and not self._will_do(statement):
-            self._set(statement, self._timeouts.of(statement), outside=outside)
+        # Each change costs a round trip, and a row needs no limit of time.
+        same_lock = self._in_force is not None and self._in_force[0].lock == timeouts.lock
+        if not shared and not (same_lock and statement.writes_one_row):
+            self._set(driver, timeouts.of(statement), outside=outside)
         if outside and statement.concurrent_index:
-            _drop_invalid(statement.driver, *statement.concurrent_index)
+            index, table = statement.concurrent_index
+            for (name,) in driver.execute(_INVALID_INDEX, (index, table)).fetchall():
+                driver.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         if statement.ends_savepoint:
             self._in_force = None  # what was set after the savepoint ends with it
 
-    def after(self, _step: Step) -> None:
-        """Returns to the limits of the run."""
-        self._timeouts, self._noted = self._default, True
-
-    def failed(self, _error: BaseException) -> None:
-        """Returns to the limits of the run."""
-        self._timeouts, self._noted = self._default, True
-
-    def _begins_transaction(self, driver: Any) -> bool:
-        return not driver.autocommit and driver.info.transaction_status == 0  # IDLE
-
-    def _will_do(self, statement: Statement) -> bool:
-        """Returns whether the time-outs in force are as good as the statement's own: each change costs a round trip."""
-        same_lock = self._in_force is not None and self._in_force[0].lock == self._timeouts.lock
-        return same_lock and statement.writes_one_row
-
     def _note(self, statement: Statement, *, may_run: bool) -> None:
         """Tells the ledger before something stays that can't be run again, even if the revision fails later."""
-        if not statement.of_revision or self._noted:
-            return
         inside = statement.transaction is Transaction.OPEN
         # Leaving the transaction has committed what the revision did in it.
         if not inside and (self._wrote or (may_run and not statement.repeatable)):
@@ -151,12 +139,12 @@ class TimeoutGuard(Guard):
             self._unrepeatable()
         self._wrote |= inside and not statement.repeatable
 
-    def _set(self, statement: Statement, timeouts: Timeouts, *, outside: bool) -> None:
+    def _set(self, driver: Any, timeouts: Timeouts, *, outside: bool) -> None:
         if self._in_force == (timeouts, outside):
             return
         scope = "false" if outside else "true"  # outside a transaction only the session can be set
         self._set_for_session |= outside
-        statement.driver.execute(
+        driver.execute(
             f"SELECT set_config('lock_timeout', '{_milliseconds(timeouts.lock)}', {scope}), "
             f"set_config('statement_timeout', '{_milliseconds(timeouts.statement)}', {scope})"
         )
@@ -170,8 +158,3 @@ def _is_seconds(value: object) -> bool:
 def _milliseconds(seconds: float) -> int:
     """Returns what PostgreSQL takes: 0 is no limit, so the shortest is 1."""
     return min(max(round(seconds * 1000), 1 if seconds else 0), _MOST_SECONDS * 1000)
-
-
-def _drop_invalid(driver: Any, index: str, table: str) -> None:
-    for (name,) in driver.execute(_INVALID_INDEX, (index, table)).fetchall():
-        driver.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")

@@ -28,48 +28,37 @@ def unquoted(statement: str) -> str:
 
 
 def outer(statement: str) -> str:
-    """Returns what stands outside of brackets: the WHERE of a subquery isn't that of the statement."""
-    return "".join(_outer(statement))
+    """Returns the text outside of brackets: the WHERE of a subquery isn't that of the statement."""
+    return "".join(" " if word == ")" else word for depth, word in _nested(statement) if not depth)
 
 
 def chooses(statement: str) -> bool:
     """Returns whether a statement has a WHERE that isn't the same for every row, as `WHERE 1` is."""
-    condition = _condition(statement)
-    if any(token[0] in '"`[' for token in condition):
-        return True
-    return any((token[0].isalpha() or token[0] == "_") and token.lower() not in _CONSTANT for token in condition)
-
-
-def _outer(statement: str) -> Iterator[str]:
-    depth = 0
-    for word in tokens(statement):
-        if word in ("(", ")"):
-            depth = max(depth + (1 if word == "(" else -1), 0)
-            yield " "
-        elif not depth:
-            yield word
-
-
-def _condition(statement: str) -> list[str]:
-    """Returns the tokens between the outer WHERE and RETURNING; those in brackets belong to it."""
-    depth, condition, inside = 0, [], False
-    for word in tokens(statement):
-        depth = max(depth + (word == "(") - (word == ")"), 0)
-        if inside and word.upper() == "RETURNING":
-            break
-        if inside:
-            condition.append(word)
-        inside = inside or (not depth and word.upper() == "WHERE")
-    return condition
+    in_condition = False
+    for depth, word in _nested(statement):
+        if in_condition and word.upper() == "RETURNING":
+            return False
+        is_word = word[0].isalpha() or word[0] == "_"
+        if in_condition and (word[0] in '"`[' or (is_word and word.lower() not in _CONSTANT)):
+            return True
+        in_condition = in_condition or (not depth and word.upper() == "WHERE")
+    return False
 
 
 def split(statement: str) -> list[str]:
-    """Returns what stands between the commas outside of brackets."""
-    depth, parts = 0, [""]
-    for word in tokens(statement):
-        depth += (word == "(") - (word == ")")
+    """Returns the texts between the commas outside of brackets."""
+    parts = [""]
+    for depth, word in _nested(statement):
         if word == "," and not depth:
             parts.append("")
         else:
             parts[-1] += word
     return parts
+
+
+def _nested(statement: str) -> Iterator[tuple[int, str]]:
+    """Returns each token with the number of brackets that are open after it."""
+    depth = 0
+    for word in tokens(statement):
+        depth = max(depth + (word == "(") - (word == ")"), 0)
+        yield depth, word
