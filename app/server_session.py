@@ -61,28 +61,36 @@ def pin_session(connection: sa.Connection) -> None:
         connection.exec_driver_sql(missing.format("false"))
 
 
+def as_of_sqlalchemy(connection: sa.Connection, statement: str, error: Exception) -> sa.exc.DBAPIError:
+    """Makes SQLAlchemy's error of one of the driver's that it didn't see; gives up a connection that is lost."""
+    if getattr(_driver(connection), "closed", False):
+        connection.invalidate()  # else the pool would try a rollback on it, and log how that fails
+    return sa.exc.OperationalError(statement, None, error, hide_parameters=True)
+
+
 def _pin(connection: sa.Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
     found = _found(connection)
     if found.isolation and not connection.get_execution_options().get("isolation_level"):
-        _driver(connection).execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        _execute(connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     if found.missing:
-        _driver(connection).execute(found.missing.format("true"))
+        _execute(connection, found.missing.format("true"))
 
 
 def _found(connection: sa.Connection) -> _Found:
     if _KEY not in connection.info:
-        connection.info[_KEY] = _look(_driver(connection))
+        connection.info[_KEY] = _look(connection)
     found: _Found = connection.info[_KEY]
     return found
 
 
-def _look(driver: Any) -> _Found:
+def _look(connection: sa.Connection) -> _Found:
+    driver = _driver(connection)
     begins = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
     names = [*NEEDED, "default_transaction_isolation"]
     settings = ", ".join(f"current_setting('{name}')" for name in names)
-    pid, *values = driver.execute(f"SELECT pg_backend_pid(), {settings}").fetchone()
+    pid, *values = _execute(connection, f"SELECT pg_backend_pid(), {settings}").fetchone()
     if begins:
         driver.rollback()
     *values, isolation = values
@@ -94,6 +102,14 @@ def _look(driver: Any) -> _Found:
     # A pooler gives its clients a process number of its own making.
     pooled = driver.info.backend_pid != pid
     return _Found(pooled, f"SELECT {', '.join(missing)}" if missing else "", isolation != _READ_COMMITTED)
+
+
+def _execute(connection: sa.Connection, statement: str) -> Any:
+    # Below SQLAlchemy, since `pin` is called while it begins a transaction.
+    try:
+        return _driver(connection).execute(statement)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise as_of_sqlalchemy(connection, statement, error) from None
 
 
 def _driver(connection: sa.Connection) -> Any:

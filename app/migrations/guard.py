@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import server_session
 from app.migrations.session import Step
 from app.migrations.sql import Statement, Transaction
 
@@ -74,6 +75,10 @@ class StatementHook:
         try:
             for guard in self.guards:
                 guard.statement(statement)
+        except self._connection.dialect.loaded_dbapi.Error as error:
+            self._roll_back()
+            # As if the statement itself had met it: callers wait for a lock, and try again.
+            raise server_session.as_of_sqlalchemy(self._connection, text, error) from None
         except BaseException:
             self._roll_back()
             raise
@@ -90,7 +95,7 @@ class StatementHook:
             driver.execute("BEGIN" if self._connection.dialect.name == "postgresql" else "BEGIN IMMEDIATE")
         except self._connection.dialect.loaded_dbapi.Error as error:
             # As if the statement itself had met it: callers wait for a lock, and try again.
-            raise sa.exc.OperationalError(text, None, error, hide_parameters=True) from None
+            raise server_session.as_of_sqlalchemy(self._connection, text, error) from None
         self._begun = True
 
     def _commit(self) -> None:
