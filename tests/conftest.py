@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.alembic_in_process import History, scripts, upgrade
+from tests.support.alembic_in_process import HEAD, Alembic, History, run_alembic, scripts, upgrade
 from tests.support.approved_texts import APPROVED, Approve
-from tests.support.command_processes import Alembic, run_alembic
 from tests.support.databases import DATABASES, At, Servers, database
 from tests.support.editable_project import EditableProject
 from tests.support.environment import OURS
@@ -94,8 +93,7 @@ def heads(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         def head(kind: str) -> str:
             if kind not in made:
                 url = exits.enter_context(database(kind, servers, tmp_path_factory.mktemp("head")))
-                result = run_alembic("upgrade", "head", url=url)
-                assert result.returncode == 0, result.stderr
+                upgrade(url)
                 made[kind] = url
             return made[kind]
 
@@ -104,7 +102,7 @@ def heads(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def alembic() -> Alembic:
-    """The command `alembic` as a process of its own, with nobody's variables but the test's."""
+    """The command `alembic` in the project's root, in this process, with nobody's variables but the test's."""
     return run_alembic
 
 
@@ -127,7 +125,9 @@ def approve(request: pytest.FixtureRequest) -> Approve:
 
 
 @pytest.fixture(scope="session")
-def stops(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], str | None]]:
+def stops(
+    heads: Callable[[str], str], servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], str | None]]:
     """The URL of the session's database of a kind at a revision, to be copied and not touched; None at base."""
     made: dict[tuple[str, str], str] = {}
     with ExitStack() as exits:
@@ -135,6 +135,8 @@ def stops(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         def stop(kind: str, revision: str) -> str | None:
             if revision == "base":
                 return None
+            if revision == HEAD:
+                return heads(kind)
             if (kind, revision) not in made:
                 parent = stop(kind, str(scripts().get_revision(revision).down_revision or "base"))
                 folder = tmp_path_factory.mktemp(revision)

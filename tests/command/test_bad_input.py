@@ -82,8 +82,8 @@ def strict_url(servers: Servers) -> Iterator[str]:
 @pytest.mark.parametrize("line", ["upgrade head", "current"])
 def test_a_wrong_password(line: str, strict_url: str, project: ProjectCopy, approve: Approve) -> None:
     as_guarded = strict_url.replace("postgres@", "guarded:{}@")
-    assert project.alembic("current", url=as_guarded.format(PASSWORD)).returncode == 0
-    done = project.alembic(*line.split(), url=as_guarded.format("wrong"))
+    assert project.process("current", url=as_guarded.format(PASSWORD)).returncode == 0
+    done = project.process(*line.split(), url=as_guarded.format("wrong"))
     assert "wrong" not in done.stderr
     approve("runner/wrong_password.txt", refused(done, 1))
 
@@ -91,12 +91,12 @@ def test_a_wrong_password(line: str, strict_url: str, project: ProjectCopy, appr
 @pytest.mark.parametrize("line", ["upgrade head", "downgrade base", "current", "check"])
 def test_a_server_that_isnt_there(line: str, project: ProjectCopy, approve: Approve) -> None:
     url = f"postgresql://someone:{PASSWORD}@127.0.0.1:1/gateway"
-    approve("runner/unreachable.txt", refused(project.alembic(*line.split(), url=url), 1))
+    approve("runner/unreachable.txt", refused(project.process(*line.split(), url=url), 1))
 
 
 def test_a_database_that_isnt_there(postgres_url: str, project: ProjectCopy, approve: Approve) -> None:
     url = f"{postgres_url}_no_such"
-    approve("runner/no_such_database.txt", refused(project.alembic("upgrade", "head", url=url), 1))
+    approve("runner/no_such_database.txt", refused(project.process("upgrade", "head", url=url), 1))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_database_that_isnt_there(postgres_url: str, project: ProjectCopy, app
     ],
 )
 def test_a_url_that_cant_be_used(name: str, url: str, project: ProjectCopy, approve: Approve) -> None:
-    approve(f"runner/{name}.txt", refused(project.alembic("upgrade", "head", url=url), 2))
+    approve(f"runner/{name}.txt", refused(project.process("upgrade", "head", url=url), 2))
 
 
 # --- SQLite files -------------------------------------------------------------
@@ -144,14 +144,14 @@ def table_of(project: ProjectCopy) -> str:
 @pytest.mark.usefixtures("table_of")
 def test_a_folder_that_isnt_there(project: ProjectCopy, tmp_path: Path, approve: Approve) -> None:
     url = f"sqlite:///{tmp_path}/missing/gateway.db"
-    said = refused(project.alembic("upgrade", "head", url=url), 1)
+    said = refused(project.process("upgrade", "head", url=url), 1)
     approve("runner/no_such_folder.txt", said.replace(str(tmp_path), "PLACE"))
     assert not (tmp_path / "missing").exists()
 
 
 def test_a_folder_that_may_not_be_written(open_project: ProjectCopy, open_folder: Path, approve: Approve) -> None:
     open_folder.chmod(0o555)
-    done = open_project.alembic("upgrade", "head", url=f"sqlite:///{open_folder}/gateway.db", as_nobody=True)
+    done = open_project.process("upgrade", "head", url=f"sqlite:///{open_folder}/gateway.db", as_nobody=True)
     open_folder.chmod(0o755)
     approve("runner/read_only_folder.txt", refused(done, 1).replace(str(open_folder), "PLACE"))
     assert list(open_folder.iterdir()) == []
@@ -162,15 +162,15 @@ def test_a_file_that_may_only_be_read(
     writable: str, open_project: ProjectCopy, open_folder: Path, approve: Approve
 ) -> None:
     url = f"sqlite:///{open_folder}/gateway.db"
-    assert open_project.alembic("upgrade", "head", url=url).returncode == 0
+    assert open_project.process("upgrade", "head", url=url).returncode == 0
     (open_folder / "gateway.db-migrating").unlink()
     (table_of,) = applied(url)
     open_project.add("op.drop_table('t')")
     (open_folder / "gateway.db").chmod(0o444)
     open_folder.chmod(0o777 if writable == "folder" else 0o555)
-    current = open_project.alembic("current", url=url, as_nobody=True)
+    current = open_project.process("current", url=url, as_nobody=True)
     assert (current.returncode, current.stdout) == (0, f"{table_of}\n")
-    done = open_project.alembic("upgrade", "head", url=url, as_nobody=True)
+    done = open_project.process("upgrade", "head", url=url, as_nobody=True)
     open_folder.chmod(0o755)
     approve(f"runner/read_only_file.{writable}.txt", refused(done, 1).replace(str(open_folder), "PLACE"))
     assert (revision_of(url), "t" in tables(url)) == (table_of, True)
@@ -181,14 +181,14 @@ def test_a_file_that_may_only_be_read(
 def test_a_file_that_is_no_database(line: str, project: ProjectCopy, sqlite_url: str, approve: Approve) -> None:
     file_of(sqlite_url).write_text("Dear diary, " * 100, encoding="utf-8")
     name = line.partition(" ")[0]
-    approve(f"runner/no_database.{name}.txt", refused(project.alembic(*line.split(), url=sqlite_url), 1))
+    approve(f"runner/no_database.{name}.txt", refused(project.process(*line.split(), url=sqlite_url), 1))
     assert file_of(sqlite_url).read_text(encoding="utf-8") == "Dear diary, " * 100
 
 
 @pytest.mark.usefixtures("table_of")
 def test_a_folder_in_the_place_of_the_file(project: ProjectCopy, sqlite_url: str, approve: Approve) -> None:
     file_of(sqlite_url).mkdir()
-    said = refused(project.alembic("upgrade", "head", url=sqlite_url), 1)
+    said = refused(project.process("upgrade", "head", url=sqlite_url), 1)
     approve("runner/folder_for_file.txt", said.replace(str(file_of(sqlite_url)), "PLACE"))
 
 
@@ -220,7 +220,7 @@ def test_a_full_disk(project: ProjectCopy, open_folder: Path, table_of: str, app
     with small_disk(open_folder) as (folder, prepare):
         url = f"sqlite:///{folder}/gateway.db"
         project.hook(prepare)
-        done = project.alembic("upgrade", "head", url=url)
+        done = project.process("upgrade", "head", url=url)
         # A disk says the one, a limit the other.
         approve("runner/full_disk.txt", refused(done, 1).replace("disk I/O error", "database or disk is full"))
         assert (revision_of(url), query(url, "SELECT count(*) FROM t")) == (table_of, [(0,)])
@@ -249,10 +249,10 @@ def test_a_broken_revision_file(
 ) -> None:
     (project.versions / "broken.py").write_text(BROKEN[fault].format(parent=table_of), encoding="utf-8")
     for line in ("upgrade head", "upgrade head --sql", "downgrade base", "current", "check"):
-        approve(f"runner/broken_file.{fault}.txt", refused(project.alembic(*line.split(), url=sqlite_url), 5))
+        approve(f"runner/broken_file.{fault}.txt", refused(project.process(*line.split(), url=sqlite_url), 5))
     assert not file_of(sqlite_url).exists() or tables(sqlite_url) == set()
     (project.versions / "broken.py").unlink()
-    assert project.alembic("upgrade", "head", url=sqlite_url).returncode == 0
+    assert project.process("upgrade", "head", url=sqlite_url).returncode == 0
 
 
 @pytest.mark.usefixtures("table_of")
@@ -260,7 +260,7 @@ def test_a_broken_revision_file(
     "line", ["upgrade nowhere", "upgrade +7", "stamp nowhere", "downgrade nowhere", "downgrade -7"]
 )
 def test_a_revision_that_isnt_there(line: str, project: ProjectCopy, url: str, approve: Approve) -> None:
-    said = refused(project.alembic(*line.split(), url=url), 2)
+    said = refused(project.process(*line.split(), url=url), 2)
     approve(f"runner/unknown_revision.{line.replace(' ', '_')}.txt", said)
     assert "t" not in tables(url)
 
@@ -270,13 +270,13 @@ def test_two_heads_are_refused_with_the_edit_that_makes_them_one(
 ) -> None:
     start = project.add(TABLE)
     ours = project.add("op.create_table('ours', sa.Column('n', sa.Integer))")
-    assert project.alembic("upgrade", "head", url=url).returncode == 0
+    assert project.process("upgrade", "head", url=url).returncode == 0
     theirs = project.add("op.create_table('theirs', sa.Column('n', sa.Integer))")
     project.add("op.create_table('more', sa.Column('n', sa.Integer))")
     file = project.file(theirs)
     file.write_text(file.read_text(encoding="utf-8").replace(f"'{ours}'", f"'{start}'"), encoding="utf-8")
     for line in ("upgrade head", "downgrade base", "stamp head"):
-        done = project.alembic(*line.split(), url=url)
+        done = project.process(*line.split(), url=url)
         approve("runner/two_heads.txt", refused(done, 5))
     assert revision_of(url) == ours
     # The edit, as it was said.
@@ -286,7 +286,7 @@ def test_two_heads_are_refused_with_the_edit_that_makes_them_one(
     before = f"down_revision = {before.split(',')[0]}"
     assert (name, file.read_text(encoding="utf-8").count(before)) == (file.name, 1)
     file.write_text(file.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
-    assert project.alembic("upgrade", "head", url=url).returncode == 0
+    assert project.process("upgrade", "head", url=url).returncode == 0
     assert {"ours", "theirs", "more"} <= tables(url)
 
 
@@ -307,7 +307,7 @@ def test_an_exception_in_a_revision(
     name: str, body: str, *, project: ProjectCopy, url: str, table_of: str, approve: Approve
 ) -> None:
     failing = project.add(f"op.create_table('u', sa.Column('n', sa.Integer))\n{body}")
-    done = project.alembic("upgrade", "head", url=url)
+    done = project.process("upgrade", "head", url=url)
     if name == "exit":
         assert done.returncode == 3
     else:
@@ -361,17 +361,17 @@ def test_a_database_with_tables_of_ours_and_no_history(head_url: str, tmp_path: 
     whole = ProjectCopy(folder)
     execute(head_url, "DROP TABLE alembic_version", "DROP TABLE schema_ledger", "CREATE TABLE a_guest (n integer)")
     before = tables(head_url)
-    approve("runner/no_history.txt", refused(whole.alembic("upgrade", "head", url=head_url), 5))
+    approve("runner/no_history.txt", refused(whole.process("upgrade", "head", url=head_url), 5))
     assert tables(head_url) == before
-    assert whole.alembic("stamp", "head", url=head_url).returncode == 0
-    assert whole.alembic("upgrade", "head", url=head_url).returncode == 0
+    assert whole.process("stamp", "head", url=head_url).returncode == 0
+    assert whole.process("upgrade", "head", url=head_url).returncode == 0
 
 
 def test_a_database_with_one_table_of_ours_and_an_empty_history(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "whole"
     folder.mkdir()
     execute(url, "CREATE TABLE users (id integer)", "CREATE TABLE alembic_version (version_num varchar(32))")
-    said = refused(ProjectCopy(folder).alembic("upgrade", "head", url=url), 5)
+    said = refused(ProjectCopy(folder).process("upgrade", "head", url=url), 5)
     assert "(users)" in said
 
 
@@ -379,19 +379,19 @@ def test_other_peoples_tables_dont_matter(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "whole"
     folder.mkdir()
     execute(url, "CREATE TABLE a_guest (n integer)", "INSERT INTO a_guest VALUES (1)")
-    assert ProjectCopy(folder).alembic("upgrade", "head", url=url).returncode == 0
+    assert ProjectCopy(folder).process("upgrade", "head", url=url).returncode == 0
     assert applied(url) == REVISIONS
     assert query(url, "SELECT n FROM a_guest") == [(1,)]
 
 
 def test_a_sqlite_that_is_busy_is_waited_for(project: ProjectCopy, sqlite_url: str) -> None:
     project.add(TABLE)
-    assert project.alembic("upgrade", "head", url=sqlite_url).returncode == 0
+    assert project.process("upgrade", "head", url=sqlite_url).returncode == 0
     project.add("pass")
     with closing(sqlite3.connect(file_of(sqlite_url), isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         quick = f"{sqlite_url}?timeout=0.1"
-        given_up = project.alembic("upgrade", "head", url=quick, env={"SCHEMA_RETRY_TIMEOUT": "1"})
+        given_up = project.process("upgrade", "head", url=quick, env={"SCHEMA_RETRY_TIMEOUT": "1"})
         assert "couldn't get its locks" in refused(given_up, 1)
         running = project.start("upgrade", "head", url=quick)
         wait_until(lambda: "trying again" in running.stderr)

@@ -89,6 +89,7 @@ def unstamped(text: str, *places: Path | str) -> str:
 # --- where nobody is at a terminal ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_an_edit_becomes_a_revision_that_is_applied(source_copy: SourceCopy, at: At, approve: Approve) -> None:
     url = at(REVISIONS[-2])
     source_copy.edit("auth.py", (ABOVE, NICK + ABOVE))
@@ -167,6 +168,7 @@ def test_names_and_renames_are_asked_about(source_copy: SourceCopy, at: At, appr
     approve("dev_terminal.txt", unstamped(f"{first}\n{second}", url, db.shown(db.database_url(url))))
 
 
+@pytest.mark.exhaustive  # another answer at the terminal, where one is given every day
 def test_a_rename_that_is_none_is_a_drop_and_an_add(source_copy: SourceCopy, sqlite_head: str) -> None:
     source_copy.edit("auth.py", ("    github_token_expires_at: Mapped", "    expires_at: Mapped"))
     alembic = "-m", "alembic", "revision", "--autogenerate", "-m", "drop and add"
@@ -177,6 +179,7 @@ def test_a_rename_that_is_none_is_a_drop_and_an_add(source_copy: SourceCopy, sql
     assert "new_column_name" not in text
 
 
+@pytest.mark.exhaustive  # another answer at the terminal, where one is given every day
 def test_a_question_that_is_not_answered_ends_it(source_copy: SourceCopy, sqlite_head: str) -> None:
     source_copy.edit("auth.py", (ABOVE, NICK + ABOVE))
     code, screen = typed(source_copy, "-m", "app.cli", "dev", url=sqlite_head, answers=[("]: ", "\x04")])

@@ -66,7 +66,7 @@ def lock_of(url: str) -> int:
 @pytest.mark.parametrize("line", COMMANDS, ids=" ".join)
 def test_whoever_moves_revisions_waits_and_gives_up(line: tuple[str, str], project: ProjectCopy, url: str) -> None:
     with working(project, url) as other:
-        done = project.alembic(*SHORT, *line, url=url)
+        done = project.process(*SHORT, *line, url=url)
         assert (done.returncode, done.stdout) == (6, "")
         assert attempts(url) == [(attempts(url)[0][0], "upgrade", "running")]
     assert other.wait().returncode == 0
@@ -74,9 +74,9 @@ def test_whoever_moves_revisions_waits_and_gives_up(line: tuple[str, str], proje
 
 def test_what_is_said_while_waiting_and_when_giving_up(project: ProjectCopy, url: str, approve: Approve) -> None:
     with working(project, url) as other:
-        named = project.alembic(*SHORT, "upgrade", "head", url=url)
+        named = project.process(*SHORT, "upgrade", "head", url=url)
         assert f" pid {other.pid}" in named.stderr
-        configured = project.alembic("upgrade", "head", url=url, env={"SCHEMA_LOCK_TIMEOUT": "0"})
+        configured = project.process("upgrade", "head", url=url, env={"SCHEMA_LOCK_TIMEOUT": "0"})
         waiting = project.start("upgrade", "head", url=url)
         wait_until(lambda: "waiting" in waiting.stderr)
     last = waiting.wait()
@@ -89,11 +89,11 @@ def test_what_is_said_while_waiting_and_when_giving_up(project: ProjectCopy, url
 def test_a_wait_that_is_no_number_of_seconds(
     wait: str, project: ProjectCopy, sqlite_url: str, approve: Approve
 ) -> None:
-    done = project.alembic("-x", f"lock_timeout={wait}", "upgrade", "head", url=sqlite_url)
+    done = project.process("-x", f"lock_timeout={wait}", "upgrade", "head", url=sqlite_url)
     assert (done.returncode, done.stdout) == (2, "")
     approve("runner/lock_timeout_option.txt", done.stderr)
     if wait:
-        done = project.alembic("upgrade", "head", url=sqlite_url, env={"SCHEMA_LOCK_TIMEOUT": wait})
+        done = project.process("upgrade", "head", url=sqlite_url, env={"SCHEMA_LOCK_TIMEOUT": wait})
         assert (done.returncode, done.stdout) == (2, "")
         approve("runner/lock_timeout_setting.txt", done.stderr)
     assert revision_of(sqlite_url) is None
@@ -102,7 +102,7 @@ def test_a_wait_that_is_no_number_of_seconds(
 def test_reading_waits_for_nobody(project: ProjectCopy, url: str) -> None:
     with working(project, url) as other:
         for name, code in (("current", 0), ("history", 0), ("check", 3)):
-            assert project.alembic(name, url=url).returncode == code
+            assert project.process(name, url=url).returncode == code
     assert other.wait().returncode == 0
 
 
@@ -115,7 +115,7 @@ def test_a_killed_holder_holds_nothing(project: ProjectCopy, url: str) -> None:
         other.send(signal.SIGKILL)
         other.wait()
         wait_until(lambda: holder(url) is None)
-    assert project.alembic("upgrade", "head", url=url).returncode == 0
+    assert project.process("upgrade", "head", url=url).returncode == 0
     assert [outcome for *_, outcome in attempts(url)] == ["failed", "applied", "applied"]
 
 
@@ -130,7 +130,7 @@ def test_a_run_whose_lock_was_ended_stops_before_the_next_revision(
     approve("runner/lock_lost.txt", plain(done.stderr))
     first = applied(postgres_url)
     assert first == [revision_of(postgres_url)]
-    assert project.alembic("upgrade", "head", url=postgres_url).returncode == 0
+    assert project.process("upgrade", "head", url=postgres_url).returncode == 0
     assert applied(postgres_url)[:1] == first
     assert len(applied(postgres_url)) == 2
 
@@ -170,7 +170,7 @@ def test_it_is_a_lock_of_one_database(project: ProjectCopy, url: str, sqlite_url
     elsewhere = postgres_url if url.startswith("postgresql") else sqlite_url
     with working(project, url) as other:
         (project.folder / "go").touch()
-        assert project.alembic(*SHORT, "upgrade", "head", url=elsewhere).returncode == 0
+        assert project.process(*SHORT, "upgrade", "head", url=elsewhere).returncode == 0
     assert other.wait().returncode == 0
 
 
@@ -180,7 +180,7 @@ def test_it_is_a_lock_of_one_database(project: ProjectCopy, url: str, sqlite_url
 def test_the_file_beside_a_sqlite_database(project: ProjectCopy, sqlite_url: str) -> None:
     database = Path(sa.make_url(sqlite_url).database or "")
     for name in ("current", "history"):
-        assert project.alembic(name, url=sqlite_url).returncode == 0
+        assert project.process(name, url=sqlite_url).returncode == 0
     assert list(database.parent.iterdir()) == []
     with working(project, sqlite_url) as other:
         side = database.with_name("gateway.db-migrating")
@@ -202,14 +202,14 @@ def test_one_file_by_two_names_is_one_database(project: ProjectCopy, sqlite_url:
     ]
     with working(project, sqlite_url) as other:
         for alias in aliases:
-            assert project.alembic(*SHORT, "upgrade", "head", url=alias).returncode == 6, alias
+            assert project.process(*SHORT, "upgrade", "head", url=alias).returncode == 6, alias
     assert other.wait().returncode == 0
 
 
 def test_a_link_to_a_database_is_that_database(project: ProjectCopy, sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(Path(sa.make_url(sqlite_url).database or ""))
     with working(project, sqlite_url) as other:
-        assert project.alembic(*SHORT, "upgrade", "head", url=f"sqlite:///{tmp_path / 'link.db'}").returncode == 6
+        assert project.process(*SHORT, "upgrade", "head", url=f"sqlite:///{tmp_path / 'link.db'}").returncode == 6
     assert other.wait().returncode == 0
 
 

@@ -19,13 +19,13 @@ from app.project import PROJECT
 from app.triggers import updated_at_trigger
 from tests.support.alembic_in_process import config, downgrade, revision_of, scripts, upgrade
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import schema
 from tests.support.database_access import engine, query
 from tests.support.databases import ONE_A_DAY, At, Servers, database
 from tests.support.drift_cases import HEAD, KINDS, Kind
 from tests.support.editable_project import EditableProject, by_hand
 from tests.support.known_keys import KEY
 from tests.support.schema_dump import schema_of
+from tests.support.schema_in_process import schema
 
 SERVERS = ("sqlite", "postgresql", "postgresql17")
 # One of each sort; the others go all the way in the exhaustive run, while each is named every day.

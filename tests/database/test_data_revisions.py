@@ -16,12 +16,15 @@ from app.project import PROJECT
 from tests.support.alembic_in_process import revision_of, scripts
 from tests.support.command_processes import failed
 from tests.support.database_access import connected, query, run
-from tests.support.databases import At
+from tests.support.databases import ONE_A_DAY, At
 from tests.support.environment import ROOT
 from tests.support.known_keys import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER
 from tests.support.project_copy import ProjectCopy
 from tests.support.schema_in_process import schema
 from tests.support.waiting import wait_until
+
+# Keys and answers are dealt with before a database is asked.
+one_a_day = pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ def test_plaintext_is_encrypted_and_nothing_else_is_touched(
     assert [revision.plain(value) for value in stored[: len(plaintext)]] == plaintext
 
 
+@one_a_day
 def test_a_second_time_nothing_changes(revision: DataRevision, project: ProjectCopy, at: At) -> None:
     url = at(revision.parent)
     revision.store(url, PLAINTEXT)
@@ -154,6 +158,7 @@ def test_a_second_time_nothing_changes(revision: DataRevision, project: ProjectC
         assert revision.stored(url) == stored
 
 
+@one_a_day
 def test_no_key_is_needed_where_nothing_is_to_be_encrypted(
     revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:
@@ -232,6 +237,7 @@ def test_a_key_that_opens_nothing_of_what_is_there_is_refused(
     assert revision.stored(url) == values
 
 
+@one_a_day
 def test_a_new_key_writes_beside_values_that_a_previous_key_opens(
     revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:
@@ -262,6 +268,7 @@ sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", stop)
 """
 
 
+@one_a_day
 def test_a_killed_run_goes_on_where_it_stopped(
     revision: DataRevision, project: ProjectCopy, tmp_path: Path, at: At
 ) -> None:
@@ -308,7 +315,7 @@ sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", change)
 """
 
 
-@pytest.mark.parametrize("theirs", ["'their value'", "NULL"])
+@pytest.mark.parametrize("theirs", ["'their value'", pytest.param("NULL", marks=pytest.mark.exhaustive)])
 def test_what_another_writes_meanwhile_is_kept(
     theirs: str, revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:
@@ -317,7 +324,7 @@ def test_what_another_writes_meanwhile_is_kept(
     assignments = ", ".join(f"{column} = {theirs}" for column in revision.columns)
     change = f"UPDATE {revision.table} SET {assignments} WHERE id = '{revision.row_key(1, url)}'"
     project.hook(_AFTER_THE_PAGE_WAS_READ.format(table=revision.table))
-    done = project.alembic("upgrade", revision.id, url=url, env=revision.env | {"CHANGE": change})
+    done = project.process("upgrade", revision.id, url=url, env=revision.env | {"CHANGE": change})
     assert done.returncode == 0, done.stderr
     kept = {"'their value'": "their value", "NULL": None}[theirs]
     assert [revision.plain(value) for value in revision.stored(url)] == ["one", kept, "three"]
@@ -344,6 +351,7 @@ def test_a_downgrade_leaves_ciphertext_unless_it_is_told_to_decrypt(
     assert revision.stored(url) == values
 
 
+@one_a_day
 def test_decryption_needs_the_key(revision: DataRevision, project: ProjectCopy, at: At) -> None:
     url = at(revision.parent)
     revision.store(url, PLAINTEXT)
@@ -384,10 +392,10 @@ def test_a_database_of_version_0_1_goes_on(project: ProjectCopy, at: At) -> None
     assert project.alembic("upgrade", "head", url=url).returncode == 0
     as_recorded(url, FORMER)
     env = {"DATABASE_URL": url}
-    status = json.loads(schema("status", "--json", env=env).stdout)
+    status = json.loads(schema("status", "--json", **env).stdout)
     assert (status["code"], status["problems"]) == ("ok", [])
-    assert "edited" not in schema("status", env=env).stdout
-    checked = schema("check", env=env)
+    assert "edited" not in schema("status", **env).stdout
+    checked = schema("check", **env)
     assert checked.returncode == 0, checked.stdout
     later = project.add("pass")
     assert project.alembic("upgrade", "head", url=url).returncode == 0
@@ -401,7 +409,7 @@ def test_one_that_was_really_edited_is_refused_all_the_same(edited: DataRevision
     project.add("pass")
     assert edited.id in failed(project.alembic("upgrade", "head", url=url), 5)
     assert revision_of(url) == API_KEYS.id
-    [problem] = json.loads(schema("status", "--json", env={"DATABASE_URL": url}).stdout)["problems"]
+    [problem] = json.loads(schema("status", "--json", DATABASE_URL=url).stdout)["problems"]
     assert f"The revision {edited.id} was edited after it was applied here" in problem["message"]
 
 

@@ -16,12 +16,13 @@ from app.migrations.errors import ConfigurationError, HistoryError, MigrationErr
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS, revision_of
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import schema, start_schema
+from tests.support.command_processes import start_schema
 from tests.support.database_access import engine, execute, query, run_script
 from tests.support.databases import At
 from tests.support.editable_project import EditableProject
 from tests.support.ledger_rows import applied, attempts, holder
 from tests.support.schema_dump import schema_of
+from tests.support.schema_in_process import schema
 from tests.support.waiting import wait_until
 
 PASSWORD = "not-for-the-log"
@@ -77,7 +78,10 @@ def test_tables_of_ours_without_history_are_refused(url: str, approve: Approve) 
         approve("deploy/no_history.txt", f"{caught.value}\n")
 
 
-@pytest.mark.parametrize(("where", "number"), [("python", signal.SIGTERM), ("statement", signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [pytest.param("python", signal.SIGTERM, marks=pytest.mark.exhaustive), ("statement", signal.SIGINT)],
+)
 def test_being_told_to_end_rolls_back_and_says_so(
     where: str, number: signal.Signals, head_url: str, editable: EditableProject, approve: Approve
 ) -> None:

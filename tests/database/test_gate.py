@@ -21,12 +21,13 @@ from app.migrations.run.ledger import Ledger
 from tests.support import sample_rows
 from tests.support.alembic_in_process import config, revision_of
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import Done, failed, schema
+from tests.support.command_processes import Done, failed
 from tests.support.database_access import connected, execute, query
 from tests.support.databases import ONE_A_DAY, At
 from tests.support.ledger_rows import attempts
 from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
+from tests.support.schema_in_process import schema
 from tests.support.waiting import wait_until
 
 FIRST = "20260101000000"
@@ -137,7 +138,8 @@ class Cell:
         return [first, f"  If you mean it, write in {revision}.py: {consent}"]
 
 
-def cells(url: str, *, on_one_table: bool = False) -> list[Cell]:
+def cells(url: str, extent: str = "every way", *, on_one_table: bool = False) -> list[Cell]:
+    """Every operation in every way, or in one way each: in another way than the operation before it."""
     postgresql = "postgresql" in url
     written = [(kind, "op", code) for kind, code in OPERATIONS.items()]
     written += [
@@ -147,7 +149,17 @@ def cells(url: str, *, on_one_table: bool = False) -> list[Cell]:
     ways = WAYS | ({"block": BLOCK} if postgresql else {})
     kinds = SQL | (SQL_OF_POSTGRESQL if postgresql else {})
     written += [(kind, way, code) for kind in kinds for way, code in ways.items()]
+    if extent == "one way each":
+        by_kind: dict[str, list[tuple[str, str, str]]] = {}
+        for each in written:
+            by_kind.setdefault(each[0], []).append(each)
+        written = [choices[number % len(choices)] for number, choices in enumerate(by_kind.values())]
     return [Cell(0 if on_one_table else number, *each) for number, each in enumerate(written)]
+
+
+each_extent = pytest.mark.parametrize(
+    "extent", ["one way each", pytest.param("every way", marks=pytest.mark.exhaustive)]
+)
 
 
 @pytest.fixture
@@ -202,8 +214,9 @@ def test_all_are_refused_before_the_first_runs(url: str, project: ProjectCopy) -
     assert attempts(url) == [(FIRST, "upgrade", "applied")]
 
 
-def test_none_is_refused_where_no_rows_are_at_risk(url: str, project: ProjectCopy) -> None:
-    written = cells(url)
+@each_extent
+def test_none_is_refused_where_no_rows_are_at_risk(extent: str, url: str, project: ProjectCopy) -> None:
+    written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=False)
     last = [project.add(cell.body) for cell in written][-1]
     before = schema_of(url)
@@ -219,8 +232,9 @@ def of_table(schema: Mapping[str, Any], table: str) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if words.search(f"{name} {value}")}
 
 
-def test_what_is_acknowledged_is_applied_and_kept_in_the_ledger(url: str, project: ProjectCopy) -> None:
-    written = [cell for cell in cells(url) if cell.kind not in FAIL]
+@each_extent
+def test_what_is_acknowledged_is_applied_and_kept_in_the_ledger(extent: str, url: str, project: ProjectCopy) -> None:
+    written = [cell for cell in cells(url, extent) if cell.kind not in FAIL]
     start(url, project, [cell.table for cell in written], with_rows=True)
     revisions = [project.add(cell.body, acknowledged=cell.consent) for cell in written]
     before = table_rows(url)
@@ -238,16 +252,20 @@ def test_what_is_acknowledged_is_applied_and_kept_in_the_ledger(url: str, projec
     assert {(entry.host, entry.outcome) for entry in entries} == {(socket.gethostname(), "applied")}
 
 
-def test_what_is_acknowledged_without_need_is_applied(url: str, project: ProjectCopy) -> None:
-    written = cells(url)
+@each_extent
+def test_what_is_acknowledged_without_need_is_applied(extent: str, url: str, project: ProjectCopy) -> None:
+    written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=False)
     last = [project.add(cell.body, acknowledged=cell.consent) for cell in written][-1]
     project.upgrade(url)
     assert revision_of(url) == last
 
 
-def test_all_are_refused_on_the_way_down_too_whatever_the_revision_acknowledges(url: str, project: ProjectCopy) -> None:
-    written = cells(url)
+@each_extent
+def test_all_are_refused_on_the_way_down_too_whatever_the_revision_acknowledges(
+    extent: str, url: str, project: ProjectCopy
+) -> None:
+    written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=True)
     revisions = [project.add("pass", cell.body) for cell in written]
     project.upgrade(url)
@@ -259,8 +277,9 @@ def test_all_are_refused_on_the_way_down_too_whatever_the_revision_acknowledges(
     assert refused(lambda: project.downgrade(url, FIRST), url) == [line for beats in expected for line in beats]
 
 
-def test_on_the_way_down_the_operator_may_accept(url: str, project: ProjectCopy) -> None:
-    written = [cell for cell in cells(url) if cell.kind not in FAIL]
+@each_extent
+def test_on_the_way_down_the_operator_may_accept(extent: str, url: str, project: ProjectCopy) -> None:
+    written = [cell for cell in cells(url, extent) if cell.kind not in FAIL]
     start(url, project, [cell.table for cell in written], with_rows=True)
     revisions = [project.add("pass", cell.body) for cell in written]
     project.upgrade(url)
@@ -278,8 +297,9 @@ def test_on_the_way_down_the_operator_may_accept(url: str, project: ProjectCopy)
     ]
 
 
-def test_on_the_way_down_none_is_refused_where_no_rows_are_at_risk(url: str, project: ProjectCopy) -> None:
-    written = cells(url)
+@each_extent
+def test_on_the_way_down_none_is_refused_where_no_rows_are_at_risk(extent: str, url: str, project: ProjectCopy) -> None:
+    written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=False)
     for cell in written:
         project.add("pass", cell.body)
@@ -295,10 +315,13 @@ UNSEEN = 'if op.get_bind().execute(sa.text("UPDATE seen SET n = n + 1 WHERE n >=
 SEEN_LATE = "seen only while it ran, and rolled back; what had finished stays applied"
 
 
-def test_each_is_stopped_while_it_runs_if_it_could_not_be_seen_beforehand(url: str, project: ProjectCopy) -> None:
+@each_extent
+def test_each_is_stopped_while_it_runs_if_it_could_not_be_seen_beforehand(
+    extent: str, url: str, project: ProjectCopy
+) -> None:
     start(url, project, ["t0"], with_rows=True)
     before = everything_in(url)
-    for cell in cells(url, on_one_table=True):
+    for cell in cells(url, extent, on_one_table=True):
         body = cell.body.replace("\n", "\n    ").replace("    \n", "\n")
         revision = project.add(UNSEEN.format(body=body))
         expected = cell.beats(revision, note=SEEN_LATE)

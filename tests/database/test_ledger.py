@@ -12,9 +12,8 @@ from app.migrations.errors import MigrationError
 from app.migrations.run import ledger, preflight
 from app.migrations.run.ledger import Outcome
 from app.project import PROJECT
-from tests.support.alembic_in_process import REVISIONS, downgrade, revision_of, upgrade
+from tests.support.alembic_in_process import REVISIONS, Alembic, downgrade, revision_of, upgrade
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import Alembic
 from tests.support.database_access import connected, execute, query, rows, run
 from tests.support.ledger_rows import applied, attempts, holder
 from tests.support.project_copy import WAITS_UNREHEARSED, ProjectCopy
@@ -366,7 +365,7 @@ def test_so_does_one_that_was_killed_there(project: ProjectCopy, url: str) -> No
         "    op.execute('CREATE TABLE half (n integer)')\n"
         "    __import__('os').kill(__import__('os').getpid(), 9)"
     )
-    assert project.alembic("upgrade", "head", url=url).returncode == -9
+    assert project.process("upgrade", "head", url=url).returncode == -9
     wait_until(lambda: holder(url) is None)
     for _ in range(2):
         assert project.alembic("upgrade", "head", url=url).returncode == 4

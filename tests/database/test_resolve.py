@@ -20,13 +20,14 @@ from app.migrations.run.status import State
 from app.project import PROJECT
 from tests.support.alembic_in_process import revision_of, upgrade
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import Running, schema, start_schema
+from tests.support.command_processes import Running, start_schema
 from tests.support.database_access import engine, execute, query
 from tests.support.databases import ONE_A_DAY, Servers, database
 from tests.support.drift_cases import HEAD
 from tests.support.editable_project import EditableProject, by_hand
 from tests.support.ledger_rows import attempts, holder
 from tests.support.project_copy import WAITS
+from tests.support.schema_in_process import schema
 from tests.support.waiting import wait_until
 
 BEFORE = "20260131000000"
@@ -40,6 +41,8 @@ USER = (
 )
 MENDED = "UPDATE users SET github_user_id = 2"
 NEW = Callable[[str], str]
+# The ways to claim and prove are the same on both databases; failure and undoing are run on both every day.
+one_a_day = pytest.mark.parametrize("scene", ONE_A_DAY, indirect=True)
 
 
 class Scene:
@@ -131,6 +134,7 @@ def test_half_of_it_is_undone_by_hand(scene: Scene) -> None:
     assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
+@one_a_day
 def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{NICK}\n{CHECKED}")
     execute(scene.url, USER)
@@ -147,7 +151,7 @@ def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
     assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
-@pytest.mark.parametrize("scene", ONE_A_DAY, indirect=True)
+@one_a_day
 def test_a_killed_one_is_looked_at(scene: Scene) -> None:
     (revision,) = scene.add(HALF)
     file = scene.editable.file(revision)
@@ -177,6 +181,7 @@ def test_what_was_done_by_hand_needn_t_run(scene: Scene) -> None:
     assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
+@one_a_day
 def test_tables_from_a_backup_older_than_the_version(scene: Scene) -> None:
     first, second = scene.add(NICK, HALF)
     scene.upgrade()
@@ -188,6 +193,7 @@ def test_tables_from_a_backup_older_than_the_version(scene: Scene) -> None:
     assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
+@one_a_day
 def test_a_version_from_a_backup_older_than_the_tables(scene: Scene) -> None:
     first, second = scene.add(NICK, HALF)
     scene.upgrade()
@@ -205,12 +211,14 @@ def test_a_data_revision_is_asked_itself(scene: Scene) -> None:
     assert scene.applied(HEAD) == {HEAD: Outcome.ADOPTED}
 
 
+@one_a_day
 def test_what_leaves_no_trace_can_t_be_proved(scene: Scene) -> None:
     (revision,) = scene.add('op.execute("UPDATE users SET is_whitelisted = false WHERE is_whitelisted")')
     assert "nothing tells whether it has run" in scene.refused(scene.applied, revision)
     assert scene.applied(revision, force=True, reason="run by hand") == {revision: Outcome.SKIPPED}
 
 
+@one_a_day
 def test_in_an_emergency_a_revision_is_skipped(scene: Scene) -> None:
     first, _ = scene.add(NICK, HALF)
     with pytest.raises(ConfigurationError, match="reason"):
@@ -228,6 +236,7 @@ def test_in_an_emergency_a_revision_is_skipped(scene: Scene) -> None:
     assert commands.read_status(PROJECT, engine(scene.url)).revisions[-2].state is State.APPLIED
 
 
+@one_a_day
 def test_a_rollback_is_believed_with_a_reason(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
     execute(scene.url, USER)
@@ -237,6 +246,7 @@ def test_a_rollback_is_believed_with_a_reason(scene: Scene) -> None:
     assert revision_of(scene.url) == HEAD
 
 
+@one_a_day
 def test_an_edit_that_changes_nothing_is_taken_over(scene: Scene) -> None:
     (revision,) = scene.add(NICK)
     scene.upgrade()
@@ -251,6 +261,7 @@ def test_an_edit_that_changes_nothing_is_taken_over(scene: Scene) -> None:
     scene.upgrade()
 
 
+@one_a_day
 def test_what_is_no_revision_or_not_the_next(scene: Scene) -> None:
     _, second = scene.add(NICK, HALF)
     before = scene.books()
@@ -262,6 +273,7 @@ def test_what_is_no_revision_or_not_the_next(scene: Scene) -> None:
     assert revision_of(scene.url) == before[0]
 
 
+@one_a_day
 def test_a_race_between_two(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
     execute(scene.url, USER)
@@ -279,7 +291,7 @@ def test_a_race_between_two(scene: Scene) -> None:
     assert attempts(scene.url)[-2:] == [(revision, "upgrade", "failed"), (revision, "stamp", "adopted")]
 
 
-@pytest.mark.parametrize("scene", ONE_A_DAY, indirect=True)
+@one_a_day
 def test_the_walk_through_of_others(scene: Scene, approve: Approve) -> None:
     """Prisma's: a failure is marked rolled back, fixed, applied; a manual fix marked applied; a broken one skipped."""
     first, second, third = scene.add(f"{HALF}\n{CHECKED}", NICK, 'op.add_column("users", sa.Column("bio", sa.Text))')

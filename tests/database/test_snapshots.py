@@ -13,11 +13,11 @@ from app.migrations.snapshots import Snapshots, kind_of
 from app.project import PROJECT
 from tests.support.alembic_in_process import scripts, upgrade
 from tests.support.approved_texts import Approve
-from tests.support.command_processes import schema
 from tests.support.database_access import connected, engine, execute, query
 from tests.support.databases import Servers, database
 from tests.support.drift_cases import HEAD
 from tests.support.editable_project import EditableProject
+from tests.support.schema_in_process import schema
 
 
 def test_they_are_fresh(url: str) -> None:

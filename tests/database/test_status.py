@@ -17,10 +17,10 @@ from app.migrations.run.status import State, Status
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import schema
 from tests.support.database_access import execute
 from tests.support.ledger_rows import holder
 from tests.support.project_copy import DIES, WAITS_UNREHEARSED, ProjectCopy
+from tests.support.schema_in_process import schema
 from tests.support.waiting import wait_until
 
 TABLE = "op.create_table('t', sa.Column('n', sa.Integer))"
@@ -68,14 +68,14 @@ def failed(project: ProjectCopy, url: str) -> None:
 def crashed(project: ProjectCopy, url: str) -> None:
     upgraded(project, url)
     project.add(DIES)
-    assert project.alembic("upgrade", "head", url=url).returncode == -signal.SIGKILL
+    assert project.process("upgrade", "head", url=url).returncode == -signal.SIGKILL
     wait_until(lambda: holder(url) is None)
 
 
 def crashed_downgrade(project: ProjectCopy, url: str) -> None:
     accept = f"accept-data-loss={project.add('pass', DIES)}"
     upgraded(project, url)
-    assert project.alembic("-x", accept, "downgrade", "-1", url=url).returncode == -signal.SIGKILL
+    assert project.process("-x", accept, "downgrade", "-1", url=url).returncode == -signal.SIGKILL
     wait_until(lambda: holder(url) is None)
 
 

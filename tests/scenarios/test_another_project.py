@@ -10,6 +10,7 @@ import pytest
 from app.encryption import ENC, FieldCipher, Keyring, RawKey
 from tests.support.command_processes import UNPREPARED, Done, failed
 from tests.support.database_access import execute, query
+from tests.support.databases import ONE_A_DAY
 from tests.support.environment import ROOT, variables
 from tests.support.ledger_rows import applied
 
@@ -92,6 +93,7 @@ def test_a_revision_is_written_applied_and_compared(notes: Notes) -> None:
     assert (status["code"], [revision["state"] for revision in status["revisions"]]) == ("ok", ["applied", "applied"])
 
 
+@pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 def test_values_are_lost_only_with_consent(notes: Notes) -> None:
     execute(notes.url, "INSERT INTO notebooks (id, name, colour) VALUES (1, 'travel', 'green')")
     notes.edit("    colour: Mapped[str | None] = mapped_column(sa.String(20))\n", "")
@@ -106,6 +108,7 @@ def test_values_are_lost_only_with_consent(notes: Notes) -> None:
     assert query(notes.url, "SELECT * FROM notebooks") == [(1, "travel")]
 
 
+@pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 def test_secrets_are_rotated_from_one_key_to_another(notes: Notes) -> None:
     old, new = (FieldCipher(ENC, Keyring.parse("NOTES_KEY", RawKey.from_base64, key)) for key in (OLD, NEW))
     execute(notes.url, "INSERT INTO notebooks (id, name) VALUES (1, 'travel')")

@@ -95,7 +95,7 @@ class Walk:
                 fill(url, start)
             template = url if start is not None else None
             with self._copy(kind, template) as copy:
-                assert self._killed.alembic("upgrade", end, url=copy, env=KEYS).returncode == 0
+                assert self._killed.process("upgrade", end, url=copy, env=KEYS).returncode == 0
             moments = int((self._killed.folder / "moments").read_text(encoding="ascii"))
             yield Stretch(
                 kind, end, template, sample_rows.values_in(url), schema_of(str(self._stops(kind, end))), moments
@@ -106,7 +106,7 @@ class Walk:
         with self._copy(stretch.kind, stretch.template) as url:
             env = KEYS | {"KILL_AT": str(moment)}
             # On PostgreSQL a slow run is looked at from another connection: without it the last moment doesn't come.
-            assert self._killed.alembic("upgrade", stretch.end, url=url, env=env).returncode in (-signal.SIGKILL, 0)
+            assert self._killed.process("upgrade", stretch.end, url=url, env=env).returncode in (-signal.SIGKILL, 0)
             wait_until(lambda: holder(url) is None)
             told = commands.read_status(PROJECT, db.migration_engine(url, read_only=True))
             done = applied(url)
@@ -229,7 +229,7 @@ def test_what_a_killed_upgrade_left_of_a_large_transaction_is_no_obstacle_to_rea
     first = project.add("op.create_table('t', sa.Column('n', sa.Integer))")
     numbers = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 1000000)"
     project.add(f"op.execute('INSERT INTO t {numbers} SELECT n FROM r')\n{DIES}")
-    assert project.alembic("upgrade", "head", url=sqlite_url).returncode == -signal.SIGKILL
+    assert project.process("upgrade", "head", url=sqlite_url).returncode == -signal.SIGKILL
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     assert file.with_name("gateway.db-journal").stat().st_size > 0
     for line in ("current", "history", "check", "status"):
@@ -237,7 +237,7 @@ def test_what_a_killed_upgrade_left_of_a_large_transaction_is_no_obstacle_to_rea
         if line == "status":
             assert commands.read_status(PROJECT, db.migration_engine(url, read_only=True)).at == [first]
         else:
-            done = project.alembic(line, url=url)
+            done = project.process(line, url=url)
             assert done.returncode == (3 if line == "check" else 0), done
             assert line != "current" or done.stdout.startswith(first)
         assert sample_rows.values_in(url)["t"] == {}

@@ -80,6 +80,7 @@ def test_all_succeed_and_each_revision_is_applied_once(
     assert sum(LOSER_SAYS.fullmatch(text) is not None for text in said) == RACERS - 1, said
 
 
+@pytest.mark.parametrize("empty", ["postgresql", pytest.param("sqlite", marks=pytest.mark.exhaustive)], indirect=True)
 @rounds
 def test_the_others_finish_when_the_one_at_work_is_killed(
     seed: int, empty: str, heads: Callable[[str], str], tmp_path: Path

@@ -16,13 +16,12 @@ from app import db
 from app.encryption import FieldCipher, State
 from app.models import ServiceProvider, User
 from app.models.keys import API_KEYS, GITHUB_TOKENS
-from tests.support.alembic_in_process import config
-from tests.support.command_processes import Alembic
+from tests.support.alembic_in_process import Alembic, config
 from tests.support.database_access import connected, query
 from tests.support.databases import At
 from tests.support.known_keys import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, one_by_one
 
-ROWS = 2000
+number_of_rows = pytest.mark.parametrize("number", [200, pytest.param(2000, marks=pytest.mark.exhaustive)])
 ENV = {"ENCRYPTION_KEY": KEY, "GITHUB_TOKEN_ENCRYPTION_KEY": PASSPHRASE}
 TEXTS = [
     "sk-{}",
@@ -95,9 +94,10 @@ def read(url: str, statement: sa.Select[Any], row: Callable[[Any], Any]) -> dict
     return found
 
 
-def test_a_gateway_of_the_past_is_read_after_the_upgrade(at: At, alembic: Alembic) -> None:
+@number_of_rows
+def test_a_gateway_of_the_past_is_read_after_the_upgrade(number: int, at: At, alembic: Alembic) -> None:
     url, past = at("20260131000000"), Past(ENC_CIPHER)
-    keys = {number: past.value() for number in range(1, ROWS + 1)}
+    keys = {n: past.value() for n in range(1, number + 1)}
     provider = {"base_url": "https://provider.example/v1", "protocol": "openai", "extra_headers": '{"X-Org": "ü"}'}
     insert(
         url,
@@ -116,9 +116,10 @@ def test_a_gateway_of_the_past_is_read_after_the_upgrade(at: At, alembic: Alembi
     command.check(config(url))
 
 
-def test_an_auth_service_of_the_past_is_read_after_the_upgrade(at: At, alembic: Alembic) -> None:
+@number_of_rows
+def test_an_auth_service_of_the_past_is_read_after_the_upgrade(number: int, at: At, alembic: Alembic) -> None:
     url, past = at("20251212003212"), Past(TOKEN_CIPHER)
-    ids = [uuid.UUID(int=random.Random(number).getrandbits(128), version=4) for number in range(ROWS)]
+    ids = [uuid.UUID(int=random.Random(n).getrandbits(128), version=4) for n in range(number)]
     tokens = {key: (past.value(), past.value()) for key in ids}
     user = {"updated_at": "2025-06-07 08:09:10.111213+00:00" if "postgresql" in url else "2025-06-07 08:09:10.111213"}
     insert(
@@ -126,9 +127,9 @@ def test_an_auth_service_of_the_past_is_read_after_the_upgrade(at: At, alembic: 
         "users",
         [
             user
-            | {"id": key if "postgresql" in url else key.hex, "github_user_id": 2**40 + number}
+            | {"id": key if "postgresql" in url else key.hex, "github_user_id": 2**40 + n}
             | {"github_access_token": access.stored, "github_refresh_token": refresh.stored}
-            for number, (key, (access, refresh)) in enumerate(tokens.items())
+            for n, (key, (access, refresh)) in enumerate(tokens.items())
         ],
     )
     before = raw(url, "users", "github_access_token", "github_refresh_token")

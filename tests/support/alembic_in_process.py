@@ -1,22 +1,34 @@
 """Runs Alembic's commands in this process, on the project's history or on a small one of a test's own."""
 
+import contextlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Protocol
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
-from alembic.config import Config
+from alembic.config import CommandLine, Config
 from alembic.script import ScriptDirectory
 
 from app.migrations.session import Session
+from tests.support.command_processes import Done
 from tests.support.database_access import connected, engine, execute
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, forget_settings, variables
 
 FILES = sorted((ROOT / "alembic" / "versions").glob("*.py"))
 REVISIONS = [path.name[:14] for path in FILES]
 HEAD = REVISIONS[-1]
 INI = ROOT / "alembic.ini"
+# Modules that a command imports when it needs them, and that stay as they are.
+SHARED = ("alembic", "app", "asyncio", "cryptography", "encodings", "postgast", "psycopg", "rich", "sqlalchemy")
 _INI = """\
 [alembic]
 script_location = %(here)s
@@ -69,6 +81,69 @@ def config(url: str, ini: Path = INI, output: io.StringIO | None = None) -> Conf
     made = Config(ini, stdout=Memory(), output_buffer=output)
     made.attributes["connection"] = engine(url)
     return made
+
+
+def command_line(*args: str, env: Mapping[str, str], folder: Path) -> Done:
+    """Runs `alembic` with these arguments as its command line does, in this process and a folder.
+
+    It has variables, output and exit code as a process has, for a fraction of the time. What must be killed, waited
+    for, or changes the process itself (`ProjectCopy.hook`) needs a real one.
+    """
+    output, errors = Memory(), Memory()
+    with own_process(env), contextlib.chdir(folder), redirect_stdout(output), redirect_stderr(errors):
+        line = CommandLine(prog="alembic")
+        code: object = 0
+        try:
+            options = line.parser.parse_args(args)
+            line.run_cmd(Config(options.config or folder / "alembic.ini", stdout=output, cmd_opts=options), options)
+        except SystemExit as ending:
+            code = ending.code
+        except Exception:  # noqa: BLE001 - as Python does at the end of a process
+            errors.write(traceback.format_exc())
+            code = 1
+    return Done(code if isinstance(code, int) else int(code is not None), output.getvalue(), errors.getvalue())
+
+
+@contextmanager
+def own_process(env: Mapping[str, str]) -> Iterator[None]:
+    """Undoes what a command does to its process: variables, settings, modules, logging and warnings."""
+    loggers = [logging.getLogger(name) for name in (None, "alembic", "app.migrations", "sqlalchemy.engine")]
+    before = [(logger, [*logger.handlers], logger.level, logger.propagate) for logger in loggers]
+    modules = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        patch.setattr(sys, "path", [*sys.path])
+        patch.setattr(sys, "dont_write_bytecode", True)  # an edit in the same second would go unnoticed
+        for name in set(os.environ) - set(env):
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        forget_settings()
+        try:
+            yield
+        finally:
+            for logger, handlers, level, propagate in before:
+                logger.handlers[:] = handlers
+                logger.setLevel(level)
+                logger.propagate = propagate
+            for name in set(sys.modules) - modules:
+                if not name.startswith(SHARED):
+                    del sys.modules[name]
+    forget_settings()
+
+
+class Alembic(Protocol):
+    """The type of the fixture `alembic`."""
+
+    def __call__(self, *args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
+        """Runs the command `alembic` in the project's root."""
+
+
+def run_alembic(*args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
+    """Runs the command `alembic` in the project's root, in an environment without variables of ours."""
+    return command_line(*args, env=variables(url) | dict(env or {}), folder=ROOT)
 
 
 def upgrade(url: str, revision: str = "head", ini: Path = INI) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
-from tests.support.environment import ROOT, variables
+from tests.support.environment import ROOT
 
 PATIENCE = 120.0
 IMPORTED = [
@@ -228,25 +228,8 @@ def failed(done: Ended, code: int, *secrets: str) -> str:
     return line
 
 
-class Alembic(Protocol):
-    """The type of the fixture `alembic`."""
-
-    def __call__(self, *args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
-        """Runs the command `alembic` in the project's root."""
-
-
-def run_alembic(*args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
-    """Runs the command `alembic` in the project's root, in an environment without variables of ours."""
-    return Running("alembic", args, variables(url) | dict(env or {}), ROOT).wait()
-
-
-def schema(*args: str, **variables: str) -> Done:
-    """Runs the command `schema` in a process of its own."""
-    return start_schema(*args, **variables).wait()
-
-
 def start_schema(*args: str, **variables: str) -> Running:
-    """Starts it."""
+    """Starts the command `schema` in a process of its own."""
     env = {"GATEWAY_SCHEMA_ENV_FILE": "", "COLUMNS": "100", "TERM": "dumb", **variables}
     return Running("schema", args, env, ROOT)
 

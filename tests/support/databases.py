@@ -2,10 +2,10 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -14,6 +14,13 @@ from tests.postgres import Server
 DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
 # Where every day one will do: a test that takes long, of what hardly depends on the database.
 ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", "postgresql17"))]
+
+
+def everyday(cases: Iterable[Any], chosen: Collection[Any]) -> list[Any]:
+    """Returns the parameters of a test; those that aren't chosen for the default run are `exhaustive`."""
+    cases = list(cases)
+    assert set(chosen) <= set(cases)
+    return [case if case in chosen else pytest.param(case, marks=pytest.mark.exhaustive) for case in cases]
 
 
 class Servers:

@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+from app import settings
+from app.migrations.run import ledger
+from app.models import keys
+
 ROOT = Path(__file__).parents[2]
 OURS = ("ALEMBIC_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
 
@@ -11,3 +15,12 @@ def variables(url: str) -> dict[str, str]:
     """The variables of a process: ours are those of a test alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return inherited | {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": ""}
+
+
+def forget_settings() -> None:
+    """Lets settings, keys and the code's version be read again, from the variables there are now."""
+    for value in (*vars(settings).values(), *vars(ledger).values()):
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+    keys.API_KEYS.forget()
+    keys.GITHUB_TOKENS.forget()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, RawKey
-from tests.support.command_processes import Running
+from tests.support.command_processes import Done, Running
 from tests.support.database_access import autocommit, rows
 from tests.support.environment import ROOT
 from tests.support.known_keys import KEY, PASSPHRASE
@@ -60,8 +59,8 @@ class Gateway:
             )
             connection.exec_driver_sql("COMMIT")
 
-    def schema(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        done = schema("secrets", *args, env=self.env | env)
+    def schema(self, *args: str, **env: str) -> Done:
+        done = schema("secrets", *args, **(self.env | env))
         assert "do-not-show-me" not in done.stdout + done.stderr
         return done
 

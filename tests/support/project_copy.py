@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.alembic_in_process import History, scripts
+from tests.support.alembic_in_process import History, command_line, scripts
 from tests.support.command_processes import Done, Running
 from tests.support.environment import OURS, ROOT
 
@@ -78,10 +78,17 @@ class ProjectCopy(History):
             env: variables.
             as_nobody: without the rights of root, if that is who runs the tests.
         """
+        return Running("alembic", args, self._variables(url, env), self.folder, as_nobody=as_nobody)
+
+    def process(self, *args: str, url: str, env: Mapping[str, str] | None = None, as_nobody: bool = False) -> Done:
+        """Runs `alembic` with these arguments in a process of its own."""
+        return self.start(*args, url=url, env=env, as_nobody=as_nobody).wait()
+
+    def alembic(self, *args: str, url: str, env: Mapping[str, str] | None = None) -> Done:
+        """Runs `alembic` with these arguments in this process."""
+        return command_line(*args, env=self._variables(url, env), folder=self.folder)
+
+    def _variables(self, url: str, env: Mapping[str, str] | None) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith((*OURS, "SCHEMA_"))}
         ours = {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": "", "SCHEMA_CODE_VERSION": "tested"}
-        return Running("alembic", args, inherited | ours | dict(env or {}), self.folder, as_nobody=as_nobody)
-
-    def alembic(self, *args: str, url: str, env: Mapping[str, str] | None = None, as_nobody: bool = False) -> Done:
-        """Runs `alembic` with these arguments."""
-        return self.start(*args, url=url, env=env, as_nobody=as_nobody).wait()
+        return inherited | ours | dict(env or {})

@@ -1,37 +1,24 @@
 """Runs the command `schema` in this process."""
 
-import logging
-import subprocess
-from collections.abc import Mapping
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 
-import pytest
-from typer.testing import CliRunner
-
-from app import settings
-from app.cli.main import app
-from app.models import keys
-from app.project import PROJECT
+from app.cli.main import main
+from tests.support.alembic_in_process import Memory, own_process
+from tests.support.command_processes import Done
 
 
-def schema(*args: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs the command `schema` in this process, with settings of its own: a tenth of the time that a process takes."""
-    logger = logging.getLogger("app.migrations")
-    handlers = [*logger.handlers]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in env.items():
-            patch.setenv(name, value)
-        _forget_settings()
+def schema(*args: str, **variables: str) -> Done:
+    """Runs `schema` with these arguments and no variables but these: a tenth of the time that a process takes."""
+    output, errors = Memory(), Memory()
+    env = {"GATEWAY_SCHEMA_ENV_FILE": "", "COLUMNS": "100", "TERM": "dumb", **variables}
+    with own_process(env), redirect_stdout(output), redirect_stderr(errors):
+        argv, sys.argv = sys.argv, ["schema", *args]
+        code: object = 0
         try:
-            done = CliRunner().invoke(app, args, obj=PROJECT)
+            main()
+        except SystemExit as ending:
+            code = ending.code
         finally:
-            logger.handlers[:] = handlers
-    _forget_settings()
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return subprocess.CompletedProcess(args, done.exit_code, done.stdout, done.stderr)
-
-
-def _forget_settings() -> None:
-    settings.load.cache_clear()
-    keys.API_KEYS.forget()
-    keys.GITHUB_TOKENS.forget()
+            sys.argv = argv
+    return Done(code if isinstance(code, int) else int(code is not None), output.getvalue(), errors.getvalue())
