@@ -6,8 +6,6 @@ import copy
 import doctest
 import logging
 import pickle
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -54,7 +52,6 @@ from app.encryption import (
     encrypted_columns,
 )
 from app.models.keys import API_KEYS, GITHUB_TOKENS
-from tests.support.environment import ROOT
 from tests.support.known_keys import under_writing_key
 
 SECRET, OTHER = "sk-live-do-not-show-me", "sk-live-nor-me"
@@ -721,18 +718,6 @@ def test_without_a_key_everything_but_secrets_works(session: Session, configure:
     ):
         Account(access_token=SECRET)
     assert stored(session) == [None, "sk-plain", None]
-
-
-def test_importing_the_module_reads_no_environment_and_no_cryptography() -> None:
-    code = """
-import os, sys
-os.environ.update(ENCRYPTION_KEY="garbage", ENCRYPTION_PLAINTEXT="garbage", GITHUB_TOKEN_ENCRYPTION_KEY_FILE="/missing")
-from app import settings
-from app.models import keys
-assert not settings.load.cache_info().misses
-sys.exit(any(name in sys.modules for name in ("cryptography", "dotenv", "alembic")))
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_column_is_text_to_autogenerate(engine: sa.Engine) -> None:

@@ -11,7 +11,6 @@ from alembic.util import CommandError
 
 from app import db
 from tests.support.alembic_in_process import INI, History, Memory, config, revision_of
-from tests.support.command_processes import python
 from tests.support.database_access import execute, query
 from tests.support.databases import At
 from tests.support.project_copy import ProjectCopy
@@ -84,11 +83,6 @@ def test_a_connection_in_a_transaction_may_be_read_from(at: At) -> None:
         assert connection.in_transaction()
 
 
-def test_a_process_of_its_own_knows_the_words_of_every_revision(url: str) -> None:
-    done = python("-m", "alembic", "upgrade", "head", env={"DATABASE_URL": url})  # nothing was imported before
-    assert done.returncode == 0, done.stderr
-
-
 # --- what is left alone -------------------------------------------------------
 
 
@@ -120,22 +114,6 @@ def test_logging_is_left_as_it_is_in_process(sqlite_url: str) -> None:
     command.upgrade(config(sqlite_url), "head")
     command.check(config(sqlite_url))
     assert state() == before
-
-
-IMPORTS = """
-import sys
-from alembic.config import main
-main(argv=["upgrade", "head"])
-main(argv=["current"])
-assert "app.models" not in sys.modules
-main(argv=["check"])
-assert "app.models" in sys.modules
-"""
-
-
-def test_models_are_imported_only_to_be_compared(sqlite_url: str) -> None:
-    done = python("-c", IMPORTS, env={"DATABASE_URL": sqlite_url})
-    assert done.returncode == 0, done.stderr
 
 
 # --- a revision that fails ----------------------------------------------------

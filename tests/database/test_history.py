@@ -1,8 +1,6 @@
 """The history, revision by revision, on both databases: forth and back, with rows, online and as a script."""
 
-import re
 import sqlite3
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,7 +17,6 @@ from app import db
 from app.models import Base
 from tests.support import sample_rows
 from tests.support.alembic_in_process import (
-    FILES,
     INI,
     REVISIONS,
     config,
@@ -27,16 +24,13 @@ from tests.support.alembic_in_process import (
     downgrade_script,
     forget,
     revision_of,
-    scripts,
     upgrade,
     upgrade_script,
 )
 from tests.support.approved_texts import Approve
-from tests.support.command_processes import python
 from tests.support.database_access import execute, run_script
 from tests.support.databases import At, everyday
 from tests.support.schema_dump import schema_of
-from tests.unit.test_imports import broken_by_revision
 
 __all__ = [
     "test_model_definitions_match_ddl",
@@ -49,22 +43,7 @@ __all__ = [
 test_up_down_consistency = pytest.mark.exhaustive(test_up_down_consistency)
 test_upgrade = pytest.mark.exhaustive(test_upgrade)
 
-# The ids and names are facts of running databases: this list only ever grows.
-HISTORY = [
-    "20241211000000_initial_setup",
-    "20251212003115_add_service_registry",
-    "20251212003212_schema_sync",
-    "20251213000000_encrypt_github_tokens",
-    "20260110000000_add_gateway_tables",
-    "20260111000000_add_request_logs_is_stream",
-    "20260112000000_add_service_providers_extra_headers",
-    "20260121000000_add_request_logs_protocol_conversion",
-    "20260123000000_remove_model_provider_unique_constraint",
-    "20260131000000_add_service_providers_provider_options",
-    "20260228000000_encrypt_api_keys",
-]
 
-each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 # The first, one that copies a table on SQLite, and both that change rows.
 several_revisions = pytest.mark.parametrize(
     "revision", everyday(REVISIONS, {"20241211000000", "20251213000000", "20260123000000", "20260228000000"})
@@ -88,57 +67,7 @@ def parent_of(revision: str) -> str:
 # --- the files ----------------------------------------------------------------
 
 
-def test_the_history_begins_with_that_of_the_running_databases() -> None:
-    assert [file.stem for file in FILES][: len(HISTORY)] == HISTORY
-
-
-def test_the_history_is_one_line() -> None:
-    chain = [(script.revision, script.down_revision) for script in scripts().walk_revisions()]
-    assert chain == list(zip(REVISIONS, [None, *REVISIONS], strict=False))[::-1]
-
-
-@each_file
-def test_a_file_is_named_after_its_id_and_its_title(file: Path) -> None:
-    script = scripts().get_revision(file.name[:14])
-    assert Path(script.path) == file
-    assert re.fullmatch(r"\d{14}", script.revision)
-    title = script.doc.splitlines()[0]
-    assert re.sub(r"\W+", "_", title.lower()).strip("_") == file.stem[15:]
-    assert title.endswith(".")
-
-
-@each_file
-def test_a_docstring_says_revision_and_parent(file: Path) -> None:
-    script = scripts().get_revision(file.name[:14])
-    lines = script.longdoc.splitlines()
-    assert [line for line in lines if line.startswith(("Revision:", "Parent:"))] == [
-        f"Revision: {script.revision}",
-        f"Parent:   {script.down_revision or ''}".rstrip(),
-    ]
-
-
-@each_file
-def test_a_file_imports_nothing_that_may_change(file: Path) -> None:
-    assert broken_by_revision(file.name, file.read_text(encoding="utf-8")) == []
-
-
 # --- the models ---------------------------------------------------------------
-
-ALL_MODELS = """
-import importlib, pkgutil
-import app.models
-known = set(app.models.Base.metadata.tables)
-for module in pkgutil.walk_packages(app.models.__path__, "app.models."):
-    importlib.import_module(module.name)
-assert known
-assert known == set(app.models.Base.metadata.tables)
-"""
-
-
-def test_what_env_py_imports_registers_all_models() -> None:
-    """As pytest-alembic's optional test of this, which looks for them in env.py: ours are imported only when needed."""
-    done = python("-c", ALL_MODELS)
-    assert done.returncode == 0, done.stderr
 
 
 # --- the schema ---------------------------------------------------------------

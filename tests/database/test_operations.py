@@ -1,7 +1,5 @@
 """The operations: triggers that autogenerate sees, and changes that SQLite has no ALTER for."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,12 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations, ops
 
 from app import db
-from app.migrations import autogenerate, operations
-from app.triggers import Function, Trigger, UpdatedAtTrigger
+from app.migrations import autogenerate
+from app.triggers import UpdatedAtTrigger
 from tests.support import sample_rows
 from tests.support.alembic_in_process import History
 from tests.support.database_access import connected, execute, query, run_script
 from tests.support.databases import At, everyday
-from tests.support.environment import ROOT
 from tests.support.schema_dump import Schema, schema_of
 
 # --- triggers -----------------------------------------------------------------
@@ -177,20 +174,6 @@ def test_a_trigger_is_written_with_all_it_does(at: At) -> None:
     assert undone.index("op.drop_trigger('update_notes_updated_at', 'notes')") < undone.index(
         "op.drop_trigger_function('update_updated_at_column')"
     )
-
-
-def test_a_process_that_only_upgrades_has_every_word() -> None:
-    words = ["create_trigger", "drop_trigger", "create_trigger_function", "drop_trigger_function"]
-    words += ["dialect_text", "validate_constraint"]
-    code = f"import alembic.op, app.migrations.operations; [getattr(alembic.op, word) for word in {words}]"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
-def test_a_trigger_that_was_dropped_by_hand_cannot_be_reversed() -> None:
-    with pytest.raises(ValueError, match="update_notes_updated_at"):
-        operations.DropTriggerOp(Trigger("update_notes_updated_at", "notes", "", ""), known=False).reverse()
-    with pytest.raises(ValueError, match="update_updated_at_column"):
-        operations.DropTriggerOp(Function("update_updated_at_column", ""), known=False).reverse()
 
 
 # --- changes that SQLite has no ALTER for -------------------------------------

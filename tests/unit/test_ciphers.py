@@ -7,17 +7,14 @@ import hashlib
 import json
 import pickle
 import re
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import pytest
-import sqlalchemy as sa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app import encryption
@@ -38,18 +35,24 @@ from app.encryption import (
     State,
     WeakKeyWarning,
 )
-from app.encryption.formats import Format
 from app.encryption.keys import Key
 from tests.support.environment import ROOT
 from tests.support.known_keys import one_by_one, under_writing_key
+from tests.support.stored_texts import (
+    ENC_CIPHER,
+    FORMATS,
+    MAKERS,
+    PASSPHRASE,
+    RAW,
+    SEALED,
+    SECRET,
+    TOKEN_CIPHER,
+    cipher,
+    hostile,
+)
 
 VECTORS = ROOT / "tests" / "vectors"
-RAW = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 RAW_ID = "b3912b91"
-PASSPHRASE = "test-encryption-key-at-least-32-characters-long-for-security"
-FORMATS: dict[str, Format] = {"enc": ENC, "token": TOKEN}
-MAKERS: dict[str, Callable[[str, str], Key]] = {"enc": RawKey.from_base64, "token": PassphraseKey}
-SECRET = "sk-live-do-not-show-me"
 
 
 class Vector(NamedTuple):
@@ -69,52 +72,12 @@ def vectors(name: str, text: str, expected: str) -> list[Any]:
     ]
 
 
-def cipher(
-    format_name: str, *keys: str, name: str = "THE_KEY", plaintext: Literal["allow", "refuse"] = "allow"
-) -> FieldCipher:
-    first, *others = [MAKERS[format_name](key, name) for key in keys]
-    return FieldCipher(FORMATS[format_name], Keyring(name, first, tuple(others)), plaintext)
-
-
-ENC_CIPHER = cipher("enc", RAW)
-TOKEN_CIPHER = cipher("token", PASSPHRASE)
 ENCRYPT: dict[FieldCipher, Callable[[str], str]] = {
     ENC_CIPHER: ENC_CIPHER.encrypt,
     TOKEN_CIPHER: one_by_one(TOKEN_CIPHER),
 }
 both = pytest.mark.parametrize("field", [ENC_CIPHER, TOKEN_CIPHER], ids=["enc", "token"])
 KNOWN = vectors("enc", "ciphertext", "plaintext") + vectors("token", "ciphertext", "plaintext")
-
-# Ciphertexts that were cut, indented, doubled or edited, and what merely resembles one.
-SEALED = [str(ENC_CIPHER.encrypt(SECRET)), str(TOKEN_CIPHER.encrypt(SECRET)), str(TOKEN_CIPHER.encrypt(""))]
-BLANKS = [*" \t\n\r\f\v", "\x1c", "\x85", "\xa0", "\u2003", "\ufeff", "\0"]
-PIECES = [
-    *SEALED,
-    *BLANKS,
-    "enc:",
-    "ENC:",
-    "eNc:",
-    "\uff45nc:",
-    "A" * 43,
-    "A" * 43 + "=",
-    "_-" * 22,
-    *":=+/-_",
-    "%",
-    "\\",
-    "'",
-]
-hostile = st.one_of(
-    st.text(),
-    st.lists(st.sampled_from(PIECES), max_size=6).map("".join),
-    st.builds(lambda text, cut: text[:cut], st.sampled_from(SEALED), st.integers(0, 200)),
-    st.builds(
-        lambda text, at, new: text[:at] + new + text[at + 1 :],
-        st.sampled_from(SEALED),
-        st.integers(0, 200),
-        st.text(max_size=2),
-    ),
-    st.builds(lambda blanks, text: "".join(blanks) + text, st.lists(st.sampled_from(BLANKS)), st.sampled_from(PIECES)),
-)
 
 
 @pytest.mark.parametrize("vector", KNOWN)
@@ -236,34 +199,6 @@ def test_one_altered_character_is_an_error(field: FieldCipher, data: st.DataObje
     else:
         with pytest.raises(DecryptionError):
             field.decrypt(altered)
-
-
-@pytest.fixture
-def connection(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
-
-
-@pytest.mark.parametrize("format_", [ENC, TOKEN], ids=["enc", "token"])
-@given(values=st.lists(hostile, min_size=20, max_size=40))
-@example(values=["x" + blank + SEALED[0] for blank in BLANKS])
-@example(
-    values=[blank + mark for blank in BLANKS for mark in ("enc:", "eNC:x", "A" * 43 + ":", "A" * 43 + "=:", "A" * 44)]
-)
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_sql_agrees_with_python(connection: sa.Connection, format_: Format, values: list[str]) -> None:
-    dialect = connection.dialect.name
-    storable = [value.encode("utf-8", "replace").decode() for value in values]
-    if dialect == "postgresql":
-        storable = [value.replace("\0", "") for value in storable]
-    condition = format_.plaintext_sql('v."a value"', "postgresql" if dialect == "postgresql" else "sqlite")
-    rows = " UNION ALL ".join(f'SELECT CAST(:v{n} AS text) AS "a value", {n} AS n' for n in range(len(storable) + 1))
-    parameters = {f"v{n}": value for n, value in enumerate([*storable, None])}
-    found = connection.execute(sa.text(f"SELECT {condition} FROM ({rows}) AS v ORDER BY n"), parameters)
-    expected = [format_.state(value) is State.PLAINTEXT for value in [*storable, None]]
-    assert [bool(value) if value is not None else None for (value,) in found] == expected
 
 
 def test_sql_for_another_database_is_refused() -> None:
@@ -541,24 +476,6 @@ def test_a_batch_of_api_keys_is_like_any_other() -> None:
     assert {ENC_CIPHER.decrypt(stored) for stored in ENC_CIPHER.batch().encrypt(["a", "b"])} == {"a", "b"}
 
 
-FORKING = f"""
-import os, sys
-from app.encryption import *
-encrypt = FieldCipher(TOKEN, Keyring("K", PassphraseKey({PASSPHRASE!r}))).batch().encrypt
-salts = [encrypt(["x"])[0].split(":")[0] for _ in "ab"]
-if child := os.fork():
-    os.waitpid(child, 0)
-print(*salts, encrypt(["x"])[0].split(":")[0], flush=True)
-"""
-
-
-def test_a_forked_process_draws_a_salt_of_its_own() -> None:
-    command = [sys.executable, "-c", FORKING]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (child1, child2, childs), (parent1, parent2, parents) = map(str.split, printed.splitlines())
-    assert child1 == child2 == parent1 == parent2 == parents != childs
-
-
 def test_threads_share_a_cipher() -> None:
     field = cipher("token", PASSPHRASE)
     encrypt = one_by_one(field)
@@ -637,19 +554,6 @@ def test_no_error_shows_a_secret_a_key_or_a_ciphertext(fail: Callable[[], object
             assert secret not in shown
         assert not isinstance(error, UnicodeError)
         error = error.__cause__ or error.__context__
-
-
-def test_importing_the_module_costs_no_cryptography_and_reads_no_environment() -> None:
-    code = """
-import os, sys
-import sqlalchemy.orm
-class Untouchable(dict):
-    __getitem__ = get = __contains__ = None
-os.environ = Untouchable()
-import app.encryption
-sys.exit(any(name in sys.modules for name in ("cryptography", "app.settings")))
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_documentation_runs() -> None:

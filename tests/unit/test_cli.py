@@ -3,7 +3,6 @@
 import base64
 import json
 import logging
-import tomllib
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +13,6 @@ from app.cli.main import app
 from app.encryption import PassphraseKey, RawKey
 from app.project import PROJECT
 from tests.support.approved_texts import APPROVED, Approve
-from tests.support.command_processes import python
-from tests.support.environment import ROOT
 
 HEX = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff"
 AS_BASE64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHv8="
@@ -113,18 +110,3 @@ def test_a_key_is_never_an_argument() -> None:
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "unexpected extra argument" in done.stderr
-
-
-def test_help_is_there_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "nonsense")
-    done = python("-m", "app.cli", "secrets", "keygen", "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.lstrip().startswith("Usage: ")
-
-
-def test_the_installed_command_is_the_same() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    module, _, function = project["scripts"]["schema"].partition(":")
-    code = f"import sys, {module}; sys.argv = ['schema', 'secrets', 'keygen', '--json']; {module}.{function}()"
-    done = python("-c", code)
-    assert (done.returncode, len(json.loads(done.stdout))) == (0, 2)
