@@ -216,13 +216,13 @@ def test_a_local_database_is_welcome(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", REMOTE)
-def test_one_on_another_machine_is_not(url: str) -> None:
+def test_a_database_on_another_machine_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="--remote") as refusal:
         require_local(db.database_url(url))
     assert "secret" not in str(refusal.value)
 
 
-def test_unless_somebody_means_it() -> None:
+def test_a_remote_database_is_used_when_the_option_says_so() -> None:
     engine = db.migration_engine("postgresql:///x?service=there_is_none")
     with pytest.raises(ConfigurationError, match="there_is_none"):
         develop(PROJECT, engine)

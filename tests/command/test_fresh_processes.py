@@ -160,7 +160,7 @@ assert known == set(app.models.Base.metadata.tables)
 """
 
 
-def test_what_env_py_imports_registers_all_models() -> None:
+def test_importing_the_models_package_registers_every_model() -> None:
     """As pytest-alembic's optional test of this, which looks for them in env.py: ours are imported only when needed."""
     done = python("-c", ALL_MODELS)
     assert done.returncode == 0, done.stderr

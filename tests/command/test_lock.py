@@ -64,7 +64,9 @@ def lock_of(url: str) -> int:
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=" ".join)
-def test_whoever_moves_revisions_waits_and_gives_up(line: tuple[str, str], project: ProjectCopy, url: str) -> None:
+def test_a_command_that_moves_revisions_waits_for_the_lock_and_gives_up(
+    line: tuple[str, str], project: ProjectCopy, url: str
+) -> None:
     with working(project, url) as other:
         done = project.process(*SHORT, *line, url=url)
         assert (done.returncode, done.stdout) == (6, "")
@@ -72,7 +74,9 @@ def test_whoever_moves_revisions_waits_and_gives_up(line: tuple[str, str], proje
     assert other.wait().returncode == 0
 
 
-def test_what_is_said_while_waiting_and_when_giving_up(project: ProjectCopy, url: str, approve: Approve) -> None:
+def test_the_holder_of_the_lock_is_named_while_waiting_and_when_giving_up(
+    project: ProjectCopy, url: str, approve: Approve
+) -> None:
     with working(project, url) as other:
         named = project.process(*SHORT, "upgrade", "head", url=url)
         assert f" pid {other.pid}" in named.stderr
@@ -166,7 +170,7 @@ def test_a_concurrent_index_build_completes_while_one_migrates_and_others_wait(
     assert query(postgres_url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_n'::regclass") == [(True,)]
 
 
-def test_it_is_a_lock_of_one_database(project: ProjectCopy, url: str, sqlite_url: str, postgres_url: str) -> None:
+def test_the_lock_is_that_of_one_database(project: ProjectCopy, url: str, sqlite_url: str, postgres_url: str) -> None:
     elsewhere = postgres_url if url.startswith("postgresql") else sqlite_url
     with working(project, url) as other:
         (project.folder / "go").touch()

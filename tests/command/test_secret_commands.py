@@ -84,7 +84,7 @@ def test_one_column_can_be_chosen(gateway: Gateway) -> None:
     assert "service_providers.api_key" in done.stderr
 
 
-def test_what_makes_no_sense_remains_and_is_told_by_key(gateway: Gateway) -> None:
+def test_malformed_values_remain_and_are_named_by_key(gateway: Gateway) -> None:
     gateway.fill(3)
     run(gateway.url, "UPDATE service_providers SET api_key = :value WHERE id = 1", value=BROKEN)
     done = gateway.schema("encrypt", "--table", "service_providers")
@@ -147,13 +147,13 @@ def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
 
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has one writer
 @endings
-def test_so_do_workers_that_are_told_to_stop(gateway: Gateway, ending: signal.Signals) -> None:
+def test_workers_that_are_told_to_stop_finish_their_page(gateway: Gateway, ending: signal.Signals) -> None:
     finishes_its_page(gateway, ending, "--workers", "2")
 
 
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["alone", "two workers"])
-def test_so_does_one_that_only_looks(gateway: Gateway, workers: list[str]) -> None:
+def test_a_verification_that_is_told_to_stop_says_so(gateway: Gateway, workers: list[str]) -> None:
     """Each token has a salt of its own: all of them would take a minute."""
     gateway.fill(3000)
     salted(gateway, 3000)

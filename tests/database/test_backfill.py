@@ -144,7 +144,7 @@ def test_keys_are_named_as_they_are(any_table: Table) -> None:
     assert any_table.backfill().rejections == [("a", any_table.keys[1], "is not whole")]
 
 
-def test_what_needs_nothing_is_left_as_it_is(table: Table) -> None:
+def test_values_that_need_no_change_are_left_as_they_are(table: Table) -> None:
     kept = [None, "", "sealed:", "sealed:it is", "broken"]
     table.fill(*kept, "value")
     report = table.backfill()
@@ -302,7 +302,7 @@ def test_a_row_that_another_deletes_meanwhile_is_gone(table: Table) -> None:
     assert (report.rows, report.columns) == (1, {"a": Tally(changed=1)})
 
 
-def test_all_rows_may_be_lost_to_another_and_are_met_again(table: Table) -> None:
+def test_rows_that_another_session_changes_meanwhile_are_met_again(table: Table) -> None:
     table.fill("one", "two")
     report = table.backfill(interfering(lambda: table.run("UPDATE items SET a = 'theirs ' || a"), "two"))
     assert table.read() == ["sealed:theirs one", "sealed:theirs two"]
@@ -603,7 +603,7 @@ def test_a_stop_in_a_later_pass_forgets_nothing(table: Table) -> None:
     assert (report.stopped, report.changed) == (True, 9)
 
 
-def test_what_was_read_at_once_is_written_in_parts(table: Table) -> None:
+def test_a_page_that_was_read_at_once_is_written_in_parts(table: Table) -> None:
     table.fill(*["sealed:"] * 60, *["value"] * 40)
     sizes: list[int] = []
 

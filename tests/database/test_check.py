@@ -152,7 +152,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, ed
     assert schema_of(other) == pristine
 
 
-def test_what_is_accepted_speaks_again_when_it_changes(head_url: str) -> None:
+def test_accepted_drift_is_reported_again_when_it_changes(head_url: str) -> None:
     by_hand(head_url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
     commands.accept(PROJECT, "column users.nick", "it is meant", engine(head_url))
     assert said(head_url) == []
@@ -310,14 +310,14 @@ def test_a_declared_rename_is_what_the_models_want(head_url: str, editable: Edit
     assert said(head_url) == ["rename table service_audit_logs to audit_logs"]
 
 
-def test_what_the_models_want_is_told_and_not_twice(head_url: str, editable: EditableProject) -> None:
+def test_a_change_that_the_models_want_is_reported_once(head_url: str, editable: EditableProject) -> None:
     editable.edit_models('tables["users"].append_column(sa.Column("nick", sa.String(50)))')
     assert said(head_url) == ["add column users.nick"]
     by_hand(head_url, "ALTER TABLE users ADD COLUMN name VARCHAR(50)")
     assert [line.partition(":")[0] for line in said(head_url)] == ["column users.name", "add column users.nick"]
 
 
-def test_what_is_unmanaged_is_nobody_s_business(head_url: str, editable: EditableProject) -> None:
+def test_unmanaged_objects_are_neither_compared_nor_reverted(head_url: str, editable: EditableProject) -> None:
     theirs = [
         "CREATE TABLE _prisma_migrations (id INTEGER NOT NULL)",
         "CREATE TABLE audit_users (id INTEGER NOT NULL, updated_at TIMESTAMP)",
@@ -339,7 +339,9 @@ def test_what_is_unmanaged_is_nobody_s_business(head_url: str, editable: Editabl
 
 
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
-def test_a_whole_walk_on_the_command_line(head_url: str, editable: EditableProject, approve: Approve) -> None:
+def test_drift_is_checked_accepted_reverted_and_adopted_on_the_command_line(
+    head_url: str, editable: EditableProject, approve: Approve
+) -> None:
     transcript = []
 
     def check(*args: str) -> None:

@@ -168,7 +168,7 @@ def test_no_key_is_needed_where_nothing_is_to_be_encrypted(
     assert revision.stored(url) == values
 
 
-def test_what_is_left_in_plaintext_is_counted_by_row_and_without_a_key(revision: DataRevision, at: At) -> None:
+def test_plaintext_that_is_left_is_counted_by_row_and_without_a_key(revision: DataRevision, at: At) -> None:
     url = at(revision.parent)
     revision.store(url, [*PLAINTEXT, None, "", str(revision.cipher.encrypt("encrypted")), *malformed(revision)])
     module = scripts().get_revision(revision.id).module
@@ -316,7 +316,7 @@ sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", change)
 
 
 @pytest.mark.parametrize("theirs", ["'their value'", pytest.param("NULL", marks=pytest.mark.exhaustive)])
-def test_what_another_writes_meanwhile_is_kept(
+def test_a_value_that_another_session_writes_meanwhile_is_kept(
     theirs: str, revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:
     url = at(revision.parent)
@@ -403,7 +403,7 @@ def test_a_database_of_version_0_1_goes_on(project: ProjectCopy, at: At) -> None
 
 
 @pytest.mark.parametrize("edited", [TOKENS, API_KEYS], ids=["tokens", "api_keys"])
-def test_one_that_was_really_edited_is_refused_all_the_same(edited: DataRevision, project: ProjectCopy, at: At) -> None:
+def test_an_edited_revision_of_version_0_1_is_refused(edited: DataRevision, project: ProjectCopy, at: At) -> None:
     url = at(API_KEYS.id)
     as_recorded(url, FORMER | {edited.id: "0" * 64})
     project.add("pass")

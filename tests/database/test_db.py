@@ -322,7 +322,7 @@ def test_a_rollback_undoes_ddl(url: str, connection: sa.Connection) -> None:
     assert [column["name"] for column in sa.inspect(connection).get_columns("parent")] == ["id"]
 
 
-def test_what_is_not_committed_at_the_end_is_undone(sqlite_url: str, sqlite_connection: sa.Connection) -> None:
+def test_an_uncommitted_transaction_is_undone_at_the_end(sqlite_url: str, sqlite_connection: sa.Connection) -> None:
     with db.revision_transactions(sqlite_connection):
         sqlite_connection.execute(sa.text("CREATE TABLE parent (id integer PRIMARY KEY)"))
     assert tables(sqlite_url) == []

@@ -32,7 +32,7 @@ def file_of(url: str) -> Path:
     return Path(sa.make_url(url).database or "")
 
 
-def test_it_brings_a_database_to_head_once(at: At) -> None:
+def test_deploy_brings_a_database_to_head_once(at: At) -> None:
     url = at(REVISIONS[-3])
     done = commands.deploy(PROJECT, engine(url))
     assert (done.applied, done.head, done.backup, done.dry_run) == (REVISIONS[-2:], REVISIONS[-1], None, False)
@@ -42,7 +42,7 @@ def test_it_brings_a_database_to_head_once(at: At) -> None:
     assert holder(url) is None
 
 
-def test_it_answers_on_stdout_and_speaks_on_stderr(at: At) -> None:
+def test_deploy_writes_its_answer_to_stdout_and_its_progress_to_stderr(at: At) -> None:
     url = at(REVISIONS[-2])
     done = schema("deploy", "--json", DATABASE_URL=url)
     values = json.loads(done.stdout)

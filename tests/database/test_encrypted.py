@@ -220,7 +220,7 @@ def test_a_ciphertext_of_the_other_format_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [3, SECRET.encode(), [SECRET], sa.null(), sa.bindparam("x"), sa.func.lower(SECRET)])
-def test_what_is_not_text_is_a_type_error(value: Any) -> None:
+def test_a_value_that_is_no_text_is_a_type_error(value: Any) -> None:
     message = rf"^Provider\.api_key must be a str, not {type(value).__name__}$"
     with pytest.raises(TypeError, match=message):
         Provider(api_key=value)
@@ -230,7 +230,7 @@ def test_what_is_not_text_is_a_type_error(value: Any) -> None:
         Account(api_key=None)  # type: ignore[arg-type, unused-ignore]
 
 
-def test_neither_is_it_assigned_to_a_row_with_a_secret(session: Session) -> None:
+def test_an_sql_expression_is_refused_on_a_row_with_a_secret(session: Session) -> None:
     provider = Provider(id=1, api_key=SECRET)
     with pytest.raises(TypeError, match=r"^Provider\.api_key must be a str, not Null$"):
         provider.api_key = sa.null()
@@ -615,7 +615,7 @@ def test_the_column_warns_once_while_plaintext_is_allowed(engine: sa.Engine) -> 
     ]
 
 
-def test_what_is_not_text_never_reaches_an_error_of_the_database(session: Session) -> None:
+def test_a_value_that_is_no_text_is_in_no_error_of_the_database(session: Session) -> None:
     with pytest.raises(NotTextError, match=r"^Provider\.api_key must be a str, not bytes$"):
         session.execute(sa.insert(PROVIDERS), [{"id": 1, "kind": "provider", "api_key": SECRET.encode()}])
 

@@ -300,7 +300,7 @@ def test_consent_to_what_is_seen_late_is_consent(
 
 
 @pytest.mark.exhaustive
-def test_each_is_stopped_while_it_runs_too(url: str, project: ProjectCopy) -> None:
+def test_each_evasion_is_stopped_while_it_runs(url: str, project: ProjectCopy) -> None:
     before = rows_in(url)
     for name, body in lossy(url).items():
         if name in ONLY_BEFOREHAND:
@@ -314,7 +314,7 @@ def test_each_is_stopped_while_it_runs_too(url: str, project: ProjectCopy) -> No
     assert {outcome for _, _, outcome in attempts(url)[1:]} == {"failed"}
 
 
-def test_what_goes_wrong_outside_a_transaction_is_refused_there(url: str, project: ProjectCopy) -> None:
+def test_a_loss_outside_a_transaction_is_refused_when_it_is_seen(url: str, project: ProjectCopy) -> None:
     before = rows_in(url)
     project.add(UNSEEN.format(body=OUTSIDE[sa.make_url(url).get_backend_name()].replace("\n", "\n    ")))
     with pytest.raises(DataLossRefused, match="outside a transaction; what it had done until then stays"):
@@ -334,7 +334,7 @@ def test_another_connection_is_refused_while_a_revision_runs(postgres_url: str, 
     assert query(postgres_url, "SELECT * FROM t") == [("x",)]
 
 
-def test_none_of_the_harmless_is_refused_or_doubted(
+def test_harmless_statements_are_neither_refused_nor_doubted(
     url: str, project: ProjectCopy, caplog: pytest.LogCaptureFixture
 ) -> None:
     bodies = HARMLESS | (HARMLESS_OF_POSTGRESQL if "postgresql" in url else HARMLESS_OF_SQLITE)
@@ -388,7 +388,7 @@ def test_rows_that_a_policy_hides_are_rows(postgres_url: str, tmp_path: Path) ->
     assert query(postgres_url, "SELECT * FROM t") == [("x",)]
 
 
-def test_what_the_server_does_not_tell_in_time_is_said(postgres_url: str) -> None:
+def test_a_server_that_does_not_answer_in_time_is_reported(postgres_url: str) -> None:
     with connected(postgres_url) as connection:
         functions = Functions(Questions(connection, together=0))
         made = MadeSoFar(live=True)

@@ -205,7 +205,7 @@ def refused(run: Callable[[], None], url: str, state: Callable[[str], object] = 
     return [line for line in said if not line.startswith(("  Instead: ", "  For example: "))]
 
 
-def test_all_are_refused_before_the_first_runs(url: str, project: ProjectCopy) -> None:
+def test_every_lossy_operation_is_refused_before_the_first_revision_runs(url: str, project: ProjectCopy) -> None:
     written = cells(url)
     start(url, project, [cell.table for cell in written], with_rows=True)
     revisions = [project.add(cell.body) for cell in written]
@@ -215,7 +215,7 @@ def test_all_are_refused_before_the_first_runs(url: str, project: ProjectCopy) -
 
 
 @each_extent
-def test_none_is_refused_where_no_rows_are_at_risk(extent: str, url: str, project: ProjectCopy) -> None:
+def test_no_operation_is_refused_where_no_rows_are_at_risk(extent: str, url: str, project: ProjectCopy) -> None:
     written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=False)
     last = [project.add(cell.body) for cell in written][-1]
@@ -233,7 +233,7 @@ def of_table(schema: Mapping[str, Any], table: str) -> dict[str, Any]:
 
 
 @each_extent
-def test_what_is_acknowledged_is_applied_and_kept_in_the_ledger(extent: str, url: str, project: ProjectCopy) -> None:
+def test_an_acknowledged_loss_is_applied_and_kept_in_the_ledger(extent: str, url: str, project: ProjectCopy) -> None:
     written = [cell for cell in cells(url, extent) if cell.kind not in FAIL]
     start(url, project, [cell.table for cell in written], with_rows=True)
     revisions = [project.add(cell.body, acknowledged=cell.consent) for cell in written]
@@ -253,7 +253,7 @@ def test_what_is_acknowledged_is_applied_and_kept_in_the_ledger(extent: str, url
 
 
 @each_extent
-def test_what_is_acknowledged_without_need_is_applied(extent: str, url: str, project: ProjectCopy) -> None:
+def test_a_needless_acknowledgement_does_no_harm(extent: str, url: str, project: ProjectCopy) -> None:
     written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=False)
     last = [project.add(cell.body, acknowledged=cell.consent) for cell in written][-1]
@@ -262,7 +262,7 @@ def test_what_is_acknowledged_without_need_is_applied(extent: str, url: str, pro
 
 
 @each_extent
-def test_all_are_refused_on_the_way_down_too_whatever_the_revision_acknowledges(
+def test_a_downgrade_refuses_every_lossy_operation_whatever_the_revision_acknowledges(
     extent: str, url: str, project: ProjectCopy
 ) -> None:
     written = cells(url, extent)
@@ -278,7 +278,7 @@ def test_all_are_refused_on_the_way_down_too_whatever_the_revision_acknowledges(
 
 
 @each_extent
-def test_on_the_way_down_the_operator_may_accept(extent: str, url: str, project: ProjectCopy) -> None:
+def test_a_downgrade_runs_the_losses_that_the_operator_accepts(extent: str, url: str, project: ProjectCopy) -> None:
     written = [cell for cell in cells(url, extent) if cell.kind not in FAIL]
     start(url, project, [cell.table for cell in written], with_rows=True)
     revisions = [project.add("pass", cell.body) for cell in written]
@@ -298,7 +298,9 @@ def test_on_the_way_down_the_operator_may_accept(extent: str, url: str, project:
 
 
 @each_extent
-def test_on_the_way_down_none_is_refused_where_no_rows_are_at_risk(extent: str, url: str, project: ProjectCopy) -> None:
+def test_a_downgrade_refuses_no_operation_where_no_rows_are_at_risk(
+    extent: str, url: str, project: ProjectCopy
+) -> None:
     written = cells(url, extent)
     start(url, project, [cell.table for cell in written], with_rows=False)
     for cell in written:
@@ -316,7 +318,7 @@ SEEN_LATE = "seen only while it ran, and rolled back; what had finished stays ap
 
 
 @each_extent
-def test_each_is_stopped_while_it_runs_if_it_could_not_be_seen_beforehand(
+def test_a_lossy_operation_that_the_preview_missed_is_stopped_while_it_runs(
     extent: str, url: str, project: ProjectCopy
 ) -> None:
     start(url, project, ["t0"], with_rows=True)
@@ -332,7 +334,7 @@ def test_each_is_stopped_while_it_runs_if_it_could_not_be_seen_beforehand(
     assert {outcome for revision, _, outcome in attempts(url) if revision != FIRST} == {"failed"}
 
 
-def test_where_the_second_of_two_is_the_lossy_one_nothing_of_the_first_has_run(
+def test_a_lossy_second_revision_is_refused_before_the_first_runs(
     url: str, project: ProjectCopy, approve: Approve
 ) -> None:
     start(url, project, ["t"], with_rows=True)
@@ -372,7 +374,7 @@ LATE: dict[str, tuple[str, str, dict[str, list[str]]]] = {
 
 
 @pytest.mark.parametrize("name", LATE)
-def test_where_it_could_not_be_seen_beforehand_the_first_is_applied_and_the_second_rolled_back(
+def test_a_loss_that_depends_on_the_same_run_is_rolled_back_after_the_first_revision_is_applied(
     name: str, url: str, project: ProjectCopy, approve: Approve
 ) -> None:
     consent = {"update seen.n": "it is a counter"} if name == "code_that_depends_on_data" else None
@@ -600,7 +602,7 @@ def hostile(url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
-def test_nothing_that_a_hostile_revision_does_is_done_beforehand(
+def test_the_preview_runs_nothing_of_a_hostile_revision(
     url: str, project: ProjectCopy, approve: Approve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preview, "MOST_STATEMENTS", 100)  # on a busy machine 2,000 take longer than a preview may
@@ -815,7 +817,7 @@ def test_children_go_along_only_where_there_are_some(postgres_url: str, project:
 # --- what needs nobody's word ------------------------------------------------------------------------------------
 
 
-def test_the_whole_history_needs_none(at: At) -> None:
+def test_the_whole_history_needs_no_consent(at: At) -> None:
     url = at("20241211000000")
     sample_rows.fill(url, 0, 1, 2)
     before = sample_rows.values_in(url)
@@ -826,7 +828,7 @@ def test_the_whole_history_needs_none(at: At) -> None:
         assert [entry.reason for entry in Ledger(connection).entries() if entry.reason] == []
 
 
-def test_the_tour_of_the_readme_needs_none_until_it_drops_what_it_has_stored(head_url: str, tmp_path: Path) -> None:
+def test_the_tour_of_the_readme_needs_consent_only_to_drop_stored_values(head_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     project = ProjectCopy(folder)

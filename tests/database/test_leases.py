@@ -109,7 +109,7 @@ def test_the_stretch_of_a_dead_worker_is_taken_over(table: Table) -> None:
     assert table.done() == ROWS
 
 
-def test_who_says_so_keeps_a_stretch(table: Table) -> None:
+def test_a_worker_that_renews_its_lease_keeps_its_stretch(table: Table) -> None:
     slow, other = table.worker("slow"), table.worker("other")
     slow.join()
     lease = claimed(slow)
@@ -142,7 +142,7 @@ def test_a_stretch_that_is_given_back_is_taken_at_once(table: Table) -> None:
     assert claimed(two) == lease
 
 
-def test_what_was_done_of_it_is_counted_once(table: Table) -> None:
+def test_the_rows_of_a_restarted_job_are_counted_once(table: Table) -> None:
     one, two = table.worker("one"), table.worker("two")
     one.join()
     lease = claimed(one)

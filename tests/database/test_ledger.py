@@ -293,7 +293,7 @@ with op.get_context().autocommit_block():
 """
 
 
-def test_a_revision_that_failed_half_way_outside_its_transaction_waits_for_somebodys_word(
+def test_a_revision_that_failed_outside_its_transaction_waits_for_the_operator(
     project: ProjectCopy, url: str, approve: Approve
 ) -> None:
     first, half = project.add("pass"), project.add(HALF)
@@ -311,7 +311,9 @@ def test_a_revision_that_failed_half_way_outside_its_transaction_waits_for_someb
     assert project.alembic("upgrade", "head", url=url).returncode == 0
 
 
-def test_so_does_one_that_was_killed_there(project: ProjectCopy, url: str) -> None:
+def test_a_revision_that_was_killed_outside_its_transaction_waits_for_the_operator(
+    project: ProjectCopy, url: str
+) -> None:
     revision = project.add(
         "with op.get_context().autocommit_block():\n"
         "    op.execute('CREATE TABLE half (n integer)')\n"
@@ -339,7 +341,7 @@ def test_a_revision_may_declare_that_it_can_be_run_again(project: ProjectCopy, u
 @pytest.mark.parametrize(
     "statement", ["CREATE TABLE IF NOT EXISTS half (n integer)", "SELECT 1", "DROP TABLE IF EXISTS x"]
 )
-def test_statements_that_are_known_to_be_harmless_need_nobodys_word(
+def test_harmless_statements_outside_a_transaction_can_be_run_again(
     statement: str, project: ProjectCopy, url: str
 ) -> None:
     project.add(HALF.replace("CREATE TABLE half (n integer)", statement))
@@ -348,7 +350,7 @@ def test_statements_that_are_known_to_be_harmless_need_nobodys_word(
     assert entries(url)[-1].repeatable
 
 
-def test_a_revision_that_fails_in_its_transaction_needs_nobodys_word(project: ProjectCopy, url: str) -> None:
+def test_a_revision_that_fails_in_its_transaction_can_be_run_again(project: ProjectCopy, url: str) -> None:
     revision = project.add(f"{TABLE}\nop.execute('INSERT INTO t SELECT n FROM nowhere')")
     for _ in range(2):
         assert project.alembic("upgrade", "head", url=url).returncode == 1
@@ -408,7 +410,7 @@ def test_the_owner_migrates_and_is_named(roles: dict[str, str], project: Project
 
 
 @pytest.mark.parametrize("role", ["service", "reader"])
-def test_others_read_where_it_is_and_dont_migrate(
+def test_roles_that_dont_own_the_tables_read_the_revision_and_cant_migrate(
     role: str, roles: dict[str, str], project: ProjectCopy, approve: Approve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = roles[role]

@@ -466,7 +466,7 @@ def test_a_deleted_parent_takes_its_children_along(
 
 
 @pytest.mark.parametrize("parent", ["service_providers", "api_keys"])
-def test_what_a_request_log_refers_to_stays(made_url: str, session: Session, parent: str) -> None:
+def test_a_row_that_a_request_log_refers_to_cannot_be_deleted(made_url: str, session: Session, parent: str) -> None:
     insert_required(made_url, "service_providers", "api_keys")
     insert(made_url, "request_logs", REQUIRED["request_logs"] | {"provider_id": 1, "api_key_id": 1})
     with pytest.raises(sa.exc.IntegrityError):

@@ -370,7 +370,7 @@ def test_a_column_takes_its_values_along_when_its_name_changes(history: History,
     assert query(url, "SELECT text FROM notes ORDER BY id") == [("a 'quoted' ü",), ("b",)]
 
 
-def test_what_hangs_on_a_column_follows_its_name_through_a_copy(history: History, sqlite_url: str) -> None:
+def test_triggers_and_views_follow_a_renamed_column_through_a_table_copy(history: History, sqlite_url: str) -> None:
     trigger = "CREATE TRIGGER t AFTER UPDATE OF body ON notes BEGIN UPDATE notes SET amount = amount + 1; END"
     start = history.add(sql(PARENTS, NOTES, INDEX, trigger, "CREATE VIEW bodies AS SELECT body FROM notes"))
     history.add(CHANGES["the type and the name"][0])
@@ -403,7 +403,7 @@ op.drop_column("notes", "body", if_exists=True)
 """
 
 
-def test_what_is_there_or_gone_already_is_passed_over_where_the_revision_says_so(history: History, at: At) -> None:
+def test_if_exists_passes_over_objects_that_are_there_or_gone_already(history: History, at: At) -> None:
     consent = {"drop_column notes.body": "its values were copied"}
     start, url = history.add(sql(PARENTS, NOTES, INDEX)), at("base")
     once = history.add(REPEATED, acknowledged=consent)

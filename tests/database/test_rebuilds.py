@@ -107,7 +107,7 @@ def test_a_copied_table_keeps_its_rows_and_all_that_hangs_on_it(rebuild: Rebuild
 
 
 @by_plain_operation_and_by_batch
-def test_what_hangs_on_a_copied_table_still_works(rebuild: Rebuild, history: History, url: str) -> None:
+def test_triggers_views_and_indexes_of_a_copied_table_still_work(rebuild: Rebuild, history: History, url: str) -> None:
     history.add(rebuild())
     history.upgrade(url)
     execute(url, "UPDATE parents SET code = 'TWO' WHERE id = 2", "INSERT INTO children VALUES (13, 2)")

@@ -109,7 +109,7 @@ GUESSES = [
 ]
 
 
-def test_what_may_be_a_rename_is_refused_with_both_ways_out(
+def test_a_possible_rename_is_refused_with_both_ways_out(
     source_copy: SourceCopy,
     sqlite_head: str,
     approve: Approve,

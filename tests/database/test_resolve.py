@@ -118,7 +118,7 @@ def test_a_failure_in_a_transaction_left_nothing(scene: Scene, approve: Approve)
     ]
 
 
-def test_half_of_it_is_undone_by_hand(scene: Scene) -> None:
+def test_a_half_done_revision_that_was_undone_by_hand_resolves_as_rolled_back(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
     execute(scene.url, USER)
     with pytest.raises(MigrationError):
@@ -135,7 +135,7 @@ def test_half_of_it_is_undone_by_hand(scene: Scene) -> None:
 
 
 @one_a_day
-def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
+def test_a_half_done_revision_that_was_completed_by_hand_resolves_as_applied(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{NICK}\n{CHECKED}")
     execute(scene.url, USER)
     with pytest.raises(MigrationError):
@@ -152,7 +152,7 @@ def test_half_of_it_is_completed_by_hand(scene: Scene) -> None:
 
 
 @one_a_day
-def test_a_killed_one_is_looked_at(scene: Scene) -> None:
+def test_a_killed_revision_is_resolved_by_what_it_left(scene: Scene) -> None:
     (revision,) = scene.add(HALF)
     file = scene.editable.file(revision)
     # It is rehearsed first, and must not wait there.
@@ -172,7 +172,7 @@ def test_a_killed_one_is_looked_at(scene: Scene) -> None:
     assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
-def test_what_was_done_by_hand_needn_t_run(scene: Scene) -> None:
+def test_a_revision_that_was_done_by_hand_resolves_as_applied(scene: Scene) -> None:
     first, second = scene.add(NICK, HALF)
     assert "is not there" in scene.refused(scene.applied, second)
     execute(scene.url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)", "CREATE TABLE half (id INTEGER NOT NULL)")
@@ -212,14 +212,14 @@ def test_a_data_revision_is_asked_itself(scene: Scene) -> None:
 
 
 @one_a_day
-def test_what_leaves_no_trace_can_t_be_proved(scene: Scene) -> None:
+def test_a_claim_about_a_revision_without_a_trace_needs_force(scene: Scene) -> None:
     (revision,) = scene.add('op.execute("UPDATE users SET is_whitelisted = false WHERE is_whitelisted")')
     assert "nothing tells whether it has run" in scene.refused(scene.applied, revision)
     assert scene.applied(revision, force=True, reason="run by hand") == {revision: Outcome.SKIPPED}
 
 
 @one_a_day
-def test_in_an_emergency_a_revision_is_skipped(scene: Scene) -> None:
+def test_a_revision_is_skipped_by_force_with_a_reason(scene: Scene) -> None:
     first, _ = scene.add(NICK, HALF)
     with pytest.raises(ConfigurationError, match="reason"):
         scene.applied(first, force=True)
@@ -262,7 +262,7 @@ def test_an_edit_that_changes_nothing_is_taken_over(scene: Scene) -> None:
 
 
 @one_a_day
-def test_what_is_no_revision_or_not_the_next(scene: Scene) -> None:
+def test_an_unknown_revision_and_one_that_isnt_next_are_refused(scene: Scene) -> None:
     _, second = scene.add(NICK, HALF)
     before = scene.books()
     for revision, claim in (("20200101000000", scene.applied), (second, scene.rolled_back)):
@@ -274,7 +274,7 @@ def test_what_is_no_revision_or_not_the_next(scene: Scene) -> None:
 
 
 @one_a_day
-def test_a_race_between_two(scene: Scene) -> None:
+def test_concurrent_claims_are_written_once(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
     execute(scene.url, USER)
     with pytest.raises(MigrationError):
@@ -292,7 +292,7 @@ def test_a_race_between_two(scene: Scene) -> None:
 
 
 @one_a_day
-def test_the_walk_through_of_others(scene: Scene, approve: Approve) -> None:
+def test_a_failed_a_manual_and_a_broken_revision_are_resolved_in_turn(scene: Scene, approve: Approve) -> None:
     """Prisma's: a failure is marked rolled back, fixed, applied; a manual fix marked applied; a broken one skipped."""
     first, second, third = scene.add(f"{HALF}\n{CHECKED}", NICK, 'op.add_column("users", sa.Column("bio", sa.Text))')
     third_file = scene.editable.file(third)

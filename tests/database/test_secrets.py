@@ -181,7 +181,7 @@ def test_a_new_key_may_write_where_a_previous_one_opens(table: Table, cipher: Fi
     assert (under_writing_key(rotated, str(a)), under_writing_key(rotated, str(b))) == (False, True)
 
 
-def test_what_does_not_decrypt_again_is_not_written(table: Table, cipher: FieldCipher) -> None:
+def test_a_ciphertext_that_does_not_decrypt_is_not_written(table: Table, cipher: FieldCipher) -> None:
     class Faulty(FieldCipher):
         def batch(self) -> Batch:
             return Shouting(self)
@@ -348,7 +348,7 @@ def test_only_the_first_of_many_values_are_named(table: Table, cipher: FieldCiph
 
 
 @pytest.mark.parametrize("run", ["encrypt", "decrypt"])
-def test_nothing_that_is_said_shows_a_secret(table: Table, cipher: FieldCipher, run: str) -> None:
+def test_no_message_shows_a_secret(table: Table, cipher: FieldCipher, run: str) -> None:
     sealed, broken = str(cipher.encrypt(OTHER)), MALFORMED[cipher.format]
     table.fill((SECRET, sealed), (broken, None))
     stranger = with_keys(cipher.format, another_key(cipher.format))

@@ -20,14 +20,14 @@ from tests.support.editable_project import EditableProject
 from tests.support.schema_in_process import schema
 
 
-def test_they_are_fresh(url: str) -> None:
+def test_the_committed_snapshots_are_fresh(url: str) -> None:
     stale = commands.stale_snapshots(PROJECT, engine(url))
     assert not stale, f"make them anew on each kind of database, and commit them: schema snapshot ({stale})"
     with connected(url) as connection:
         assert sa.inspect(connection).get_table_names() == []
 
 
-def test_there_is_one_for_every_revision() -> None:
+def test_every_revision_has_its_snapshots() -> None:
     kept = Snapshots(PROJECT.config())
     revisions = {revision.revision for revision in scripts().walk_revisions()}
     for dialect in ("sqlite", "postgresql"):
@@ -37,7 +37,7 @@ def test_there_is_one_for_every_revision() -> None:
         )
 
 
-def test_a_revision_without_one_fails_with_the_command_to_run(
+def test_a_revision_without_a_snapshot_fails_with_the_command_to_run(
     editable: EditableProject, sqlite_url: str, approve: Approve
 ) -> None:
     revision = editable.add('op.add_column("users", sa.Column("nick", sa.String(50)))')
@@ -54,7 +54,7 @@ def test_a_revision_without_one_fails_with_the_command_to_run(
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
-def test_a_check_without_one_says_so(editable: EditableProject, heads: Callable[[str], str]) -> None:
+def test_a_check_without_a_snapshot_is_refused(editable: EditableProject, heads: Callable[[str], str]) -> None:
     (editable.snapshots / "sqlite" / f"{HEAD}.json").unlink()
     with pytest.raises(HistoryError, match=r"schema snapshot$"):
         commands.check(PROJECT, engine(heads("sqlite")))

@@ -136,7 +136,7 @@ SCENES: list[Scene] = [
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_what_is_said(scene: Scene, project: ProjectCopy, url: str, approve: Approve) -> None:
+def test_a_status_describes_each_scene(scene: Scene, project: ProjectCopy, url: str, approve: Approve) -> None:
     scene(project, url)
     kind = f".{sa.make_url(url).get_backend_name()}" if scene is half_done else ""
     approve(f"status/{scene.__name__}{kind}.txt", shown(read(url)))

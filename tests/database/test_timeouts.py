@@ -119,7 +119,7 @@ def test_a_reader_is_never_held_up_for_longer_than_the_lock_timeout(project: Pro
     assert read > 0
 
 
-def test_without_a_lock_timeout_the_judge_of_that_test_condemns(project: ProjectCopy, busy_url: str) -> None:
+def test_without_a_lock_timeout_a_reader_is_held_up_longer(project: ProjectCopy, busy_url: str) -> None:
     project.declare(project.add(ADD), 'timeouts = {"lock": 0}')
     with in_the_way(busy_url) as blocker, session(busy_url, "a customer") as reader:
         reader.execute("SET lock_timeout = '0.5s'")
@@ -157,7 +157,7 @@ def test_a_deadlock_is_tried_again(project: ProjectCopy, busy_url: str) -> None:
     assert query(busy_url, "SELECT sqlstate FROM schema_ledger") == [("40P01",), (None,)]
 
 
-def test_what_cant_be_repeated_isnt_tried_again(project: ProjectCopy, busy_url: str) -> None:
+def test_a_revision_that_cant_be_repeated_isnt_tried_again(project: ProjectCopy, busy_url: str) -> None:
     revision = project.add(
         "with op.get_context().autocommit_block():\n"
         "    op.execute(\"INSERT INTO busy VALUES (11, 'once')\")\n"
@@ -266,7 +266,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_not_tried_again(project: P
         '{"statement": 1e12}',
     ],
 )
-def test_timeouts_that_are_none(declared: str, project: ProjectCopy, busy_url: str, approve: Approve) -> None:
+def test_a_malformed_timeout_is_refused(declared: str, project: ProjectCopy, busy_url: str, approve: Approve) -> None:
     project.declare(project.add("pass"), f"timeouts = {declared}")
     done = project.alembic("upgrade", "head", url=busy_url)
     assert done.returncode == 2

@@ -221,7 +221,7 @@ def test_an_upgrade_killed_at_any_moment_is_finished_by_the_next(
     record_property("moments", f"{kind}, {start or 'empty'} to {end}: killed at each of {stretch.moments} moments")
 
 
-def test_what_a_killed_upgrade_left_of_a_large_transaction_is_no_obstacle_to_reading(
+def test_a_database_is_readable_after_an_upgrade_was_killed_in_a_large_transaction(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     """SQLite's cache overflows into the file: whoever reads next has to roll that back."""

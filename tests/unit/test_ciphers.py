@@ -123,7 +123,7 @@ def test_a_token_opens_with_nothing_but_its_documented_format() -> None:
 @example("enc:" + "A" * 40)
 @example(SEALED[1])
 @settings(deadline=None)
-def test_what_goes_in_comes_out(field: FieldCipher, plaintext: str) -> None:
+def test_decrypting_returns_the_plaintext(field: FieldCipher, plaintext: str) -> None:
     stored = ENCRYPT[field](plaintext)
     assert field.state(stored) is State.ENCRYPTED
     assert field.decrypt(stored) == plaintext
@@ -177,7 +177,7 @@ def test_a_page_is_what_its_values_are(field: FieldCipher, values: list[str], wh
 
 
 @both
-def test_what_was_altered_does_not_hold(field: FieldCipher) -> None:
+def test_an_altered_page_does_not_decrypt_to_its_texts(field: FieldCipher) -> None:
     texts = ["one", "two"]
     fresh = field.batch().encrypt(texts)
     assert not field.decrypts_to(fresh, ["one", "tw0"])
@@ -223,7 +223,7 @@ def test_equal_secrets_never_look_equal(field: FieldCipher) -> None:
 
 @both
 @pytest.mark.parametrize("value", [None, 3, b"bytes", ["list"]])
-def test_what_is_not_text_is_a_type_error_that_names_the_type_only(field: FieldCipher, value: Any) -> None:
+def test_a_value_that_is_no_text_is_a_type_error_that_names_the_type_only(field: FieldCipher, value: Any) -> None:
     message = f"^User.token must be a str, not {type(value).__name__}$"
     for method in (field.encrypt, field.open):
         with pytest.raises(TypeError, match=message):
@@ -350,7 +350,7 @@ def test_both_alphabets_are_one_key() -> None:
         ),
     ],
 )
-def test_what_is_not_a_raw_key_is_refused(text: str, problem: str) -> None:
+def test_a_malformed_raw_key_is_refused(text: str, problem: str) -> None:
     with pytest.raises(KeyConfigurationError) as error:
         RawKey.from_base64(text, "K")
     assert str(error.value) == problem

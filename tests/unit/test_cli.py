@@ -99,7 +99,7 @@ def test_a_key_in_hexadecimal_is_converted() -> None:
     [b"", HEX.encode() + b"00", b"\xff\xfe"],
     ids=["nothing", "33 bytes", "no text"],
 )
-def test_what_is_no_hexadecimal_key_is_refused_and_not_repeated(text: bytes) -> None:
+def test_a_malformed_hexadecimal_key_is_refused_and_not_repeated(text: bytes) -> None:
     done = schema("secrets", "keygen", "--from-hex", answer=text)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "That isn't a key of 64 hexadecimal digits.\n"

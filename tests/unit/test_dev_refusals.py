@@ -15,7 +15,7 @@ from app.triggers import updated_at_trigger
 from tests.support.approved_texts import Approve
 
 
-def test_what_the_url_leaves_out_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_from_the_environment_is_refused_like_one_in_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
     with pytest.raises(ConfigurationError, match=r"db\.example"):
         require_local(db.database_url("postgresql:///x"))

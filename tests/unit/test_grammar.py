@@ -149,7 +149,7 @@ POSTGRESQL: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("statement", POSTGRESQL, ids=lambda statement: statement[:60])
-def test_what_a_statement_does_on_postgresql(statement: str) -> None:
+def test_a_statement_has_its_effects_on_postgresql(statement: str) -> None:
     assert short(effects_of("postgresql", statement)) == POSTGRESQL[statement]
 
 
@@ -167,7 +167,7 @@ TRIGGERS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("body", TRIGGERS, ids=lambda body: body[:60])
-def test_what_a_trigger_function_does(body: str) -> None:
+def test_a_trigger_function_has_its_effects(body: str) -> None:
     assert short(effects_of_trigger(body, "f")) == TRIGGERS[body]
 
 
@@ -198,7 +198,7 @@ DOES_MORE = [
 
 
 @pytest.mark.parametrize("statement", [*READS, *DOES_MORE])
-def test_what_only_reads_by_its_first_words(statement: str) -> None:
+def test_a_statement_reads_only_by_its_first_words(statement: str) -> None:
     assert Statement("postgresql", statement, None).reads is (statement in READS)
 
 
@@ -255,5 +255,5 @@ NARROWS = [
 
 
 @pytest.mark.parametrize(("now", "to"), [*WIDENS, *NARROWS])
-def test_which_changes_of_a_type_keep_every_value(now: str, to: str) -> None:
+def test_a_type_widens_only_where_every_value_is_kept(now: str, to: str) -> None:
     assert widens(now, to) is ((now, to) in WIDENS)

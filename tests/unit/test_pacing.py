@@ -129,7 +129,7 @@ def test_a_lock_halves_the_page_unless_its_size_was_given() -> None:
     assert (pace.rows, fixed.rows) == (1, 5)
 
 
-def test_it_rests_in_proportion(clock: Clock) -> None:
+def test_a_backfill_rests_in_proportion(clock: Clock) -> None:
     Pace(pause=3).rest(NOBODY, 0.5)
     assert clock.slept == pytest.approx(1.5)
 
@@ -149,7 +149,7 @@ def test_it_waits_while_the_server_says_so_and_asks_once_a_second(clock: Clock) 
     assert [round(later - earlier, 1) for earlier, later in pairwise(asked)] == [1.0, 1.0, 1.0]
 
 
-def test_who_is_told_to_stop_waits_no_longer(clock: Clock) -> None:
+def test_a_stop_ends_a_wait(clock: Clock) -> None:
     pace = Held(lambda _: "busy", pause=1000, stopped=lambda: clock.slept > 1)
     pace.rest(NOBODY, 10)
     assert clock.slept < 2

@@ -39,7 +39,7 @@ ADD = "op.add_column('busy', sa.Column('added', sa.Integer))"
         ("ALTER TABLE t VALIDATE CONSTRAINT c, ADD COLUMN n integer", False),
     ],
 )
-def test_whether_a_statement_can_be_run_again(statement: str, again: bool) -> None:
+def test_a_statement_is_repeatable_by_its_text(statement: str, again: bool) -> None:
     assert Statement("postgresql", statement, None).repeatable is again
 
 
@@ -57,7 +57,7 @@ def test_whether_a_statement_can_be_run_again(statement: str, again: bool) -> No
         ("ALTER TABLE t ADD CONSTRAINT c CHECK (s <> 'VALIDATE CONSTRAINT')", True),
     ],
 )
-def test_only_what_holds_up_nobody_may_take_its_time(statement: str, hurried: bool) -> None:
+def test_only_statements_that_block_nobody_have_no_timeout(statement: str, hurried: bool) -> None:
     limits = Timeouts(3, 60).of(Statement("postgresql", statement, None))
     assert limits == (Timeouts(3, 60) if hurried else Timeouts(0, 0))
 
