@@ -18,17 +18,6 @@ from tests.support.project_copy import ProjectCopy
 from tests.support.source_copy import SourceCopy
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spreads the longest over the others, so that each process of the tests gets its share of them."""
-    longest = [item for item in items if "at_any_moment" in item.name]
-    others = [item for item in items if "at_any_moment" not in item.name]
-    apart = len(others) // max(len(longest), 1) + 1
-    for number, item in enumerate(longest):
-        others.insert(number * apart, item)
-    items[:] = others
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--approve", action="store_true", help="rewrite the texts in tests/approved")
 

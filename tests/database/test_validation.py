@@ -35,6 +35,14 @@ MODELS = {
 }
 
 
+@pytest.fixture
+def source_copy(source_copy: SourceCopy) -> SourceCopy:
+    """A copy whose models have the checks."""
+    for file, edits in MODELS.items():
+        source_copy.edit(file, *edits)
+    return source_copy
+
+
 @pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_a_check_is_written_in_two_revisions_and_then_the_database_refuses_plaintext(
     source_copy: SourceCopy, at: At, approve: Approve
