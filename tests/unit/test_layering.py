@@ -14,7 +14,7 @@ from tests.support.environment import ROOT
 
 WAYS: dict[str, Callable[[], object]] = {
     "subprocess": lambda: subprocess.run([sys.executable, "-c", ""], check=False),
-    "fork": os.fork,
+    "fork": lambda: os.fork(),  # noqa: PLW0108 - looked up when it is called
     "sqlite3": lambda: sqlite3.connect(":memory:"),
     "sqlalchemy on SQLite": lambda: sa.create_engine("sqlite://").connect(),
     "sqlalchemy on PostgreSQL": lambda: sa.create_engine("postgresql+psycopg://127.0.0.1:1/x").connect(),
