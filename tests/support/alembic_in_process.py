@@ -147,14 +147,25 @@ def run_alembic(*args: str, url: str, env: Mapping[str, str] | None = None) -> D
 
 
 def upgrade(url: str, revision: str = "head", ini: Path = INI) -> None:
-    command.upgrade(config(url, ini), revision)
+    with loading_sources(ini):
+        command.upgrade(config(url, ini), revision)
 
 
 def downgrade(url: str, revision: str = "base", ini: Path = INI, *, accept: Iterable[str] = ()) -> None:
     """Runs `alembic downgrade REVISION`, with `-x accept-data-loss=` for the revisions in `accept`."""
     made = config(url, ini)
     Session.of(made).accepted_losses = list(accept)
-    command.downgrade(made, revision)
+    with loading_sources(ini):
+        command.downgrade(made, revision)
+
+
+@contextmanager
+def loading_sources(ini: Path) -> Iterator[None]:
+    """Writes no bytecode of a test's own revisions: one of the same name, size and second would be taken for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if ini != INI:
+            patch.setattr(sys, "dont_write_bytecode", True)
+        yield
 
 
 def upgrade_script(url: str, revisions: str = "head", ini: Path = INI) -> str:
