@@ -1,4 +1,4 @@
-"""A fresh process: the modules it loads, and the words it knows."""
+"""Fresh processes: the modules that they load, and the words that they know."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The revisions that encrypt what is stored: real processes, with keys in their environment, on both databases."""
+"""The revisions that encrypt what is stored, with keys in the environment, on both databases."""
 
 import json
 import signal

@@ -64,12 +64,6 @@ def parent_of(revision: str) -> str:
     return "base" if revision == REVISIONS[0] else REVISIONS[REVISIONS.index(revision) - 1]
 
 
-# --- the files ----------------------------------------------------------------
-
-
-# --- the models ---------------------------------------------------------------
-
-
 # --- the schema ---------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What statements do, as SQLite itself tells it."""
+"""Effects of statements as SQLite itself tells them."""
 
 import re
 import sqlite3

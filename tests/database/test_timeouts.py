@@ -354,6 +354,3 @@ def test_a_script_builds_indexes_as_they_are_written(project: ProjectCopy, postg
     )
     script = project.alembic("upgrade", "head", "--sql", url=postgres_url).stdout
     assert "CREATE INDEX CONCURRENTLY i ON busy (n);" in script
-
-
-# --- what is known of statements ----------------------------------------------

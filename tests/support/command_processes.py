@@ -1,4 +1,4 @@
-"""The commands `alembic` and `schema` as processes, many and soon: each is a fork of one that has imported everything.
+"""Runs the commands `alembic` and `schema` as processes: each is a fork of one that has imported everything.
 
 Nothing else about them is special: they have variables, a working directory and an output of their own, and can be
 killed at any moment.

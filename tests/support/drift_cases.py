@@ -1,4 +1,4 @@
-"""Kinds of drift: what somebody does by hand, what `schema check` says, and how the models take it over."""
+"""Lists kinds of drift: the statements, what `schema check` says, and how the models take them over."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Rows for every table that a database has at some point of its history, written and read as raw SQL."""
+"""Fills every table of a database with rows, and reads every value, as raw SQL."""
 
 import json
 from typing import Any

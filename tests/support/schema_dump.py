@@ -1,4 +1,4 @@
-"""The whole schema of a database as plain values that can be compared, whatever the order of the columns."""
+"""Reads the whole schema of a database as plain values, whatever the order of the columns."""
 
 import re
 from typing import Any

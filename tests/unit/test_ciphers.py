@@ -1,4 +1,4 @@
-"""The formats, keys and ciphers, without a database; and the condition in SQL, on both."""
+"""The formats, keys and ciphers."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""`schema docs`: the page is fresh, and says what a table can have."""
+"""The page of `schema docs`: every part of a table, and a stale page."""
 
 from pathlib import Path
 

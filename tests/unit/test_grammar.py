@@ -1,4 +1,4 @@
-"""What statements do, as PostgreSQL's grammar and SQLite itself tell it, and which changes of a type lose nothing."""
+"""Effects of statements by PostgreSQL's grammar, and the changes of a type that lose nothing."""
 
 import pytest
 from hypothesis import given, settings
@@ -169,9 +169,6 @@ TRIGGERS: dict[str, list[str]] = {
 @pytest.mark.parametrize("body", TRIGGERS, ids=lambda body: body[:60])
 def test_a_trigger_function_has_its_effects(body: str) -> None:
     assert short(effects_of_trigger(body, "f")) == TRIGGERS[body]
-
-
-# --- SQLite ------------------------------------------------------------------------------------------------------
 
 
 # --- what is known of a statement without reading it through ------------------------------------------------------
