@@ -1,5 +1,6 @@
-"""The SQL condition for plaintext, compared with Python on both databases."""
+"""The SQL condition for plaintext on both databases, and the documented examples, which use one."""
 
+import doctest
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from app import encryption
 from app.encryption import ENC, TOKEN, State
 from app.encryption.formats import Format
 from tests.support.stored_texts import BLANKS, SEALED, hostile
@@ -38,3 +40,9 @@ def test_sql_agrees_with_python(connection: sa.Connection, format_: Format, valu
     found = connection.execute(sa.text(f"SELECT {condition} FROM ({rows}) AS v ORDER BY n"), parameters)
     expected = [format_.state(value) is State.PLAINTEXT for value in [*storable, None]]
     assert [bool(value) if value is not None else None for (value,) in found] == expected
+
+
+def test_the_examples_of_the_encryption_run() -> None:
+    result = doctest.testmod(encryption, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.attempted
+    assert not result.failed

@@ -2,7 +2,6 @@
 
 import base64
 import copy
-import doctest
 import hashlib
 import json
 import pickle
@@ -17,7 +16,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app import encryption
 from app.encryption import (
     ENC,
     TOKEN,
@@ -554,9 +552,3 @@ def test_no_error_shows_a_secret_a_key_or_a_ciphertext(fail: Callable[[], object
             assert secret not in shown
         assert not isinstance(error, UnicodeError)
         error = error.__cause__ or error.__context__
-
-
-def test_the_documentation_runs() -> None:
-    result = doctest.testmod(encryption, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    assert result.attempted
-    assert not result.failed
