@@ -36,7 +36,7 @@ def test_a_revision_that_fails_ends_with_1(project: ProjectCopy, url: str) -> No
 
 def test_a_malformed_option_ends_with_2(project: ProjectCopy, url: str) -> None:
     project.add(TABLE)
-    assert project.process("-x", "lock-timeout=soon", "upgrade", "head", url=url).returncode == 2
+    assert project.process("-x", "lock_timeout=soon", "upgrade", "head", url=url).returncode == 2
 
 
 def test_a_check_of_a_database_that_is_behind_ends_with_3(project: ProjectCopy, url: str) -> None:
