@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -76,6 +77,28 @@ SQLITE: dict[str, list[str]] = {
     "PRAGMA foreign_keys = ON": [],
     f"SELECT '{'x' * MOST_CHARACTERS}'": ["opaque SQL of more than 100,000 characters"],
 }
+
+
+TABLES = """
+CREATE TABLE users (id INTEGER PRIMARY KEY, legacy TEXT, updated_at TEXT);
+CREATE TABLE log (id INTEGER REFERENCES users ON DELETE CASCADE, line TEXT);
+CREATE TABLE "a.b" ("a.b" TEXT, "a""b" TEXT);
+CREATE VIEW seen AS SELECT * FROM users;
+CREATE TRIGGER touch AFTER UPDATE ON users BEGIN UPDATE users SET updated_at = 1 WHERE id = new.id; END;
+CREATE TRIGGER forget AFTER DELETE ON "a.b" BEGIN DELETE FROM log WHERE line = old."a.b"; END;
+INSERT INTO users VALUES (1, 'x', NULL);
+INSERT INTO log VALUES (1, 'x');
+INSERT INTO "a.b" VALUES ('x', 'y');
+"""
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[sqlite3.Connection]:
+    """A connection to a database with some tables, and a row in each."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(TABLES)
+    yield connection
+    connection.close()
 
 
 def dump(driver: sqlite3.Connection) -> list[str]:
