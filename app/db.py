@@ -5,6 +5,7 @@ connection attempt ends after 10 seconds, and keepalives notice a lost peer with
 never appear in logs or error texts (`hide_parameters`).
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,7 +232,10 @@ def _begin_immediate(connection: sa.Connection) -> None:
         return
     driver = _driver(connection)
     driver.isolation_level = None  # leaving autocommit_block() puts sqlite3's own "" back
-    driver.execute("BEGIN IMMEDIATE")
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        raise server_session.as_of_sqlalchemy(connection, "BEGIN IMMEDIATE", error) from None
 
 
 def _driver(connection: sa.Connection) -> Any:

@@ -156,7 +156,7 @@ def test_a_role_that_a_revision_sets_is_named(postgres_url: str, tmp_path: Path)
     try:
         second = project.add(f"op.execute('SET LOCAL ROLE {role}')\nop.execute('CREATE TABLE theirs (id int)')")
         line = failed(project.alembic("upgrade", "head", url=postgres_url), 1)
-        assert 'If the revision sets another role, end that with op.execute("RESET ROLE").' in line
+        assert 'The revision sets another role: end that with op.execute("RESET ROLE").' in line
         file = project.file(second)
         text = file.read_text().replace("theirs (id int)')", "theirs (id int)')\n    op.execute('RESET ROLE')")
         file.write_text(text)

@@ -1,5 +1,6 @@
 """The ways of a command to the database, its lock and the history."""
 
+import configparser
 import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ def history(project: Project) -> ScriptDirectory:
         script = ScriptDirectory.from_config(project.config())
     except CommandError as error:
         raise ConfigurationError(str(error)) from None
+    except (UnicodeDecodeError, configparser.Error) as error:
+        file = project.config().config_file_name
+        raise ConfigurationError(f"{file}: can't be read ({' '.join(str(error).split())}).") from None
     preflight.require_loadable(script)
     return script
 

@@ -132,6 +132,7 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
     except CommandError as error:
         if "not up to date" in str(error):
             raise PendingRevisions("The database isn't at head. Bring it there: alembic upgrade head") from None
+        preflight.require_known_heads(context.script, context.get_context().get_current_heads(), [])
         raise
     if command is Command.CHECK:
         from app.migrations import autogenerate

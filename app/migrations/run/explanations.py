@@ -14,11 +14,11 @@ from app.migrations.errors import (
     as_migration_error,
     place_in_revision,
 )
-from app.migrations.project import LEDGER_TABLE, VERSION_TABLE
 from app.migrations.run import signals
 from app.migrations.session import Step
 
 _INSUFFICIENT_PRIVILEGE = "42501"
+_SETS_ROLE = re.compile(rb"\bSET\s+(LOCAL\s+|SESSION\s+)?(ROLE|AUTHORIZATION)\b", re.IGNORECASE)
 _PARAMETER = re.compile(r"value is required for bind parameter '(\w+)'")
 
 
@@ -43,7 +43,7 @@ def explain(error: BaseException, step: Step | None, blockers: list[str], *, hal
         return as_migration_error(error, subject) or error
     if isinstance(error, CommandError) and step is None:
         return HistoryError(str(error)) if "Multiple head" in str(error) else ConfigurationError(str(error))
-    return MigrationError(_text(subject, error, blockers, half_done=half_done))
+    return MigrationError(_text(step, subject, error, blockers, half_done=half_done))
 
 
 def cause_of(error: BaseException) -> BaseException | None:
@@ -52,7 +52,7 @@ def cause_of(error: BaseException) -> BaseException | None:
     return None if isinstance(error, sa.exc.SQLAlchemyError | SchemaError | KeyboardInterrupt) else error
 
 
-def _text(subject: str, error: Exception, blockers: list[str], *, half_done: bool) -> str:
+def _text(step: Step | None, subject: str, error: Exception, blockers: list[str], *, half_done: bool) -> str:
     failure, found = Failure.of(error), place_in_revision(error)
     place = f" ({found[0]} line {found[1]})" if found else ""
     if half_done:
@@ -62,15 +62,14 @@ def _text(subject: str, error: Exception, blockers: list[str], *, half_done: boo
     if met_a_lock(error):
         advice = "Run it again when the database is quieter."
         return f"{subject} couldn't get its locks and was rolled back ({failure}). {advice}"
-    return f"{subject} failed and was rolled back: {failure}{place}{_hint(error, failure)}"
+    return f"{subject} failed and was rolled back: {failure}{place}{_hint(error, failure, step)}"
 
 
-def _hint(error: Exception, failure: Failure) -> str:
+def _hint(error: Exception, failure: Failure, step: Step | None) -> str:
     if failure.sqlstate == _INSUFFICIENT_PRIVILEGE:
-        hint = ". Migrate as the role that owns the tables."
-        if any(name in failure.text for name in (VERSION_TABLE, LEDGER_TABLE)):
-            hint += ' If the revision sets another role, end that with op.execute("RESET ROLE").'
-        return hint
+        if step is not None and step.file is not None and _SETS_ROLE.search(step.file.read_bytes()):
+            return '. The revision sets another role: end that with op.execute("RESET ROLE").'
+        return ". Migrate as the role that owns the tables."
     found = _PARAMETER.search(str(error)) if isinstance(error, sa.exc.StatementError) else None
     if found is None:
         return ""

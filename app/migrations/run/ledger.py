@@ -22,6 +22,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from app.errors import Failure
+from app.migrations.errors import MigrationError
 from app.migrations.project import LEDGER_TABLE
 from app.migrations.session import Direction
 
@@ -135,10 +136,20 @@ class Ledger:
         return self._exists
 
     def entries(self) -> list[Entry]:
-        """Returns all rows, oldest first; none where there is no ledger yet. Writes nothing."""
+        """Returns all rows, oldest first; none where there is no ledger yet. Writes nothing.
+
+        Raises:
+            MigrationError: somebody has written a row that isn't one of a ledger.
+        """
         if not self.exists():
             return []
-        return [_entry(row) for row in self._connection.execute(_EVERYTHING)]
+        try:
+            return [_entry(row) for row in self._connection.execute(_EVERYTHING)]
+        except (ValueError, TypeError) as error:
+            raise MigrationError(
+                f"The table {LEDGER_TABLE} has a row that can't be read ({error}). Only migrations write it: correct "
+                "that row by hand."
+            ) from None
 
     def create(self) -> None:
         """Creates the table if it isn't there, and adds columns that a table of older code lacks."""

@@ -205,7 +205,7 @@ def _try_sqlite(connection: sqlite3.Connection, path: Path) -> bool:
 
 def _sqlite_holder(database: Path) -> Holder | None:
     path = _side_file(database)
-    if not path.exists():
+    if not path.is_file():
         return None
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True)) as connection:
         connection.isolation_level = None
