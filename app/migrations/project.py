@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app import db
 from app.backfill import LEASES_TABLE
+from app.migrations.line import Line, read_line
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -125,22 +126,30 @@ class Project:
             sqlalchemy.exc.DBAPIError: the database can't be reached or read.
             FileNotFoundError: the revisions aren't there: the package runs from a checkout, or an image that holds it.
         """
-        revisions = _revisions(self.root / "alembic" / "versions")
+        line = _line(self.root / "alembic" / "versions")
         if isinstance(bind, sa.Engine):
             if (file := db.sqlite_file(bind.url)) is not None and not file.exists():
-                return list(revisions)  # connecting would create it
+                return line.lacks([], [])  # connecting would create it
             with bind.connect() as connection:
                 return self.missing(connection)
         if not sa.inspect(bind).has_table(VERSION_TABLE):
-            return list(revisions)
-        at = bind.exec_driver_sql(f"SELECT max(version_num) FROM {VERSION_TABLE}").scalar() or ""
-        return [revision for revision in revisions if revision > at]
+            return line.lacks([], [])
+        rows = list(bind.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
+        return line.lacks(rows, _attempts(bind) if rows else [])
 
 
 @cache
-def _revisions(versions: Path) -> tuple[str, ...]:
-    """Returns the ids in a folder of revisions: they are times, and the history is one line."""
-    found = tuple(sorted(path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py")))
-    if not found:
-        raise FileNotFoundError(f"no revisions in {versions}: run from a checkout, or an image that holds one")
-    return found
+def _line(versions: Path) -> Line:
+    return read_line(versions)
+
+
+def _attempts(connection: sa.Connection) -> Sequence[Any]:
+    """Returns the ledger's rows; none where there is none, or the role may not read it."""
+    if connection.dialect.name == "postgresql":
+        # A refused query would end the caller's transaction.
+        question = f"SELECT has_table_privilege(to_regclass('{LEDGER_TABLE}'), 'SELECT')"
+        readable = bool(connection.exec_driver_sql(question).scalar())
+    else:
+        readable = sa.inspect(connection).has_table(LEDGER_TABLE)
+    query = f"SELECT revision, direction, outcome, checksum FROM {LEDGER_TABLE} ORDER BY id"
+    return connection.exec_driver_sql(query).all() if readable else []

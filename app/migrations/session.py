@@ -33,20 +33,23 @@ class Command(StrEnum):
     ENSURE_VERSION = "ensure_version"
     REVISION = "revision"
     CHECK = "check"
+    MERGE = "merge"
     LOOK = "look"  # current, history, heads and all others that only read
 
     @classmethod
     def of(cls, opts: Mapping[str, Any]) -> "Command":
         """Tells the command from what it hands to Alembic's environment; other tools hand over the same.
 
-        `check` differs from `revision`, and the commands that move revisions from each other, only in the name of
-        their function `fn`: this is the one place that depends on it.
+        `check` differs from `revision`, `merge` from those that look, and the commands that move revisions from each
+        other, only in the name of their function `fn`: this is the one place that depends on it.
         """
         function = opts["fn"]
         if "destination_rev" in opts:
             return {"downgrade": cls.DOWNGRADE, "do_stamp": cls.STAMP}.get(function.__name__, cls.UPGRADE)
         if "revision_context" in opts:
             return cls.CHECK if function.__qualname__.startswith("check.") else cls.REVISION
+        if function.__qualname__.startswith("merge."):
+            return cls.MERGE
         return cls.ENSURE_VERSION if function.__name__ == "do_ensure_version" else cls.LOOK
 
     @property

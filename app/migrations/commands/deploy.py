@@ -84,8 +84,9 @@ def script(project: Project, engine: sa.Engine | None = None) -> str:
     status = read_status(project, engine)
     require_no_problem(status)
     config = project.config(engine)
+    run.require_complete(status.place)
     config.output_buffer = output = io.StringIO()
-    command.upgrade(config, f"{status.at[0] if status.at else 'base'}:head", sql=True)
+    command.upgrade(config, f"{next(iter(status.place.rows), 'base')}:head", sql=True)
     return output.getvalue()
 
 
@@ -94,18 +95,17 @@ def _require_upgradable(project: Project, engine: sa.Engine | None) -> Status:
     status = read_status(project, engine)
     require_no_problem(status)
     with run.reading(project, engine) as connection:
-        _refuse_losses(connection, project, engine, status.at, run.history(project))
+        _refuse_losses(connection, project, engine, status, run.history(project))
     return status
 
 
 def _refuse_losses(
-    connection: sa.Connection, project: Project, engine: sa.Engine | None, at: list[str], history: ScriptDirectory
+    connection: sa.Connection, project: Project, engine: sa.Engine | None, status: Status, history: ScriptDirectory
 ) -> None:
     from app.migrations.data_loss import DataLoss  # loads PostgreSQL's grammar
 
-    steps = history._upgrade_revs("head", at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
-    plan = [*map(Step.of, steps)]
-    something_to_lose = bool(plan and (at or sa.inspect(connection).get_table_names()))
+    plan = [*map(Step.of, run.upgrade_steps(history, status.place))]
+    something_to_lose = bool(plan and (status.at or sa.inspect(connection).get_table_names()))
     connection.rollback()
     if something_to_lose:
         guard = DataLoss(connection, set(), Reporter(live=False).note)

@@ -19,6 +19,7 @@ from app.migrations import one_command, terminal  # operations: gives `op` its w
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, signals
+from app.migrations.run.ledger import Ledger
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.runner import Runner
 from app.migrations.session import Command, Session
@@ -78,6 +79,8 @@ def _run(context: EnvironmentContext, project: Project) -> None:
             terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
     preflight.require_loadable(env.script)
+    if command not in (Command.LOOK, Command.ENSURE_VERSION):
+        preflight.require_single_head(env.script)
     if env.is_offline_mode():
         _write_script(env, dialect, options)
         return
@@ -134,6 +137,9 @@ def _start(context: EnvironmentContext) -> str | None:
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
     opts = context.get_context().opts
+    if command.compares:
+        heads = context.get_context().get_current_heads()
+        preflight.require_complete(preflight.line_of(context.script).place(heads, Ledger(connection).entries()))
     try:
         context.run_migrations()
     except CommandError as error:
