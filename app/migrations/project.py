@@ -3,8 +3,9 @@
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from configparser import InterpolationError
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from app import db
 from app.backfill import LEASES_TABLE
+from app.errors import SettingsError
 from app.migrations.line import Line, read_line
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Project:
     Attributes:
         root: the folder of `alembic.ini`, `alembic/versions` and `alembic/snapshots`.
         base: gives the declarative base of the models, imported when a command compares with them.
-        database_url: gives the URL of the database, where a command is given none.
+        database_url: gives the URL of the database, where a command is given none and `sqlalchemy.url` isn't set.
         limits: gives the limits of a run.
         keyrings: the variables of the writing keys; a key in hexadecimal is for the first.
         former_checksums: checksums that an applied revision may have had before its code was rewritten, by revision.
@@ -93,6 +95,14 @@ class Project:
         if connection is not None:
             config.attributes["connection"] = connection
         return config
+
+    def with_url_of(self, config: "Config") -> "Project":
+        """Returns the same project on the database that `sqlalchemy.url` names, if the configuration has one."""
+        try:
+            url = config.get_main_option("sqlalchemy.url")
+        except InterpolationError:  # its text has the password
+            raise SettingsError("sqlalchemy.url of the configuration has a single %: write it as %%.") from None
+        return replace(self, database_url=partial(_url_of_config, url)) if url else self
 
     def engine(self, **options: Any) -> sa.Engine:
         """Makes an application's engine: see `db.engine`."""
@@ -136,6 +146,13 @@ class Project:
             return line.lacks([], [])
         rows = list(bind.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
         return line.lacks(rows, _attempts(bind) if rows else [])
+
+
+def _url_of_config(text: str) -> sa.URL:
+    try:
+        return db.database_url(text)
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("DATABASE_URL", "sqlalchemy.url of the configuration")) from None
 
 
 @cache

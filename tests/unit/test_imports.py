@@ -29,7 +29,7 @@ GROUPS = [
     ["app.migrations.commands"],
     ["app.migrations"],
     ["app.project", "app.revision_api"],
-    ["app.cli"],
+    ["app.cli", "app.testing"],
 ]
 # The engine serves any project; what it needs of this one arrives as an argument.
 ENGINE = ["app.encryption", "app.backfill", "app.secrets", "app.migrations", "app.db"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from app.migrations.run.catch_up import upgrade_steps
     from app.migrations.run.connections import (
+        database_url,
         from_root,
         history,
         reading,
@@ -37,6 +38,7 @@ __all__ = [
     "RevisionStatus",
     "Status",
     "checksum_of",
+    "database_url",
     "edited",
     "from_root",
     "history",

@@ -28,7 +28,8 @@ from app.migrations.session import Command, Session
 def run(context: EnvironmentContext, project: Project) -> None:
     """Runs the Alembic command that `context` stands for.
 
-    A connection or an engine in `config.attributes["connection"]` is used as it is, instead of the project's database.
+    The database is, in this order: the connection or engine in `config.attributes["connection"]`, used as it is; the
+    `sqlalchemy.url` of the configuration; the project's.
     Logging is set up for the command line alone, and only there a failure ends the process, with an exit code of its
     own; in process it is raised as the error that carries the code.
 
@@ -65,6 +66,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     one_command.take_turns()
     one_command.require_own(context)
     given = context.config.attributes.get("connection")
+    project = project.with_url_of(context.config)
     dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
     context.configure(dialect_name=dialect)
     # From here on the environment itself: `context` stands for that of whichever thread came last.
