@@ -6,6 +6,7 @@ engine = PROJECT.engine()
 """
 
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
@@ -21,7 +22,13 @@ def _base() -> type[DeclarativeBase]:
 
 
 def _database_url() -> sa.URL:
-    return db.database_url(settings.load().database_url)
+    url = db.database_url(settings.load().database_url)
+    file, folder = db.sqlite_file(url), settings.folder()
+    if file is None or file.is_absolute() or folder == Path.cwd():
+        return url
+    name = str(url.database)
+    in_uri = name.removeprefix("file:")
+    return url.set(database=f"file:{quote(str(folder))}/{in_uri}" if in_uri != name else str(folder / file))
 
 
 def _limits() -> Limits:

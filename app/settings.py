@@ -1,13 +1,14 @@
-"""Settings of this schema: the environment, and below it `.env`, read once.
+"""Settings of this schema: the environment as it is at each moment, and below it `.env`, read once.
 
-`.env` stands in the working directory, and nothing in it is expanded: a passphrase may hold `$`. A line that can't be
-read is an error, for it may be the one that names the database; so is an unquoted key or URL of which the file's format
-would cut off a part.
-`GATEWAY_SCHEMA_ENV_FILE` names another file, which must exist, or no file if it is empty.
+`.env` stands in the working directory; from a folder inside the checkout, in its root. Relative paths in settings are
+seen from there too. Nothing in the file is expanded: a passphrase may hold `$`. A line that can't be read is an error,
+for it may be the one that names the database; so is an unquoted key or URL of which the file's format would cut off a
+part. `GATEWAY_SCHEMA_ENV_FILE` names another file, which must exist, or no file if it is empty.
 """
 
 import io
 import os
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,7 @@ from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, Plai
 from app.errors import SettingsError
 
 DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Settings:
 
     Attributes:
         values: the texts by variable.
-        cut: variables that lack a part of what the file says, and where that is.
+        cut: variables that lack a part of what the file says, and where that is; the environment's are whole.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -102,7 +104,7 @@ class Settings:
         return value
 
     def _whole(self, name: str) -> str | None:
-        if name in self.cut:
+        if name in self.cut and name not in os.environ:
             raise SettingsError(
                 f"{self.cut[name]}: {name} isn't quoted, so that blanks at its end, and everything after ' #', would "
                 f"be cut off. Write the value in single quotes: {name}='…'"
@@ -116,7 +118,7 @@ class Settings:
         if not path:
             return text or None
         try:
-            content = Path(path).read_bytes().decode()  # read_text() would translate line endings
+            content = seen_from_folder(path).read_bytes().decode()  # read_text() would translate line endings
         except OSError as error:
             raise SettingsError(f"{name}_FILE={path}: cannot be read ({error.strerror}).") from None
         except UnicodeDecodeError:
@@ -142,21 +144,37 @@ def cipher(format_name: Literal["enc", "token"], keyring: str) -> FieldCipher:
     return FieldCipher(TOKEN if format_name == "token" else ENC, keys, lambda: load().encryption_plaintext)
 
 
+def folder() -> Path:
+    """Returns the folder of `.env` and of relative paths: the working directory, or the root of the checkout it is in.
+
+    An application that imports the models works elsewhere, and has files of its own.
+    """
+    here = Path.cwd()
+    return _ROOT if here.is_relative_to(_ROOT) and (_ROOT / "alembic.ini").is_file() else here
+
+
+def seen_from_folder(path: str) -> Path:
+    """Returns a path of a setting: as it stands, or from the root of the checkout that the working directory is in."""
+    return Path(path) if folder() == Path.cwd() else folder() / path
+
+
 @cache
 def load() -> Settings:
-    """Reads the settings of this process on the first call and keeps them; tests call `load.cache_clear()`.
+    """Reads `.env` on the first call and keeps it; variables are always those of the moment.
+
+    Tests that have a file of their own call `load.cache_clear()`.
 
     Raises:
         SettingsError: `.env` can't be read, or the file that was named instead doesn't exist.
     """
     named = os.environ.get("GATEWAY_SCHEMA_ENV_FILE")
-    path = Path(".env" if named is None else named)
+    path = seen_from_folder(".env" if named is None else named)
     exists = named != "" and (path.is_file() or path.is_fifo())
     if named and not exists:
         # Without the file the upgrade would go to the SQLite default and seem to succeed.
-        raise SettingsError(f"GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file.")
+        raise SettingsError(f"GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file in {path.absolute().parent}.")
     values, cut = _env_file(path) if exists else ({}, {})
-    return Settings({**values, **os.environ}, {name: place for name, place in cut.items() if name not in os.environ})
+    return Settings(ChainMap(os.environ, values), cut)
 
 
 def _env_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:

@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from functools import partial
 
 from app.backfill import Report
 from app.errors import SchemaError
+from app.migrations import run
 from app.project import PROJECT
 from app.secrets import jobs
 from app.secrets.jobs import Action, Progress
@@ -35,7 +37,7 @@ def main(table: str, description: str) -> int:
     parser.add_argument("--verbose", action="store_true", help="report progress, and each value that fails, by its key")
     options = parser.parse_args()
     progress = PrintedProgress() if options.verbose else Progress()
-    selected = jobs.Options(PROJECT.encrypted_columns, PROJECT.database_url, table, progress=progress)
+    selected = jobs.Options(PROJECT.encrypted_columns, partial(run.database_url, PROJECT), table, progress=progress)
     try:
         [report] = jobs.change(Action.ENCRYPT, selected, dry_run=options.dry_run)
     except SchemaError as error:

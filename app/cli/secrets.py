@@ -1,6 +1,7 @@
 """Commands of `schema secrets`: arguments in, text or JSON out; no logic."""
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from app.backfill import Pace, Report
 from app.cli.output import Answer, errors_in_one_line, show
 from app.encryption import CipherError, RawKey
+from app.migrations import run
 from app.secrets import jobs
 from app.secrets.jobs import Action, ColumnInventory, Options, Progress
 
@@ -61,7 +63,8 @@ def inventory(
 ) -> None:
     """Takes an inventory; `verify` ends with 1 if a secret can't be read."""
     project, progress = context.obj, _progress(as_json=as_json)
-    options = Options(project.encrypted_columns, project.database_url, table, column, workers, progress=progress)
+    url = partial(run.database_url, project)
+    options = Options(project.encrypted_columns, url, table, column, workers, progress=progress)
     with errors_in_one_line(as_json=as_json):
         columns, stopped = jobs.take_inventory(options)
     fails = context.command.name == "verify" and any(column.malformed or column.unreadable for column in columns)
@@ -93,7 +96,8 @@ def change(
     action = Action(str(context.command.name))
     pace = Pace(target=page_time / 1000, pause=pause, max_lag=max_lag, throttle_query=throttle_query)
     project, progress = context.obj, _progress(as_json=as_json)
-    options = Options(project.encrypted_columns, project.database_url, table, column, workers, pace, progress)
+    url = partial(run.database_url, project)
+    options = Options(project.encrypted_columns, url, table, column, workers, pace, progress)
     with errors_in_one_line(as_json=as_json):
         reports = jobs.change(action, options, dry_run=dry_run)
     remains = any(report.rejected or report.stopped for report in reports)
@@ -112,7 +116,7 @@ def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
     Example: schema secrets check-keys
     """
     with errors_in_one_line(as_json=as_json):
-        jobs.check_keys(Options(context.obj.encrypted_columns, context.obj.database_url))
+        jobs.check_keys(Options(context.obj.encrypted_columns, partial(run.database_url, context.obj)))
     show(Answer({"code": "ok"}, "The keys belong to this database."), as_json=as_json)
 
 

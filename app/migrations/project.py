@@ -3,8 +3,9 @@
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from configparser import InterpolationError
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import sqlalchemy as sa
 
 from app import db
 from app.backfill import LEASES_TABLE
+from app.errors import SettingsError
+from app.migrations.line import Line, read_line
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -50,7 +53,7 @@ class Project:
     Attributes:
         root: the folder of `alembic.ini`, `alembic/versions` and `alembic/snapshots`.
         base: gives the declarative base of the models, imported when a command compares with them.
-        database_url: gives the URL of the database, where a command is given none.
+        database_url: gives the URL of the database, where a command is given none and `sqlalchemy.url` isn't set.
         limits: gives the limits of a run.
         keyrings: the variables of the writing keys; a key in hexadecimal is for the first.
         former_checksums: checksums that an applied revision may have had before its code was rewritten, by revision.
@@ -93,6 +96,14 @@ class Project:
             config.attributes["connection"] = connection
         return config
 
+    def with_url_of(self, config: "Config") -> "Project":
+        """Returns the same project on the database that `sqlalchemy.url` names, if the configuration has one."""
+        try:
+            url = config.get_main_option("sqlalchemy.url")
+        except InterpolationError:  # its text has the password
+            raise SettingsError("sqlalchemy.url of the configuration has a single %: write it as %%.") from None
+        return replace(self, database_url=partial(_url_of_config, url)) if url else self
+
     def engine(self, **options: Any) -> sa.Engine:
         """Makes an application's engine: see `db.engine`."""
         return db.engine(self.database_url(), **options)
@@ -125,22 +136,37 @@ class Project:
             sqlalchemy.exc.DBAPIError: the database can't be reached or read.
             FileNotFoundError: the revisions aren't there: the package runs from a checkout, or an image that holds it.
         """
-        revisions = _revisions(self.root / "alembic" / "versions")
+        line = _line(self.root / "alembic" / "versions")
         if isinstance(bind, sa.Engine):
             if (file := db.sqlite_file(bind.url)) is not None and not file.exists():
-                return list(revisions)  # connecting would create it
+                return line.lacks([], [])  # connecting would create it
             with bind.connect() as connection:
                 return self.missing(connection)
         if not sa.inspect(bind).has_table(VERSION_TABLE):
-            return list(revisions)
-        at = bind.exec_driver_sql(f"SELECT max(version_num) FROM {VERSION_TABLE}").scalar() or ""
-        return [revision for revision in revisions if revision > at]
+            return line.lacks([], [])
+        rows = list(bind.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
+        return line.lacks(rows, _attempts(bind) if rows else [])
+
+
+def _url_of_config(text: str) -> sa.URL:
+    try:
+        return db.database_url(text)
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("DATABASE_URL", "sqlalchemy.url of the configuration")) from None
 
 
 @cache
-def _revisions(versions: Path) -> tuple[str, ...]:
-    """Returns the ids in a folder of revisions: they are times, and the history is one line."""
-    found = tuple(sorted(path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py")))
-    if not found:
-        raise FileNotFoundError(f"no revisions in {versions}: run from a checkout, or an image that holds one")
-    return found
+def _line(versions: Path) -> Line:
+    return read_line(versions)
+
+
+def _attempts(connection: sa.Connection) -> Sequence[Any]:
+    """Returns the ledger's rows; none where there is none, or the role may not read it."""
+    if connection.dialect.name == "postgresql":
+        # A refused query would end the caller's transaction.
+        question = f"SELECT has_table_privilege(to_regclass('{LEDGER_TABLE}'), 'SELECT')"
+        readable = bool(connection.exec_driver_sql(question).scalar())
+    else:
+        readable = sa.inspect(connection).has_table(LEDGER_TABLE)
+    query = f"SELECT revision, direction, outcome, checksum FROM {LEDGER_TABLE} ORDER BY id"
+    return connection.exec_driver_sql(query).all() if readable else []

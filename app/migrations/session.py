@@ -18,29 +18,33 @@ class Command(StrEnum):
     """Alembic's commands, as far as they differ here."""
 
     UPGRADE = "upgrade"
-    MOVE = "move"  # downgrade, stamp and ensure_version: all others that write to the database
+    DOWNGRADE = "downgrade"
+    MOVE = "move"  # stamp and ensure_version: all others that write to the database
     REVISION = "revision"
     CHECK = "check"
+    MERGE = "merge"
     LOOK = "look"  # current, history, heads and all others that only read
 
     @classmethod
     def of(cls, opts: Mapping[str, Any]) -> "Command":
         """Tells the command from what it hands to Alembic's environment; other tools hand over the same.
 
-        `check` differs from `revision`, and the commands that move revisions from each other, only in the name of
-        their function `fn`: this is the one place that depends on it.
+        `check` differs from `revision`, `merge` from those that look, and the commands that move revisions from each
+        other, only in the name of their function `fn`: this is the one place that depends on it.
         """
         function = opts["fn"]
         if "destination_rev" in opts:
-            return cls.MOVE if function.__name__ in ("downgrade", "do_stamp") else cls.UPGRADE
+            return {"downgrade": cls.DOWNGRADE, "do_stamp": cls.MOVE}.get(function.__name__, cls.UPGRADE)
         if "revision_context" in opts:
             return cls.CHECK if function.__qualname__.startswith("check.") else cls.REVISION
+        if function.__qualname__.startswith("merge."):
+            return cls.MERGE
         return cls.MOVE if function.__name__ == "do_ensure_version" else cls.LOOK
 
     @property
     def moves_revisions(self) -> bool:
         """Returns whether it writes to the database."""
-        return self in (self.UPGRADE, self.MOVE)
+        return self in (self.UPGRADE, self.DOWNGRADE, self.MOVE)
 
     @property
     def compares(self) -> bool:

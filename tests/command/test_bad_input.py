@@ -283,7 +283,7 @@ def test_two_heads_are_refused_with_the_edit_that_makes_them_one(
     _, _, edit = done.stderr.partition(": in ")
     name, _, edit = edit.partition(" write ")
     after, _, before = edit.partition(" instead of ")
-    before = f"down_revision = {before.split(',')[0]}"
+    before = f"down_revision = {before.partition('.')[0]}"
     assert (name, file.read_text(encoding="utf-8").count(before)) == (file.name, 1)
     file.write_text(file.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
     assert project.process("upgrade", "head", url=url).returncode == 0

@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from app import db
-from app.migrations import commands
+from app.migrations import checksums, commands
 from app.migrations.errors import MigrationError
-from app.migrations.run import ledger, preflight
+from app.migrations.run import ledger
 from app.migrations.run.ledger import Outcome
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS, Alembic, downgrade, revision_of, upgrade
@@ -68,7 +68,7 @@ def test_a_row_says_when_how_long_by_whom_and_from_what_code(project: ProjectCop
     assert entry.finished_at >= entry.started_at
     assert entry.duration_ms is not None
     assert (entry.code_version, entry.repeatable, entry.error) == ("v7", True, None)
-    assert entry.checksum == preflight.checksum(project.file(entry.revision).read_text(encoding="utf-8"))
+    assert entry.checksum == checksums.checksum(project.file(entry.revision).read_text(encoding="utf-8"))
     assert entry.database_user == ("postgres" if url.startswith("postgresql") else entry.database_user)
     assert entry.pid
     assert entry.host

@@ -95,7 +95,8 @@ def command_line(*args: str, env: Mapping[str, str], folder: Path) -> Done:
         code: object = 0
         try:
             options = line.parser.parse_args(args)
-            line.run_cmd(Config(options.config or folder / "alembic.ini", stdout=output, cmd_opts=options), options)
+            ini = options.config[-1] if options.config else folder / "alembic.ini"
+            line.run_cmd(Config(ini, stdout=output, cmd_opts=options), options)
         except SystemExit as ending:
             code = ending.code
         except Exception:  # noqa: BLE001 - as Python does at the end of a process

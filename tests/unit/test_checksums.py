@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.migrations.run import preflight
+from app.migrations import checksums
 
 SOURCE = '''\
 """Words."""
@@ -31,7 +31,7 @@ def upgrade() -> None:
 )
 def test_words_are_no_edit(old: str, new: str) -> None:
     assert SOURCE.count(old) == 1
-    assert preflight.checksum(SOURCE.replace(old, new)) == preflight.checksum(SOURCE)
+    assert checksums.checksum(SOURCE.replace(old, new)) == checksums.checksum(SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_words_are_no_edit(old: str, new: str) -> None:
 )
 def test_code_is_an_edit(old: str, new: str) -> None:
     assert SOURCE.count(old) == 1
-    assert preflight.checksum(SOURCE.replace(old, new)) != preflight.checksum(SOURCE)
+    assert checksums.checksum(SOURCE.replace(old, new)) != checksums.checksum(SOURCE)

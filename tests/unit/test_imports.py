@@ -17,7 +17,8 @@ GROUPS = [
     ["app.migrations.sql"],
     ["app.models", "app.secrets"],
     ["app.migrations.errors"],
-    ["app.migrations.terminal", "app.migrations.one_command"],
+    ["app.migrations.terminal", "app.migrations.one_command", "app.migrations.checksums"],
+    ["app.migrations.line"],
     ["app.migrations.session", "app.migrations.project"],
     ["app.migrations.guard"],
     ["app.migrations.snapshots", "app.migrations.rules"],
@@ -28,7 +29,7 @@ GROUPS = [
     ["app.migrations.commands"],
     ["app.migrations"],
     ["app.project", "app.revision_api"],
-    ["app.cli"],
+    ["app.cli", "app.testing"],
 ]
 # The engine serves any project; what it needs of this one arrives as an argument.
 ENGINE = ["app.encryption", "app.backfill", "app.secrets", "app.migrations", "app.db"]

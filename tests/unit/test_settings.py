@@ -103,7 +103,7 @@ def test_another_file_that_is_not_there_is_an_error(
     env_file: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_SCHEMA_ENV_FILE", "prodcution.env")
-    with pytest.raises(SettingsError, match=r"^GATEWAY_SCHEMA_ENV_FILE=prodcution\.env: there is no such file\.$"):
+    with pytest.raises(SettingsError, match=r"^GATEWAY_SCHEMA_ENV_FILE=prodcution\.env: there is no such file in /"):
         env_file("DATABASE_URL=sqlite:///file.db\n")
 
 

@@ -85,8 +85,9 @@ def script(project: Project, engine: sa.Engine | None = None) -> str:
     status = read_status(project, engine)
     require_no_problem(status)
     config = project.config(engine)
+    run.require_complete(status.place)
     config.output_buffer = output = io.StringIO()
-    command.upgrade(config, f"{status.at[0] if status.at else 'base'}:head", sql=True)
+    command.upgrade(config, f"{next(iter(status.place.rows), 'base')}:head", sql=True)
     return output.getvalue()
 
 
@@ -138,8 +139,7 @@ def _require_upgradable(project: Project, engine: sa.Engine | None) -> Status:
     """Returns the status, and raises what would refuse an upgrade."""
     status, history = read_status(project, engine), run.history(project)
     require_no_problem(status)
-    steps = history._upgrade_revs("head", status.at)  # type: ignore[arg-type]  # noqa: SLF001 - as Alembic's upgrade
-    plan = [*map(Step.of, steps)]
+    plan = [*map(Step.of, run.upgrade_steps(history, status.place))]
     with run.reading(project, engine) as connection:
         something_to_lose = bool(plan and (status.at or sa.inspect(connection).get_table_names()))
         connection.rollback()

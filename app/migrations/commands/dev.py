@@ -65,7 +65,7 @@ def develop(
         MigrationError: something is in the way, or failed. A revision that was written stays, applied or not.
     """
     if not remote:
-        require_local(engine.url if engine is not None else project.database_url())
+        require_local(engine.url if engine is not None else run.database_url(project))
     config = project.config(engine)
     session = Session.of(config)
     session.reporter, session.ask, session.called_by_schema = Reporter(live=live), ask, True

@@ -89,6 +89,7 @@ def check(project: Project, engine: sa.Engine | None = None) -> Check:
 
 def compare(connection: sa.Connection, config: Config, script: ScriptDirectory, state: Status) -> Check:
     """Compares the database of `connection`, which has the status `state`: see `check`."""
+    run.require_complete(state.place)
     revision = state.at[0] if len(state.at) == 1 else None
     if revision is not None and revision not in {known.revision for known in script.walk_revisions()}:
         # The status reports it; it has no snapshot to compare with.
@@ -101,6 +102,7 @@ def current_drift(project: Project, connection: sa.Connection) -> Drift:
     """Returns the drift of the database of `connection` from the revision it is at."""
     script = run.history(project)
     state = run.read_status(connection, project, script, "")
+    run.require_complete(state.place)
     return find_drift(connection, project.config(), script, state.at[0] if state.at else None, state.entries)
 
 

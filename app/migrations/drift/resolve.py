@@ -113,8 +113,13 @@ class Resolver:
         outcome = attempts[-1].outcome if attempts else None
         if outcome in (Outcome.FAILED, Outcome.RUNNING) or (claim.applied and outcome is Outcome.SKIPPED):
             return True
+        if claim.applied and claim.revision in self._missing(entries):
+            return True
         former = self._project.former_checksums
         return claim.applied and bool(run.edited(entries, self._script, {claim.revision}, former))
+
+    def _missing(self, entries: list[Entry]) -> list[str]:
+        return run.line_of(self._script).place(self._context.get_current_heads(), entries).missing
 
     def _contradictions(self, claim: Claim, passed: list[str], target: str | None, entries: list[Entry]) -> list[str]:
         drift = find_drift(self._connection, self._config, self._script, target, entries)

@@ -4,7 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from app.migrations.run.catch_up import upgrade_steps
     from app.migrations.run.connections import (
+        database_url,
         from_root,
         history,
         reading,
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
         writing,
     )
     from app.migrations.run.ledger import Entry, Ledger, Outcome
-    from app.migrations.run.preflight import checksum_of, edited, require_known_heads, require_single_head
+    from app.migrations.run.preflight import (
+        checksum_of,
+        edited,
+        line_of,
+        require_complete,
+        require_known_heads,
+        require_single_head,
+    )
     from app.migrations.run.reporter import Reporter, log
     from app.migrations.run.scratch import NoScratch, prepare, scratch_database, snapshot, stale_snapshots, upgrade
     from app.migrations.run.signals import interruptible
@@ -29,14 +38,17 @@ __all__ = [
     "RevisionStatus",
     "Status",
     "checksum_of",
+    "database_url",
     "edited",
     "from_root",
     "history",
     "interruptible",
+    "line_of",
     "log",
     "prepare",
     "read_status",
     "reading",
+    "require_complete",
     "require_known_heads",
     "require_local",
     "require_single_head",
@@ -46,11 +58,12 @@ __all__ = [
     "stale_snapshots",
     "transaction",
     "upgrade",
+    "upgrade_steps",
     "when",
     "writing",
 ]
 
-_MODULES = ("ledger", "preflight", "reporter", "signals", "connections", "status", "scratch")
+_MODULES = ("ledger", "preflight", "reporter", "signals", "connections", "status", "scratch", "catch_up")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,13 +22,16 @@ from app.migrations.session import Session
 
 def history(project: Project) -> ScriptDirectory:
     """Returns the revisions; raises `ConfigurationError` or `HistoryError` if they can't be read."""
+    config = project.config()
     try:
-        script = ScriptDirectory.from_config(project.config())
+        script = ScriptDirectory.from_config(config)
     except CommandError as error:
-        raise ConfigurationError(str(error)) from None
+        file = Path(str(config.config_file_name)).absolute()
+        where = f"in {file}" if file.is_file() else f"there is no file {file}"
+        raise ConfigurationError(f"{str(error).rstrip('.')}: {where}") from None
     except (UnicodeDecodeError, configparser.Error) as error:
-        file = project.config().config_file_name
-        raise ConfigurationError(f"{file}: can't be read ({' '.join(str(error).split())}).") from None
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{config.config_file_name}: can't be read ({reason}).") from None
     preflight.require_loadable(script)
     return script
 
@@ -38,15 +41,20 @@ def from_root(project: Project, path: Path) -> Path:
     return path.relative_to(project.root) if path.is_relative_to(project.root) else path
 
 
+def database_url(project: Project) -> sa.URL:
+    """Returns the URL of the database that a command without an engine works on."""
+    return project.with_url_of(project.config()).database_url()
+
+
 def shown(project: Project, engine: sa.Engine | None) -> str:
     """Returns the database's URL for people."""
-    return db.shown(engine.url if engine is not None else project.database_url())
+    return db.shown(engine.url if engine is not None else database_url(project))
 
 
 @contextmanager
 def reading(project: Project, engine: sa.Engine | None) -> Iterator[sa.Connection]:
     """Gives a connection that only reads; a SQLite file that isn't there reads as empty, and isn't made."""
-    engine = engine if engine is not None else db.migration_engine(project.database_url(), read_only=True)
+    engine = engine if engine is not None else db.migration_engine(database_url(project), read_only=True)
     with database_errors_in_one_line(), db.connect(engine) as connection:
         yield connection
 
@@ -72,7 +80,7 @@ def writing(
     reporter = Reporter(live=live)
     try:
         with database_errors_in_one_line():
-            engine = engine if engine is not None else db.migration_engine(project.database_url())
+            engine = engine if engine is not None else db.migration_engine(database_url(project))
             file = db.sqlite_file(engine.url)
             if not (create or file is None or file.exists()):
                 raise MigrationError(f"There is no database yet at {db.shown(engine.url)}. Make it: schema deploy")

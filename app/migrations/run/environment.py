@@ -19,6 +19,7 @@ from app.migrations import one_command, terminal
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, signals
+from app.migrations.run.ledger import Ledger
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.runner import Runner
 from app.migrations.session import Command, Session
@@ -27,7 +28,8 @@ from app.migrations.session import Command, Session
 def run(context: EnvironmentContext, project: Project) -> None:
     """Runs the Alembic command that `context` stands for.
 
-    A connection or an engine in `config.attributes["connection"]` is used as it is, instead of the project's database.
+    The database is, in this order: the connection or engine in `config.attributes["connection"]`, used as it is; the
+    `sqlalchemy.url` of the configuration; the project's.
     Logging is set up for the command line alone, and only there a failure ends the process, with an exit code of its
     own; in process it is raised as the error that carries the code.
 
@@ -64,6 +66,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     one_command.take_turns()
     one_command.require_own(context)
     given = context.config.attributes.get("connection")
+    project = project.with_url_of(context.config)
     dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
     context.configure(dialect_name=dialect)
     # From here on the environment itself: `context` stands for that of whichever thread came last.
@@ -78,6 +81,8 @@ def _run(context: EnvironmentContext, project: Project) -> None:
             terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
     preflight.require_loadable(env.script)
+    if command is not Command.LOOK:
+        preflight.require_single_head(env.script)
     if env.is_offline_mode():
         _write_script(env, dialect, options)
         return
@@ -127,6 +132,9 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
     opts = context.get_context().opts
+    if command.compares:
+        heads = context.get_context().get_current_heads()
+        preflight.require_complete(preflight.line_of(context.script).place(heads, Ledger(connection).entries()))
     try:
         context.run_migrations()
     except CommandError as error:

@@ -57,6 +57,11 @@ class LedgerWriter(Guard):
         """Returns the ledger as it is now."""
         return self._ledger.entries()
 
+    def books(self) -> Ledger:
+        """Returns the ledger, whose table is made if need be."""
+        self._ledger.create()
+        return self._ledger
+
     def open(self, crashed: Callable[[Entry], None]) -> None:
         """Makes the table, and closes the rows of runs that ended without a word; the lock must be held.
 

@@ -3,25 +3,34 @@
 Each reads and none writes. The texts name what is wrong, where, and the command or the edit that mends it.
 """
 
-import ast
-import hashlib
 import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import CycleDetected
 from alembic.util import CommandError
 
-from app.migrations.errors import ConfigurationError, HistoryError, UnresolvedFailure, place_in_revision
+from app.migrations.checksums import checksum, recorded_parents
+from app.migrations.errors import (
+    ConfigurationError,
+    HistoryError,
+    PendingRevisions,
+    UnresolvedFailure,
+    place_in_revision,
+)
+from app.migrations.line import Line, Place, Revision, read_line
 from app.migrations.project import BASE, OWN_TABLES
 from app.migrations.run.ledger import Entry, Outcome, attempts, last_applied
 from app.migrations.session import Direction
 
 _MINIMUM_SQLITE = (3, 35)
+_AFTER_THE_EDIT = (
+    "Then run alembic upgrade head on every database: it applies what is missing there, whichever branch ran before."
+)
 
 
 def require_loadable(script: ScriptDirectory) -> None:
@@ -31,6 +40,8 @@ def require_loadable(script: ScriptDirectory) -> None:
             warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
             revisions = list(script.walk_revisions())
     except CommandError as error:
+        if isinstance(error.__cause__, CycleDetected):
+            raise _circle(Path(script.versions)) from None
         raise HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
     except UserWarning as warning:
         text = " ".join(str(warning).split())
@@ -43,6 +54,18 @@ def require_loadable(script: ScriptDirectory) -> None:
             raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
 
 
+def _circle(versions: Path) -> HistoryError:
+    """Makes the error for revisions that follow each other, with the edit that makes one of them the first again."""
+    line = read_line(versions)
+    first = next((revision for revision in line.in_circle if line.parents(revision)), "")
+    before = line.order[-len(line.in_circle) - 1] if len(line.order) > len(line.in_circle) else None
+    (file,) = versions.glob(f"{first}*.py")
+    return HistoryError(
+        f"Revisions follow each other in a circle ({', '.join(line.in_circle)}), as after a merge of two edits: in "
+        f"{file.name} write down_revision = {before!r} instead of {line.parents(first)[0]!r}. {_AFTER_THE_EDIT}"
+    )
+
+
 def require_supported(connection: sa.Connection) -> None:
     """Raises `ConfigurationError` if SQLite is too old."""
     if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info < _MINIMUM_SQLITE:
@@ -53,19 +76,60 @@ def require_supported(connection: sa.Connection) -> None:
 
 
 def require_single_head(script: ScriptDirectory) -> None:
-    """Raises `HistoryError` if the history has several ends, with the edit that makes it one line again."""
+    """Raises `HistoryError` if the history isn't one line, with the edits that make it one again."""
     heads = sorted(script.get_heads())
-    if len(heads) <= 1:
-        return
-    stays, moves = heads[0], heads[-1]
+    merges = [revision for revision in script.walk_revisions() if isinstance(revision.down_revision, tuple)]
+    if merges:
+        merge = merges[-1]  # the oldest
+        stays, moves = sorted(merge.down_revision or ())[:2]
+        raise HistoryError(
+            f"{Path(merge.path).name} merges two branches, and the history must be one line. Put them one after the "
+            f"other: in {_edit_of_parent(script, stays, moves)}, and in {Path(merge.path).name} write down_revision = "
+            f"{moves!r} instead of {merge.down_revision!r}. {_AFTER_THE_EDIT}"
+        )
+    if len(heads) > 1:
+        raise HistoryError(
+            f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after "
+            f"the other: in {_edit_of_parent(script, heads[0], heads[-1])}. {_AFTER_THE_EDIT}"
+        )
+
+
+def _edit_of_parent(script: ScriptDirectory, stays: str, moves: str) -> str:
+    """Returns the edit that puts the branch with the end `moves` after `stays`."""
     shared = {revision.revision for revision in script.iterate_revisions(stays, BASE)}
-    branch = [r for r in script.iterate_revisions(moves, BASE) if r.revision not in shared]
-    first = branch[-1]
-    raise HistoryError(
-        f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after the "
-        f"other: in {Path(first.path).name} write down_revision = {stays!r} instead of {first.down_revision!r}, on a "
-        "branch that no database has run yet."
-    )
+    first = [r for r in script.iterate_revisions(moves, BASE) if r.revision not in shared][-1]
+    return f"{Path(first.path).name} write down_revision = {stays!r} instead of {first.down_revision!r}"
+
+
+def line_of(script: ScriptDirectory) -> Line:
+    """Returns the order of the revisions."""
+    revisions = []
+    for revision in script.walk_revisions():
+        down = revision.down_revision
+        parents = (down,) if isinstance(down, str) else tuple(down or ())
+        revisions.append(Revision(revision.revision, parents, Path(revision.path).read_bytes()))
+    return Line(revisions)
+
+
+def require_complete(place: Place) -> None:
+    """Raises `PendingRevisions` if a revision below the database's version was never applied."""
+    if place.missing:
+        raise PendingRevisions(
+            f"The database lacks {', '.join(place.missing)}, which the history has before {', '.join(place.rows)} now, "
+            "as after a merge of two branches. Apply it: alembic upgrade head"
+        )
+
+
+def require_settled(place: Place, heads: Iterable[str]) -> None:
+    """Raises an error before a downgrade if a revision below was never applied, or one above was."""
+    heads = sorted(heads)
+    require_complete(place)
+    if heads != sorted(place.rows):
+        raise HistoryError(
+            f"The version table says {', '.join(heads)}, and by the ledger and the order of the revisions the database "
+            f"is at {', '.join(place.rows)}, as after a merge of two branches. Put that right first: alembic upgrade "
+            "head"
+        )
 
 
 def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
@@ -109,9 +173,11 @@ def edited(
 ) -> list[Entry]:
     """Returns the entries of applied revisions whose code isn't what the ledger saw, oldest first.
 
-    `former` has checksums that mean the same as today's, by revision.
+    Another `down_revision` is no edit: it is how merged branches become one line. `former` has checksums that mean the
+    same as today's, by revision.
     """
     changed = []
+    known = tuple(sorted(revision.revision for revision in script.walk_revisions()))
     for revision in sorted(applied):
         with_checksum = [
             entry
@@ -120,9 +186,12 @@ def edited(
             and entry.outcome in (Outcome.APPLIED, Outcome.ADOPTED)
             and entry.direction is not Direction.DOWNGRADE
         ]
-        if with_checksum and with_checksum[-1].checksum not in former.get(revision, ()):
-            now = checksum_of(script.get_revision(revision))
-            changed += [with_checksum[-1]] if with_checksum[-1].checksum != now else []
+        seen = with_checksum[-1].checksum if with_checksum else None
+        if seen is None or seen in former.get(revision, ()):
+            continue
+        source = Path(script.get_revision(revision).path).read_bytes()
+        if seen != checksum(source) and recorded_parents(source, seen, known) is None:
+            changed.append(with_checksum[-1])
     return changed
 
 
@@ -138,12 +207,6 @@ def edited_revision(entry: Entry) -> HistoryError:
 def checksum_of(revision: Script) -> str:
     """Returns the checksum of a revision's file."""
     return checksum(Path(revision.path).read_bytes())
-
-
-@cache
-def checksum(source: str | bytes) -> str:
-    """Returns a checksum of a revision's code: comments, formatting, docstrings and `acknowledged` don't count."""
-    return hashlib.sha256(_canonical(ast.parse(source)).encode()).hexdigest()
 
 
 def unresolved_failure(entry: Entry) -> UnresolvedFailure:
@@ -164,30 +227,6 @@ def unresolved(entries: list[Entry], revision: str) -> Entry | None:
     if tried and tried[-1].outcome in ended_badly and not tried[-1].repeatable:
         return tried[-1]
     return None
-
-
-def _canonical(node: object) -> str:
-    # ast.dump() isn't the same on every Python: newer ones have more fields, and leave out empty ones. Every start
-    # reads the whole history this way, so it is written to be fast.
-    if isinstance(node, list):
-        return f"[{','.join([_canonical(item) for item in node])}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    parts = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if name == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-            value = [statement for statement in node.body if not _is_words(statement)]
-        if value is not None and value != []:
-            parts.append(f"{name}={_canonical(value)}")
-    return f"{type(node).__name__}({','.join(parts)})"
-
-
-def _is_words(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-        return isinstance(statement.value.value, str)
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return any(isinstance(target, ast.Name) and target.id == "acknowledged" for target in targets)
 
 
 def _described(error: Exception) -> str:

@@ -18,8 +18,9 @@ from app import db, server_session
 from app.errors import met_a_lock
 from app.migrations.errors import ConfigurationError
 from app.migrations.guard import Guard, StatementHook
+from app.migrations.line import Place
 from app.migrations.project import Project
-from app.migrations.run import explanations, lock, preflight, signals
+from app.migrations.run import catch_up, explanations, lock, preflight, signals
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
@@ -133,11 +134,29 @@ class Runner:
     def _try(self) -> None:
         if self._preflight():
             self._ledger.open(self._reporter.crashed)
+            self._settle()
         with self._env.begin_transaction():
             self._env.run_migrations()
+        self._settle()
         # The version table of a database without revisions is made outside any of their transactions.
         if self._connection.in_transaction():
             self._connection.commit()
+
+    def _place(self, heads: tuple[str, ...]) -> Place:
+        return preflight.line_of(self._env.script).place(heads, self._ledger.entries())
+
+    def _plan(self, heads: tuple[str, ...], context: Any, place: Place) -> list[Any]:
+        """Returns Alembic's steps; before those of an upgrade, what the database lacks below its version."""
+        if self._command is not Command.UPGRADE:
+            return list(self._plan_of(heads, context))
+        return [*catch_up.missing_steps(self._env.script, place), *self._plan_of(place.rows or heads, context)]
+
+    def _settle(self) -> None:
+        if self._command is Command.UPGRADE:
+            heads = self._env.get_context().get_current_heads()
+            place = self._place(heads)
+            self._connection.rollback()
+            catch_up.settle(self._connection, self._ledger.books, place, heads)
 
     def _preflight(self) -> bool:
         """Makes sure that all is in order; returns whether there is anything to do."""
@@ -147,12 +166,14 @@ class Runner:
         heads = context.get_current_heads()
         entries = self._ledger.entries()
         preflight.require_known_heads(script, heads, entries)
+        place = self._place(heads)
         if self._command is Command.UPGRADE:
             preflight.require_history(self._connection, heads, self._project.tables)
-            applied = {r.revision for head in heads for r in script.iterate_revisions(head, "base")}
-            if changed := preflight.edited(entries, script, applied, self._project.former_checksums):
+            if changed := preflight.edited(entries, script, {*place.applied}, self._project.former_checksums):
                 raise preflight.edited_revision(changed[0])
-        steps = [*map(Step.of, self._plan_of(heads, context))]
+        if self._command is Command.DOWNGRADE:
+            preflight.require_settled(place, heads)
+        steps = [*map(Step.of, self._plan(heads, context, place))]
         plan = [step for step in steps if step.direction is not Direction.STAMP]
         for step in plan:
             if (entry := preflight.unresolved(entries, step.revision)) is not None:
@@ -162,7 +183,7 @@ class Runner:
         self._connection.rollback()
         if rows_at_risk and self._data_loss is None:
             self._refuse_losses(plan)
-        return bool(steps)
+        return bool(steps) or {*heads} != {*place.rows}
 
     def _refuse_losses(self, plan: list[Step]) -> None:
         from app.migrations.data_loss import DataLoss
@@ -173,7 +194,7 @@ class Runner:
 
     def _steps(self, heads: tuple[str, ...], context: Any, still_held: LockCheck) -> Iterator[Any]:
         """Gives Alembic its steps one by one; between two of them control is here."""
-        steps = list(self._plan_of(heads, context))
+        steps = self._plan(heads, context, self._place(heads))
         plan = [*map(Step.of, steps)]
         if self._connection.in_transaction():
             self._connection.commit()

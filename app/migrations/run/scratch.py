@@ -40,7 +40,7 @@ def scratch_database(project: Project, engine: sa.Engine | None) -> Iterator[sa.
         NoScratch: the role may not create databases.
     """
     with database_errors_in_one_line():
-        url = engine.url if engine is not None else project.database_url()
+        url = engine.url if engine is not None else connections.database_url(project)
         if url.get_backend_name() == "sqlite":
             with TemporaryDirectory(prefix="schema-") as folder:
                 yield db.migration_engine(URL.create("sqlite", database=str(Path(folder) / "scratch.db")))
@@ -150,7 +150,7 @@ def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
 def _within_reach(project: Project) -> dict[str, sa.URL]:
     urls = {"sqlite": sa.make_url("sqlite://")}
     try:
-        url = project.database_url()
+        url = connections.database_url(project)
         connections.require_local(url)  # `alembic revision` must not make a database on another machine
     except SchemaError:
         return urls

@@ -10,7 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
 from app.migrations.errors import MigrationError
-from app.migrations.project import BASE, Project
+from app.migrations.line import Place
+from app.migrations.project import Project
 from app.migrations.run import lock, preflight
 from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied
 from app.migrations.run.lock import Holder
@@ -59,6 +60,7 @@ class Status:
         holder: the run that holds the lock now.
         problems: one line for each thing that keeps `alembic upgrade head` from running.
         entries: the whole ledger, oldest first.
+        place: where the ledger and the order of the revisions say that the database is.
     """
 
     database: str
@@ -69,6 +71,7 @@ class Status:
     problems: list[MigrationError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    place: Place = field(default_factory=lambda: Place((), [], frozenset()))
 
     @property
     def pending(self) -> list[RevisionStatus]:
@@ -108,7 +111,9 @@ def read_status(
     heads = sorted(script.get_heads())
     problems = _problem(lambda: preflight.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
-    applied = {r.revision for head in at if head in ours for r in script.iterate_revisions(head, BASE)}
+    place = preflight.line_of(script).place(at, entries)
+    applied = {*place.applied}
+    notes += [str(error) for error in _problem(lambda: preflight.require_complete(place))]
     edited = preflight.edited(entries, script, applied, project.former_checksums)
     revisions = [
         _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
@@ -122,7 +127,7 @@ def read_status(
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     head = heads[0] if len(heads) == 1 else None
-    return Status(database, sorted(at), head, holder, revisions, problems, notes, entries)
+    return Status(database, sorted(at), head, holder, revisions, problems, notes, entries, place)
 
 
 def _heads(connection: sa.Connection) -> list[str]:

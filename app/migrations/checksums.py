@@ -1,0 +1,81 @@
+"""Checksums of revisions; loads no Alembic."""
+
+import ast
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import permutations
+
+_ANY_PARENT = "\0any parent\0"
+
+
+@cache
+def checksum(source: str | bytes) -> str:
+    """Returns a checksum of a revision's code: comments, formatting, docstrings and `acknowledged` don't count."""
+    return _hash(_canonical(ast.parse(source)))
+
+
+@cache
+def recorded_parents(source: bytes, recorded: str, revisions: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Returns the parents that a revision had when a checksum of it was recorded.
+
+    The order of revisions changes when two branches are merged: that edits `down_revision` and nothing else. Checksums
+    hold it, so the former parent is the one that makes the recorded checksum.
+
+    Args:
+        source: the revision's code today.
+        recorded: its checksum in the ledger.
+        revisions: the possible parents.
+
+    Returns:
+        The parents, none for the first revision; None if more than `down_revision` was edited.
+    """
+    tree = ast.parse(source)
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and _assigns(statement, "down_revision"):
+            statement.value = ast.Constant(_ANY_PARENT)
+    before, found, after = _canonical(tree).partition(_canonical(ast.Constant(_ANY_PARENT)))
+    if not found:
+        return None
+    for parents, value in _possible_parents(revisions):
+        if _hash(f"{before}{_canonical(ast.parse(repr(value), mode='eval').body)}{after}") == recorded:
+            return parents
+    return None
+
+
+def _possible_parents(revisions: Sequence[str]) -> Iterator[tuple[tuple[str, ...], object]]:
+    yield (), None
+    yield from (((revision,), revision) for revision in revisions)
+    yield from ((pair, pair) for pair in permutations(revisions, 2))  # of a merge revision
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(node: object) -> str:
+    # ast.dump() isn't the same on every Python: newer ones have more fields, and leave out empty ones. Every start
+    # reads the whole history this way, so it is written to be fast.
+    if isinstance(node, list):
+        return f"[{','.join([_canonical(item) for item in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+            value = [statement for statement in node.body if not _is_words(statement)]
+        if value is not None and value != []:
+            parts.append(f"{name}={_canonical(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _is_words(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return isinstance(statement.value.value, str)
+    return _assigns(statement, "acknowledged")
+
+
+def _assigns(statement: ast.stmt, name: str) -> bool:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)

@@ -1,0 +1,212 @@
+"""The order of revisions, and the place of a database in it; loads no Alembic.
+
+Two branches that were merged become one line by an edit of `down_revision`. A database that ran one of them before has
+then a revision *below* its version that it never ran, or one *above* it that it did. The ledger proves both: its
+checksums tell the parent that a revision had when it was applied.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from app.migrations.checksums import checksum, recorded_parents
+
+_DONE = ("applied", "adopted", "skipped")
+
+
+class Attempt(Protocol):
+    """An attempt in the ledger."""
+
+    @property
+    def revision(self) -> str:
+        """The revision's id."""
+
+    @property
+    def direction(self) -> str:
+        """One of `session.Direction`."""
+
+    @property
+    def outcome(self) -> str:
+        """One of `ledger.Outcome`."""
+
+    @property
+    def checksum(self) -> str | None:
+        """The checksum of the revision's code."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision's file: its id, its parents, its code."""
+
+    id: str
+    parents: tuple[str, ...]
+    source: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a database whose version table has rows that this code knows.
+
+    Attributes:
+        rows: the rows that the version table should have: one, if the history is one line.
+        missing: revisions below these that were never applied, oldest first.
+        applied: all revisions that were.
+    """
+
+    rows: tuple[str, ...]
+    missing: list[str]
+    applied: frozenset[str]
+
+
+class Line:
+    """The revisions of the code.
+
+    Args:
+        revisions: in any order.
+    """
+
+    def __init__(self, revisions: Iterable[Revision]) -> None:
+        self._revisions: Mapping[str, Revision] = {revision.id: revision for revision in revisions}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The ids, each after its parents."""
+        return (*self._from_the_first, *self.in_circle)
+
+    @cached_property
+    def in_circle(self) -> tuple[str, ...]:
+        """The ids that no way from the first revision leads to, sorted."""
+        return tuple(sorted({*self._revisions} - {*self._from_the_first}))
+
+    @cached_property
+    def _from_the_first(self) -> tuple[str, ...]:
+        ordered: dict[str, None] = {}
+        left = sorted(self._revisions)
+        while ready := [r for r in left if all(p in ordered or p not in left for p in self._revisions[r].parents)]:
+            ordered |= dict.fromkeys(ready[:1])
+            left.remove(ready[0])
+        return tuple(ordered)
+
+    def parents(self, revision: str) -> tuple[str, ...]:
+        """Returns the parents of a revision."""
+        return self._revisions[revision].parents
+
+    @cached_property
+    def is_single(self) -> bool:
+        """The history is one line: every revision has one child at most, and one parent at most."""
+        parents = [self._revisions[revision].parents for revision in self.order]
+        return parents == [(), *((revision,) for revision in self.order[:-1])]
+
+    def place(self, rows: Iterable[str], attempts: Iterable[Attempt]) -> Place:
+        """Returns the place of a database with these rows in the version table."""
+        rows = tuple(sorted(row for row in rows if row in self._revisions))
+        if not (self.is_single and rows):
+            return Place(rows, [], frozenset(self._with_ancestors(rows)))
+        standing = standing_checksums(attempts)
+        former = {r: self._former_parents(r, standing[r]) for r in self.order if r in standing}
+        moved = {revision: parents for revision, parents in former.items() if parents is not None}
+        merged = {parent for parents in moved.values() if len(parents) > 1 for parent in parents}
+        done = {*standing, *rows, *merged}
+        at = max(self.order.index(row) for row in rows)
+        at = max([at, *(self.order.index(r) for r in self._follow(moved, done))])
+        below = self.order[: at + 1]
+        missing = [revision for place, revision in enumerate(below) if self._was_passed(place, below, moved, done)]
+        return Place((self.order[at],), missing, frozenset(below) - {*missing})
+
+    def lacks(self, rows: Sequence[str], attempts: Sequence[Attempt]) -> list[str]:
+        """Returns the revisions that a database lacks, oldest first.
+
+        A database at a revision that this code doesn't have is *ahead*; it lacks what was written after the last
+        revision of this code that its ledger has.
+        """
+        if not rows or all(row in self._revisions for row in rows):
+            applied = self.place(rows, attempts).applied
+            return [revision for revision in self.order if revision not in applied]
+        standing = standing_checksums(attempts)
+        known = [place for place, revision in enumerate(self.order) if revision in standing]
+        if known and self.is_single:
+            return list(self.order[known[-1] + 1 :])
+        return [revision for revision in self.order if revision > max(rows)]
+
+    def _with_ancestors(self, revisions: Iterable[str]) -> set[str]:
+        found = {revision for revision in revisions if revision in self._revisions}
+        for revision in reversed(self.order):
+            if revision in found:
+                found.update(self._revisions[revision].parents)
+        return found
+
+    def _former_parents(self, revision: str, recorded: str | None) -> tuple[str, ...] | None:
+        """Returns the parents that a revision had when it was applied; None if they are today's, or unknown."""
+        source = self._revisions[revision].source
+        if recorded is None or recorded == checksum(source):
+            return None
+        return recorded_parents(source, recorded, self.order)
+
+    def _follow(self, moved: Iterable[str], done: set[str]) -> set[str]:
+        """Returns the moved revisions, and those applied revisions that follow them without a gap."""
+        found = set(moved)
+        for before, revision in zip(self.order, self.order[1:], strict=False):
+            if before in found and revision in done:
+                found.add(revision)
+        return found
+
+    def _was_passed(
+        self, place: int, below: Sequence[str], moved: Mapping[str, tuple[str, ...]], done: set[str]
+    ) -> bool:
+        """Returns whether a later revision was applied on a parent that stands before the one at `place`."""
+        if below[place] in done:
+            return False
+        for later, revision in enumerate(below[place + 1 :], place + 1):
+            if revision in moved:
+                parents = [self.order.index(parent) for parent in moved[revision]]
+                if max(parents, default=-1) < place < later:
+                    return True
+        return False
+
+
+def standing_checksums(attempts: Iterable[Attempt]) -> dict[str, str | None]:
+    """Returns the revisions that the ledger says are applied, with the checksums of their code at that time.
+
+    A stamp is the operator's word on everything below and above it, so nothing from before it counts.
+    """
+    standing: dict[str, str | None] = {}
+    for attempt in attempts:
+        if attempt.direction == "check":
+            continue
+        if attempt.direction == "stamp" and attempt.outcome == "applied":
+            standing.clear()
+        if attempt.outcome == "rolled_back" or (attempt.direction == "downgrade" and attempt.outcome == "applied"):
+            standing.pop(attempt.revision, None)
+        elif attempt.outcome in _DONE and attempt.direction != "downgrade":
+            standing[attempt.revision] = attempt.checksum or standing.get(attempt.revision)
+    return standing
+
+
+def read_line(versions: Path) -> Line:
+    """Reads the revisions of a folder.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    revisions = [_read(path) for path in sorted(versions.glob("*.py"))]
+    line = Line(revision for revision in revisions if revision is not None)
+    if not line.order:
+        raise FileNotFoundError(f"no revisions in {versions}: run from a checkout, or an image that holds one")
+    return line
+
+
+def _read(path: Path) -> Revision | None:
+    source = path.read_bytes()
+    values = {}
+    for statement in ast.parse(source).body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        value = getattr(statement, "value", None)
+        if ("revision" in names or "down_revision" in names) and isinstance(value, ast.expr):
+            values[names[0]] = ast.literal_eval(value)
+    down = values.get("down_revision")
+    parents = () if down is None else (down,) if isinstance(down, str) else tuple(down)
+    return Revision(values["revision"], parents, source) if "revision" in values else None
