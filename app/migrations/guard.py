@@ -24,5 +24,8 @@ class Guard:
             MigrationError: what the step did must not stay.
         """
 
+    def committed(self, step: Step) -> None:
+        """Hears that a step is done: its transaction has been committed."""
+
     def failed(self, error: BaseException) -> None:
         """Hears that the step at work, or what precedes the first one, has failed."""

@@ -25,13 +25,16 @@ class StatementHook:
     Attributes:
         guards: each hears of a statement in this order.
         step_at_work: statements are the revision's; else they are the run's own, such as the ledger's.
+        kept: the step at work has changed something outside its transaction, which stays whatever happens.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
         self.guards: Sequence[Guard] = ()
         self.step_at_work = False
+        self.kept = False
         self._connection = connection
         self._begun = False
+        self._keeps = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -43,9 +46,12 @@ class StatementHook:
                 self._hear(cursor.connection, text)
 
         def after(_connection: object, cursor: Any, *_: object) -> None:
-            if self._begun and threading.get_ident() == thread:
+            if threading.get_ident() != thread:
+                return
+            if self._begun:
                 self._begun = False
                 cursor.connection.execute("COMMIT")
+            self.kept |= self._keeps
 
         def failed(_context: object) -> None:
             if self._begun and threading.get_ident() == thread:
@@ -69,6 +75,7 @@ class StatementHook:
         own = driver is self._connection.connection.driver_connection
         if not own and not self.step_at_work:  # the lock's
             return
+        self._keeps = False
         dialect = self._connection.dialect.name
         transaction = Transaction.OPEN
         if own and self.step_at_work and self._is_outside(driver):
@@ -84,6 +91,7 @@ class StatementHook:
             if self._begun:
                 self._roll_back()
             raise
+        self._keeps = transaction is not Transaction.OPEN and not statement.reads
 
     def _is_outside(self, driver: Any) -> bool:
         if self._connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":

@@ -121,7 +121,7 @@ class Runner:
                 seen = [str(blocker) for blocker in blockers.seen] if blockers and again else []
                 if not again or now + pause > deadline:
                     raise self._explained(error, seen) from explanations.cause_of(error)
-                self._reporter.retrying(self._step, seen, pause)
+                self._reporter.retrying(self._step, seen, pause, kept=self._hook.kept)
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
                 pause = min(pause * 2, _PAUSE_SECONDS[1])
             else:
@@ -178,10 +178,13 @@ class Runner:
         for step, alembic_step in zip(plan, steps, strict=True):
             held.check()
             self._step = step
+            self._hook.kept = False
             for guard in self._hook.guards:
                 guard.before(step)
             self._hook.step_at_work = True
             yield alembic_step
+            for guard in self._hook.guards:  # Alembic asks for the next step after it has committed this one
+                guard.committed(step)
             self._step = None
         self._reporter.finished(len(plan))
 
@@ -204,7 +207,8 @@ class Runner:
 
     def _explained(self, error: BaseException, blockers: list[str]) -> BaseException:
         revision = self._step.revision if self._step is not None else None
-        return explanations.explain(error, revision, blockers, half_done=self._ledger.half_done)
+        left = explanations.Left(half_done=self._ledger.half_done, kept=self._hook.kept)
+        return explanations.explain(error, revision, blockers, left)
 
     def _blockers(self) -> "BlockerWatch | None":
         if self._connection.dialect.name != "postgresql":
@@ -230,7 +234,8 @@ def _lock_wait(env: EnvironmentContext, default: float) -> float:
 
 
 def _accepted_losses(env: EnvironmentContext) -> set[str]:
-    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION`, as often as needed."""
+    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION,REVISION`."""
     pairs = [argument.partition("=") for argument in env.get_x_argument()]
-    named = {value for name, _, value in pairs if name == "accept-data-loss"}
+    values = [value.strip(" ,") for name, _, value in pairs if name == "accept-data-loss"]
+    named = {revision.strip() for value in values for revision in value.split(",")}
     return named | set(Session.of(env.config).accepted_losses)
