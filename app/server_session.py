@@ -63,9 +63,10 @@ def pin_session(connection: sa.Connection) -> None:
 
 def as_of_sqlalchemy(connection: sa.Connection, statement: str, error: Exception) -> sa.exc.DBAPIError:
     """Makes SQLAlchemy's error of one of the driver's that it didn't see; gives up a connection that is lost."""
-    if getattr(_driver(connection), "closed", False):
+    lost = bool(getattr(_driver(connection), "closed", False))
+    if lost:
         connection.invalidate()  # else the pool would try a rollback on it, and log how that fails
-    return sa.exc.OperationalError(statement, None, error, hide_parameters=True)
+    return sa.exc.OperationalError(statement, None, error, hide_parameters=True, connection_invalidated=lost)
 
 
 def _pin(connection: sa.Connection) -> None:

@@ -26,7 +26,8 @@ VENV = ROOT / (os.environ.get("GATEWAY_SCHEMA_VENV") or ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "installed-locks"
 # Each contains those before it, at the same versions.
-LOCKS = ["requirements.txt", "requirements-test.txt", "requirements-dev.txt"]
+LOCKS = ["requirements.txt", "requirements-author.txt", "requirements-test.txt", "requirements-dev.txt"]
+OF_AUTHORS = ("dev", "snapshot")  # commands of `schema` that write revisions and snapshots
 
 
 def main() -> int:
@@ -47,7 +48,7 @@ def upgrade(args: list[str]) -> int:
 
 def schema(args: list[str]) -> int:
     """Runs the command `schema`."""
-    install("requirements.txt")
+    install("requirements-author.txt" if args and args[0] in OF_AUTHORS else "requirements.txt")
     return run("app.cli", *args)
 
 
@@ -92,6 +93,7 @@ def lock(args: list[str]) -> int:
     return (
         run(*uv, "--group=dev", "--output-file=requirements-dev.txt", *args)
         or run(*uv, "--group=test", "--output-file=requirements-test.txt", *constraint)
+        or run(*uv, "--extra=author", "--output-file=requirements-author.txt", *constraint)
         or run(*uv, "--output-file=requirements.txt", *constraint)
     )
 

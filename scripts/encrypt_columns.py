@@ -7,6 +7,7 @@ from functools import partial
 from app.backfill import Report
 from app.errors import SchemaError
 from app.migrations import run
+from app.migrations.errors import Interrupted
 from app.project import PROJECT
 from app.secrets import jobs
 from app.secrets.jobs import Action, Progress
@@ -28,7 +29,7 @@ def main(table: str, description: str) -> int:
         description: a sentence for `--help`.
 
     Returns:
-        The exit code: 0 if all is done, 1 if values failed, 2 for a wrong setting.
+        The exit code: 0 if all is done, 1 if values failed, 2 for a wrong setting, 130 if it was stopped.
     """
     parser = argparse.ArgumentParser(
         description=description, epilog="The database is DATABASE_URL; keys come from the environment or from .env."
@@ -47,7 +48,7 @@ def main(table: str, description: str) -> int:
         for column, key, reason in report.rejections:
             print(f"{table}.{column} of {key}: {reason}", file=sys.stderr)
     print(summary(report, dry_run=options.dry_run))
-    return 1 if report.rejected or report.stopped else 0
+    return Interrupted.exit_code if report.stopped else int(report.rejected > 0)
 
 
 def summary(report: Report, *, dry_run: bool) -> str:

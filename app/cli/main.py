@@ -198,10 +198,11 @@ def snapshot(
 ) -> None:
     """Writes what the schema looks like at each revision, to be committed. Others compare databases with it.
 
-    The kind of database is that of DATABASE_URL; the revisions run in a scratch database, which is dropped again. After
-    writing a revision, run it for both kinds. --check ends with 1 if a file is stale, and names it.
+    It does so for both kinds of database, in scratch databases, which are dropped again. PostgreSQL's are made on the
+    server of DATABASE_URL; if that is SQLite, on a server that the extra `author` brings, and that ends with the
+    command. --check ends with 1 if a file is stale, and names it.
 
-    Example: DATABASE_URL=sqlite:// schema snapshot && python -m tests.postgres schema snapshot
+    Example: schema snapshot && git add alembic/snapshots
     """
     with errors_in_one_line(as_json=as_json):
         files = commands.stale_snapshots(context.obj) if check else commands.snapshot(context.obj)

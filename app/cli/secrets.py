@@ -9,8 +9,10 @@ import typer
 from app.backfill import Pace, Report
 from app.cli.output import Answer, errors_in_one_line, show
 from app.encryption import CipherError, RawKey
+from app.errors import SettingsError
 from app.migrations import run
-from app.secrets import jobs
+from app.migrations.errors import Interrupted
+from app.secrets import KeySample, jobs
 from app.secrets.jobs import Action, ColumnInventory, Options, Progress
 
 secrets = typer.Typer(no_args_is_help=True, help="Keys, and the secrets that are encrypted with them.")
@@ -28,6 +30,7 @@ Pause = Annotated[float, typer.Option(min=0, help="Rest after each page, as a mu
 MaxLag = Annotated[float | None, typer.Option(min=0, help="Wait while a replica is further behind, in seconds.")]
 ThrottleQuery = Annotated[str | None, typer.Option(help="Wait while this query returns true; asked once a second.")]
 
+OK, REMAIN, INTERRUPTED = ("ok", 0), ("remain", 1), (Interrupted.word, Interrupted.exit_code)
 
 _STATUS = """Counts the values of each encrypted column by state: empty, plaintext, under a key, unreadable. Writes
 nothing.
@@ -40,7 +43,7 @@ Example: schema secrets verify --workers 2
 """
 _ENCRYPT = """Encrypts stored plaintext, page by page, while others work. Can be stopped and run again at any time.
 
-Ends with 0 if all is done, 1 if rows remain, 2 if a key is missing or wrong.
+Ends with 0 if all is done, 1 if rows remain, 2 if a key is missing or wrong, 130 if it was stopped.
 
 Example: schema secrets encrypt --dry-run && schema secrets encrypt
 """
@@ -67,14 +70,14 @@ def inventory(
     options = Options(project.encrypted_columns, url, table, column, workers, progress=progress)
     with errors_in_one_line(as_json=as_json):
         columns, stopped = jobs.take_inventory(options)
-    fails = context.command.name == "verify" and any(column.malformed or column.unreadable for column in columns)
+    word, code = _inventory_end(columns, stopped=stopped) if context.command.name == "verify" or stopped else OK
     values = {
-        "code": "remain" if stopped or fails else "ok",
+        "code": word,
         "stopped": stopped,
         "columns": [_inventory_values(column) for column in columns],
     }
     text = "\n".join(map(_inventory_text, columns)) + ("\nStopped before the end." if stopped else "")
-    show(Answer(values, text, int(stopped or fails)), as_json=as_json)
+    show(Answer(values, text, code), as_json=as_json)
 
 
 @secrets.command("rotate", help=_ROTATE)
@@ -100,24 +103,27 @@ def change(
     options = Options(project.encrypted_columns, url, table, column, workers, pace, progress)
     with errors_in_one_line(as_json=as_json):
         reports = jobs.change(action, options, dry_run=dry_run)
-    remains = any(report.rejected or report.stopped for report in reports)
+    stopped = any(report.stopped for report in reports)
+    word, code = INTERRUPTED if stopped else REMAIN if any(report.rejected for report in reports) else OK
     tables = [_report_values(report) for report in reports]
-    values = {"code": "remain" if remains else "ok", "dry_run": dry_run, "tables": tables}
+    values = {"code": word, "dry_run": dry_run, "tables": tables}
     text = "\n".join(_report_text(report, action, dry_run=dry_run) for report in reports)
-    show(Answer(values, text, int(remains)), as_json=as_json)
+    show(Answer(values, text, code), as_json=as_json)
 
 
 @secrets.command("check-keys")
 def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
     """Checks by a few values that the configured keys belong to this database: for a start-up probe.
 
-    Ends with 2 if a key is missing, or opens none of these values.
+    Ends with 1 if no key opens some of these values, 2 if a key is missing, or opens none of a column.
 
     Example: schema secrets check-keys
     """
     with errors_in_one_line(as_json=as_json):
-        jobs.check_keys(Options(context.obj.encrypted_columns, partial(run.database_url, context.obj)))
-    show(Answer({"code": "ok"}, "The keys belong to this database."), as_json=as_json)
+        samples = jobs.check_keys(Options(context.obj.encrypted_columns, partial(run.database_url, context.obj)))
+    word, code = REMAIN if any(sample.opened < sample.tried for sample in samples) else OK
+    values = {"code": word, "samples": [vars(sample) for sample in samples]}
+    show(Answer(values, _samples_text(samples), code), as_json=as_json)
 
 
 @secrets.command()
@@ -140,6 +146,25 @@ def keygen(
 
 def _progress(*, as_json: bool) -> Progress:
     return Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
+
+
+def _inventory_end(columns: list[ColumnInventory], *, stopped: bool) -> tuple[str, int]:
+    if stopped:
+        return INTERRUPTED
+    if any(column.no_key for column in columns):
+        return SettingsError.word, SettingsError.exit_code
+    return REMAIN if any(column.malformed or column.unreadable for column in columns) else OK
+
+
+def _samples_text(samples: list[KeySample]) -> str:
+    lines = [f"  {sample.table}.{sample.column}: {sample.opened} of {sample.tried}" for sample in samples]
+    if not any(sample.tried for sample in samples):
+        first = "No ciphertext was found in a sample of this database: the keys don't contradict it."
+    elif any(sample.opened < sample.tried for sample in samples):
+        first = "The keys open only a part of a sample of this database; count all with: schema secrets status"
+    else:
+        first = "The keys belong to this database: they open all of a sample."
+    return "\n".join([first, *lines])
 
 
 def _report_values(report: Report) -> dict[str, Any]:
@@ -176,6 +201,7 @@ def _inventory_text(column: ColumnInventory) -> str:
         (f"under key {key}, {'which writes' if key == column.writing else 'a previous one'}", count)
         for key, count in column.keys.items()
     ]
+    counts += [("no key is set", column.no_key)] if column.no_key else []
     counts += [("malformed", column.malformed), ("unreadable", column.unreadable)]
     lines = [f"{column.table}.{column.column}  {column.rows:,} rows"]
     lines += [f"  {name:<40} {count:>13,}" for name, count in counts]

@@ -32,6 +32,9 @@ class Guard:
             MigrationError: what the step did must not stay.
         """
 
+    def committed(self, step: Step) -> None:
+        """Hears that a step is done: its transaction has been committed."""
+
     def failed(self, error: BaseException) -> None:
         """Hears that the step at work, or what precedes the first one, has failed."""
 
@@ -48,23 +51,27 @@ class StatementHook:
     Attributes:
         guards: each hears of a statement in this order.
         step_at_work: statements are the revision's; else they are the run's own, such as the ledger's.
+        kept: the step at work has changed something outside its transaction, which stays whatever happens.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
         self.guards: Sequence[Guard] = ()
         self.step_at_work = False
+        self.kept = False
         self._connection = connection
         self._begun = False
+        self._keeps = False
 
     def listening(self) -> AbstractContextManager[None]:
         """Listens for as long as the context lasts."""
-        return hearing_statements(self._hear, self._commit, self._roll_back)
+        return hearing_statements(self._hear, self._executed, self._roll_back)
 
     def _hear(self, _connection: sa.Connection, cursor: Any, text: str) -> None:
         driver = cursor.connection
         own = driver is self._connection.connection.driver_connection
         if not own and not self.step_at_work:  # the lock's
             return
+        self._keeps = False
         dialect, transaction = self._connection.dialect.name, Transaction.OPEN
         if own and self.step_at_work and self._is_outside(driver):
             alone = Statement(dialect, text, driver).takes_transaction
@@ -82,6 +89,7 @@ class StatementHook:
         except BaseException:
             self._roll_back()
             raise
+        self._keeps = transaction is not Transaction.OPEN and not statement.reads
 
     def _is_outside(self, driver: Any) -> bool:
         if self._connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
@@ -98,10 +106,11 @@ class StatementHook:
             raise server_session.as_of_sqlalchemy(self._connection, text, error) from None
         self._begun = True
 
-    def _commit(self) -> None:
+    def _executed(self) -> None:
         if self._begun:
             self._begun = False
             self._driver.execute("COMMIT")
+        self.kept |= self._keeps
 
     def _roll_back(self) -> None:
         if self._begun:

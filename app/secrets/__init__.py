@@ -4,7 +4,7 @@ The jobs of `schema secrets` are in `app.secrets.jobs`, which the face leaves ou
 """
 
 from app.secrets.changes import decrypt, encrypt
-from app.secrets.key_check import check_keys
+from app.secrets.key_check import KeySample, check_keys
 from app.secrets.plaintext import count_plaintext, guard
 
-__all__ = ["check_keys", "count_plaintext", "decrypt", "encrypt", "guard"]
+__all__ = ["KeySample", "check_keys", "count_plaintext", "decrypt", "encrypt", "guard"]

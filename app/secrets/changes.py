@@ -81,8 +81,12 @@ def require_keys(
     connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher, action: Action
 ) -> None:
     """Checks the keys before anything is written; encrypting nothing needs no key."""
-    if action is Action.ROTATE or has_plaintext(connection, table, columns, cipher):
-        check_keys(connection, table, columns, cipher, writes=True, everywhere=True)
+    plaintext = action is Action.ENCRYPT and has_plaintext(connection, table, columns, cipher)
+    if not plaintext and action is Action.ENCRYPT:
+        return
+    if cipher.keyring.writing is None:
+        raise cipher.keyring.missing(f"{'the plaintext' if plaintext else 'what is stored'} in {table}", "encrypted")
+    check_keys(connection, table, columns, cipher, everywhere=True)
 
 
 def finished(

@@ -21,6 +21,7 @@ class ColumnInventory:
         writing: the id of the writing key.
         malformed: values that begin like a ciphertext and aren't whole, or aren't text.
         unreadable: whole ciphertexts that no configured key opens.
+        no_key: whole ciphertexts while no key is set.
         bad: row key and state of the first of those.
     """
 
@@ -33,6 +34,7 @@ class ColumnInventory:
     writing: str | None = None
     malformed: int = 0
     unreadable: int = 0
+    no_key: int = 0
     bad: list[tuple[Any, str]] = field(default_factory=list)
 
     @property
@@ -42,7 +44,7 @@ class ColumnInventory:
 
     def add(self, other: "ColumnInventory") -> None:
         """Adds the counts of other rows."""
-        for name in ("rows", "empty", "plaintext", "malformed", "unreadable"):
+        for name in ("rows", "empty", "plaintext", "malformed", "unreadable", "no_key"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for key, count in other.keys.items():
             self.keys[key] = self.keys.get(key, 0) + count
@@ -52,7 +54,9 @@ class ColumnInventory:
         """Counts one value."""
         self.rows += 1
         state = str(cipher.state(value) if value is None or isinstance(value, str) else State.MALFORMED)
-        if state == State.ENCRYPTED:
+        if state == State.ENCRYPTED and not cipher.keyring.keys:
+            state = "no_key"
+        elif state == State.ENCRYPTED:
             try:
                 self.keys[cipher.open(value).key.id] += 1
             except CipherError:

@@ -4,7 +4,7 @@ A command is a task for each table, done in this process or by workers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from app.errors import SchemaError, SettingsError, database_errors_in_one_line
 from app.secrets import changes, inventory, key_check
 from app.secrets.changes import Action
 from app.secrets.inventory import ColumnInventory
+from app.secrets.key_check import KeySample
 from app.secrets.progress import Progress, log
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Stopped = Callable[[], bool]
 LOCK_TIMEOUT = "2s"
 # SQLite asks for a lock often at first and ten times a second later, which another busy writer can starve.
 BUSY_MILLISECONDS = 300
+KEPT = "What was written is kept; run the same command again."
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Task:
     def change(self, progress: Progress, stopped: Stopped, *, dry_run: bool) -> Report:
         """Changes the values in this process."""
         pace = replace(self.pace, stopped=stopped, on_wait=progress.wait)
-        with self.open_table(read_only=dry_run) as table:
+        with self._errors_in_one_line(pace), self.open_table(read_only=dry_run) as table:
             progress.begin(self.table, table.estimate())
             work = self._work(table.connection, self.cipher())
             return changes.encrypt(*work, dry_run=dry_run, progress=progress.rows, pace=pace)
@@ -119,7 +121,7 @@ class Task:
     def change_with_workers(self, count: int, progress: Progress, stopped: Stopped) -> Report:
         """Starts workers that change the values, together with those on other machines; raises if all have failed."""
         cipher = self.cipher()
-        with self.open_table() as table:
+        with self._errors_in_one_line(self.pace), self.open_table() as table:
             progress.begin(self.table, table.estimate())
             changes.require_keys(*self._work(table.connection, cipher))  # before the first worker writes
             leases = self._leases(table, cipher, process_name())
@@ -137,10 +139,11 @@ class Task:
 
     def change_ranges(self, worker: Worker) -> None:
         """Changes leased ranges in a worker."""
-        with errors_in_one_line(), self.open_table() as table:
+        pace = replace(self.pace)
+        with self._errors_in_one_line(pace), self.open_table() as table:
             cipher = self.cipher()
             change = changes.encryption(self.table, cipher, self.action)
-            change_leased_ranges(worker, table, self._leases(table, cipher, worker.name), change, replace(self.pace))
+            change_leased_ranges(worker, table, self._leases(table, cipher, worker.name), change, pace)
 
     def take_inventory(self, workers: int, progress: Progress, stopped: Stopped) -> list[ColumnInventory]:
         """Decrypts and counts all values, in this process or with several workers; raises if one has failed."""
@@ -170,6 +173,10 @@ class Task:
             for key_range in worker.ranges():
                 counts = inventory.take_inventory(table, cipher, key_range, worker.progress, worker.stopped)
                 worker.finish_range(counts)
+
+    def _errors_in_one_line(self, pace: Pace) -> AbstractContextManager[None]:
+        nothing = f"Nothing was written to {self.table}."
+        return errors_in_one_line(lambda: KEPT if pace.longest else nothing)
 
     def _leases(self, table: Table, cipher: FieldCipher, owner: str) -> Leases:
         # Workers that do the same under the same key find each other by this name.
@@ -226,29 +233,36 @@ def take_inventory(options: Options) -> tuple[list[ColumnInventory], bool]:
         return columns, stopped()
 
 
-def check_keys(options: Options) -> None:
+def check_keys(options: Options) -> list[KeySample]:
     """Checks that the keys open what is stored, by a few values, and that there are keys to write with.
 
+    Returns:
+        A sample of each column.
+
     Raises:
-        SchemaError: they don't, a key is missing, or the database can't be read.
+        SchemaError: they open none of it, a key is missing, or the database can't be read.
     """
+    samples: list[KeySample] = []
     with errors_in_one_line():
         for task in options.tasks():
             with task.open_table(read_only=True) as table:
-                key_check.check_keys(table.connection, task.table, task.columns, task.cipher(), writes=True)
+                work = table.connection, task.table, task.columns, task.cipher()
+                samples += key_check.check_keys(*work, writes=True)
+    return samples
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Raises errors of the database as one line that says how to go on."""
-    with database_errors_in_one_line("What was written is kept; run the same command again."):
-        try:
-            yield
-        except sa.exc.NoSuchTableError as error:
-            raise SchemaError(
-                f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with "
-                "--table."
-            ) from None
+def errors_in_one_line(advice: Callable[[], str] = lambda: "Nothing was written.") -> Iterator[None]:
+    """Raises errors of the database as one line; `advice` is asked afterwards what became of the rows."""
+    try:
+        yield
+    except sa.exc.NoSuchTableError as error:
+        raise SchemaError(
+            f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with --table."
+        ) from None
+    except sa.exc.DBAPIError:
+        with database_errors_in_one_line(advice()):
+            raise
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from alembic.util import CommandError
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from tests.support.alembic_in_process import REVISIONS, revision_of, upgrade
 from tests.support.approved_texts import Approve, plain
-from tests.support.command_processes import Done
+from tests.support.command_processes import Done, start_schema
 from tests.support.database_access import connected, execute, query, run
 from tests.support.databases import Servers
 from tests.support.ledger_rows import applied, attempts, holder
@@ -226,6 +226,18 @@ def test_a_full_disk(project: ProjectCopy, open_folder: Path, table_of: str, app
         assert (revision_of(url), query(url, "SELECT count(*) FROM t")) == (table_of, [(0,)])
         assert attempts(url) == [(table_of, "upgrade", "applied"), (full, "upgrade", "failed")]
         assert query(url, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_backup_to_a_full_disk(sqlite_head: str, open_folder: Path) -> None:
+    execute(sqlite_head, "CREATE TABLE much (text TEXT)", f"INSERT INTO much VALUES ('{'x' * 2_000_000}')")
+    with small_disk(open_folder) as (folder, not_mounted):
+        if not_mounted:
+            pytest.skip("no small disk can be mounted here")
+        done = start_schema("deploy", "--backup", str(folder / "before.db"), DATABASE_URL=sqlite_head).wait()
+        assert (done.returncode, [*folder.iterdir()]) == (1, [])
+        assert done.stderr == (
+            f"FAILED: The backup to {folder}/before.db failed, so nothing was changed: database or disk is full\n"
+        )
 
 
 # --- the history --------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_a_verification_that_is_told_to_stop_says_so(gateway: Gateway, workers: 
     wait_for(running, lambda: hears_of(running.pid, signal.SIGTERM))
     running.send(signal.SIGTERM)
     done = running.wait()
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (130, "")
     assert done.stdout.endswith("\nStopped before the end.\n")
 
 
@@ -174,7 +174,7 @@ def test_workers_that_hear_of_it_twice_give_back_what_is_left(gateway: Gateway) 
     for pid in [*children(running.pid), running.pid]:
         os.kill(pid, signal.SIGINT)
     done = running.wait()
-    assert (done.returncode, "The same command goes on from there." in done.stdout) == (1, True), done.stderr
+    assert (done.returncode, "The same command goes on from there." in done.stdout) == (130, True), done.stderr
     assert f"{encrypted(gateway.url):,} encrypted" in done.stdout
     assert rows(gateway.url, "SELECT count(*) FROM schema_leases WHERE number > 0 AND until > clock_timestamp()") == [
         (0,)
@@ -224,7 +224,7 @@ def finishes_its_page(gateway: Gateway, ending: signal.Signals, *workers: str) -
     wait_for(running, lambda: encrypted(gateway.url) > 0)
     running.send(ending)
     done = running.wait()
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 130, done.stderr
     assert "The same command goes on from there." in done.stdout
     assert 0 < encrypted(gateway.url) < 3000
     assert gateway.schema("encrypt").returncode == 0

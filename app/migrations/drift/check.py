@@ -157,7 +157,7 @@ def _rows_to_do(
             with connection.begin_nested():  # a failed query would end PostgreSQL's whole transaction
                 rows = verify(connection)
         except sa.exc.DBAPIError as error:
-            notes.append(f"{name}: its verify() can't look any more: {str(error.orig).strip().partition(chr(10))[0]}")
+            notes.append(f"{name}: its verify() can't look: {str(error.orig).strip().partition(chr(10))[0]}")
             continue
         if rows:
             differences.append(Difference(name, ROWS_TO_DO, 0, rows))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app import db
+from app.errors import SchemaError
 
 POLL_SECONDS = 0.4
 QUERY_LENGTH = 120
@@ -70,7 +71,8 @@ def watching(engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None
         if done.wait(POLL_SECONDS):
             return
         # Without blockers to name, an error text is only shorter.
-        with suppress(sa.exc.SQLAlchemyError), db.connect(engine) as connection:
+        broken = (sa.exc.SQLAlchemyError, SchemaError, engine.dialect.loaded_dbapi.Error)
+        with suppress(*broken), db.connect(engine) as connection:
             autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             while not done.wait(POLL_SECONDS):
                 rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": pid}).all()

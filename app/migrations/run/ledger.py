@@ -206,7 +206,7 @@ class Ledger:
     def close_crashed(self) -> list[Entry]:
         """Marks rows as failed that still say `running`; only the holder of the lock may call it."""
         crashed = [entry for entry in self.entries() if entry.outcome is Outcome.RUNNING]
-        failure = Failure("Crashed", None, "The process ended without a word: killed, or the machine stopped.")
+        failure = Failure("Crashed", None, "The run ended without a word: it was killed, or it lost the server.")
         now = datetime.now(UTC)
         # One may have ended well at this very moment.
         return [e for e in crashed if self.finish(e.id, Outcome.FAILED, (now - e.started_at).total_seconds(), failure)]

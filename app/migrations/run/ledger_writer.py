@@ -83,6 +83,7 @@ class LedgerWriter(Guard):
     def before(self, step: Step) -> None:
         """Commits the row of a step that is about to run."""
         self._next = self._next[1:]
+        self.half_done = False
         self._entry, self._following = self._following, None
         if self._entry is None:
             self._entry = self._begin(step)
@@ -130,6 +131,7 @@ class LedgerWriter(Guard):
 
     def mark_unrepeatable(self) -> None:
         """Writes at once, outside any transaction, that the step is about to do what no rollback undoes."""
+        self.half_done = True  # what the ledger says after a failure wins, unless the connection is gone
         driver: Any = self._connection.connection.driver_connection
         driver.execute(f"UPDATE {LEDGER_TABLE} SET repeatable = false WHERE id = {self._entry:d}")
 

@@ -77,18 +77,18 @@ class Reporter(Guard):
         if pids and self._looks == _LOOKS:
             log.info("%s waits for %s", _name(step), "; ".join(map(str, blockers)))
 
-    def after(self, step: Step) -> None:
-        """Reports a step that has run, and is about to be committed."""
+    def committed(self, step: Step) -> None:
+        """Reports a step that is done; until its commit it can still fail."""
         self.close()
         log.info("%s (%.2f s)", step, time.monotonic() - self._started)
 
-    def retrying(self, step: Step | None, blockers: list[str], pause: float) -> None:
-        """Reports a revision that met a lock and was rolled back."""
+    def retrying(self, step: Step | None, blockers: list[str], pause: float, *, kept: bool = False) -> None:
+        """Reports a revision that met a lock and was rolled back, except for what is `kept`."""
         self.close()
         held = f", held by {'; '.join(blockers)}" if blockers else ""
-        log.info(
-            "%s: couldn't get its locks%s; rolled back, trying again in %.0f s or less", _name(step), held, pause + 1
-        )
+        left = "what it had finished is kept" if kept else "rolled back"
+        text = "%s: couldn't get its locks%s; %s, trying again in %.0f s or less"
+        log.info(text, _name(step), held, left, pause + 1)
 
     def finished(self, steps: int) -> None:
         """Reports the end of all steps."""
@@ -128,7 +128,7 @@ class Silent(Reporter):
     def note(self, text: str) -> None:
         """Drops it."""
 
-    def after(self, step: Step) -> None:
+    def committed(self, step: Step) -> None:
         """Drops it."""
 
 

