@@ -117,7 +117,7 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
         script = SqliteScript(output, context.script, _start(context))
         options |= {
             "output_buffer": script,
-            "sqlite_table": script.table,
+            "sqlite_image": script.connection,
             "on_version_apply": lambda **_: script.verify(),
         }
     context.configure(dialect_name=dialect, **options)
