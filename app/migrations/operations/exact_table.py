@@ -16,7 +16,6 @@ from sqlalchemy.util import OrderedSet
 
 from app.migrations.errors import MigrationError
 from app.migrations.sql import create_table, sqlite_table
-from app.migrations.sql.sqlite_table import ForeignKey, Read
 from app.sql_text import literal, without_parameters
 
 _DIALECT = dialect()
@@ -109,7 +108,7 @@ def refuse(table: str, lost: Iterable[str]) -> NoReturn:
     )
 
 
-def _complete_columns(table: sa.Table, read: Read, stated: set[str]) -> None:
+def _complete_columns(table: sa.Table, read: sqlite_table.Read, stated: set[str]) -> None:
     for name, kind, default in read(f"SELECT name, type, dflt_value FROM pragma_table_info({literal(table.name)})"):
         if name in stated:
             continue
@@ -124,7 +123,7 @@ def _complete_columns(table: sa.Table, read: Read, stated: set[str]) -> None:
             column.server_default = sa.DefaultClause(sa.text(without_parameters(text)))
 
 
-def _complete_foreign_keys(table: sa.Table, keys: list[ForeignKey]) -> None:
+def _complete_foreign_keys(table: sa.Table, keys: list[sqlite_table.ForeignKey]) -> None:
     stated = {_signature(constraint): constraint for constraint in table.foreign_key_constraints}
     for key in keys:
         constraint = stated.get((key.columns, *((key.table, column) for column in key.referred)))
@@ -140,7 +139,7 @@ def _signature(constraint: sa.ForeignKeyConstraint) -> tuple[Any, ...]:
     return tuple(constraint.column_keys), *(element.target_tokens[1:] for element in constraint.elements)
 
 
-def _complete_uniques(table: sa.Table, read: Read) -> None:
+def _complete_uniques(table: sa.Table, read: sqlite_table.Read) -> None:
     for constraint in [item for item in table.constraints if isinstance(item, sa.UniqueConstraint)]:
         table.constraints.discard(constraint)
     for unique in sqlite_table.uniques(read, table.name):

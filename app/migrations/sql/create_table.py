@@ -67,6 +67,18 @@ def words(text: str) -> list[str]:
     return result
 
 
+def columns(create: str) -> dict[str, str]:
+    """Returns the definition of each column by its name in small letters."""
+    return {plain(words(part)[0]).lower(): part for part in parts(create) if part}
+
+
+def collation(part: str) -> str:
+    """Returns the collation of a column."""
+    said = words(part)
+    places = (place for place, word in enumerate(said[:-1]) if word.upper() == "COLLATE")
+    return next((plain(said[place + 1]).upper() for place in places), "BINARY")
+
+
 def terms_of(index: str) -> str:
     """Returns what a CREATE INDEX says after the name of its table."""
     said = words(index)

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from app.migrations.sql import lexer
-from app.migrations.sql.create_table import Clause, clauses, plain, words
+from app.migrations.sql.create_table import Clause, clauses, collation, columns, plain, words
 from app.sql_text import literal, quoted
 
 Read = Callable[[str], list[Any]]
@@ -38,11 +38,19 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Unique:
-    """A unique constraint or a primary key; each column has its COLLATE and DESC, where it has any."""
+    """A unique constraint or a primary key; `terms` are each column and its COLLATE and DESC, if it has any."""
 
     name: str | None
-    columns: tuple[str, ...]
-    terms: tuple[str, ...]
+    terms: tuple[tuple[str, str], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Returns the names of the columns."""
+        return tuple(column for column, _ in self.terms)
+
+    def listed(self, quote: Callable[[str], str] = quoted) -> str:
+        """Returns the terms as SQL."""
+        return ", ".join(f"{quote(column)}{more}" for column, more in self.terms)
 
 
 def statement_of(read: Read, table: str) -> str:
@@ -63,27 +71,26 @@ def foreign_keys(read: Read, table: str) -> list[ForeignKey]:
     for number, *row in read(query):  # the last one has the number 0
         rows.setdefault(number, []).append(row)
     keys = []
-    for columns, clause in zip(rows.values(), written, strict=True):
-        target, _, to, on_update, on_delete = columns[0]
-        referred = tuple(row[2] for row in columns) if to is not None else _primary_key(read, target)
-        names = tuple(row[1] for row in columns)
+    for parts, clause in zip(rows.values(), written, strict=True):
+        target, _, to, on_update, on_delete = parts[0]
+        referred = tuple(row[2] for row in parts) if to is not None else _primary_key(read, target)
+        names = tuple(row[1] for row in parts)
         keys.append(ForeignKey(clause.name, names, target, referred, on_update, on_delete, clause.deferred))
     return keys
 
 
 def uniques(read: Read, table: str, origin: str = "u") -> list[Unique]:
     """Returns the unique constraints of a table; for the origin `pk` its primary key, if that has an index."""
-    names = {
-        _columns_of(clause): clause.name for clause in clauses(statement_of(read, table)) if clause.kind == "UNIQUE"
-    }
+    create = statement_of(read, table)
+    names = {_columns_of(clause): clause.name for clause in clauses(create) if clause.kind == "UNIQUE"}
+    own = {name: collation(part) for name, part in columns(create).items()}
     result = []
     indexes = f"SELECT name FROM pragma_index_list({literal(table)}) WHERE origin = {literal(origin)} ORDER BY seq DESC"
     for (index,) in read(indexes):
         rows = read(f"SELECT name, coll, desc FROM pragma_index_xinfo({literal(index)}) WHERE key ORDER BY seqno")
-        columns = tuple(name for name, _, _ in rows)
-        collated = ((name, f" COLLATE {coll}" if coll != "BINARY" else "", " DESC" * desc) for name, coll, desc in rows)
-        terms = tuple(f"{quoted(name)}{coll}{desc}" for name, coll, desc in collated)
-        result.append(Unique(names.get(tuple(map(str.lower, columns))), columns, terms))
+        collations = [f" COLLATE {coll}" if coll.upper() != own.get(name.lower()) else "" for name, coll, _ in rows]
+        terms = tuple((row[0], coll + " DESC" * row[2]) for row, coll in zip(rows, collations, strict=True))
+        result.append(Unique(names.get(tuple(name.lower() for name, _ in terms)), terms))
     return result
 
 
@@ -91,8 +98,8 @@ def facts(read: Read, table: str) -> set[str]:
     """Returns everything that SQLite reports of a table, each as a line; a constraint's name is a line more."""
     result = set(_columns(read, table))
     constraints = [(key.name, str(key)) for key in foreign_keys(read, table)]
-    constraints += [(unique.name, f"UNIQUE ({', '.join(unique.terms)})") for unique in uniques(read, table)]
-    constraints += [(None, f"PRIMARY KEY ({', '.join(key.terms)})") for key in uniques(read, table, "pk")]
+    constraints += [(unique.name, f"UNIQUE ({unique.listed()})") for unique in uniques(read, table)]
+    constraints += [(None, f"PRIMARY KEY ({key.listed()})") for key in uniques(read, table, "pk")]
     written = [*clauses(statement_of(read, table))]
     result |= {f"CONSTRAINT {quoted(key.name)} PRIMARY KEY" for key in written if key.kind == "PRIMARY" and key.name}
     checks = (clause for clause in written if clause.kind == "CHECK")
