@@ -7,6 +7,7 @@ from configparser import InterpolationError
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -67,8 +68,20 @@ class Project:
     former_checksums: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def metadata(self) -> sa.MetaData:
-        """Returns the tables of the models."""
-        return self.base().metadata
+        """Returns the tables of the models.
+
+        Raises:
+            ConfigurationError: SQLAlchemy refuses a model, such as a CHECK without the name that a convention needs.
+        """
+        try:
+            return self.base().metadata
+        except sa.exc.SQLAlchemyError as error:
+            from app.migrations.errors import ConfigurationError  # loads Alembic
+
+            frames = [frame for frame in extract_tb(error.__traceback__) if "sqlalchemy" not in frame.filename]
+            place = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else "unknown place"
+            text = " ".join(str(error).split())
+            raise ConfigurationError(f"The models can't be loaded ({place}): {text}") from None
 
     def tables(self) -> list[str]:
         """Returns the names of the models' tables."""

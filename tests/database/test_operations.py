@@ -396,6 +396,99 @@ def test_a_constraint_without_a_name_has_the_one_that_postgresql_gives_it(histor
     assert query(url, "SELECT * FROM things") == [(1, "a", 1)]
 
 
+# A new column, and the names of what comes along with it.
+ADDED: dict[str, tuple[str, set[str]]] = {
+    "unique": ('sa.Column("x", sa.String(10), unique=True)', {"notes_x_key"}),
+    "unique and required": ('sa.Column("x", sa.Integer(), nullable=False, unique=True)', {"notes_x_key"}),
+    "an index": ('sa.Column("x", sa.String(10), index=True)', {"ix_notes_x"}),
+    "a unique index": ('sa.Column("x", sa.String(10), index=True, unique=True)', {"ix_notes_x"}),
+    "a CHECK": ('sa.Column("x", sa.Integer(), sa.CheckConstraint("x > 0"))', {"notes_x_check"}),
+    "a CHECK with a name": ('sa.Column("x", sa.Integer(), sa.CheckConstraint("x > 0", name="small"))', {"small"}),
+    "a CHECK and a default": (
+        'sa.Column("x", sa.Integer(), sa.CheckConstraint("x > 0"), server_default="1", nullable=False)',
+        {"notes_x_check"},
+    ),
+    "an index and a default of the moment": (
+        'sa.Column("x", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), index=True)',
+        {"ix_notes_x"},
+    ),
+    "a foreign key": ('sa.Column("x", sa.Integer(), sa.ForeignKey("parents.id"))', {"notes_x_fkey"}),
+    "a unique foreign key": (
+        'sa.Column("x", sa.Integer(), sa.ForeignKey("parents.id", ondelete="CASCADE"), unique=True)',
+        {"notes_x_key", "notes_x_fkey"},
+    ),
+}
+NOTES_OF_TWO = "CREATE TABLE notes (id INTEGER NOT NULL, y INTEGER, CONSTRAINT notes_pkey PRIMARY KEY (id))"
+IN_A_BATCH = 'with op.batch_alter_table("notes") as batch:\n    batch.'
+
+
+def names_in(url: str) -> set[str]:
+    """The names of the table's constraints and indexes, without its primary key."""
+    kinds = ("constraint notes.", "index notes.")
+    return {name.partition(".")[2] for name in schema_of(url) if name.startswith(kinds)} - {"notes_pkey"}
+
+
+@pytest.mark.parametrize("kind", ADDED)
+def test_a_new_column_brings_its_constraints_and_takes_them_along(kind: str, history: History, at: At) -> None:
+    column, names = ADDED[kind]
+    start, url = history.add(sql(PARENTS, NOTES_OF_TWO)), at("base")
+    history.add(f'op.add_column("notes", {column})', 'op.drop_column("notes", "x")')
+    history.upgrade(url)
+    assert names_in(url) == names
+    history.downgrade(url, start)
+    assert names_in(url) == set()
+
+
+@pytest.mark.parametrize("kind", ADDED)
+def test_a_batch_adds_and_drops_a_column_with_its_constraints(kind: str, history: History, sqlite_url: str) -> None:
+    column, names = ADDED[kind]
+    start = history.add(sql(PARENTS, NOTES_OF_TWO))
+    history.add(f"{IN_A_BATCH}add_column({column})", f'{IN_A_BATCH}drop_column("x")')
+    history.upgrade(sqlite_url)
+    assert names_in(sqlite_url) == names
+    history.downgrade(sqlite_url, start)
+    assert names_in(sqlite_url) == set()
+    script = history.upgrade_script(sqlite_url, f"{start}:head")
+    run_script(sqlite_url, script)
+    assert names_in(sqlite_url) == names
+
+
+def test_a_unique_column_refuses_the_second_of_two_equal_values(history: History, at: At) -> None:
+    start, url = history.add(sql(PARENTS, NOTES_OF_TWO)), at("base")
+    history.add(f'op.add_column("notes", {ADDED["unique"][0]})')
+    history.upgrade(url, start)
+    execute(url, "INSERT INTO notes (id) VALUES (1), (2)")
+    history.upgrade(url)
+    execute(url, "UPDATE notes SET x = 'a' WHERE id = 1")
+    with pytest.raises(sa.exc.IntegrityError):
+        execute(url, "UPDATE notes SET x = 'a' WHERE id = 2")
+
+
+MENTIONED = [
+    """CREATE TABLE notes (id INTEGER NOT NULL CHECK (id > 0), x INTEGER UNIQUE CHECK (x > 0), y VARCHAR(5), z INTEGER,
+    CONSTRAINT notes_pkey PRIMARY KEY (id), CONSTRAINT a CHECK (z < X), CONSTRAINT b CHECK (y <> 'x'),
+    CHECK ("x" <> 3 OR y IS NULL), CONSTRAINT c UNIQUE (z, x), CONSTRAINT d UNIQUE (z, y))""",
+    "CREATE INDEX e ON notes (y) WHERE x IS NOT NULL",
+    "CREATE INDEX f ON notes (abs(x))",
+    "CREATE INDEX g ON notes (y) WHERE z IS NOT NULL",
+    "CREATE UNIQUE INDEX h ON notes (z, x)",
+]
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.parametrize("how", ['op.drop_column("notes", ', f"{IN_A_BATCH}drop_column("], ids=["plain", "batch"])
+def test_checks_and_indexes_go_with_a_column_that_they_mention(how: str, history: History, at: At) -> None:
+    url = at("base")
+    execute(url, *MENTIONED)
+    history.add(f'{how}"x")', acknowledged={"drop_column notes.x": "nothing is in it"})
+    history.upgrade(url)
+    left = names_in(url) | {"notes_id_check"}
+    assert left - {"None"} == {"notes_id_check", "b", "d", "g"}
+    with pytest.raises(sa.exc.IntegrityError):
+        execute(url, "INSERT INTO notes (id) VALUES (0)")
+    execute(url, "INSERT INTO notes (id, y, z) VALUES (1, 'y', 5)")
+
+
 REPEATED = """
 op.add_column("notes", sa.Column("extra", sa.Integer()), if_not_exists=True)
 op.drop_constraint("notes_title_key", "notes", type_="unique", if_exists=True)

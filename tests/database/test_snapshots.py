@@ -117,6 +117,43 @@ def test_reading_changes_nothing(heads: Callable[[str], str], tmp_path: Path) ->
     assert not list(tmp_path.glob("none.db*"))
 
 
+GENERATED = {
+    "g int GENERATED ALWAYS AS (a+1) STORED": "(a+1) STORED",
+    "g int AS (a+1)": "(a+1) VIRTUAL",
+    "g int AS ((a) + (1)) VIRTUAL, b int CHECK (b > 0)": "((a) + (1)) VIRTUAL",
+    "g text generated always as (a || ') STORED') STORED NOT NULL CHECK (g <> '(')": "(a || ') STORED') STORED",
+    '"g" int CONSTRAINT c CHECK (g > 0) AS (CAST(a AS int)) -- STORED': "(CAST(a AS int)) VIRTUAL",
+    "g int DEFAULT (1)": None,
+}
+
+
+@pytest.mark.parametrize("column", GENERATED)
+def test_a_generated_column_is_its_expression_and_how_it_is_kept(column: str, sqlite_url: str) -> None:
+    execute(sqlite_url, f"CREATE TABLE t (a int, {column}\n)")
+    with engine(sqlite_url).connect() as connection:
+        assert snapshots.take(connection)["column t.g"].get("generated") == GENERATED[column]
+
+
+CONSTRAINTS = {
+    "b int REFERENCES o (id) ON DELETE CASCADE": "FOREIGN KEY (b) REFERENCES o(id) ON DELETE CASCADE",
+    "b int REFERENCES o": "FOREIGN KEY (b) REFERENCES o(id)",
+    "b int, FOREIGN KEY ([b]) REFERENCES `o` ON UPDATE SET NULL": "FOREIGN KEY (b) REFERENCES o(id) ON UPDATE SET NULL",
+    "b REFERENCES o DEFERRABLE INITIALLY DEFERRED": "FOREIGN KEY (b) REFERENCES o(id) DEFERRABLE INITIALLY DEFERRED",
+    "b varchar(10) UNIQUE": "UNIQUE (b)",
+    "b text, UNIQUE (b COLLATE NOCASE DESC)": "UNIQUE (b COLLATE NOCASE DESC)",
+    "b text DEFAULT 'CHECK (1)' CHECK (b <>\n 'x')": "CHECK (b <> 'x')",
+}
+
+
+@pytest.mark.parametrize("column", CONSTRAINTS)
+def test_a_constraint_of_a_column_is_read_as_sqlite_reports_it(column: str, sqlite_url: str) -> None:
+    execute(sqlite_url, "CREATE TABLE o (id integer PRIMARY KEY)", f"CREATE TABLE t (a int, {column})")
+    with engine(sqlite_url).connect() as connection:
+        taken = snapshots.take(connection)
+    definitions = [facts["definition"] for name, facts in taken.items() if name.startswith("constraint t.")]
+    assert definitions == [CONSTRAINTS[column]]
+
+
 def _text(url: str) -> str:
     with engine(url).connect() as connection:
         return snapshots.as_json(snapshots.take(connection))

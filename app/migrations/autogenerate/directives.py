@@ -13,6 +13,7 @@ from alembic.util import DispatchPriority
 
 from app.migrations.autogenerate.compare_triggers import compare_triggers
 from app.migrations.autogenerate.diffs import describe, flat
+from app.migrations.autogenerate.model_names import require_names
 from app.migrations.autogenerate.naming import following_id, next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
@@ -27,6 +28,7 @@ log = logging.getLogger("app.migrations")
 # Alembic's own comparators, then ours. Ours are registered here, once in a process: registering twice is an error.
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.migrations.autogenerate"]
 _plugin = Plugin(PLUGINS[-1])
+_plugin.add_autogenerate_comparator(require_names, "schema", "names", priority=DispatchPriority.FIRST)
 _plugin.add_autogenerate_comparator(compare_triggers, "schema", "triggers", priority=DispatchPriority.LAST)
 _plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priority=DispatchPriority.LAST)
 

@@ -87,7 +87,7 @@ class Preview:
     def _operations(self, recorder: "_Recorder") -> contextlib.AbstractContextManager[Operations]:
         options = {"as_sql": True, "output_buffer": recorder, "transactional_ddl": True}
         if self._image:
-            options["sqlite_table"] = self._image.table
+            options["sqlite_image"] = self._image.connection
         context = MigrationContext.configure(dialect=self._dialect, opts=options)
         # Alembic's own stand-in for a connection takes no values, and answers None.
         context.connection = context.impl.connection = _Bind(self._dialect, recorder)  # type: ignore[assignment]

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
+from app.migrations.operations import batches
+from app.migrations.operations.exact_table import exact_table
 from app.migrations.operations.statements import execute
 
 _CONSTANT = re.compile(r"\(?\s*('(?:[^']|'')*'|[-+]?[0-9.]+|true|false|null)\s*\)?", re.IGNORECASE)
@@ -63,10 +65,7 @@ def _copies_table(original: _Implementation) -> _Implementation:
         if isinstance(operation, ops.AlterColumnOp):
             operation.modify_comment = False
         if isinstance(operations.impl, BatchOperationsImpl):
-            batch = operations.impl
-            if context.as_sql and batch.copy_from is None:  # there is no database that Alembic could reflect
-                batch.copy_from = _current_table(batch.operations, batch.table_name)
-            return original(operations, operation)
+            return batches.enlist(operations, operation, original)
         is_foreign_key = isinstance(operation, ops.CreateForeignKeyOp)
         table = str(operation.source_table if is_foreign_key else operation.table_name)
         if not _is_done_already(operations, operation, table):
@@ -89,33 +88,17 @@ def _alter(operations: Operations, operation: Any, table: str) -> None:
             old, new = quote(operation.column_name), quote(new_name)
             execute(operations, f"ALTER TABLE {quote(table)} RENAME COLUMN {old} TO {new}")
         return
-    if isinstance(operation, ops.DropColumnOp):
-        # PostgreSQL drops a column's indexes with it; Alembic's copy would fail on them.
-        indexes = _current_table(operations, table).indexes
-        for index in [index for index in indexes if operation.column_name in index.columns]:
-            operations.drop_index(str(index.name), table_name=table)
     _copy(operations, operation, table)
 
 
 def _copy(operations: Operations, operation: Any, table: str) -> None:
-    stated = _current_table(operations, table) if operations.get_context().as_sql else None
     in_place = isinstance(operation, ops.AddColumnOp) and _fits_in_place(operation.column)
     recreate: Literal["never", "always"] = "never" if in_place else "always"
     # A copy keeps constraints unnamed, unless the unnamed one is dropped: Alembic finds it only by a name.
     dropped = operation.constraint_name if isinstance(operation, ops.DropConstraintOp) else None
-    names = _NAMES if dropped and dropped not in _constraints(_current_table(operations, table, {})) else None
-    with operations.batch_alter_table(table, copy_from=stated, recreate=recreate, naming_convention=names) as batch:
+    names = _NAMES if dropped and dropped not in _constraints(operations, table, None) else None
+    with operations.batch_alter_table(table, recreate=recreate, naming_convention=names) as batch:
         batch.invoke(operation)
-
-
-def _current_table(operations: Operations, table: str, names: dict[str, str] = _NAMES) -> sa.Table:
-    """Returns the table as it is now, or at this place of a script; `names` are given to unnamed constraints."""
-    if not operations.get_context().as_sql:
-        metadata = sa.MetaData(naming_convention=names)
-        return sa.Table(table, metadata, autoload_with=operations.get_bind(), resolve_fks=False)
-    impl: Any = operations.impl
-    stated: sa.Table = operations.get_context().opts["sqlite_table"](table, impl.autogen_column_reflect)
-    return stated
 
 
 def _is_done_already(operations: Operations, operation: Any, table: str) -> bool:
@@ -123,18 +106,18 @@ def _is_done_already(operations: Operations, operation: Any, table: str) -> bool
     match operation:
         case ops.AddColumnOp(if_not_exists=True):
             operation.if_not_exists = None
-            return operation.column.name in _current_table(operations, table).columns
+            return operation.column.name in exact_table(batches.database(operations), table).columns
         case ops.DropColumnOp(if_exists=True):
             operation.if_exists = None
-            return operation.column_name not in _current_table(operations, table).columns
+            return operation.column_name not in exact_table(batches.database(operations), table).columns
         case ops.DropConstraintOp(if_exists=True):
             operation.if_exists = None
-            return operation.constraint_name not in _constraints(_current_table(operations, table))
+            return operation.constraint_name not in _constraints(operations, table, _NAMES)
     return False
 
 
-def _constraints(table: sa.Table) -> set[object]:
-    return {constraint.name for constraint in table.constraints}
+def _constraints(operations: Operations, table: str, names: dict[str, str] | None) -> set[object]:
+    return {constraint.name for constraint in exact_table(batches.database(operations), table, names).constraints}
 
 
 def _fits_in_place(column: sa.Column[Any]) -> bool:
@@ -142,7 +125,9 @@ def _fits_in_place(column: sa.Column[Any]) -> bool:
     default = getattr(column.server_default, "arg", None)
     text = default.text if isinstance(default, sa.TextClause) else default
     constant = isinstance(default, str) or (isinstance(text, str) and _CONSTANT.fullmatch(text) is not None)
-    plain = not (column.unique or column.primary_key or column.foreign_keys)
+    constrained = column.unique or column.primary_key or column.foreign_keys or column.constraints
+    # A CHECK that comes with a type, as that of an Enum.
+    plain = not (constrained or getattr(column.type, "create_constraint", False))
     return plain and (bool(column.nullable) if column.server_default is None else constant)
 
 

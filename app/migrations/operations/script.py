@@ -6,7 +6,7 @@ then each statement of the script.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, Any
 
@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.util import OrderedSet
 
 from app import db
 from app.migrations.operations.table_copy import TableCopies
@@ -33,15 +32,16 @@ class SqliteImage:
         schema: kind, name and statement of each object that it begins with.
 
     Attributes:
-        driver: the driver's connection to it.
+        connection: to the schema.
+        driver: the driver's connection of that one.
         output: gets every statement that runs, if it is set.
     """
 
     output: IO[str] | None = None
 
     def __init__(self, schema: Iterable[tuple[str, str, str]] = ()) -> None:
-        self._image = db.migration_engine("sqlite://").connect()
-        driver: Any = self._image.connection.driver_connection
+        self.connection = db.migration_engine("sqlite://").connect()
+        driver: Any = self.connection.connection.driver_connection
         driver.isolation_level = None
         self.driver = driver
         self._copies = TableCopies(
@@ -70,18 +70,9 @@ class SqliteImage:
         self._copies.watch(text)
         self._emit(text)
 
-    def table(self, name: str, column_reflect: Callable[..., None]) -> sa.Table:
-        """Returns the table `name` as it is at this place of the script."""
-        listeners = [("column_reflect", column_reflect)]
-        table = sa.Table(name, sa.MetaData(), autoload_with=self._image, listeners=listeners)
-        # Alembic copies them in the order of these sets: a script is to be the same each time.
-        table.constraints = OrderedSet(sorted(table.constraints, key=lambda constraint: str(constraint.name)))
-        table.indexes = OrderedSet(sorted(table.indexes, key=lambda index: str(index.name)))
-        return table
-
     def owns(self, connection: sa.Connection) -> bool:
         """Returns whether this is the connection to the image."""
-        return connection is self._image
+        return connection is self.connection
 
     def verify(self) -> None:
         """Ends a revision: see `TableCopies.after`."""
@@ -106,7 +97,7 @@ class SqliteScript(SqliteImage):
 
     def __init__(self, output: IO[str], script: ScriptDirectory, start: str | None) -> None:
         super().__init__()
-        options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_table": self.table}
+        options = {"as_sql": True, "output_buffer": self, "literal_binds": True, "sqlite_image": self.connection}
         history = MigrationContext.configure(dialect_name="sqlite", opts=options)
         if start is not None:
             self.driver.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")

@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from app.migrations.errors import MigrationError
 from app.migrations.guard import Guard
+from app.migrations.operations.broken_objects import broken_objects
+from app.migrations.operations.exact_table import refuse
 from app.migrations.session import Step
 from app.migrations.sql import Statement
 from app.sql_text import NAME, RAISE, TABLE_COPY, copy_of, literal, quoted, unquoted
@@ -25,6 +27,7 @@ _DROP = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?{NAME}", re.IGNORECAS
 _RENAME = re.compile(rf"\s*ALTER\s+TABLE\s+{NAME}\s+RENAME\s+TO\s+{NAME}", re.IGNORECASE)
 _INDEX = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+{NAME}\s+ON\s", re.IGNORECASE)
 _DROP_INDEX = re.compile(rf"\s*DROP\s+INDEX\s+{NAME}", re.IGNORECASE)
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
 # What a table's statement may say and Alembic doesn't copy.
 _UNSEEN_IN_TABLE = {
     "AUTOINCREMENT": r"\bAUTOINCREMENT\b",
@@ -32,13 +35,9 @@ _UNSEEN_IN_TABLE = {
     "STRICT": r"\bSTRICT\b",
     "WITHOUT ROWID": r"\bWITHOUT\s+ROWID\b",
     "ON CONFLICT": r"\bON\s+CONFLICT\b",
-    "INITIALLY DEFERRED": r"\bINITIALLY\s+DEFERRED\b",
-    "a CHECK without a name": r"\bCHECK\s*\(",
 }
 _UNSEEN_IN_INDEX = re.compile(r"\s+(?:COLLATE\s+\w+|DESC)\b", re.IGNORECASE)
-_SAYS_NOTHING = re.compile(
-    r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\bCONSTRAINT\s+(?:"[^"]*"|\S+)\s+CHECK\b""", re.DOTALL | re.IGNORECASE
-)
+_SAYS_NOTHING = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 
 
 class TableCopies(Guard):
@@ -62,6 +61,7 @@ class TableCopies(Guard):
         self._originals: dict[str, Rows] = {}  # indexes and triggers, by the copy that is to take the place
         self._checked: dict[str, Counter[tuple[str, str]]] = {}
         self._indexes: dict[str, str] = {}
+        self._schema: Rows | None = None  # as it was before the revision
 
     @classmethod
     def of(cls, connection: sa.Connection) -> "TableCopies":
@@ -81,6 +81,8 @@ class TableCopies(Guard):
             MigrationError: a copy or an index lacks something that the old one has, or a copy is left over.
         """
         self._finish()
+        if self._schema is None:
+            self._schema = self._read(_SCHEMA)
         if (match := _CREATE.match(statement)) and (copy := unquoted(match[1])).startswith(TABLE_COPY):
             self._begin(copy, statement)
         elif match := _DROP_INDEX.match(statement):
@@ -94,9 +96,11 @@ class TableCopies(Guard):
         """Ends a revision, inside its transaction.
 
         Raises:
-            MigrationError: rows refer to rows that aren't there, and didn't before the revision.
+            MigrationError: rows refer to rows that aren't there, or a view or trigger to a table or column that isn't
+                there, and didn't before the revision.
         """
         self._finish()
+        self._refuse_broken_objects()
         checked, self._checked, self._indexes = self._checked, {}, {}
         present = {name for (name,) in self._read("SELECT name FROM sqlite_master")} if checked else set()
         for table, before in checked.items():
@@ -162,12 +166,23 @@ class TableCopies(Guard):
         )
 
     def _refuse_losses(self, table: str, old: str, new: str) -> None:
-        generated = self._read(f"SELECT 1 FROM pragma_table_xinfo({literal(table)}) WHERE hidden IN (2, 3)")
-        lost = [*(["a generated column"] if generated else []), *(_unseen(old) - _unseen(new))]
-        if lost:
+        if lost := list(_unseen(old) - _unseen(new)):
+            refuse(table, lost)
+
+    def _refuse_broken_objects(self) -> None:
+        before, self._schema = self._schema, None
+        after = self._read(_SCHEMA) if before is not None else []
+        if before is None or before == after or not (broken := broken_objects(after)):
+            return
+        already, known = broken_objects(before), {f"{kind} {name}" for kind, name, _ in before}
+        # One that the revision created may wait for a table of a later revision, unless this one copied tables.
+        concerned = broken.keys() if self._checked else broken.keys() & known
+        unusable = [thing for thing in broken if thing in concerned and thing not in already]
+        if unusable:
+            things = ", ".join(f"the {thing} ({broken[thing]})" for thing in unusable)
             raise MigrationError(
-                f"Copying the table {table} would lose {', '.join(lost)}, which SQLite doesn't report: "
-                "write the CREATE TABLE of the copy by hand, with op.execute()."
+                f"The revision would leave unusable: {things}. Drop it before the change, with op.execute() or "
+                "op.drop_trigger(), and create it again after that in its new form, if it is still needed."
             )
 
     def _restore_index(self, name: str, old: str, new: str) -> None:

@@ -121,7 +121,7 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
         script = SqliteScript(output, context.script, start.revision if start is not None else None)
         options |= {
             "output_buffer": script,
-            "sqlite_table": script.table,
+            "sqlite_image": script.connection,
             "on_version_apply": lambda **_: script.verify(),
         }
     context.configure(dialect_name=dialect, **options)
