@@ -66,6 +66,18 @@ def test_a_name_by_a_convention_is_cut_as_sqlalchemy_does(editable: EditableProj
     command.check(made)
 
 
+def test_without_a_convention_only_a_check_needs_a_name(editable: EditableProject, at: At) -> None:
+    edit = "metadata.naming_convention = sa.MetaData().naming_convention\n" + TABLE.replace(
+        "{}", 'sa.Column("n", sa.Integer, unique=True), {}'
+    )
+    made = config(at(HEAD), editable.ini)
+    editable.edit_models(edit.format('sa.CheckConstraint("id > 0")'))
+    with pytest.raises(ConfigurationError, match=r"a CHECK \(id > 0\) of things has no name, by which it is compared"):
+        command.revision(made, "x", autogenerate=True)
+    editable.edit_models(edit.format('sa.CheckConstraint("id > 0", name="positive")'))
+    command.revision(made, "x", autogenerate=True)
+
+
 @pytest.mark.parametrize("arguments", ['sa.CheckConstraint("id > 0")', 'sa.Column("n", sa.Integer), "nothing"'])
 def test_models_that_sqlalchemy_refuses_are_one_line(arguments: str, tmp_path: Path) -> None:
     def base() -> type:
