@@ -65,6 +65,7 @@ class Runner:
         self._data_loss: DataLoss | None = None
         self._hook = StatementHook(connection)
         self._step: Step | None = None
+        self._held: Lock | None = None
 
     def run(self, **options: Any) -> None:
         """Runs the command.
@@ -76,7 +77,7 @@ class Runner:
             MigrationError: in one line, what failed. What had finished stays applied.
         """
         with ExitStack() as stack:
-            held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
+            self._held = held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
             stack.enter_context(db.revision_transactions(self._connection))
             stack.enter_context(self._timeouts.restored_at_the_end())
             stack.enter_context(self._hook.listening())
@@ -153,7 +154,9 @@ class Runner:
             heads = self._env.get_context().get_current_heads()
             place = self._place(heads)
             self._connection.rollback()
-            catch_up.settle(self._connection, self._ledger.books, place, heads)
+            if self._held is not None and {*heads} != {*place.rows}:
+                self._held.check()
+                catch_up.settle(self._connection, self._ledger.books(), place, heads)
 
     def _preflight(self) -> bool:
         """Makes sure that all is in order; returns whether there is anything to do."""
