@@ -6,6 +6,7 @@ checksums tell the parent that a revision had when it was applied.
 """
 
 import ast
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -83,11 +84,21 @@ class Line:
 
     @cached_property
     def _from_the_first(self) -> tuple[str, ...]:
-        ordered: dict[str, None] = {}
-        left = sorted(self._revisions)
-        while ready := [r for r in left if all(p in ordered or p not in left for p in self._revisions[r].parents)]:
-            ordered |= dict.fromkeys(ready[:1])
-            left.remove(ready[0])
+        children: dict[str, list[str]] = {}
+        waits_for = {}
+        for revision in self._revisions.values():
+            known = [parent for parent in revision.parents if parent in self._revisions]
+            waits_for[revision.id] = len(known)
+            for parent in known:
+                children.setdefault(parent, []).append(revision.id)
+        ready = sorted(revision for revision, parents in waits_for.items() if not parents)
+        ordered: list[str] = []
+        while ready:
+            ordered.append(heapq.heappop(ready))
+            for child in children.get(ordered[-1], ()):
+                waits_for[child] -= 1
+                if not waits_for[child]:
+                    heapq.heappush(ready, child)
         return tuple(ordered)
 
     def parents(self, revision: str) -> tuple[str, ...]:
@@ -113,7 +124,12 @@ class Line:
         at = max(self.order.index(row) for row in rows)
         at = max([at, *(self.order.index(r) for r in self._follow(moved, done))])
         below = self.order[: at + 1]
-        missing = [revision for place, revision in enumerate(below) if self._was_passed(place, below, moved, done)]
+        passed: set[str] = set()
+        for revision, parents in moved.items():
+            # It was applied right after these parents, so nothing that stands between had run by then.
+            after = max((self.order.index(parent) for parent in parents), default=-1) + 1
+            passed.update(self.order[after : self.order.index(revision)])
+        missing = [revision for revision in below if revision in passed and revision not in done]
         return Place((self.order[at],), missing, frozenset(below) - {*missing})
 
     def lacks(self, rows: Sequence[str], attempts: Sequence[Attempt]) -> list[str]:
@@ -152,19 +168,6 @@ class Line:
             if before in found and revision in done:
                 found.add(revision)
         return found
-
-    def _was_passed(
-        self, place: int, below: Sequence[str], moved: Mapping[str, tuple[str, ...]], done: set[str]
-    ) -> bool:
-        """Returns whether a later revision was applied on a parent that stands before the one at `place`."""
-        if below[place] in done:
-            return False
-        for later, revision in enumerate(below[place + 1 :], place + 1):
-            if revision in moved:
-                parents = [self.order.index(parent) for parent in moved[revision]]
-                if max(parents, default=-1) < place < later:
-                    return True
-        return False
 
 
 def standing_checksums(attempts: Iterable[Attempt]) -> dict[str, str | None]:

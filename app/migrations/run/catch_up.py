@@ -1,6 +1,6 @@
 """Revisions that a merge of two branches has put below the version of a database that never ran them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from alembic.runtime.migration import RevisionStep
@@ -34,26 +34,24 @@ def upgrade_steps(script: ScriptDirectory, place: Place, revision: str = "head")
     return [*missing_steps(script, place), *steps]
 
 
-def settle(connection: sa.Connection, ledger: Callable[[], Ledger], place: Place, heads: Collection[str]) -> None:
+def settle(connection: sa.Connection, ledger: Ledger, place: Place, heads: Collection[str]) -> None:
     """Gives the version table the rows that a place has; the lock must be held.
 
     A row that goes was the proof that its revision is applied, so the ledger keeps that.
 
     Args:
         connection: in no transaction.
-        ledger: gives the ledger, whose table exists.
+        ledger: of the same connection.
         place: the database's place.
         heads: the rows that the version table has.
     """
-    if not heads or set(heads) == {*place.rows}:
-        return
     version = sa.table(VERSION_TABLE, sa.column("version_num"))
     with connection.begin():
-        books = ledger()
-        standing = standing_checksums(books.entries())
+        ledger.create()
+        standing = standing_checksums(ledger.entries())
         for surplus in sorted({*heads} - {*place.rows}):
             connection.execute(sa.delete(version).where(version.c.version_num == surplus))
             if surplus not in standing:
-                books.record(surplus, Direction.STAMP, Outcome.ADOPTED, None, _REASON)
+                ledger.record(surplus, Direction.STAMP, Outcome.ADOPTED, None, _REASON)
         for row in sorted({*place.rows} - {*heads}):
             connection.execute(sa.insert(version).values(version_num=row))

@@ -66,7 +66,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     one_command.take_turns()
     one_command.require_own(context)
     given = context.config.attributes.get("connection")
-    project = project.with_url_of(context.config)
+    project = project if given is not None else project.with_url_of(context.config)
     dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
     context.configure(dialect_name=dialect)
     # From here on the environment itself: `context` stands for that of whichever thread came last.

@@ -58,8 +58,7 @@ class LedgerWriter(Guard):
         return self._ledger.entries()
 
     def books(self) -> Ledger:
-        """Returns the ledger, whose table is made if need be."""
-        self._ledger.create()
+        """Returns the ledger."""
         return self._ledger
 
     def open(self, crashed: Callable[[Entry], None]) -> None:

@@ -84,7 +84,7 @@ class Runner:
             options["fn"] = lambda heads, context: self._steps(heads, context, still_held)
             self._env.configure(connection=self._connection, on_version_apply=self._after, **options)
             self._hook.guards = self._guards()
-            self._until_done()
+            self._until_done(still_held)
 
     def _guards(self) -> list[Guard]:
         """Lists the guards, in the order in which they hear of everything.
@@ -107,14 +107,14 @@ class Runner:
         wait = _lock_wait(self._env, self._limits.lock)
         return lock.held(self._connection.engine, wait=wait, waiting=self._reporter.waiting)
 
-    def _until_done(self) -> None:
+    def _until_done(self, still_held: LockCheck) -> None:
         deadline = None
         pause = _PAUSE_SECONDS[0]
         while True:
             self._blockers, watching = [], self._watching_blockers()
             try:
                 with watching:
-                    self._try()
+                    self._try(still_held)
             except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
                 error = KeyboardInterrupt() if signals.came() else caught  # SQLite makes another error of it
                 again = self._failed(error)
@@ -131,13 +131,13 @@ class Runner:
             else:
                 return
 
-    def _try(self) -> None:
+    def _try(self, still_held: LockCheck) -> None:
         if self._preflight():
             self._ledger.open(self._reporter.crashed)
-            self._settle()
+            self._settle(still_held)
         with self._env.begin_transaction():
             self._env.run_migrations()
-        self._settle()
+        self._settle(still_held)
         # The version table of a database without revisions is made outside any of their transactions.
         if self._connection.in_transaction():
             self._connection.commit()
@@ -151,12 +151,14 @@ class Runner:
             return list(self._plan_of(heads, context))
         return [*catch_up.missing_steps(self._env.script, place), *self._plan_of(place.rows or heads, context)]
 
-    def _settle(self) -> None:
+    def _settle(self, still_held: LockCheck) -> None:
         if self._command is Command.UPGRADE:
             heads = self._env.get_context().get_current_heads()
             place = self._place(heads)
             self._connection.rollback()
-            catch_up.settle(self._connection, self._ledger.books, place, heads)
+            if {*heads} != {*place.rows}:
+                still_held()
+                catch_up.settle(self._connection, self._ledger.books(), place, heads)
 
     def _preflight(self) -> bool:
         """Makes sure that all is in order; returns whether there is anything to do."""
