@@ -40,9 +40,8 @@ def require_loadable(script: ScriptDirectory) -> None:
             warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
             revisions = list(script.walk_revisions())
     except CommandError as error:
-        if isinstance(error.__cause__, CycleDetected):
-            raise _circle(Path(script.versions)) from None
-        raise HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
+        circle = _circle(Path(script.versions)) if isinstance(error.__cause__, CycleDetected) else None
+        raise circle or HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
     except UserWarning as warning:
         text = " ".join(str(warning).split())
         raise HistoryError(f"The history can't be read: {text}.{_files_of(script, text)}") from None
@@ -54,15 +53,20 @@ def require_loadable(script: ScriptDirectory) -> None:
             raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
 
 
-def _circle(versions: Path) -> HistoryError:
-    """Makes the error for revisions that follow each other, with the edit that makes one of them the first again."""
+def _circle(versions: Path) -> HistoryError | None:
+    """Makes the error for revisions that follow each other, with the edit that makes one of them the first again.
+
+    Returns None if no file is named after that one.
+    """
     line = read_line(versions)
     first = next((revision for revision in line.in_circle if line.parents(revision)), "")
     before = line.order[-len(line.in_circle) - 1] if len(line.order) > len(line.in_circle) else None
-    (file,) = versions.glob(f"{first}*.py")
+    files = [*versions.glob(f"{first}*.py")] if first else []
+    if len(files) != 1:
+        return None
     return HistoryError(
         f"Revisions follow each other in a circle ({', '.join(line.in_circle)}), as after a merge of two edits: in "
-        f"{file.name} write down_revision = {before!r} instead of {line.parents(first)[0]!r}. {_AFTER_THE_EDIT}"
+        f"{files[0].name} write down_revision = {before!r} instead of {line.parents(first)[0]!r}. {_AFTER_THE_EDIT}"
     )
 
 
