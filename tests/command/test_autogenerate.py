@@ -68,6 +68,7 @@ EDITS = [
 # --- what is written ----------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_the_same_revision_is_written_against_both_databases_and_works(
     source_copy: SourceCopy, at: At, approve: Approve
 ) -> None:
@@ -89,6 +90,7 @@ def test_the_same_revision_is_written_against_both_databases_and_works(
 DROPPED = ["provider_options", "proxy_enabled", "last_used_at", "total_cost", "is_stream", "weight", "api_type"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_what_a_revision_drops_comes_back_on_either_database(
     source_copy: SourceCopy, at: At, stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path
@@ -137,6 +139,7 @@ def test_an_empty_revision_needs_no_database(source_copy: SourceCopy, approve: A
     approve("revision.py.txt", timeless(file))
 
 
+@pytest.mark.exhaustive
 def test_without_ruff_a_revision_is_written_and_not_formatted(source_copy: SourceCopy, sqlite_url: str) -> None:
     (source_copy.folder / "app" / "__init__.py").write_text(
         'import sys\n\nsys.modules["ruff"] = None\n', encoding="utf-8"

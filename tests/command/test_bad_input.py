@@ -79,6 +79,7 @@ def strict_url(servers: Servers) -> Iterator[str]:
         connection.exec_driver_sql("DROP ROLE guarded")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("line", ["upgrade head", "current"])
 def test_a_wrong_password(line: str, strict_url: str, project: ProjectCopy, approve: Approve) -> None:
     as_guarded = strict_url.replace("postgres@", "guarded:{}@")
@@ -387,6 +388,7 @@ def test_a_database_with_one_table_of_ours_and_an_empty_history(url: str, tmp_pa
     assert "(users)" in said
 
 
+@pytest.mark.exhaustive
 def test_other_peoples_tables_dont_matter(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "whole"
     folder.mkdir()
@@ -396,6 +398,7 @@ def test_other_peoples_tables_dont_matter(url: str, tmp_path: Path) -> None:
     assert query(url, "SELECT n FROM a_guest") == [(1,)]
 
 
+@pytest.mark.exhaustive
 def test_a_sqlite_that_is_busy_is_waited_for(project: ProjectCopy, sqlite_url: str) -> None:
     project.add(TABLE)
     assert project.process("upgrade", "head", url=sqlite_url).returncode == 0

@@ -85,6 +85,7 @@ def unstamped(text: str, *places: Path | str) -> str:
 # --- where nobody is at a terminal ----------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_an_edit_becomes_a_revision_that_is_applied(source_copy: SourceCopy, at: At, approve: Approve) -> None:
     url = at(REVISIONS[-2])
@@ -111,6 +112,7 @@ def has_its_snapshots(source_copy: SourceCopy, file: Path, said: str, url: str) 
     assert sorted(kept) == (["postgresql", "sqlite"] if dialect == "postgresql" else ["sqlite"])
 
 
+@pytest.mark.exhaustive
 def test_a_name_is_not_made_up(source_copy: SourceCopy, sqlite_head: str, approve: Approve) -> None:
     source_copy.edit("auth.py", (ABOVE, NICK + ABOVE))
     done = dev(source_copy, url=sqlite_head)
@@ -118,6 +120,7 @@ def test_a_name_is_not_made_up(source_copy: SourceCopy, sqlite_head: str, approv
     approve("dev_nameless.txt", unstamped(done.stderr))
 
 
+@pytest.mark.exhaustive
 def test_without_an_edit_it_applies_what_is_pending_and_that_is_all(
     project: ProjectCopy, at: At, monkeypatch: pytest.MonkeyPatch, approve: Approve
 ) -> None:
@@ -142,6 +145,7 @@ def test_a_database_that_is_ahead_is_left_alone(project: ProjectCopy, at: At, mo
 # --- at a terminal --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_names_and_renames_are_asked_about(source_copy: SourceCopy, at: At, approve: Approve) -> None:
     url = at(HEAD)

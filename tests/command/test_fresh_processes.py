@@ -23,6 +23,7 @@ print(*salts, encrypt(["x"])[0].split(":")[0], flush=True)
 """
 
 
+@pytest.mark.exhaustive
 def test_a_forked_process_draws_a_salt_of_its_own() -> None:
     command = [sys.executable, "-c", FORKING]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -43,6 +44,7 @@ sys.exit(any(name in sys.modules for name in ("cryptography", "app.settings")))
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.exhaustive
 def test_help_is_there_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "nonsense")
     done = python("-m", "app.cli", "secrets", "keygen", "--help")
@@ -50,6 +52,7 @@ def test_help_is_there_without_settings(monkeypatch: pytest.MonkeyPatch) -> None
     assert done.stdout.lstrip().startswith("Usage: ")
 
 
+@pytest.mark.exhaustive
 def test_the_installed_command_is_the_same() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, function = project["scripts"]["schema"].partition(":")
@@ -58,6 +61,7 @@ def test_the_installed_command_is_the_same() -> None:
     assert (done.returncode, len(json.loads(done.stdout))) == (0, 2)
 
 
+@pytest.mark.exhaustive
 def test_the_schema_page_is_fresh_and_needs_no_database() -> None:
     nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
     done = python("-m", "app.cli", "docs", "--check", "--json", env=nowhere)
@@ -65,11 +69,13 @@ def test_the_schema_page_is_fresh_and_needs_no_database() -> None:
     assert json.loads(done.stdout) == {"code": "ok", "file": "docs/schema.md"}
 
 
+@pytest.mark.exhaustive
 def test_models_load_no_alembic() -> None:
     code = "import sys, app.models; sys.exit('alembic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_the_environment_gives_op_its_words() -> None:
     code = (
         "import sys, app.migrations.run.environment; from alembic import op; "
@@ -78,6 +84,7 @@ def test_the_environment_gives_op_its_words() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_loading_a_revision_is_cheap() -> None:
     heavy = ["cryptography", "psycopg", "postgast", "rich", "dotenv", "multiprocessing", "concurrent.futures.thread"]
     heavy += ["app.encryption", "app.secrets", "app.settings", "app.models", "app.backfill.workers"]
@@ -86,11 +93,13 @@ def test_loading_a_revision_is_cheap() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.exhaustive
 def test_asking_for_missing_revisions_loads_no_alembic() -> None:
     code = "import sys, app.project; sys.exit(bool({'alembic', 'app.models'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_importing_the_attribute_reads_no_environment_and_no_cryptography() -> None:
     code = """
 import os, sys
@@ -103,6 +112,7 @@ sys.exit(any(name in sys.modules for name in ("cryptography", "dotenv", "alembic
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.exhaustive
 def test_importing_the_models_opens_nothing_and_loads_little(tmp_path: Path) -> None:
     code = """
 import os, sys
@@ -128,6 +138,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & {
     assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "gateway.db", "key"]
 
 
+@pytest.mark.exhaustive
 def test_a_process_of_its_own_knows_the_words_of_every_revision(url: str) -> None:
     done = python("-m", "alembic", "upgrade", "head", env={"DATABASE_URL": url})  # nothing was imported before
     assert done.returncode == 0, done.stderr
@@ -144,6 +155,7 @@ assert "app.models" in sys.modules
 """
 
 
+@pytest.mark.exhaustive
 def test_models_are_imported_only_to_be_compared(sqlite_url: str) -> None:
     done = python("-c", IMPORTS, env={"DATABASE_URL": sqlite_url})
     assert done.returncode == 0, done.stderr
@@ -160,12 +172,14 @@ assert known == set(app.models.Base.metadata.tables)
 """
 
 
+@pytest.mark.exhaustive
 def test_importing_the_models_package_registers_every_model() -> None:
     """As pytest-alembic's optional test of this, which looks for them in env.py: ours are imported only when needed."""
     done = python("-c", ALL_MODELS)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_process_that_only_upgrades_has_every_word() -> None:
     words = ["create_trigger", "drop_trigger", "create_trigger_function", "drop_trigger_function"]
     words += ["dialect_text", "validate_constraint"]

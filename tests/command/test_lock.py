@@ -74,6 +74,7 @@ def test_a_command_that_moves_revisions_waits_for_the_lock_and_gives_up(
     assert other.wait().returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_the_holder_of_the_lock_is_named_while_waiting_and_when_giving_up(
     project: ProjectCopy, url: str, approve: Approve
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_run_whose_lock_was_ended_stops_before_the_next_revision(
     assert len(applied(postgres_url)) == 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("setting", ["transaction_timeout", "idle_in_transaction_session_timeout"])
 def test_the_lock_outlives_timeouts_of_the_database(setting: str, project: ProjectCopy, postgres_url: str) -> None:
     run(postgres_url, f"ALTER DATABASE {sa.make_url(postgres_url).database} SET {setting} = '1s'")
@@ -155,6 +157,7 @@ def test_the_lock_outlives_timeouts_of_the_database(setting: str, project: Proje
     assert other.wait().returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_a_concurrent_index_build_completes_while_one_migrates_and_others_wait(
     project: ProjectCopy, postgres_url: str
 ) -> None:
@@ -196,6 +199,7 @@ def test_the_file_beside_a_sqlite_database(project: ProjectCopy, sqlite_url: str
     assert holder(sqlite_url) is None
 
 
+@pytest.mark.exhaustive
 def test_one_file_by_two_names_is_one_database(project: ProjectCopy, sqlite_url: str, tmp_path: Path) -> None:
     database = Path(sa.make_url(sqlite_url).database or "")
     (tmp_path / "elsewhere").symlink_to(database.parent)
@@ -217,6 +221,7 @@ def test_a_link_to_a_database_is_that_database(project: ProjectCopy, sqlite_url:
     assert other.wait().returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_a_database_in_memory_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shared = "file:shared?mode=memory&cache=shared"
@@ -232,6 +237,7 @@ def test_a_database_in_memory_needs_no_file(tmp_path: Path, monkeypatch: pytest.
 # --- threads ------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("databases", [1, 4])
 def test_threads_of_one_process_deploy_one_after_the_other(databases: int, tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path / f'{number % databases}.db'}" for number in range(4)]
@@ -248,6 +254,7 @@ def test_threads_of_one_process_deploy_one_after_the_other(databases: int, tmp_p
         assert applied(url) == REVISIONS
 
 
+@pytest.mark.exhaustive
 def test_another_thread_of_the_process_is_waited_for_and_named(sqlite_url: str, tmp_path: Path) -> None:
     other = db.migration_engine(f"sqlite:///{tmp_path / 'other.db'}")
     entered, leave = threading.Event(), threading.Event()

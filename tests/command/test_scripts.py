@@ -229,6 +229,7 @@ def test_a_database_that_is_not_there_is_one_line_and_no_file_is_made(sqlite_url
     assert not Path(make_url(sqlite_url).database or "").exists()
 
 
+@pytest.mark.exhaustive
 def test_it_is_a_program_whose_help_needs_no_settings(script: Script, tmp_path: Path) -> None:
     command = [sys.executable, f"{ROOT}/scripts/{script.name}.py", "--help"]
     env = os.environ | {"DATABASE_URL": "nonsense"}

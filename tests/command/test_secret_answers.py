@@ -36,6 +36,7 @@ def seal_under_another_key(gateway: Gateway, condition: str) -> None:
 # --- a sample is judged as a sample ---------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "unreadable",
     ["id >= 40", "id < 390", "id BETWEEN 10 AND 389", "id % 9 <> 0"],
@@ -80,6 +81,7 @@ def test_a_database_without_ciphertext_proves_no_key(head_url: str) -> None:
 # --- no key ------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_without_a_key_nothing_is_said_of_plaintext_where_all_is_encrypted(gateway: Gateway) -> None:
     what = "ENCRYPTION_KEY is not set, so what is stored in service_providers"
     assert failed(gateway.schema("check-keys", **NO_KEYS), 2).startswith(f"FAILED: {what}.api_key cannot be decrypted.")
@@ -100,6 +102,7 @@ def test_without_a_key_plaintext_is_what_cannot_be_encrypted(head_url: str) -> N
     )
 
 
+@pytest.mark.exhaustive
 def test_a_key_that_only_reads_is_not_enough_to_write_with(gateway: Gateway) -> None:
     only_previous = {"ENCRYPTION_KEY": "", "ENCRYPTION_KEY_PREVIOUS": gateway.env["ENCRYPTION_KEY"]}
     line = failed(gateway.schema("check-keys", **only_previous), 2)
@@ -147,6 +150,7 @@ def as_role(gateway: Gateway, *grants: str) -> Iterator[Gateway]:
         run(gateway.url, f"DROP ROLE {role}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has no roles
 @pytest.mark.parametrize("command", ["status", "verify", "check-keys", "encrypt", "rotate", "encrypt --dry-run"])
 def test_a_denied_read_does_not_speak_of_what_was_written(gateway: Gateway, command: str) -> None:
@@ -156,6 +160,7 @@ def test_a_denied_read_does_not_speak_of_what_was_written(gateway: Gateway, comm
     assert "kept" not in line
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["alone", "two workers"])
 def test_a_denied_write_names_the_table_to_which_nothing_was_written(head_url: str, workers: list[str]) -> None:
@@ -170,6 +175,7 @@ def test_a_denied_write_names_the_table_to_which_nothing_was_written(head_url: s
 # --- SIGTERM -------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_json_of_a_run_that_was_told_to_stop_has_the_word_for_it(head_url: str) -> None:
     gateway = Gateway(head_url)

@@ -65,6 +65,7 @@ def test_secrets_are_encrypted_rotated_and_verified(gateway: Gateway) -> None:
     assert gateway.opened(NEW_ENC, NEW_TOKEN)[3:] == [SECRET.format(n) for n in [*range(5, 20), *range(20)]]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_a_process_of_its_own_does_the_same(gateway: Gateway) -> None:
     gateway.fill(3)
@@ -96,6 +97,7 @@ def test_malformed_values_remain_and_are_named_by_key(gateway: Gateway) -> None:
     assert gateway.schema("status").returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_a_key_that_was_taken_away_half_way_leaves_rows_and_says_so(gateway: Gateway) -> None:
     gateway.fill(30)
     assert gateway.schema("encrypt").returncode == 0
@@ -108,6 +110,7 @@ def test_a_key_that_was_taken_away_half_way_leaves_rows_and_says_so(gateway: Gat
     assert gateway.schema("verify", "--table", "service_providers", **NEW).returncode == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", ["rotate", "check-keys"])
 def test_wrong_and_missing_keys_are_one_line(gateway: Gateway, command: str) -> None:
     gateway.fill(2)
@@ -125,6 +128,7 @@ def test_wrong_and_missing_keys_are_one_line(gateway: Gateway, command: str) -> 
     assert gateway.schema("check-keys").returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_workers_share_the_work(gateway: Gateway) -> None:
     gateway.fill(50)
     done = gateway.schema("encrypt", "--workers", "2")
@@ -138,6 +142,7 @@ def test_workers_share_the_work(gateway: Gateway) -> None:
 endings = pytest.mark.parametrize("ending", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
 
 
+@pytest.mark.exhaustive
 @endings
 def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
     gateway: Gateway, ending: signal.Signals
@@ -145,12 +150,14 @@ def test_a_run_that_is_told_to_stop_finishes_its_page_and_says_how_to_go_on(
     finishes_its_page(gateway, ending)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has one writer
 @endings
 def test_workers_that_are_told_to_stop_finish_their_page(gateway: Gateway, ending: signal.Signals) -> None:
     finishes_its_page(gateway, ending, "--workers", "2")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["alone", "two workers"])
 def test_a_verification_that_is_told_to_stop_says_so(gateway: Gateway, workers: list[str]) -> None:
@@ -165,6 +172,7 @@ def test_a_verification_that_is_told_to_stop_says_so(gateway: Gateway, workers: 
     assert done.stdout.endswith("\nStopped before the end.\n")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_workers_that_hear_of_it_twice_give_back_what_is_left(gateway: Gateway) -> None:
     """A terminal tells the workers too, and so does who started them, a moment later."""
@@ -181,6 +189,7 @@ def test_workers_that_hear_of_it_twice_give_back_what_is_left(gateway: Gateway) 
     ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
     "command", [["verify"], pytest.param(["encrypt", *HOLD], marks=pytest.mark.exhaustive)], ids=["verify", "encrypt"]
@@ -241,6 +250,7 @@ def encrypted(url: str) -> int:
     return int(rows(url, "SELECT count(*) FROM service_providers WHERE api_key LIKE 'enc:%'")[0][0])
 
 
+@pytest.mark.exhaustive
 def test_a_throttle_query_holds_the_work(gateway: Gateway) -> None:
     gateway.fill(3000)
     run(gateway.url, "CREATE TABLE brake (pulled integer)")
@@ -282,6 +292,7 @@ def test_a_secret_that_is_not_utf8_stops_no_one_and_is_not_shown(gateway: Gatewa
     assert "malformed: service_providers.api_key of 1" in gateway.schema("verify").stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has no connection to cut
 def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(gateway: Gateway) -> None:
     gateway.fill(3000)
@@ -302,6 +313,7 @@ def test_a_connection_that_is_cut_is_one_line_and_the_next_run_goes_on(gateway: 
     assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3000)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite locks no rows
 def test_rows_that_others_have_locked_are_waited_for(gateway: Gateway) -> None:
     gateway.fill(100)
@@ -362,6 +374,7 @@ def trigger(name: str) -> str:
     return f"CREATE TRIGGER {name} BEFORE UPDATE ON service_providers FOR EACH ROW EXECUTE FUNCTION {name}()"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has no such limit
 def test_a_statement_timeout_of_the_role_makes_pages_smaller(gateway: Gateway) -> None:
     gateway.fill(600)
@@ -388,6 +401,7 @@ def test_plaintext_is_in_no_file_of_a_database_after_vacuum(head_url: str) -> No
     assert all(b"do-not-show-me" not in path.read_bytes() for path in file.parent.iterdir() if path.is_file())
 
 
+@pytest.mark.exhaustive
 def test_a_key_is_replaced_while_an_application_works(gateway: Gateway) -> None:
     """The steps of docs/rotation.md, each of which an application of the step before lives to see."""
     gateway.fill(300)

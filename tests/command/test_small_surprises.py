@@ -80,6 +80,7 @@ def test_files_with_the_same_id_are_named(sqlite_url: str, tmp_path: Path, copie
     assert all(f"copy_{number}.py" in line for number in range(copies))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("databases", ["one", "several"])
 @pytest.mark.parametrize("prepare", ["project", "alembic"])
 def test_threads_take_turns_or_are_told_to(tmp_path: Path, databases: str, prepare: str) -> None:
@@ -100,6 +101,7 @@ def test_threads_take_turns_or_are_told_to(tmp_path: Path, databases: str, prepa
     assert not others or prepare == "alembic"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["repository", "worktree", "packed", "detached"])
 def test_the_ledger_names_the_commit_of_the_code(tmp_path: Path, kind: str) -> None:
     def git(*args: str, folder: Path) -> str:

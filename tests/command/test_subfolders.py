@@ -31,6 +31,7 @@ def run(*command: str, folder: Path, root: Path, **env: str) -> subprocess.Compl
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", everyday(URLS, {"sqlite:///./own.db"}))
 def test_env_file_and_relative_url_mean_the_same_from_every_folder(url: str, source_copy: SourceCopy) -> None:
     root = source_copy.folder
@@ -44,6 +45,7 @@ def test_env_file_and_relative_url_mean_the_same_from_every_folder(url: str, sou
     assert [path.relative_to(root).as_posix() for path in root.rglob("*.db")] == ["own.db"]
 
 
+@pytest.mark.exhaustive
 def test_outside_the_checkout_it_is_the_working_directory(source_copy: SourceCopy, tmp_path: Path) -> None:
     here = tmp_path / "service"
     here.mkdir()
@@ -54,6 +56,7 @@ def test_outside_the_checkout_it_is_the_working_directory(source_copy: SourceCop
     assert sorted(path.name for path in here.iterdir()) == ["gateway.db", "gateway.db-migrating"]
 
 
+@pytest.mark.exhaustive
 def test_a_key_file_is_seen_from_the_root_too(source_copy: SourceCopy) -> None:
     root = source_copy.folder
     (root / "key").write_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", encoding="utf-8")
@@ -63,6 +66,7 @@ def test_a_key_file_is_seen_from_the_root_too(source_copy: SourceCopy) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.exhaustive
 def test_a_configuration_that_isnt_there_is_named(source_copy: SourceCopy) -> None:
     root = source_copy.folder
     done = run("app.cli", "status", folder=root / "app", root=root, ALEMBIC_CONFIG="alembic.ini")
@@ -82,6 +86,7 @@ ALEMBIC = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("named", everyday(NAMED, {"missing.env"}))
 def test_a_named_environment_file_that_isnt_there_is_what_every_command_says(named: str) -> None:
     expected = f"FAILED: GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file in "

@@ -21,6 +21,7 @@ def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "find_spec", lambda name: None if name == scratch.WHEEL else find_spec(name))
 
 
+@pytest.mark.exhaustive
 def test_a_newcomer_on_sqlite_makes_the_snapshots_of_both_kinds(editable: EditableProject, sqlite_url: str) -> None:
     revision = editable.add(NICK)
     env = {"DATABASE_URL": sqlite_url, "ALEMBIC_CONFIG": str(editable.ini)}
@@ -34,6 +35,7 @@ def test_a_newcomer_on_sqlite_makes_the_snapshots_of_both_kinds(editable: Editab
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_stale_snapshot_of_either_kind_is_found(editable: EditableProject, sqlite_url: str, kind: str) -> None:
     file = editable.snapshots / kind / f"{HEAD}.json"
@@ -43,6 +45,7 @@ def test_a_stale_snapshot_of_either_kind_is_found(editable: EditableProject, sql
     assert f"{kind}/{HEAD}.json" in done.stdout
 
 
+@pytest.mark.exhaustive
 def test_without_a_server_and_the_wheel_the_ways_to_get_one_are_named(
     editable: EditableProject, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +59,7 @@ def test_without_a_server_and_the_wheel_the_ways_to_get_one_are_named(
     assert (editable.snapshots / "sqlite" / f"{revision}.json").exists()
 
 
+@pytest.mark.exhaustive
 def test_a_project_that_keeps_none_of_postgresql_needs_no_server(
     editable: EditableProject, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

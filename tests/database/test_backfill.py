@@ -493,6 +493,7 @@ as_often = hypothesis.settings(
 )
 
 
+@pytest.mark.exhaustive
 @hypothesis.given(pairs=st.lists(st.tuples(values, values), max_size=12), page_rows=st.integers(1, 5))
 @as_often
 def test_the_result_is_that_of_the_change_applied_to_each_value(
@@ -515,6 +516,7 @@ def test_the_result_is_that_of_the_change_applied_to_each_value(
     assert (again.changed, again.rejected, again.rows) == (0, report.rejected, len(pairs))
 
 
+@pytest.mark.exhaustive
 @hypothesis.given(
     before=st.lists(values, min_size=1, max_size=9),
     writes=st.lists(st.tuples(st.integers(0, 8), values), max_size=4),

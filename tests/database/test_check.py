@@ -104,6 +104,7 @@ def test_drift_is_named(where: str, kind: Kind, request: pytest.FixtureRequest) 
     is_named([*map(str, found.drift.open), *found.wanted], kind)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("where", "kind"), cases(REVERTED))
 def test_drift_is_named_and_reverted(where: str, kind: Kind, new: New) -> None:
     url = new(where)
@@ -118,6 +119,7 @@ def test_drift_is_named_and_reverted(where: str, kind: Kind, new: New) -> None:
     assert schema_of(url) == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("where", "kind"), [case for case in cases(ALL_THE_WAY) if case.values[0] in SERVERS[:2]])
 def test_drift_is_accepted(where: str, kind: Kind, new: New) -> None:
     url = new(where)
@@ -133,6 +135,7 @@ def test_drift_is_accepted(where: str, kind: Kind, new: New) -> None:
     assert not commands.plan_revert(PROJECT, engine(url))[0].all
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("where", "kind"), [case for case in cases(ALL_THE_WAY) if case.values[1].adoptable])
 def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, editable: EditableProject) -> None:
     url, other = new(where), new(where)
@@ -152,6 +155,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, ed
     assert schema_of(other) == pristine
 
 
+@pytest.mark.exhaustive
 def test_accepted_drift_is_reported_again_when_it_changes(head_url: str) -> None:
     by_hand(head_url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
     commands.accept(PROJECT, "column users.nick", "it is meant", engine(head_url))
@@ -162,6 +166,7 @@ def test_accepted_drift_is_reported_again_when_it_changes(head_url: str) -> None
     assert said(head_url) == []
 
 
+@pytest.mark.exhaustive
 def test_a_deploy_puts_up_with_what_is_accepted(head_url: str) -> None:
     by_hand(head_url, "CREATE INDEX users_created_at_idx ON users (created_at)")
     with pytest.raises(DriftDetected):
@@ -178,6 +183,7 @@ def test_only_what_differs_is_accepted_and_with_a_reason(head_url: str) -> None:
     assert commands.read_status(PROJECT, engine(head_url)).accepted == []
 
 
+@pytest.mark.exhaustive
 def test_values_are_not_lost_unasked(head_url: str) -> None:
     provider = "INSERT INTO service_providers (id, name, base_url, protocol) VALUES (1, 'a', 'b', 'c')"
     by_hand(head_url, provider, "ALTER TABLE service_providers ADD COLUMN region VARCHAR(50)")
@@ -210,6 +216,7 @@ def test_an_invalid_index_is_for_no_revision(new: New) -> None:
         commands.adopt(PROJECT, "no", engine(url))
 
 
+@pytest.mark.exhaustive
 def test_rows_survive_what_is_reverted(head_url: str) -> None:
     by_hand(
         head_url,
@@ -229,6 +236,7 @@ def test_rows_survive_what_is_reverted(head_url: str) -> None:
     ]
 
 
+@pytest.mark.exhaustive
 def test_a_partitioned_table_is_one(new: New) -> None:
     url = new("postgresql")
     by_hand(
@@ -258,6 +266,7 @@ def test_several_differences_at_once(head_url: str) -> None:
     assert said(head_url) == []
 
 
+@pytest.mark.exhaustive
 def test_plaintext_left_behind_is_unfinished(head_url: str, approve: Approve) -> None:
     provider = (
         "INSERT INTO service_providers (id, name, base_url, protocol, api_key) VALUES ({0}, 'a{0}', 'b', 'c', 'sk-1')"
@@ -288,6 +297,7 @@ def test_an_empty_database_is_called_so(sqlite_url: str) -> None:
     assert "\n\nNot empty:\n  table notes: is there" in texts.check(commands.check(PROJECT, engine(sqlite_url))).text
 
 
+@pytest.mark.exhaustive
 def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:
     url = at("20260110000000")
     found = commands.check(PROJECT, engine(url))
@@ -317,6 +327,7 @@ def test_a_change_that_the_models_want_is_reported_once(head_url: str, editable:
     assert [line.partition(":")[0] for line in said(head_url)] == ["column users.name", "add column users.nick"]
 
 
+@pytest.mark.exhaustive
 def test_unmanaged_objects_are_neither_compared_nor_reverted(head_url: str, editable: EditableProject) -> None:
     theirs = [
         "CREATE TABLE _prisma_migrations (id INTEGER NOT NULL)",
@@ -338,6 +349,7 @@ def test_unmanaged_objects_are_neither_compared_nor_reverted(head_url: str, edit
     assert schema_of(head_url) == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_drift_is_checked_accepted_reverted_and_adopted_on_the_command_line(
     head_url: str, editable: EditableProject, approve: Approve

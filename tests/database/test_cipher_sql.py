@@ -22,6 +22,7 @@ def connection(url: str) -> Iterator[sa.Connection]:
     engine.dispose()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("format_", [ENC, TOKEN], ids=["enc", "token"])
 @given(values=st.lists(hostile, min_size=20, max_size=40))
 @example(values=["x" + blank + SEALED[0] for blank in BLANKS])

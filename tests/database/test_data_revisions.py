@@ -147,6 +147,7 @@ def test_plaintext_is_encrypted_and_nothing_else_is_touched(
     assert [revision.plain(value) for value in stored[: len(plaintext)]] == plaintext
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_second_time_nothing_changes(revision: DataRevision, project: ProjectCopy, at: At) -> None:
     url = at(revision.parent)
@@ -385,6 +386,7 @@ def as_recorded(url: str, checksums: Mapping[str, str]) -> None:
         run(url, "UPDATE schema_ledger SET checksum = :value WHERE revision = :id", value=checksum, id=revision)
 
 
+@pytest.mark.exhaustive
 def test_a_database_of_version_0_1_goes_on(project: ProjectCopy, at: At) -> None:
     assert sorted(FORMER) == [TOKENS.id, API_KEYS.id]
     url = at(TOKENS.id)
@@ -413,6 +415,7 @@ def test_an_edited_revision_of_version_0_1_is_refused(edited: DataRevision, proj
     assert f"The revision {edited.id} was edited after it was applied here" in problem["message"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 def test_a_key_that_can_be_guessed_is_warned_of_in_one_line(url: str, project: ProjectCopy) -> None:
     weak = {"ENCRYPTION_KEY": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}

@@ -59,6 +59,7 @@ def test_a_dry_run_tells_and_changes_nothing(at: At, approve: Approve) -> None:
     assert (schema_of(url), attempts(url)) == before
 
 
+@pytest.mark.exhaustive
 def test_the_script_does_the_same(at: At) -> None:
     url, other = at(REVISIONS[5]), at(REVISIONS[5])
     run_script(other, commands.script(PROJECT, engine(url)))
@@ -110,6 +111,7 @@ def test_being_told_to_end_rolls_back_and_says_so(
 # --- backups ------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_a_backup_is_what_the_database_was(sqlite_url: str, tmp_path: Path) -> None:
     commands.deploy(PROJECT, engine(sqlite_url))
     execute(sqlite_url, "DELETE FROM schema_ledger WHERE id > 3")
@@ -134,6 +136,7 @@ def test_a_backup_comes_before_the_first_revision(tmp_path: Path, at: At) -> Non
         assert revision_of(url) == REVISIONS[-3]
 
 
+@pytest.mark.exhaustive
 def test_a_database_that_isnt_there_needs_no_backup(sqlite_url: str, tmp_path: Path) -> None:
     assert commands.deploy(PROJECT, engine(sqlite_url), backup=tmp_path / "before.db").backup is None
     assert not (tmp_path / "before.db").exists()

@@ -615,6 +615,7 @@ def test_the_column_warns_once_while_plaintext_is_allowed(engine: sa.Engine) -> 
     ]
 
 
+@pytest.mark.exhaustive
 def test_a_value_that_is_no_text_is_in_no_error_of_the_database(session: Session) -> None:
     with pytest.raises(NotTextError, match=r"^Provider\.api_key must be a str, not bytes$"):
         session.execute(sa.insert(PROVIDERS), [{"id": 1, "kind": "provider", "api_key": SECRET.encode()}])

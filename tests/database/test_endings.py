@@ -27,7 +27,7 @@ def rename(value):
 Backfill("stars", ["name"], rename, todo="name NOT LIKE '%!'").upgrade()
 """
 RAISES = "raise ValueError('no name')"
-WAITS = "pathlib.Path('begun').touch()\n        __import__('time').sleep(60)"
+WAITS = "pathlib.Path('begun').touch()\n        __import__('time').sleep(5)"
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ def test_a_failure_of_a_later_revision_says_nothing_of_earlier_pages(project: Pr
     assert changed(url) == ROWS
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 def test_an_interrupt_after_pages_says_that_they_are_kept(project: ProjectCopy, url: str) -> None:
     revision = project.add(PAGES.format(row=ROWS - 1, then=WAITS))
@@ -85,6 +86,7 @@ def test_an_interrupt_after_pages_says_that_they_are_kept(project: ProjectCopy, 
     assert line == f"FAILED: The revision {revision} was interrupted; what had finished stays applied. {KEPT}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_a_lock_after_an_index_was_built_concurrently_says_that_it_is_kept(project: ProjectCopy, url: str) -> None:
     execute(url, "CREATE TABLE moons (id int)")

@@ -104,6 +104,7 @@ def test_reading_changes_nothing(name: str, head_url: str) -> None:
     assert (schema_of(head_url), query(head_url, "SELECT count(*) FROM alembic_version")) == before
 
 
+@pytest.mark.exhaustive
 def test_logging_is_left_as_it_is_in_process(sqlite_url: str) -> None:
     def state() -> list[object]:
         loggers = [logging.root, *(logging.getLogger(name) for name in sorted(logging.root.manager.loggerDict))]

@@ -259,6 +259,7 @@ def rows_in(url: str) -> list[str]:
         )
 
 
+@pytest.mark.exhaustive
 def test_each_is_refused_and_not_a_row_is_lost(url: str, project: ProjectCopy, approve: Approve) -> None:
     before = rows_in(url)
     told = []

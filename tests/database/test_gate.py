@@ -205,6 +205,7 @@ def refused(run: Callable[[], None], url: str, state: Callable[[str], object] = 
     return [line for line in said if not line.startswith(("  Instead: ", "  For example: "))]
 
 
+@pytest.mark.exhaustive
 def test_every_lossy_operation_is_refused_before_the_first_revision_runs(url: str, project: ProjectCopy) -> None:
     written = cells(url)
     start(url, project, [cell.table for cell in written], with_rows=True)
@@ -297,6 +298,7 @@ def test_a_downgrade_runs_the_losses_that_the_operator_accepts(extent: str, url:
     ]
 
 
+@pytest.mark.exhaustive
 @each_extent
 def test_a_downgrade_refuses_no_operation_where_no_rows_are_at_risk(
     extent: str, url: str, project: ProjectCopy
@@ -317,6 +319,7 @@ UNSEEN = 'if op.get_bind().execute(sa.text("UPDATE seen SET n = n + 1 WHERE n >=
 SEEN_LATE = "seen only while it ran, and rolled back; what had finished stays applied"
 
 
+@pytest.mark.exhaustive
 @each_extent
 def test_a_lossy_operation_that_the_preview_missed_is_stopped_while_it_runs(
     extent: str, url: str, project: ProjectCopy
@@ -493,6 +496,7 @@ def test_the_line_that_a_refusal_prints_is_all_that_it_needs(url: str, project: 
     ]
 
 
+@pytest.mark.exhaustive
 def test_the_operator_accepts_revision_by_revision_each_time(url: str, project: ProjectCopy, approve: Approve) -> None:
     start(url, project, ["t", "u"], with_rows=True)
     first = project.add("pass", 'op.drop_column("t", "a")')
@@ -614,6 +618,7 @@ def hostile(url: str) -> dict[str, str]:
     return HOSTILE | (HOSTILE_OF_POSTGRESQL if "postgresql" in url else HOSTILE_OF_SQLITE)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 def test_the_preview_runs_nothing_of_a_hostile_revision(
     url: str, project: ProjectCopy, approve: Approve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -658,6 +663,7 @@ def test_a_refusal_that_the_revision_catches_stops_it_all_the_same(url: str, pro
 NAMES_TO_QUOTE = ["Users", "a.b", 'a"b', "order", "a b", "ünïcode", "it's"]
 
 
+@pytest.mark.exhaustive
 def test_names_that_must_be_quoted_are_found(url: str, project: ProjectCopy) -> None:
     quoted = {name: '"' + name.replace('"', '""') + '"' for name in NAMES_TO_QUOTE}
     start(url, project, quoted.values(), with_rows=True)
@@ -830,6 +836,7 @@ def test_children_go_along_only_where_there_are_some(postgres_url: str, project:
 # --- what needs nobody's word ------------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_the_whole_history_needs_no_consent(at: At) -> None:
     url = at("20241211000000")
     sample_rows.fill(url, 0, 1, 2)
@@ -841,6 +848,7 @@ def test_the_whole_history_needs_no_consent(at: At) -> None:
         assert [entry.reason for entry in Ledger(connection).entries() if entry.reason] == []
 
 
+@pytest.mark.exhaustive
 def test_the_tour_of_the_readme_needs_consent_only_to_drop_stored_values(head_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
@@ -869,6 +877,7 @@ def dry_run(project: ProjectCopy, url: str, *options: str) -> Done:
     return schema("deploy", "--dry-run", *options, **as_command(project, url))
 
 
+@pytest.mark.exhaustive
 def test_a_dry_run_shows_the_same_findings(url: str, project: ProjectCopy) -> None:
     start(url, project, ["t"], with_rows=True)
     project.add('op.create_table("other", sa.Column("id", sa.Integer))')

@@ -13,6 +13,7 @@ from tests.support.databases import At
 from tests.support.environment import ROOT
 
 
+@pytest.mark.exhaustive
 def test_missing_returns_the_revisions_that_a_database_lacks(at: At) -> None:
     for revision, lacks in (("base", REVISIONS), (REVISIONS[5], REVISIONS[6:]), (REVISIONS[-1], [])):
         engine = db.engine(at(revision))

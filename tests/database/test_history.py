@@ -67,6 +67,7 @@ def parent_of(revision: str) -> str:
 # --- the schema ---------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_create_all_and_upgrade_make_the_same_schema(url: str) -> None:
     engine = db.migration_engine(url)
     empty = schema_of(url)
@@ -103,6 +104,7 @@ def is_up(start: str, end: str) -> bool:
     return start == "base" or (end != "base" and start < end)
 
 
+@pytest.mark.exhaustive
 @several_revisions
 def test_a_revision_goes_up_and_down_online_and_as_a_script_and_keeps_every_value(revision: str, at: At) -> None:
     parent = parent_of(revision)

@@ -149,6 +149,7 @@ def test_an_error_text_is_cut_to_its_length(project: ProjectCopy, url: str) -> N
     assert entries(url)[0].error == "x" * ledger._ERROR_LENGTH
 
 
+@pytest.mark.exhaustive
 def test_a_row_that_says_running_is_one_at_work_or_one_that_crashed(project: ProjectCopy, url: str) -> None:
     revision = project.add(WAITS_UNREHEARSED)
     running = project.start("upgrade", "head", url=url)
@@ -172,6 +173,7 @@ def test_a_row_that_says_running_is_one_at_work_or_one_that_crashed(project: Pro
 # --- databases that are older than the ledger ---------------------------------
 
 
+@pytest.mark.exhaustive
 def test_a_database_from_before_the_ledger_is_taken_over(url: str, alembic: Alembic) -> None:
     upgrade(url, REVISIONS[5])
     execute(url, "DROP TABLE schema_ledger")
@@ -409,6 +411,7 @@ def test_the_owner_migrates_and_is_named(roles: dict[str, str], project: Project
     assert {entry.database_user for entry in entries(roles["owner"])} == {sa.make_url(roles["owner"]).username}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("role", ["service", "reader"])
 def test_roles_that_dont_own_the_tables_read_the_revision_and_cant_migrate(
     role: str, roles: dict[str, str], project: ProjectCopy, approve: Approve, monkeypatch: pytest.MonkeyPatch

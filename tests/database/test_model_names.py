@@ -56,6 +56,7 @@ def test_a_name_that_will_not_do_is_refused_by_check_and_autogenerate(
     assert sorted(editable.versions.iterdir()) == files
 
 
+@pytest.mark.exhaustive
 def test_a_name_by_a_convention_is_cut_as_sqlalchemy_does(editable: EditableProject, at: At) -> None:
     columns = [f"a_rather_long_name_of_a_column_{n}" for n in range(3)]
     listed = ", ".join(f'sa.Column("{name}", sa.Integer)' for name in columns)
@@ -66,6 +67,7 @@ def test_a_name_by_a_convention_is_cut_as_sqlalchemy_does(editable: EditableProj
     command.check(made)
 
 
+@pytest.mark.exhaustive
 def test_without_a_convention_only_a_check_needs_a_name(editable: EditableProject, at: At) -> None:
     edit = "metadata.naming_convention = sa.MetaData().naming_convention\n" + TABLE.replace(
         "{}", 'sa.Column("n", sa.Integer, unique=True), {}'

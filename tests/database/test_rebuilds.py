@@ -203,6 +203,7 @@ def test_a_child_may_be_dropped_in_the_revision_that_copies_its_parent(history: 
     assert type_of_code(url) == "TEXT"
 
 
+@pytest.mark.exhaustive
 def test_violations_from_before_do_not_stop_a_revision(history: History, url: str) -> None:
     run_script(url, "PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (99, 99)")
     history.add(plain())

@@ -78,6 +78,7 @@ def renamed(values: Values) -> Values:
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_declared_renames_keep_every_row_both_ways(source_copy: SourceCopy, at: At, approve: Approve) -> None:
     url = at(HEAD)
@@ -109,6 +110,7 @@ GUESSES = [
 ]
 
 
+@pytest.mark.exhaustive
 def test_a_possible_rename_is_refused_with_both_ways_out(
     source_copy: SourceCopy,
     sqlite_head: str,

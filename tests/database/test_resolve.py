@@ -98,6 +98,7 @@ def scene(
         yield Scene(request.param, editable, new)
 
 
+@pytest.mark.exhaustive
 def test_a_failure_in_a_transaction_left_nothing(scene: Scene, approve: Approve) -> None:
     (revision,) = scene.add(f"{NICK}\n{CHECKED}")
     execute(scene.url, USER)
@@ -118,6 +119,7 @@ def test_a_failure_in_a_transaction_left_nothing(scene: Scene, approve: Approve)
     ]
 
 
+@pytest.mark.exhaustive
 def test_a_half_done_revision_that_was_undone_by_hand_resolves_as_rolled_back(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
     execute(scene.url, USER)
@@ -134,6 +136,7 @@ def test_a_half_done_revision_that_was_undone_by_hand_resolves_as_rolled_back(sc
     assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_half_done_revision_that_was_completed_by_hand_resolves_as_applied(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{NICK}\n{CHECKED}")
@@ -181,6 +184,7 @@ def test_a_revision_that_was_done_by_hand_resolves_as_applied(scene: Scene) -> N
     assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_tables_from_a_backup_older_than_the_version(scene: Scene) -> None:
     first, second = scene.add(NICK, HALF)
@@ -218,6 +222,7 @@ def test_a_claim_about_a_revision_without_a_trace_needs_force(scene: Scene) -> N
     assert scene.applied(revision, force=True, reason="run by hand") == {revision: Outcome.SKIPPED}
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_revision_is_skipped_by_force_with_a_reason(scene: Scene) -> None:
     first, _ = scene.add(NICK, HALF)
@@ -273,6 +278,7 @@ def test_an_unknown_revision_and_one_that_isnt_next_are_refused(scene: Scene) ->
     assert revision_of(scene.url) == before[0]
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_concurrent_claims_are_written_once(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
@@ -291,6 +297,7 @@ def test_concurrent_claims_are_written_once(scene: Scene) -> None:
     assert attempts(scene.url)[-2:] == [(revision, "upgrade", "failed"), (revision, "stamp", "adopted")]
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_failed_a_manual_and_a_broken_revision_are_resolved_in_turn(scene: Scene, approve: Approve) -> None:
     """Prisma's: a failure is marked rolled back, fixed, applied; a manual fix marked applied; a broken one skipped."""

@@ -37,6 +37,7 @@ def test_every_revision_has_its_snapshots() -> None:
         )
 
 
+@pytest.mark.exhaustive
 def test_a_revision_without_a_snapshot_fails_with_the_command_to_run(
     editable: EditableProject, sqlite_url: str, approve: Approve
 ) -> None:

@@ -66,6 +66,7 @@ def waits_for_a_lock(url: str) -> bool:
 # --- giving up, and succeeding ------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_a_migration_gives_up_and_names_who_is_in_its_way(
     project: ProjectCopy, busy_url: str, approve: Approve
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_migration_gives_up_and_names_who_is_in_its_way(
     assert query(busy_url, "SELECT DISTINCT sqlstate FROM schema_ledger WHERE outcome = 'failed'") == [("55P03",)]
 
 
+@pytest.mark.exhaustive
 def test_a_table_that_is_released_in_time_is_migrated(project: ProjectCopy, busy_url: str) -> None:
     revision = project.add(ADD)
     env = {"SCHEMA_TABLE_LOCK_TIMEOUT": "0.3"}
@@ -99,6 +101,7 @@ def test_a_table_that_is_released_in_time_is_migrated(project: ProjectCopy, busy
     assert attempts(busy_url)[0] == (revision, "upgrade", "failed")
 
 
+@pytest.mark.exhaustive
 def test_a_reader_is_never_held_up_for_longer_than_the_lock_timeout(project: ProjectCopy, busy_url: str) -> None:
     project.add(ADD)
     stalled: list[psycopg.Error] = []
@@ -119,6 +122,7 @@ def test_a_reader_is_never_held_up_for_longer_than_the_lock_timeout(project: Pro
     assert read > 0
 
 
+@pytest.mark.exhaustive
 def test_without_a_lock_timeout_a_reader_is_held_up_longer(project: ProjectCopy, busy_url: str) -> None:
     project.declare(project.add(ADD), 'timeouts = {"lock": 0}')
     with in_the_way(busy_url) as blocker, session(busy_url, "a customer") as reader:
@@ -131,6 +135,7 @@ def test_without_a_lock_timeout_a_reader_is_held_up_longer(project: ProjectCopy,
     assert running.wait().returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_a_deadlock_is_tried_again(project: ProjectCopy, busy_url: str) -> None:
     run(busy_url, "CREATE TABLE other (n integer)")
     revision = project.add(
@@ -171,6 +176,7 @@ def test_a_revision_that_cant_be_repeated_isnt_tried_again(project: ProjectCopy,
     assert query(busy_url, "SELECT count(*) FROM busy WHERE n = 11") == [(1,)]
 
 
+@pytest.mark.exhaustive
 def test_a_lock_on_a_table_of_ours_is_waited_for_too(project: ProjectCopy, busy_url: str) -> None:
     project.add("pass")
     assert project.alembic("upgrade", "head", url=busy_url).returncode == 0
@@ -312,6 +318,7 @@ def test_an_index_that_a_killed_build_left_is_built_again(build: str, project: P
     assert attempts(busy_url) == [(revision, "upgrade", "failed"), (revision, "upgrade", "applied")]
 
 
+@pytest.mark.exhaustive
 def test_a_build_that_waits_without_limit_says_for_whom(project: ProjectCopy, busy_url: str, approve: Approve) -> None:
     project.add(
         "with op.get_context().autocommit_block():\n"

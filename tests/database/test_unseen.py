@@ -47,6 +47,7 @@ EDITS = {
 EVERY_DAY = {"a time zone", "a default of an array", "a column more, one less", "several tables", "nothing"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "edit",
     [

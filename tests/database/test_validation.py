@@ -43,6 +43,7 @@ def source_copy(source_copy: SourceCopy) -> SourceCopy:
     return source_copy
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("at", ONE_A_DAY, indirect=True)
 def test_a_check_is_written_in_two_revisions_and_then_the_database_refuses_plaintext(
     source_copy: SourceCopy, at: At, approve: Approve

@@ -68,6 +68,7 @@ def test_each_source_wins_over_those_after_it(folder: Path, monkeypatch: pytest.
         assert made(folder) == expected
 
 
+@pytest.mark.exhaustive
 def test_a_url_of_the_configuration_is_what_every_command_uses(url: str, folder: Path) -> None:
     ini = ini_with(folder, url.replace("%", "%%"))
     for line in ("upgrade head", "check", "current", "downgrade -1", "upgrade head"):

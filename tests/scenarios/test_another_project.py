@@ -14,6 +14,8 @@ from tests.support.databases import ONE_A_DAY
 from tests.support.environment import ROOT, variables
 from tests.support.ledger_rows import applied
 
+pytestmark = pytest.mark.exhaustive
+
 THIS_SCHEMA = {"models", "settings.py", "project.py", "revision_api.py"}
 OLD, NEW = RawKey.generate(), RawKey.generate()
 RAISED = """

@@ -18,6 +18,8 @@ from tests.support.environment import ROOT, variables
 from tests.support.known_keys import KEY, PASSPHRASE
 from tests.support.schema_in_process import schema
 
+pytestmark = pytest.mark.exhaustive
+
 CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8}
 HEAD = "20260228000000"
 SECRET = "not-for-anybody"

@@ -15,6 +15,8 @@ from tests.support.environment import ROOT
 from tests.support.gateway_database import SECRET, Gateway
 from tests.support.schema_in_process import schema
 
+pytestmark = pytest.mark.exhaustive
+
 ROLES = ("owner", "service", "reader")
 
 

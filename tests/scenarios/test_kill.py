@@ -27,6 +27,8 @@ from tests.support.project_copy import DIES, ProjectCopy
 from tests.support.schema_dump import Schema, schema_of
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.exhaustive
+
 SAMPLE = 2
 ROWS = 1200  # three pages of a backfill
 FEW_ROWS = 30

@@ -11,6 +11,8 @@ from tests.support.ledger_rows import applied, attempts, holder
 from tests.support.project_copy import BEGINS, WAITS, ProjectCopy
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.exhaustive
+
 ROWS = 50
 TABLE = "op.create_table('stars', sa.Column('id', sa.Integer, primary_key=True), sa.Column('name', sa.Text))"
 # A run that is to be overtaken waits here; one that comes later finds the file "go".

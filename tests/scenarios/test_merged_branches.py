@@ -23,6 +23,8 @@ from tests.support.editable_project import EditableProject
 from tests.support.environment import variables
 from tests.support.ledger_rows import attempts
 
+pytestmark = pytest.mark.exhaustive
+
 EDIT = re.compile(r"in (\S+) write down_revision = (\S+|\(.*?\)) instead of (\(.*?\)|'\w+'|None)")
 X, Y = ["20270101000001", "20270101000003"], ["20270101000002", "20270101000004"]
 ALL = sorted([*X, *Y])

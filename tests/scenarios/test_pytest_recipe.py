@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.environment import ROOT, variables
 
+pytestmark = pytest.mark.exhaustive
+
 NATURAL = """
 import pytest
 from app.project import PROJECT

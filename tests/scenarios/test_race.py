@@ -17,6 +17,8 @@ from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.exhaustive
+
 RACERS = 10
 # All are past their imports before the first begins, and between two transactions there is time to slip in.
 _START = """

@@ -21,6 +21,8 @@ from tests.support.database_access import connected, query
 from tests.support.databases import At
 from tests.support.known_keys import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, one_by_one
 
+pytestmark = pytest.mark.exhaustive
+
 number_of_rows = pytest.mark.parametrize("number", [200, pytest.param(2000, marks=pytest.mark.exhaustive)])
 ENV = {"ENCRYPTION_KEY": KEY, "GITHUB_TOKEN_ENCRYPTION_KEY": PASSPHRASE}
 TEXTS = [

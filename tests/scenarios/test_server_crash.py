@@ -13,6 +13,8 @@ from tests.support.ledger_rows import applied
 from tests.support.project_copy import BEGINS, WAITS_UNREHEARSED, ProjectCopy
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.exhaustive
+
 TABLE = "op.create_table('stars', sa.Column('id', sa.Integer, primary_key=True), sa.Column('name', sa.Text))"
 LATER = "op.execute('SELECT 1')"
 WAITS_ON_SERVER = f"{BEGINS}\nop.execute('SELECT pg_sleep(60)')"

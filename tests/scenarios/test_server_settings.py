@@ -7,6 +7,8 @@ from tests.support.database_access import insert, rows, run
 from tests.support.environment import ROOT, variables
 from tests.support.known_keys import KEY, PASSPHRASE
 
+pytestmark = pytest.mark.exhaustive
+
 SETTINGS = [
     ("DateStyle", "SQL, DMY"),
     ("DateStyle", "Postgres, MDY"),

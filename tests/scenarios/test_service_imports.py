@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.environment import ROOT, variables
 
+pytestmark = pytest.mark.exhaustive
+
 EXTENDS = "from pkgutil import extend_path\n\n__path__ = extend_path(__path__, __name__)\n"
 USES = """
 import sqlalchemy as sa

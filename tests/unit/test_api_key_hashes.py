@@ -12,6 +12,7 @@ from app.models import ServiceRegistry
 SECRET = "sk-live-do-not-show-me"
 
 
+@pytest.mark.exhaustive
 def test_an_api_key_is_kept_as_its_bcrypt_hash() -> None:
     registered = ServiceRegistry(service_identifier="mailer")
     registered.set_api_key(SECRET)
