@@ -124,12 +124,14 @@ def uncommented(schema: Schema) -> Schema:
     return {name: value[:-1] if name.startswith("column") else value for name, value in schema.items()}
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_written_where_nothing_has_changed(source_copy: SourceCopy, at: At) -> None:
     done = source_copy.alembic("revision", "--autogenerate", "-m", "nothing", url=at(HEAD))
     assert done.returncode == 0, done.stderr
     assert source_copy.written() == []
 
 
+@pytest.mark.exhaustive
 def test_an_empty_revision_needs_no_database(source_copy: SourceCopy, approve: Approve) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     done = source_copy.alembic("revision", "-m", "Move users' quotas, by hand", url=nowhere)
@@ -165,6 +167,7 @@ def test_a_revision_needs_a_message(options: list[str], source_copy: SourceCopy,
     assert source_copy.written() == []
 
 
+@pytest.mark.exhaustive
 def test_a_revision_sorts_after_its_parent_even_in_the_same_second(source_copy: SourceCopy, sqlite_url: str) -> None:
     last_of_the_century = source_copy.alembic("revision", "-m", "first", "--rev-id", "20991231235959", url=sqlite_url)
     assert last_of_the_century.returncode == 0, last_of_the_century.stderr
@@ -173,6 +176,7 @@ def test_a_revision_sorts_after_its_parent_even_in_the_same_second(source_copy: 
     assert 'down_revision = "20991231235959"' in source_copy.written()[1].read_text(encoding="utf-8")
 
 
+@pytest.mark.exhaustive
 def test_a_revision_is_named_after_the_time_in_utc(source_copy: SourceCopy, sqlite_url: str) -> None:
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     source_copy.alembic("revision", "-m", "now", url=sqlite_url, env={"TZ": "Asia/Kolkata"})

@@ -89,6 +89,7 @@ def test_a_wrong_password(line: str, strict_url: str, project: ProjectCopy, appr
     approve("runner/wrong_password.txt", refused(done, 1))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("line", ["upgrade head", "downgrade base", "current", "check"])
 def test_a_server_that_isnt_there(line: str, project: ProjectCopy, approve: Approve) -> None:
     url = f"postgresql://someone:{PASSWORD}@127.0.0.1:1/gateway"
@@ -215,6 +216,7 @@ def small_disk(folder: Path) -> Iterator[tuple[Path, str]]:
             subprocess.run([umount, str(disk)], check=True)
 
 
+@pytest.mark.exhaustive
 def test_a_full_disk(project: ProjectCopy, open_folder: Path, table_of: str, approve: Approve) -> None:
     full = project.add(f"op.execute('{rows_made(400_000)}')")
     project.add("op.drop_table('t')")
@@ -229,6 +231,7 @@ def test_a_full_disk(project: ProjectCopy, open_folder: Path, table_of: str, app
         assert query(url, "PRAGMA integrity_check") == [("ok",)]
 
 
+@pytest.mark.exhaustive
 def test_a_backup_to_a_full_disk(sqlite_head: str, open_folder: Path) -> None:
     execute(sqlite_head, "CREATE TABLE much (text TEXT)", f"INSERT INTO much VALUES ('{'x' * 2_000_000}')")
     with small_disk(open_folder) as (folder, not_mounted):
@@ -256,6 +259,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_revision_file(
     fault: str, project: ProjectCopy, sqlite_url: str, table_of: str, approve: Approve
@@ -278,6 +282,7 @@ def test_a_revision_that_isnt_there(line: str, project: ProjectCopy, url: str, a
     assert "t" not in tables(url)
 
 
+@pytest.mark.exhaustive
 def test_two_heads_are_refused_with_the_edit_that_makes_them_one(
     project: ProjectCopy, url: str, approve: Approve
 ) -> None:
@@ -349,6 +354,7 @@ def test_being_told_to_end_in_the_middle_of_a_revision(
     (project.folder / "go").touch()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_being_told_to_end_while_waiting_for_the_lock(
     number: signal.Signals, project: ProjectCopy, url: str, approve: Approve
@@ -368,6 +374,7 @@ def test_being_told_to_end_while_waiting_for_the_lock(
 # --- the database -------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_a_database_with_tables_of_ours_and_no_history(head_url: str, tmp_path: Path, approve: Approve) -> None:
     folder = tmp_path / "whole"
     folder.mkdir()

@@ -44,6 +44,7 @@ def test_a_check_of_a_database_that_is_behind_ends_with_3(project: ProjectCopy, 
     assert project.process("check", url=url).returncode == 3
 
 
+@pytest.mark.exhaustive
 def test_an_upgrade_after_a_revision_that_failed_half_way_ends_with_4(project: ProjectCopy, url: str) -> None:
     project.add(HALF)
     assert [project.process("upgrade", "head", url=url).returncode for _ in range(2)] == [1, 4]
@@ -56,6 +57,7 @@ def test_a_database_that_is_ahead_of_the_code_ends_with_5(project: ProjectCopy, 
     assert project.process("upgrade", "head", url=url).returncode == 5
 
 
+@pytest.mark.exhaustive
 def test_a_loss_of_rows_without_consent_ends_with_7(project: ProjectCopy, url: str) -> None:
     project.add(TABLE)
     project.upgrade(url)
@@ -64,6 +66,7 @@ def test_a_loss_of_rows_without_consent_ends_with_7(project: ProjectCopy, url: s
     assert project.process("upgrade", "head", url=url).returncode == 7
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -87,6 +90,7 @@ def test_a_status_of_an_empty_database_ends_with_3_when_asked(url: str) -> None:
     assert start_schema("status", "--exit-code", DATABASE_URL=url).wait().returncode == 3
 
 
+@pytest.mark.exhaustive
 def test_a_check_that_finds_drift_ends_with_8(head_url: str) -> None:
     execute(head_url, "CREATE INDEX users_created_at_idx ON users (created_at)")
     assert start_schema("check", DATABASE_URL=head_url).wait().returncode == 8

@@ -31,6 +31,7 @@ def test_a_forked_process_draws_a_salt_of_its_own() -> None:
     assert child1 == child2 == parent1 == parent2 == parents != childs
 
 
+@pytest.mark.exhaustive
 def test_importing_the_encryption_loads_no_cryptography_and_reads_no_environment() -> None:
     code = """
 import os, sys

@@ -104,6 +104,7 @@ def test_a_wait_that_is_no_number_of_seconds(
     assert revision_of(sqlite_url) is None
 
 
+@pytest.mark.exhaustive
 def test_reading_waits_for_nobody(project: ProjectCopy, url: str) -> None:
     with working(project, url) as other:
         for name, code in (("current", 0), ("history", 0), ("check", 3)):
@@ -114,6 +115,7 @@ def test_reading_waits_for_nobody(project: ProjectCopy, url: str) -> None:
 # --- what frees it ------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_a_killed_holder_holds_nothing(project: ProjectCopy, url: str) -> None:
     with working(project, url) as other:
         assert f"pid {other.pid}" in str(holder(url))
@@ -124,6 +126,7 @@ def test_a_killed_holder_holds_nothing(project: ProjectCopy, url: str) -> None:
     assert [outcome for *_, outcome in attempts(url)] == ["failed", "applied", "applied"]
 
 
+@pytest.mark.exhaustive
 def test_a_run_whose_lock_was_ended_stops_before_the_next_revision(
     project: ProjectCopy, postgres_url: str, approve: Approve
 ) -> None:
@@ -173,6 +176,7 @@ def test_a_concurrent_index_build_completes_while_one_migrates_and_others_wait(
     assert query(postgres_url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_n'::regclass") == [(True,)]
 
 
+@pytest.mark.exhaustive
 def test_the_lock_is_that_of_one_database(project: ProjectCopy, url: str, sqlite_url: str, postgres_url: str) -> None:
     elsewhere = postgres_url if url.startswith("postgresql") else sqlite_url
     with working(project, url) as other:
@@ -184,6 +188,7 @@ def test_the_lock_is_that_of_one_database(project: ProjectCopy, url: str, sqlite
 # --- SQLite -------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_the_file_beside_a_sqlite_database(project: ProjectCopy, sqlite_url: str) -> None:
     database = Path(sa.make_url(sqlite_url).database or "")
     for name in ("current", "history"):
@@ -214,6 +219,7 @@ def test_one_file_by_two_names_is_one_database(project: ProjectCopy, sqlite_url:
     assert other.wait().returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_a_link_to_a_database_is_that_database(project: ProjectCopy, sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(Path(sa.make_url(sqlite_url).database or ""))
     with working(project, sqlite_url) as other:

@@ -57,6 +57,7 @@ def test_keys_that_open_a_part_of_a_sample_are_not_said_to_belong_to_the_databas
     assert 0 < sample["opened"] < 20
 
 
+@pytest.mark.exhaustive
 def test_keys_that_open_a_whole_sample_are_said_to_have_opened_a_sample(gateway: Gateway) -> None:
     done = gateway.schema("check-keys")
     assert (done.returncode, done.stdout.splitlines()) == (
@@ -89,6 +90,7 @@ def test_without_a_key_nothing_is_said_of_plaintext_where_all_is_encrypted(gatew
     assert gateway.schema("encrypt", **NO_KEYS).returncode == 0  # there is nothing to do
 
 
+@pytest.mark.exhaustive
 def test_without_a_key_plaintext_is_what_cannot_be_encrypted(head_url: str) -> None:
     gateway = Gateway(head_url)
     gateway.fill(1)
@@ -112,6 +114,7 @@ def test_a_key_that_only_reads_is_not_enough_to_write_with(gateway: Gateway) -> 
     assert gateway.schema("verify", **only_previous).returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_an_inventory_without_a_key_says_so(gateway: Gateway) -> None:
     done = gateway.schema("status", "--table", "service_providers", **NO_KEYS)
     counts = dict(line.strip().rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])
@@ -125,6 +128,7 @@ def test_an_inventory_without_a_key_says_so(gateway: Gateway) -> None:
     assert [column["no_key"] for column in json.loads(answer.stdout)["columns"]] == [ROWS, ROWS, 0]
 
 
+@pytest.mark.exhaustive
 def test_an_inventory_under_the_wrong_key_says_unreadable(gateway: Gateway) -> None:
     wrong = {"ENCRYPTION_KEY": RawKey.generate()}
     done = gateway.schema("verify", "--table", "service_providers", **wrong)

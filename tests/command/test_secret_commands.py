@@ -75,6 +75,7 @@ def test_a_process_of_its_own_does_the_same(gateway: Gateway) -> None:
     assert gateway.opened(ENC_CIPHER, TOKEN_CIPHER) == expected(3)
 
 
+@pytest.mark.exhaustive
 def test_one_column_can_be_chosen(gateway: Gateway) -> None:
     gateway.fill(2)
     assert gateway.schema("encrypt", "--table", "users", "--column", "github_access_token").returncode == 0
@@ -85,6 +86,7 @@ def test_one_column_can_be_chosen(gateway: Gateway) -> None:
     assert "service_providers.api_key" in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_malformed_values_remain_and_are_named_by_key(gateway: Gateway) -> None:
     gateway.fill(3)
     run(gateway.url, "UPDATE service_providers SET api_key = :value WHERE id = 1", value=BROKEN)
@@ -264,6 +266,7 @@ def test_a_throttle_query_holds_the_work(gateway: Gateway) -> None:
     assert (running.wait().returncode, encrypted(gateway.url)) == (0, 3000)
 
 
+@pytest.mark.exhaustive
 def test_a_database_that_is_not_there_is_one_line(sqlite_url: str) -> None:
     gateway = Gateway(sqlite_url)
     for command in ("encrypt", "rotate", "status", "verify", "check-keys"):
@@ -272,6 +275,7 @@ def test_a_database_that_is_not_there_is_one_line(sqlite_url: str) -> None:
     assert not Path(sqlite_url.removeprefix("sqlite:///")).exists()
 
 
+@pytest.mark.exhaustive
 def test_a_database_without_the_table_is_one_line(url: str) -> None:
     run(url, "CREATE TABLE other (a integer)")
     done = Gateway(url).schema("status")
@@ -282,6 +286,7 @@ def test_a_database_without_the_table_is_one_line(url: str) -> None:
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # PostgreSQL has only text that is UTF-8
 def test_a_secret_that_is_not_utf8_stops_no_one_and_is_not_shown(gateway: Gateway) -> None:
     gateway.fill(3)
@@ -338,6 +343,7 @@ END $$
 """
 
 
+@pytest.mark.exhaustive
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway.fill(2000)
     with contextlib.ExitStack() as room:
@@ -390,6 +396,7 @@ def test_a_statement_timeout_of_the_role_makes_pages_smaller(gateway: Gateway) -
     assert encrypted(gateway.url) == 600
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["sqlite"], indirect=True)  # the server's files: see the exhaustive tests
 def test_plaintext_is_in_no_file_of_a_database_after_vacuum(head_url: str) -> None:
     gateway = Gateway(head_url)

@@ -150,6 +150,7 @@ def test_a_colon_that_became_a_parameter_is_named(url: str, tmp_path: Path, stat
     assert applied(url) == [first]
 
 
+@pytest.mark.exhaustive
 def test_a_role_that_a_revision_sets_is_named(postgres_url: str, tmp_path: Path) -> None:
     project = ProjectCopy(tmp_path, revisions=False)
     first = project.add(TABLE)

@@ -209,6 +209,7 @@ def test_a_revert_proves_what_it_did(head_url: str, monkeypatch: pytest.MonkeyPa
     assert schema_of(head_url) == before
 
 
+@pytest.mark.exhaustive
 def test_an_invalid_index_is_for_no_revision(new: New) -> None:
     url = new("postgresql")
     by_hand(url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_request_logs_model'::regclass")
@@ -252,6 +253,7 @@ def test_a_partitioned_table_is_one(new: New) -> None:
     assert said(url) == []
 
 
+@pytest.mark.exhaustive
 def test_several_differences_at_once(head_url: str) -> None:
     by_hand(
         head_url,
@@ -320,6 +322,7 @@ def test_a_declared_rename_is_what_the_models_want(head_url: str, editable: Edit
     assert said(head_url) == ["rename table service_audit_logs to audit_logs"]
 
 
+@pytest.mark.exhaustive
 def test_a_change_that_the_models_want_is_reported_once(head_url: str, editable: EditableProject) -> None:
     editable.edit_models('tables["users"].append_column(sa.Column("nick", sa.String(50)))')
     assert said(head_url) == ["add column users.nick"]

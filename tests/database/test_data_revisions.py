@@ -180,6 +180,7 @@ def test_plaintext_that_is_left_is_counted_by_row_and_without_a_key(revision: Da
 # --- what makes no sense ------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_malformed_values_are_named_and_left_alone_and_the_rest_is_done(
     revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:
@@ -335,6 +336,7 @@ def test_a_value_that_another_session_writes_meanwhile_is_kept(
 # --- back ---------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_a_downgrade_leaves_ciphertext_unless_it_is_told_to_decrypt(
     revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:
@@ -352,6 +354,7 @@ def test_a_downgrade_leaves_ciphertext_unless_it_is_told_to_decrypt(
     assert revision.stored(url) == values
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_decryption_needs_the_key(revision: DataRevision, project: ProjectCopy, at: At) -> None:
     url = at(revision.parent)

@@ -42,6 +42,7 @@ def test_deploy_brings_a_database_to_head_once(at: At) -> None:
     assert holder(url) is None
 
 
+@pytest.mark.exhaustive
 def test_deploy_writes_its_answer_to_stdout_and_its_progress_to_stderr(at: At) -> None:
     url = at(REVISIONS[-2])
     done = schema("deploy", "--json", DATABASE_URL=url)
@@ -79,6 +80,7 @@ def test_tables_of_ours_without_history_are_refused(url: str, approve: Approve) 
         approve("deploy/no_history.txt", f"{caught.value}\n")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("where", "number"),
     [pytest.param("python", signal.SIGTERM, marks=pytest.mark.exhaustive), ("statement", signal.SIGINT)],

@@ -230,6 +230,7 @@ def test_a_value_that_is_no_text_is_a_type_error(value: Any) -> None:
         Account(api_key=None)  # type: ignore[arg-type, unused-ignore]
 
 
+@pytest.mark.exhaustive
 def test_an_sql_expression_is_refused_on_a_row_with_a_secret(session: Session) -> None:
     provider = Provider(id=1, api_key=SECRET)
     with pytest.raises(TypeError, match=r"^Provider\.api_key must be a str, not Null$"):

@@ -108,6 +108,7 @@ def test_a_lock_after_an_index_was_built_concurrently_says_that_it_is_kept(proje
 # --- the commit ------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_sqlite_reports_success_only_after_the_commit(project: ProjectCopy, url: str) -> None:
     """A reader keeps a writer from its commit, and from nothing before that."""

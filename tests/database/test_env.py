@@ -48,6 +48,7 @@ def test_a_connection_from_outside_is_used_and_left_open(url: str) -> None:
     assert revision_of(url) == "20241211000000"
 
 
+@pytest.mark.exhaustive
 def test_a_database_in_memory_can_be_handed_over() -> None:
     engine = db.engine("sqlite://")
     with engine.connect() as connection:

@@ -335,6 +335,7 @@ def test_another_connection_is_refused_while_a_revision_runs(postgres_url: str, 
     assert query(postgres_url, "SELECT * FROM t") == [("x",)]
 
 
+@pytest.mark.exhaustive
 def test_harmless_statements_are_neither_refused_nor_doubted(
     url: str, project: ProjectCopy, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -354,6 +355,7 @@ def test_rows_that_are_inserted_are_not_counted_as_statements(
     assert [message for message in caplog.messages if "not looked at" in message] == []
 
 
+@pytest.mark.exhaustive
 def test_a_table_is_the_one_that_its_schema_says(postgres_url: str, tmp_path: Path) -> None:
     project = ProjectCopy(tmp_path, revisions=False)
     name = sa.make_url(postgres_url).database

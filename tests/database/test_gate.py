@@ -253,6 +253,7 @@ def test_an_acknowledged_loss_is_applied_and_kept_in_the_ledger(extent: str, url
     assert {(entry.host, entry.outcome) for entry in entries} == {(socket.gethostname(), "applied")}
 
 
+@pytest.mark.exhaustive
 @each_extent
 def test_a_needless_acknowledgement_does_no_harm(extent: str, url: str, project: ProjectCopy) -> None:
     written = cells(url, extent)
@@ -262,6 +263,7 @@ def test_a_needless_acknowledgement_does_no_harm(extent: str, url: str, project:
     assert revision_of(url) == last
 
 
+@pytest.mark.exhaustive
 @each_extent
 def test_a_downgrade_refuses_every_lossy_operation_whatever_the_revision_acknowledges(
     extent: str, url: str, project: ProjectCopy
@@ -278,6 +280,7 @@ def test_a_downgrade_refuses_every_lossy_operation_whatever_the_revision_acknowl
     assert refused(lambda: project.downgrade(url, FIRST), url) == [line for beats in expected for line in beats]
 
 
+@pytest.mark.exhaustive
 @each_extent
 def test_a_downgrade_runs_the_losses_that_the_operator_accepts(extent: str, url: str, project: ProjectCopy) -> None:
     written = [cell for cell in cells(url, extent) if cell.kind not in FAIL]
@@ -525,6 +528,7 @@ def test_the_operator_accepts_revision_by_revision_each_time(url: str, project: 
     assert reasons == [f"drop_column {table}.a: accepted by the operator" for table in "ut"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("spelling", ["{0},{1}", "{1}, {0}", "{0},{1},"])
 def test_the_operator_accepts_several_revisions_in_one_option(url: str, project: ProjectCopy, spelling: str) -> None:
     start(url, project, ["t", "u"], with_rows=True)
@@ -812,6 +816,7 @@ def test_a_value_of_an_enumeration_goes_only_if_no_row_has_it(
     assert query(postgres_url, "SELECT mood::text FROM t") == [("it's",), ("it's",)]
 
 
+@pytest.mark.exhaustive
 def test_children_go_along_only_where_there_are_some(postgres_url: str, project: ProjectCopy) -> None:
     start(postgres_url, project, [], with_rows=False)
     execute(

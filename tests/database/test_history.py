@@ -156,6 +156,7 @@ VALUES ('one', 'https://one.example', 'openai', 'sk-plaintext')
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("revision", "row"), [("20251213000000", USER), ("20260228000000", PROVIDER)])
 def test_a_script_stops_at_plaintext_that_it_cannot_encrypt(revision: str, row: str, at: At) -> None:
     url = at(parent_of(revision))

@@ -44,6 +44,7 @@ def has_table(url: str, name: str) -> bool:
 # --- what leaves a row --------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_upgrades_downgrades_and_stamps_leave_a_row_for_each_revision(project: ProjectCopy, url: str) -> None:
     first, second = project.add(TABLE, "op.drop_table('t')"), project.add("pass")
     for line in ("upgrade head", "downgrade base", "stamp head", f"stamp {first}", "stamp base", "upgrade +1"):
@@ -226,6 +227,7 @@ def with_ledger(url: str, revision: str, *changes: str) -> None:
     execute(url, "DROP TABLE schema_ledger", made, *changes, insert)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("lacks", [[], LACKS[:1], LACKS], ids=["nothing", "one", "several"])
 def test_newer_code_reads_an_older_table_and_adds_what_it_lacks_with_its_first_write(
     lacks: list[str], url: str
@@ -243,6 +245,7 @@ def test_newer_code_reads_an_older_table_and_adds_what_it_lacks_with_its_first_w
     ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("added", ["phase text", "attempts integer NOT NULL DEFAULT 1"])
 def test_older_code_goes_on_with_a_newer_table(added: str, url: str) -> None:
     with_ledger(url, REVISIONS[1], f"ALTER TABLE schema_ledger ADD COLUMN {added}")
@@ -255,6 +258,7 @@ def test_older_code_goes_on_with_a_newer_table(added: str, url: str) -> None:
 # --- edited revisions ---------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_an_edited_revision_is_refused_until_it_is_what_it_was(
     project: ProjectCopy, url: str, approve: Approve
 ) -> None:
@@ -274,6 +278,7 @@ def test_an_edited_revision_is_refused_until_it_is_what_it_was(
     assert applied(url) == [first, second]
 
 
+@pytest.mark.exhaustive
 def test_a_revision_may_be_edited_until_it_is_applied_and_after_it_is_reverted(project: ProjectCopy, url: str) -> None:
     revision = project.add("raise ValueError", "pass")
     assert project.alembic("upgrade", "head", url=url).returncode == 1
@@ -437,6 +442,7 @@ def test_roles_that_dont_own_the_tables_read_the_revision_and_cant_migrate(
     assert attempts(url) == before
 
 
+@pytest.mark.exhaustive
 def test_a_role_that_may_read_nothing_is_told_so(
     roles: dict[str, str], project: ProjectCopy, approve: Approve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

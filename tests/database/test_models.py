@@ -291,6 +291,7 @@ aware = st.datetimes(
 )
 
 
+@pytest.mark.exhaustive
 @hypothesis.given(time=aware)
 @hypothesis.settings(
     deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]

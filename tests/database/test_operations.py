@@ -496,6 +496,7 @@ op.drop_column("notes", "body", if_exists=True)
 """
 
 
+@pytest.mark.exhaustive
 def test_if_exists_passes_over_objects_that_are_there_or_gone_already(history: History, at: At) -> None:
     consent = {"drop_column notes.body": "its values were copied"}
     start, url = history.add(sql(PARENTS, NOTES, INDEX)), at("base")

@@ -271,6 +271,7 @@ def test_no_script_is_written_that_would_lose_what_alembic_does_not_see(
         history.upgrade_script(sqlite_url, f"{start}:head")
 
 
+@pytest.mark.exhaustive
 def test_a_revision_that_leaves_children_without_a_parent_is_refused(history: History, url: str) -> None:
     history.add(f'{plain()}\nop.execute("DELETE FROM parents WHERE id = 3")')
     message = refused(history, url)

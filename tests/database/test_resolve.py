@@ -154,6 +154,7 @@ def test_a_half_done_revision_that_was_completed_by_hand_resolves_as_applied(sce
     assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_killed_revision_is_resolved_by_what_it_left(scene: Scene) -> None:
     (revision,) = scene.add(HALF)
@@ -175,6 +176,7 @@ def test_a_killed_revision_is_resolved_by_what_it_left(scene: Scene) -> None:
     assert commands.read_status(PROJECT, engine(scene.url)).code == "ok"
 
 
+@pytest.mark.exhaustive
 def test_a_revision_that_was_done_by_hand_resolves_as_applied(scene: Scene) -> None:
     first, second = scene.add(NICK, HALF)
     assert "is not there" in scene.refused(scene.applied, second)
@@ -197,6 +199,7 @@ def test_tables_from_a_backup_older_than_the_version(scene: Scene) -> None:
     assert commands.check(PROJECT, engine(scene.url)).drift.open == []
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_version_from_a_backup_older_than_the_tables(scene: Scene) -> None:
     first, second = scene.add(NICK, HALF)
@@ -215,6 +218,7 @@ def test_a_data_revision_is_asked_itself(scene: Scene) -> None:
     assert scene.applied(HEAD) == {HEAD: Outcome.ADOPTED}
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_claim_about_a_revision_without_a_trace_needs_force(scene: Scene) -> None:
     (revision,) = scene.add('op.execute("UPDATE users SET is_whitelisted = false WHERE is_whitelisted")')
@@ -241,6 +245,7 @@ def test_a_revision_is_skipped_by_force_with_a_reason(scene: Scene) -> None:
     assert commands.read_status(PROJECT, engine(scene.url)).revisions[-2].state is State.APPLIED
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_a_rollback_is_believed_with_a_reason(scene: Scene) -> None:
     (revision,) = scene.add(f"{HALF}\n{CHECKED}")
@@ -251,6 +256,7 @@ def test_a_rollback_is_believed_with_a_reason(scene: Scene) -> None:
     assert revision_of(scene.url) == HEAD
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_an_edit_that_changes_nothing_is_taken_over(scene: Scene) -> None:
     (revision,) = scene.add(NICK)
@@ -266,6 +272,7 @@ def test_an_edit_that_changes_nothing_is_taken_over(scene: Scene) -> None:
     scene.upgrade()
 
 
+@pytest.mark.exhaustive
 @one_a_day
 def test_an_unknown_revision_and_one_that_isnt_next_are_refused(scene: Scene) -> None:
     _, second = scene.add(NICK, HALF)

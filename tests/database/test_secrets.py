@@ -258,6 +258,7 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 stored = st.none() | st.just("") | texts | texts.map("enc:".__add__) | texts.map(f"{'A' * 43}=:".__add__)
 
 
+@pytest.mark.exhaustive
 @hypothesis.given(pairs=st.lists(st.tuples(stored, stored), max_size=6))
 @as_often
 def test_whatever_is_encrypted_comes_back(
@@ -278,6 +279,7 @@ def test_whatever_is_encrypted_comes_back(
     assert table.read() == pairs
 
 
+@pytest.mark.exhaustive
 @hypothesis.given(values=st.lists(stored, min_size=1, max_size=20))
 @as_often
 def test_the_check_constraint_lets_no_plaintext_in_and_no_ciphertext_out(

@@ -80,6 +80,7 @@ def test_the_order_of_things_does_not_count(head_url: str) -> None:
         assert snapshots.as_json(snapshots.in_order({name: taken[name] for name in [*others, *columns]})) == before
 
 
+@pytest.mark.exhaustive
 def test_the_search_path_does_not_count(postgres_url: str) -> None:
     name = postgres_url.rpartition("/")[2]
     execute(

@@ -123,6 +123,7 @@ texts = st.one_of(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example("DELETE FROM users WHERE :1a = ?")
 @example("WITH" * 5000)

@@ -151,6 +151,7 @@ def test_a_problem_is_what_an_upgrade_refuses_with(scene: Scene, project: Projec
     assert str(caught.value) == str(problem)
 
 
+@pytest.mark.exhaustive
 def test_a_revision_at_work_is_running_until_its_run_is_gone(project: ProjectCopy, url: str, approve: Approve) -> None:
     project.add(WAITS_UNREHEARSED)
     running = project.start("upgrade", "head", url=url)
@@ -181,6 +182,7 @@ def test_looking_makes_no_table(postgres_url: str) -> None:
         assert sa.inspect(connection).get_table_names() == []
 
 
+@pytest.mark.exhaustive
 def test_json_has_all_of_it(head_url: str) -> None:
     done = schema("status", "--json", "--exit-code", DATABASE_URL=head_url)
     values = json.loads(done.stdout)

@@ -293,6 +293,7 @@ def test_the_shortest_and_the_longest_timeout_and_none(project: ProjectCopy, bus
 # --- concurrent index builds --------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "build",
     [

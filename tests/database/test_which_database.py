@@ -39,6 +39,7 @@ def ini_with(folder: Path, url: str) -> Path:
     return file
 
 
+@pytest.mark.exhaustive
 def test_each_source_wins_over_those_after_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GATEWAY_SCHEMA_ENV_FILE")
 
@@ -81,6 +82,7 @@ def test_a_url_of_the_configuration_is_what_every_command_uses(url: str, folder:
     assert made(folder) == []
 
 
+@pytest.mark.exhaustive
 def test_in_process_commands_of_ours_use_it_too(sqlite_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALEMBIC_CONFIG", str(ini_with(folder, sqlite_url)))
     commands.deploy(PROJECT)

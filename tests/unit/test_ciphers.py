@@ -131,6 +131,7 @@ def test_decrypting_returns_the_plaintext(field: FieldCipher, plaintext: str) ->
     assert field.format.dump(parts) == stored
 
 
+@pytest.mark.exhaustive
 @both
 @given(stored=hostile)
 @settings(deadline=None, max_examples=300)

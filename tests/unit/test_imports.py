@@ -140,10 +140,12 @@ def sources() -> Iterator[tuple[str, str, str]]:
             yield name, path.read_text(encoding="utf-8"), package
 
 
+@pytest.mark.exhaustive
 def test_modules_import_only_from_their_left() -> None:
     assert not [line for source in sources() for line in broken_by_module(*source)]
 
 
+@pytest.mark.exhaustive
 def test_rooms_are_entered_by_their_face() -> None:
     assert not [line for source in sources() for line in past_a_face(*source)]
 

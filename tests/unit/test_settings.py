@@ -285,6 +285,7 @@ def test_previous_passphrases_are_separated_by_lines_only(text: str, previous: t
     assert keys(values, "GITHUB_TOKEN_ENCRYPTION_KEY").previous == previous
 
 
+@pytest.mark.exhaustive
 @hypothesis.given(passphrases=st.lists(st.text(string.printable.replace("\r", "").replace("\n", ""), min_size=1)))
 def test_any_previous_passphrase_of_one_line_comes_back(passphrases: list[str]) -> None:
     text = "\n".join(passphrases)
