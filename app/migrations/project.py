@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from configparser import Error as ConfigParserError
 from configparser import InterpolationError
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -111,10 +112,17 @@ class Project:
 
     def with_url_of(self, config: "Config") -> "Project":
         """Returns the same project on the database that `sqlalchemy.url` names, if the configuration has one."""
+        from alembic.util import CommandError
+
         try:
             url = config.get_main_option("sqlalchemy.url")
         except InterpolationError:  # its text has the password
             raise SettingsError("sqlalchemy.url of the configuration has a single %: write it as %%.") from None
+        except (UnicodeDecodeError, ConfigParserError) as error:
+            reason = " ".join(str(error).split())
+            raise SettingsError(f"{config.config_file_name}: can't be read ({reason}).") from None
+        except CommandError as error:  # there is no such file
+            raise SettingsError(f"{str(error).rstrip('.')}.") from None
         return replace(self, database_url=partial(_url_of_config, url)) if url else self
 
     def engine(self, **options: Any) -> sa.Engine:
