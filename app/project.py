@@ -6,16 +6,19 @@ engine = PROJECT.engine()
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase
 
 from app import db, settings
 from app.migrations.project import Limits, Project
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import DeclarativeBase
 
-def _base() -> type[DeclarativeBase]:
+
+def _base() -> "type[DeclarativeBase]":
     from app.models import Base
 
     return Base

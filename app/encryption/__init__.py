@@ -28,9 +28,10 @@ string is judged by its marker, the beginning of its format, and never by whethe
 (<State.PLAINTEXT: 'plaintext'>, <State.MALFORMED: 'malformed'>)
 """
 
-from app.encryption.attribute import EncryptedColumn, encrypted, encrypted_check, encrypted_columns
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from app.encryption.cipher import Batch, FieldCipher, Opened, PlaintextPolicy
-from app.encryption.column_types import EncryptedColumnComparison, EncryptedText, NotTextError, UnencryptedValue
 from app.encryption.errors import (
     CipherError,
     DecryptionError,
@@ -42,6 +43,10 @@ from app.encryption.errors import (
 )
 from app.encryption.formats import ENC, TOKEN, Ciphertext, State
 from app.encryption.keys import Keyring, PassphraseKey, RawKey
+
+if TYPE_CHECKING:
+    from app.encryption.attribute import EncryptedColumn, encrypted, encrypted_check, encrypted_columns
+    from app.encryption.column_types import EncryptedColumnComparison, EncryptedText, NotTextError, UnencryptedValue
 
 __all__ = [
     "ENC",
@@ -74,5 +79,15 @@ __all__ = [
 
 # Tracebacks and pickles name the public face, not the module behind it.
 for _name in __all__:
-    if isinstance(_class := globals()[_name], type) and issubclass(_class, Exception | Ciphertext):
+    if isinstance(_class := globals().get(_name), type) and issubclass(_class, Exception | Ciphertext):
         _class.__module__ = __name__
+
+
+def __getattr__(name: str) -> Any:
+    # These load SQLAlchemy's ORM, which an upgrade doesn't need.
+    if name in __all__:
+        for module in ("column_types", "attribute"):
+            loaded = import_module(f"{__name__}.{module}")
+            if hasattr(loaded, name):
+                return getattr(loaded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,9 +21,13 @@ class EncryptedColumnComparison(CipherError, InvalidRequestError):  # noqa: N818
 class UnencryptedValue(PlaintextRefused, DontWrapMixin):
     """Raised when plaintext is sent to an encrypted column, before the statement is executed."""
 
+    __module__ = "app.encryption"
+
 
 class NotTextError(TypeError, DontWrapMixin):
     """Raised when something else than text is sent to an encrypted column, before the statement is executed."""
+
+    __module__ = "app.encryption"
 
 
 class EncryptedText(TypeDecorator[str]):
