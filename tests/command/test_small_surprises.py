@@ -1,6 +1,8 @@
 """Inputs that surprised once, with others of their kind: files as editors leave them, threads, git, wrong words."""
 
 import codecs
+import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,26 @@ def test_a_file_that_python_cannot_read_is_named(sqlite_url: str, tmp_path: Path
     for content in (b"\xff\xfe" + file.read_bytes(), file.read_text().encode("utf-16"), b"x = 1\0\n"):
         file.write_bytes(content)
         assert file.name in failed(project.alembic("upgrade", "head", url=sqlite_url), 5)
+
+
+@pytest.mark.parametrize("old", ["another id", "other code"])
+def test_bytecode_of_another_text_is_not_run(sqlite_url: str, tmp_path: Path, old: str) -> None:
+    project = ProjectCopy(tmp_path, revisions=False)
+    revision = project.add(TABLE)
+    file = project.file(revision)
+    source = file.read_text()
+    other = (
+        source.replace(revision, str(int(revision) + 1)) if old == "kept_id" else source.replace("import", "1/0#rt", 1)
+    )
+    assert len(other) == len(source)
+    assert other != source
+    file.write_text(other)
+    py_compile.compile(str(file))
+    date = file.stat().st_mtime
+    file.write_text(source)
+    os.utime(file, (date, date))
+    assert project.alembic("upgrade", "head", url=sqlite_url).returncode == 0
+    assert applied(sqlite_url) == [revision]
 
 
 @pytest.mark.parametrize("copies", [1, 2])

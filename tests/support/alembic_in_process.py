@@ -116,7 +116,6 @@ def own_process(env: Mapping[str, str]) -> Iterator[None]:
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
         patch.setattr(sys, "path", [*sys.path])
-        patch.setattr(sys, "dont_write_bytecode", True)  # an edit in the same second would go unnoticed
         for name in set(os.environ) - set(env):
             patch.delenv(name)
         for name, value in env.items():
@@ -148,25 +147,14 @@ def run_alembic(*args: str, url: str, env: Mapping[str, str] | None = None) -> D
 
 
 def upgrade(url: str, revision: str = "head", ini: Path = INI) -> None:
-    with loading_sources(ini):
-        command.upgrade(config(url, ini), revision)
+    command.upgrade(config(url, ini), revision)
 
 
 def downgrade(url: str, revision: str = "base", ini: Path = INI, *, accept: Iterable[str] = ()) -> None:
     """Runs `alembic downgrade REVISION`, with `-x accept-data-loss=` for the revisions in `accept`."""
     made = config(url, ini)
     Session.of(made).accepted_losses = list(accept)
-    with loading_sources(ini):
-        command.downgrade(made, revision)
-
-
-@contextmanager
-def loading_sources(ini: Path) -> Iterator[None]:
-    """Writes no bytecode of a test's own revisions: one of the same name, size and second would be taken for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        if ini != INI:
-            patch.setattr(sys, "dont_write_bytecode", True)
-        yield
+    command.downgrade(made, revision)
 
 
 def upgrade_script(url: str, revisions: str = "head", ini: Path = INI) -> str:

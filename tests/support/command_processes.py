@@ -187,7 +187,6 @@ def _run(
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
-    sys.dont_write_bytecode = True
     if as_nobody and os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.setgroups([])

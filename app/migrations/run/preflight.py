@@ -3,10 +3,13 @@
 Each reads and none writes. The texts name what is wrong, where, and the command or the edit that mends it.
 """
 
+import os
 import re
 import sqlite3
+import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -38,7 +41,8 @@ def require_loadable(script: ScriptDirectory) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
-            revisions = list(script.walk_revisions())
+            with _compiled_anew():
+                revisions = list(script.walk_revisions())
     except CommandError as error:
         circle = _circle(Path(script.versions)) if isinstance(error.__cause__, CycleDetected) else None
         raise circle or HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
@@ -51,6 +55,22 @@ def require_loadable(script: ScriptDirectory) -> None:
     for revision in revisions:
         if not callable(getattr(revision.module, "upgrade", None)):
             raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
+
+
+@contextmanager
+def _compiled_anew() -> Iterator[None]:
+    """Makes Python compile what it imports meanwhile from the source.
+
+    Python takes bytecode that it kept for a file's own if the size and the second of the change are the same. After an
+    edit of an id in the same second, or in images that give all files one date, it would run another revision than
+    the one whose checksum the ledger gets.
+    """
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+    try:
+        yield
+    finally:
+        sys.pycache_prefix, sys.dont_write_bytecode = before
 
 
 def _circle(versions: Path) -> HistoryError | None:
