@@ -1,0 +1,210 @@
+"""The two promises for edited models: a round trip, and never silent."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.support.command_processes import Done
+from tests.support.database_access import connected
+from tests.support.model_features import FEATURES
+from tests.support.model_project import ModelProject, Parts, metadata_of, text_of
+from tests.support.schema_dump import schema_of
+
+DRIFT = 8
+_LEFT = """
+    SELECT c.relkind::text || ' ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND n.nspname IN ('public', 'elsewhere')
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('e', 'i', 'a'))
+    UNION ALL
+    SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE t.typtype IN ('e', 'd') AND n.nspname IN ('public', 'elsewhere')
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'function ' || p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'public' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+_BOOKS = ("alembic_version", "schema_ledger", "schema_leases")
+
+
+class BrokenPromise(AssertionError):  # noqa: N818 - a finding, rather than a fault of the test
+    """A step that ended otherwise than promised; the first line says which, and how."""
+
+
+def round_trip(project: ModelProject, parts: Parts) -> str:
+    """Brings an empty database to the models and back, and to them again; returns the revisions' text.
+
+    Raises:
+        BrokenPromise: a command failed, something differs, or something is left at base.
+    """
+    written = written_for(project, parts)
+    if not written:
+        raise BrokenPromise("autogenerate: no revision was written for an empty database")
+    _succeeds(project, "upgrade", "head")
+    is_clean(project)
+    is_made_of(project, parts)
+    _succeeds(project, "downgrade", "base")
+    if left := left_over(project.url):
+        raise BrokenPromise(f"downgrade base: left behind: {', '.join(left)}")
+    _succeeds(project, "upgrade", "head")
+    is_clean(project, "again")
+    return text_of(written)
+
+
+def change(project: ModelProject, before: Parts, after: Parts, told_by: Sequence[str]) -> str:
+    """Brings a database of the models `before` to the models `after`, back and there again; returns the text.
+
+    Where no revision is written, autogenerate and both checks have to name the change.
+
+    Args:
+        project: at head, and clean with the models `before`.
+        before: those models.
+        after: the changed ones.
+        told_by: the dialects whose databases can tell the two apart; none is a change of Python's alone.
+
+    Raises:
+        BrokenPromise: a command failed, or kept silent.
+    """
+    start = project.head()
+    known = project.revisions()
+    project.use(after)
+    done = project.alembic("revision", "--autogenerate", "-m", "change it")
+    written = [file for file in project.revisions() if file not in known]
+    if not told_by:
+        _writes_nothing(project, done, written)
+        return ""
+    if not written:
+        _is_named(project, done, before, seen=_dialect(project) in told_by)
+        return ""
+    _require(done, 0, "autogenerate")
+    _succeeds(project, "upgrade", "head")
+    is_clean(project)
+    is_made_of(project, after)
+    _succeeds(project, "downgrade", start)
+    project.use(before)
+    with project.without(written):
+        is_clean(project, "after downgrade")
+        is_made_of(project, before, "after downgrade")
+    project.use(after)
+    _succeeds(project, "upgrade", "head")
+    is_clean(project, "again")
+    return text_of(written)
+
+
+def written_for(project: ModelProject, parts: Parts) -> list[Path]:
+    """Writes a revision for models, and returns its files."""
+    known = project.revisions()
+    project.use(parts)
+    _require(project.alembic("revision", "--autogenerate", "-m", "first tables"), 0, "autogenerate")
+    return [file for file in project.revisions() if file not in known]
+
+
+def is_clean(project: ModelProject, when: str = "") -> None:
+    """Requires that both checks find nothing.
+
+    Raises:
+        BrokenPromise: one of them ends otherwise than with 0.
+    """
+    _require(project.alembic("check"), 0, "alembic check", when)
+    _require(project.schema("check"), 0, "schema check", when)
+
+
+def is_made_of(project: ModelProject, parts: Parts, when: str = "") -> None:
+    """Requires that the revisions made what `create_all` makes of the models: the checks can be blind, too.
+
+    Raises:
+        BrokenPromise: the two schemas differ.
+    """
+    found, made = schema_of(project.url), _made(project, parts)
+    differing = [name for name in sorted({*found, *made}) if found.get(name) != made.get(name)]
+    if differing:
+        lines = [f"{name}: {found.get(name)!r}, create_all makes {made.get(name)!r}" for name in differing]
+        raise BrokenPromise(f"not what create_all makes{f' {when}' if when else ''}: {'; '.join(lines)}")
+
+
+def same_text(one: str, other: str) -> str:
+    """Requires that a revision is the same whichever database it was written against, and returns its text.
+
+    Raises:
+        BrokenPromise: the texts differ.
+    """
+    if one != other:
+        lines = list(difflib.unified_diff(one.splitlines(), other.splitlines(), n=0, lineterm=""))
+        shown = [line for line in lines[2:] if not line.startswith("@@")]
+        raise BrokenPromise("the files differ, sqlite's and postgresql's: " + " | ".join(shown))
+    return one
+
+
+def subjects_of(parts: Parts) -> Iterator[str]:
+    """Returns the words of which an answer that names a change contains one."""
+    for number, part in enumerate(parts):
+        yield f"composed_{number}" if isinstance(part, list) else FEATURES[part[0]].subject or part[0]
+
+
+def left_over(url: str) -> list[str]:
+    """Returns tables, sequences, types and functions of a database, without ours."""
+    with connected(url) as connection:
+        if connection.dialect.name == "postgresql":
+            names = connection.exec_driver_sql(_LEFT).scalars()
+        else:
+            question = (
+                "SELECT type || ' ' || name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND sql IS NOT NULL"
+            )
+            names = connection.exec_driver_sql(question).scalars()
+        return [name for name in names if not name.partition(" ")[2].startswith(_BOOKS)]
+
+
+def _made(project: ModelProject, parts: Parts) -> dict[str, object]:
+    metadata = metadata_of(parts)
+    with project.fresh() as url, connected(url) as connection:
+        for need in project.needs:
+            connection.exec_driver_sql(f"CREATE {need}")
+        metadata.create_all(connection)
+        connection.commit()
+        return schema_of(url)
+
+
+def _writes_nothing(project: ModelProject, done: Done, written: list[Path]) -> None:
+    if written:
+        raise BrokenPromise(f"a revision was written for what no database can tell: {text_of(written)}")
+    _require(done, 0, "autogenerate")
+    is_clean(project)
+
+
+def _is_named(project: ModelProject, done: Done, parts: Parts, *, seen: bool) -> None:
+    subjects = list(subjects_of(parts))
+    answers: list[tuple[str, Done, int | None]] = [("autogenerate", done, None)]
+    if seen:
+        answers += [
+            ("alembic check", project.alembic("check"), DRIFT),
+            ("schema check", project.schema("check"), DRIFT),
+        ]
+    for command, answer, code in answers:
+        text = f"{answer.stdout}\n{answer.stderr}"
+        if code is not None and answer.returncode != code:
+            raise BrokenPromise(
+                f"silent: nothing was written, and {command} ends with {answer.returncode}: {_line(answer)}"
+            )
+        if "Nothing has changed" in text or not any(subject in text for subject in subjects) or "Traceback" in text:
+            raise BrokenPromise(f"silent: nothing was written, and {command} says: {_line(answer)}")
+
+
+def _succeeds(project: ModelProject, *args: str) -> None:
+    _require(project.alembic(*args), 0, " ".join(args[:2]))
+
+
+def _require(done: Done, code: int, command: str, when: str = "") -> None:
+    if done.returncode != code:
+        raise BrokenPromise(f"{command}{f' {when}' if when else ''}: ends with {done.returncode}: {_line(done)}")
+
+
+def _line(done: Done) -> str:
+    """Returns the line that says the most: the last one of a traceback, else the failure, else all of it."""
+    lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
+        errors = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "NotImplemented"))]
+        return f"TRACEBACK {errors[-1] if errors else lines[-1]}"
+    return next((line for line in lines if line.startswith("FAILED")), " / ".join(lines))
+
+
+def _dialect(project: ModelProject) -> str:
+    return "sqlite" if project.url.startswith("sqlite") else "postgresql"
