@@ -115,8 +115,9 @@ def find_drift(
         HistoryError: the revision has no snapshot.
     """
     unmanaged = Unmanaged(config)
-    expected = unmanaged.without(Snapshots(config).of(connection.dialect.name, revision))
-    found = unmanaged.without(snapshots.take(connection))
+    dialect = connection.dialect.name
+    expected = unmanaged.without(Snapshots(config).of(dialect, revision))
+    found = snapshots.as_former(dialect, expected, unmanaged.without(snapshots.take(connection)))
     rows, notes = _rows_to_do(connection, script, revision)
     differences = [*snapshots.differences(expected, found), *rows]
     accepted = _accepted(differences, entries)

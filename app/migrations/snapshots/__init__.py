@@ -1,7 +1,9 @@
 """Snapshots of a schema: read from a catalog, kept as files, compared, and turned into DDL."""
 
+from app.migrations.snapshots.comparison import Comparison, compare_with_models
 from app.migrations.snapshots.ddl import Plan, goal, plan
-from app.migrations.snapshots.differences import NAME, Difference, differences
+from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
+from app.migrations.snapshots.models import NoScratchModels
 from app.migrations.snapshots.store import (
     PARTS,
     Facts,
@@ -19,13 +21,17 @@ from app.migrations.snapshots.store import (
 __all__ = [
     "NAME",
     "PARTS",
+    "Comparison",
     "Difference",
     "Facts",
+    "NoScratchModels",
     "Plan",
     "Snapshot",
     "Snapshots",
     "address_of",
+    "as_former",
     "as_json",
+    "compare_with_models",
     "differences",
     "goal",
     "in_order",

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy.dialects.postgresql import dialect as Dialect  # noqa: N812 - a class
-
 from app.migrations.errors import MigrationError
+from app.migrations.snapshots import ddl_postgresql_types as types
 from app.migrations.snapshots.ddl import Goal
+from app.migrations.snapshots.ddl_postgresql_types import comment, options
+from app.migrations.snapshots.ddl_postgresql_types import quote as _quote
 from app.migrations.snapshots.differences import Difference
 from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, of_kind, own_name, owner_of
-from app.sql_text import literal
 
 # Facts that no CREATE states: a new object gets them by a statement of their own.
-_SET_LATER = ("comment", "enabled", "owner", "row_security")
-
-_quote = Dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+_SET_LATER = ("comment", "enabled", "owner", "row_security", "forced_row_security", "options")
 
 
 def statements(aim: Goal) -> tuple[list[str], list[str]]:
@@ -23,10 +21,10 @@ def statements(aim: Goal) -> tuple[list[str], list[str]]:
         MigrationError: there is no statement for one of the changes.
     """
     within = [_drop(name, aim.start[name]) for name in _dropped(aim)]
-    within += _created(aim, "enum", "sequence", "function", "table", "column")
-    within += _altered(aim, "enum", "table", "column")
-    within += _created(aim, "constraint", "trigger", "view")
-    within += _altered(aim, "constraint", "trigger", "sequence")
+    within += _created(aim, "collation", "enum", "domain", "sequence", "function", "table", "column")
+    within += _altered(aim, "collation", "enum", "domain", "table", "column")
+    within += _created(aim, "constraint", "trigger", "view", "policy", "statistics")
+    within += _altered(aim, "constraint", "trigger", "view", "sequence", "policy", "statistics")
     return within, [*_created(aim, "index"), *_altered(aim, "index")]
 
 
@@ -52,6 +50,8 @@ def _dropped(aim: Goal) -> list[str]:
     return [
         *aim.dropped("view"),
         *filter(aim.keeps_table, aim.dropped("trigger")),
+        *filter(aim.keeps_table, aim.gone("policy")),
+        *aim.dropped("statistics"),
         *foreign_keys,
         *(n for n in aim.dropped("constraint") if aim.keeps_table(n) and n not in foreign_keys),
         *filter(aim.keeps_table, aim.dropped("index")),
@@ -60,7 +60,9 @@ def _dropped(aim: Goal) -> list[str]:
         # A sequence goes with the column that owns it.
         *(name for name in aim.gone("sequence") if aim.start[name].get("owner", "") in columns),
         *aim.gone("function"),
+        *aim.gone("domain"),
         *aim.gone("enum"),
+        *aim.gone("collation"),
     ]
 
 
@@ -75,8 +77,10 @@ def _drop(name: str, facts: Facts) -> str:
         case "function":
             function, _, arguments = address_of(name).partition("(")
             return f"DROP FUNCTION {_quote(function)}({arguments}"
+        case kind if kind in types.KINDS:
+            return types.drop(name)
         case kind:
-            return f"DROP {'TYPE' if kind == 'enum' else kind.upper()} {_own(name)}"
+            return f"DROP {kind.upper()} {_own(name)}"
 
 
 def _created(aim: Goal, *kinds: str) -> list[str]:
@@ -95,11 +99,8 @@ def _comes_with_another(name: str, aim: Goal) -> bool:
 def _create(name: str, end: Snapshot) -> str:
     facts = end[name]
     match kind_of(name):
-        case "enum":
-            return f"CREATE TYPE {_own(name)} AS ENUM ({', '.join(map(literal, facts['labels']))})"
-        case "sequence":
-            cycles = " CYCLE" if facts.get("cycles") else ""
-            return f"CREATE SEQUENCE {_own(name)} AS {facts['type']} INCREMENT {facts['increment']}{cycles}"
+        case kind if kind in types.KINDS:
+            return types.create(name, facts)
         case "table":
             return _create_table(name, end)
         case "column":
@@ -110,17 +111,25 @@ def _create(name: str, end: Snapshot) -> str:
         case "view":
             materialized = "MATERIALIZED " if "kind" in facts else ""
             return f"CREATE {materialized}VIEW {_own(name)} AS {facts['definition']}"
+        case "index" if end.get(f"table {owner_of(name)}", {}).get("kind") == "partitioned":
+            return str(facts["definition"]).replace(" ON ONLY ", " ON ", 1)
         case "index":
             return str(facts["definition"]).replace("INDEX ", "INDEX CONCURRENTLY ", 1)
     return str(facts["definition"])
 
 
 def _create_table(name: str, end: Snapshot) -> str:
-    if "kind" in end[name]:
+    facts = end[name]
+    if "kind" in facts and "partitioned_by" not in facts:  # a snapshot of a former version
         raise MigrationError(f"{name}: how it is partitioned isn't known here: create it by hand.")
     columns = [_column(column, end[column]) for column in of_kind(end, "column", owner_of(name))]
-    unlogged = "UNLOGGED " if end[name].get("unlogged") else ""
-    return f"CREATE {unlogged}TABLE {_table(name)} ({', '.join(columns)})"
+    unlogged = "UNLOGGED " if facts.get("unlogged") else ""
+    parts = [f"CREATE {unlogged}TABLE {_table(name)} ({', '.join(columns)})"]
+    parts += [f"INHERITS ({', '.join(facts['inherits'])})"] if "inherits" in facts else []
+    parts += [f"PARTITION BY {facts['partitioned_by']}"] if "partitioned_by" in facts else []
+    parts += [f"USING {facts['method']}"] if "method" in facts else []
+    parts += [f"TABLESPACE {_quote(facts['tablespace'])}"] if "tablespace" in facts else []
+    return " ".join(parts)
 
 
 def _column(name: str, facts: Facts) -> str:
@@ -147,45 +156,40 @@ def _altered(aim: Goal, *kinds: str) -> Iterator[str]:
 def _alter(name: str, old: Facts, new: Facts) -> Iterator[str]:
     table = f"ALTER TABLE {_table(name)}"
     match kind_of(name):
-        case "enum":
-            yield from _labels(name, old["labels"], new["labels"])
+        case kind if kind in types.KINDS:
+            yield from types.alter(name, old, new)
         case "table":
-            if old.get("unlogged") != new.get("unlogged"):
-                yield f"{table} SET {'UNLOGGED' if new.get('unlogged') else 'LOGGED'}"
-            if old.get("row_security") != new.get("row_security"):
-                yield f"{table} {'ENABLE' if new.get('row_security') else 'DISABLE'} ROW LEVEL SECURITY"
-            yield from _comment(f"TABLE {_table(name)}", old, new)
+            yield from _alter_table(name, table, old, new)
         case "column":
             yield from _alter_column(name, f"{table} ALTER COLUMN {_own(name)}", old, new)
-            yield from _comment(f"COLUMN {_table(name)}.{_own(name)}", old, new)
-        case "constraint" if new["valid"]:
-            yield f"{table} VALIDATE CONSTRAINT {_own(name)}"
+            yield from comment(f"COLUMN {_table(name)}.{_own(name)}", old, new)
         case "constraint":
-            yield from (_drop(name, old), _create(name, {name: new}))
+            if new["valid"] != old["valid"]:
+                validate = f"{table} VALIDATE CONSTRAINT {_own(name)}"
+                yield from (validate,) if new["valid"] else (_drop(name, old), _create(name, {name: new}))
+            yield from comment(f"CONSTRAINT {_own(name)} ON {_table(name)}", old, new)
+        case "view":
+            materialized = "MATERIALIZED " if "kind" in new else ""
+            yield from options(f"ALTER {materialized}VIEW {_own(name)}", old, new)
+            yield from comment(f"{materialized}VIEW {_own(name)}", old, new)
         case "trigger":
             if old.get("enabled", True) != new["enabled"]:
                 yield f"{table} {'ENABLE' if new['enabled'] else 'DISABLE'} TRIGGER {_own(name)}"
-        case "index" if new["valid"]:
-            yield f"REINDEX INDEX CONCURRENTLY {_own(name)}"
-        case "sequence":
-            yield f"ALTER SEQUENCE {_own(name)} {' '.join(_sequence_clauses(old, new))}"
+        case "index":
+            if new["valid"] and not old["valid"]:
+                yield f"REINDEX INDEX CONCURRENTLY {_own(name)}"
+            yield from comment(f"INDEX {_own(name)}", old, new)
 
 
-def _labels(name: str, old: list[str], new: list[str]) -> Iterator[str]:
-    if [label for label in new if label in old] != old:
-        raise MigrationError(
-            f"{name}: PostgreSQL can't take away or move a label of an enumeration: make a new type, and alter its "
-            "columns to it."
-        )
-    for place, label in enumerate(new):
-        if label not in old:
-            after = f" AFTER {literal(new[place - 1])}" if place else f" BEFORE {literal(old[0])}"
-            yield f"ALTER TYPE {_own(name)} ADD VALUE {literal(label)}{after if old else ''}"
-
-
-def _comment(place: str, old: Facts, new: Facts) -> Iterator[str]:
-    if old.get("comment") != new.get("comment"):
-        yield f"COMMENT ON {place} IS {literal(new['comment']) if 'comment' in new else 'NULL'}"
+def _alter_table(name: str, table: str, old: Facts, new: Facts) -> Iterator[str]:
+    if old.get("unlogged") != new.get("unlogged"):
+        yield f"{table} SET {'UNLOGGED' if new.get('unlogged') else 'LOGGED'}"
+    if old.get("row_security") != new.get("row_security"):
+        yield f"{table} {'ENABLE' if new.get('row_security') else 'DISABLE'} ROW LEVEL SECURITY"
+    if old.get("forced_row_security") != new.get("forced_row_security"):
+        yield f"{table} {'FORCE' if new.get('forced_row_security') else 'NO FORCE'} ROW LEVEL SECURITY"
+    yield from options(table, old, new)
+    yield from comment(f"TABLE {_table(name)}", old, new)
 
 
 def _alter_column(name: str, alter: str, old: Facts, new: Facts) -> Iterator[str]:
@@ -208,18 +212,6 @@ def _alter_column(name: str, alter: str, old: Facts, new: Facts) -> Iterator[str
         yield f"{alter} ADD GENERATED {new['identity']} AS IDENTITY"
     elif "identity" in new and old["identity"] != new["identity"]:
         yield f"{alter} SET GENERATED {new['identity']}"
-
-
-def _sequence_clauses(old: Facts, new: Facts) -> Iterator[str]:
-    if old["type"] != new["type"]:
-        yield f"AS {new['type']}"
-    if old["increment"] != new["increment"]:
-        yield f"INCREMENT BY {new['increment']}"
-    if old.get("cycles") != new.get("cycles"):
-        yield "CYCLE" if new.get("cycles") else "NO CYCLE"
-    if old.get("owner") != new.get("owner"):
-        table, _, column = new.get("owner", "").partition(".")
-        yield f"OWNED BY {_quote(table)}.{_quote(column)}" if table else "OWNED BY NONE"
 
 
 def _is_of_identity(sequence: Facts, end: Snapshot) -> bool:

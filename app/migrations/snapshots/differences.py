@@ -9,6 +9,12 @@ from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, k
 
 NAME = "name"
 
+# A snapshot of a former version lacks these facts and objects; where it says nothing of them, they are no drift.
+_LATER_FACTS = {"forced_row_security", "partitioned_by", "options", "inherits", "method", "tablespace", "comment"}
+_LATER_FACTS |= {"min", "max", "start", "cache"}
+_LATER_KINDS = {"domain", "policy", "statistics", "collation"}
+_KNOWN_SINCE_EVER = {"table": {"comment"}, "column": {"comment"}}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -50,8 +56,31 @@ def differences(expected: Snapshot, found: Snapshot) -> list[Difference]:
     """
     renames, found = _undo_renames(expected, found)
     former = {rename.found: rename.expected for rename in renames}
-    result = [*renames]
-    result += [Difference(name, "", expected[name], None) for name in expected.keys() - found.keys()]
+    return _sorted([*renames, *_unlike(expected, found, former)])
+
+
+def as_former(dialect: str, expected: Snapshot, found: Snapshot) -> Snapshot:
+    """Returns what was found without the facts that the snapshot `expected` may be too old to have."""
+    if dialect == "sqlite":
+        return found
+    kinds = {kind_of(name) for name in expected}
+    result: Snapshot = {}
+    for name, facts in found.items():
+        kind = kind_of(name)
+        if kind in _LATER_KINDS - kinds:
+            continue
+        later = _LATER_FACTS - _KNOWN_SINCE_EVER.get(kind, set()) - expected.get(name, facts).keys()
+        result[name] = {fact: value for fact, value in facts.items() if fact not in later}
+    return result
+
+
+def raw_differences(expected: Snapshot, found: Snapshot) -> list[Difference]:
+    """Returns the differences of `found` from `expected` by name, a rename as a missing and an extra object."""
+    return _sorted(_unlike(expected, found, {}))
+
+
+def _unlike(expected: Snapshot, found: Snapshot, former: Mapping[str, str]) -> list[Difference]:
+    result = [Difference(name, "", expected[name], None) for name in expected.keys() - found.keys()]
     result += [Difference(name, "", None, found[name]) for name in found.keys() - expected.keys()]
     for name in expected.keys() & found.keys():
         wanted, present = expected[name], found[name]
@@ -59,6 +88,10 @@ def differences(expected: Snapshot, found: Snapshot) -> list[Difference]:
         for fact in wanted.keys() | present.keys():
             if wanted.get(fact) not in (present.get(fact), in_old_names.get(fact)):
                 result.append(Difference(name, fact, wanted.get(fact), present.get(fact)))
+    return result
+
+
+def _sorted(result: list[Difference]) -> list[Difference]:
     tables = {owner_of(d.name) for d in result if kind_of(d.name) == "table" and not d.attribute}
     columns = {address_of(d.name) for d in result if kind_of(d.name) == "column" and not d.attribute}
     result = [d for d in result if not _is_implied(d, tables, columns)]

@@ -1,0 +1,192 @@
+"""The models built in a scratch on a server, and read as a snapshot: texts are spelt as that server spells them.
+
+PostgreSQL: a schema inside a savepoint that is rolled back, else the session's temporary schema. SQLite: a database in
+memory. No live table is locked, and nothing stays.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import db
+from app.migrations.snapshots import read_postgresql, read_sqlite
+from app.migrations.snapshots.store import Snapshot, in_order
+from app.sql_text import for_driver, quoted
+from app.triggers import UPDATED_AT_FUNCTION, Function, Trigger, declared_triggers
+
+_TEMPORARY = "pg_temp"
+_LOCK_TIMEOUT = "3s"
+_LITERAL = "'(?:[^']|'')*'"
+
+
+class NoScratchModels(Exception):  # noqa: N818 - a state, rather than a fault
+    """The models can't be built on this server; the text says why."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The models as they are built, while it lasts.
+
+    Attributes:
+        connection: to the scratch.
+        facts: the snapshot of the models.
+        read: reads it again.
+    """
+
+    connection: sa.Connection
+    facts: Snapshot
+    read: Callable[[], Snapshot]
+
+
+@contextmanager
+def scratch_of(
+    connection: sa.Connection, metadata: sa.MetaData, is_unmanaged: Callable[[str], bool]
+) -> Iterator[Scratch]:
+    """Builds the models on the server of `connection`, until the context ends.
+
+    Args:
+        connection: to the database that is compared.
+        metadata: the models, and the triggers declared with them.
+        is_unmanaged: returns whether a table is another tool's; it is only there for foreign keys.
+
+    Raises:
+        NoScratchModels: the role may not make a scratch, or the server refuses something in the models.
+    """
+    make = _on_postgresql if connection.dialect.name == "postgresql" else _on_sqlite
+    with make(connection, metadata, is_unmanaged) as scratch:
+        yield scratch
+
+
+@contextmanager
+def _on_sqlite(
+    _connection: sa.Connection, metadata: sa.MetaData, _is_unmanaged: Callable[[str], bool]
+) -> Iterator[Scratch]:
+    with db.migration_engine("sqlite://").connect() as own:
+
+        def read() -> Snapshot:
+            return in_order({**read_sqlite.read(own)})
+
+        with _refusals():
+            metadata.create_all(own, checkfirst=False)
+            present = own.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars()
+            _create_triggers(own, metadata, set(present))
+        yield Scratch(own, read(), read)
+
+
+@contextmanager
+def _on_postgresql(
+    connection: sa.Connection, metadata: sa.MetaData, is_unmanaged: Callable[[str], bool]
+) -> Iterator[Scratch]:
+    with _refusals():
+        savepoint = connection.begin_nested()
+    try:
+        with _refusals():
+            build = _Build(connection, metadata, is_unmanaged)
+            build.make()
+        yield Scratch(connection, build.read(), build.read)
+    finally:
+        if savepoint.is_active:
+            savepoint.rollback()
+
+
+class _Build:
+    """A scratch on PostgreSQL: see `_on_postgresql`."""
+
+    def __init__(self, connection: sa.Connection, metadata: sa.MetaData, is_unmanaged: Callable[[str], bool]) -> None:
+        self._connection, self._metadata, self._is_unmanaged = connection, metadata, is_unmanaged
+        query = (
+            "SELECT current_schema(), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, "
+            "has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), 'TEMP')"
+        )
+        self._home, is_read_only, may_create, may_have_temporary = connection.exec_driver_sql(query).one()
+        if is_read_only or not (may_create or may_have_temporary):
+            reason = "this session is read-only" if is_read_only else "the role has neither CREATE nor TEMP on it"
+            raise NoScratchModels(f"the models can't be built in this database, for {reason}")
+        self._name = f"schema_scratch_{secrets.token_hex(6)}" if may_create else _TEMPORARY
+
+    def make(self) -> None:
+        """Creates what the models declare."""
+        self._run(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        if self._name != _TEMPORARY:
+            self._run(f"CREATE SCHEMA {self._name}")
+        self._run(f"SET LOCAL search_path = {self._name}, {quoted(self._home or 'public')}, {_TEMPORARY}")
+        names = {table.schema for table in self._metadata.tables.values() if table.schema is not None}
+        names |= {self._home or "public"}
+        tables = [table for table in self._metadata.sorted_tables if not self._stub(table)]
+        bound = self._connection.execution_options(schema_translate_map=dict.fromkeys(names, self._name))
+        listening = self._name == _TEMPORARY
+        if listening:
+            sa.event.listen(self._connection, "before_cursor_execute", _function_in_temporary_schema, retval=True)
+        try:
+            self._metadata.create_all(bound, tables=tables, checkfirst=False)
+            query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class "
+            query += "WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
+            _create_triggers(self._connection, self._metadata, set(self._connection.exec_driver_sql(query).scalars()))
+        finally:
+            self._connection.execution_options(schema_translate_map=None)
+            if listening:
+                sa.event.remove(self._connection, "before_cursor_execute", _function_in_temporary_schema)
+
+    def read(self) -> Snapshot:
+        """Returns the snapshot of the scratch, in which nothing is qualified by it."""
+        beside = [name for name in (self._home, _TEMPORARY) if name]
+        facts = read_postgresql.read(self._connection, beside)
+        return in_order(_unqualified(facts, [self._name, *beside]))
+
+    def _stub(self, table: sa.Table) -> bool:
+        """Makes a stand-in for another tool's table; a foreign key to the live one would block its writers."""
+        if not self._is_unmanaged(table.name):
+            return False
+        name, home = quoted(table.name), quoted(table.schema or self._home or "public")
+        query = sa.text("SELECT to_regclass(:name) IS NOT NULL")
+        if not self._connection.execute(query, {"name": f"{home}.{name}"}).scalar():
+            return False
+        self._run(f"CREATE TABLE {self._name}.{name} (LIKE {home}.{name} INCLUDING INDEXES)")
+        return True
+
+    def _run(self, statement: str) -> None:
+        self._connection.exec_driver_sql(for_driver(statement, self._connection.dialect))
+
+
+def _create_triggers(connection: sa.Connection, metadata: sa.MetaData, present: set[str]) -> None:
+    """Creates the declared triggers that no event of their table has created, as in a copy of the metadata."""
+    missing = [trigger for name, trigger in declared_triggers(metadata).items() if name not in present]
+    items: list[Function | Trigger] = [UPDATED_AT_FUNCTION, *missing] if missing else []
+    for item in items:
+        statement = item.create(connection.dialect.name)
+        if statement is not None:
+            connection.exec_driver_sql(for_driver(statement, connection.dialect))
+
+
+def _function_in_temporary_schema(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    # PostgreSQL looks for no function in the temporary schema that isn't asked for there.
+    return re.sub(rf'(?<![\w."]){UPDATED_AT_FUNCTION.name}\(', f"{_TEMPORARY}.\\g<0>", statement), parameters
+
+
+def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Snapshot:
+    names = "|".join(re.escape(word) for name in schemas for word in {name, quoted(name)})
+    word = re.compile(rf"({_LITERAL})|(?<![\w\".])(?:{names})\.")
+    name_in_literal = re.compile(rf"'(?:{names})\.([^']+)'::regclass")
+
+    def plain(fact: str, value: Any) -> Any:
+        if not isinstance(value, str) or fact == "comment":
+            return value
+        return name_in_literal.sub(r"'\1'::regclass", word.sub(lambda match: match[1] or "", value))
+
+    return {name: {fact: plain(fact, value) for fact, value in own.items()} for name, own in facts.items()}
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split("\n")[0].split())
+        raise NoScratchModels(f"the models can't be built in this database: {reason}") from None
