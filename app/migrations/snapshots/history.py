@@ -1,4 +1,4 @@
-"""What only the history of a database leaves in its facts, and what no model can say: neither is a difference."""
+"""Traces that the history of a database leaves in its facts, and facts that models can't state: no differences."""
 
 import re
 from collections.abc import Iterator
