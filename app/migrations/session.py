@@ -1,7 +1,7 @@
 """One command of Alembic's: which it is, what runs it, and what it is told by those who call it in process."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,7 @@ class Session:
         adopts: the revision takes over what a database has.
         accepted_losses: revisions whose losses the operator accepts.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
+        notes: what a comparison with the models has to say beside the differences.
     """
 
     lock: LockCheck | None = None
@@ -120,6 +121,7 @@ class Session:
     adopts: bool = False
     accepted_losses: Collection[str] = ()
     called_by_schema: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, config: Config) -> "Session":

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
+from app.migrations.snapshots import PARTS, Difference, address_of, kind_of, own_name, owner_of
+
 
 @dataclass(frozen=True)
 class Change:
@@ -36,7 +38,9 @@ class Change:
         """Returns the object's name with its table: `users.nick`."""
         if self.kind in ("table", "table comment"):
             return self.table
-        return f"{self.table}.{self.name}" if self.table else f"{self.name}()"
+        if self.table:
+            return f"{self.table}.{self.name}"
+        return f"{self.name}()" if self.kind == "trigger function" else str(self.name)
 
     @property
     def addresses(self) -> set[str]:
@@ -62,6 +66,8 @@ def changes_of(diff: Any) -> list[Change]:
             return [change for part in diff for change in changes_of(part)]
         case (str(what), _, str(table), str(column), dict(), old, new):
             return [Change("change", "column", table, column, what.removeprefix("modify_"), old, new)]
+        case ("facts" | "unwritten", differences):
+            return [_of_facts(difference) for difference in differences]
         case ("rename_table", old, new):
             return [Change("rename", "table", old, old, new=new)]
         case ("rename_column", str(address), new):
@@ -89,6 +95,14 @@ def flat(operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
 def describe(diff: Any) -> str:
     """Describes one of Alembic's differences in a few words: what an upgrade would do."""
     return ", ".join(map(str, changes_of(diff)))
+
+
+def _of_facts(difference: Difference) -> Change:
+    kind, parts = kind_of(difference.name), (owner_of(difference.name), own_name(difference.name))
+    table, name = parts if kind in ("table", *PARTS) else ("", address_of(difference.name))
+    if difference.attribute:
+        return Change("change", kind, table, name, difference.attribute, difference.found, difference.expected)
+    return Change("drop" if difference.expected is None else "add", kind, table, name)
 
 
 def _verb(what: str) -> str:

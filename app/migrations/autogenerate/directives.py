@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority
 
+from app.migrations.autogenerate.compare_facts import compare_facts, setup_default
 from app.migrations.autogenerate.compare_triggers import compare_triggers
 from app.migrations.autogenerate.diffs import describe, flat
 from app.migrations.autogenerate.model_names import require_names
@@ -18,6 +19,7 @@ from app.migrations.autogenerate.naming import following_id, next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
 from app.migrations.autogenerate.unmanaged import Unmanaged
+from app.migrations.autogenerate.unwritten import taken_out
 from app.migrations.errors import DriftDetected, MigrationError
 from app.migrations.operations import ValidateConstraintOp
 from app.migrations.project import OWN_TABLES
@@ -28,6 +30,8 @@ log = logging.getLogger("app.migrations")
 # Alembic's own comparators, then ours. Ours are registered here, once in a process: registering twice is an error.
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.migrations.autogenerate"]
 _plugin = Plugin(PLUGINS[-1])
+_plugin.add_autogenerate_comparator(setup_default, "column", "server_default", priority=DispatchPriority.FIRST)
+_plugin.add_autogenerate_comparator(compare_facts, "autogenerate", "facts", priority=DispatchPriority.LAST)
 _plugin.add_autogenerate_comparator(require_names, "schema", "names", priority=DispatchPriority.FIRST)
 _plugin.add_autogenerate_comparator(compare_triggers, "schema", "triggers", priority=DispatchPriority.LAST)
 _plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priority=DispatchPriority.LAST)
@@ -39,7 +43,6 @@ def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> 
         "target_metadata": metadata,
         "autogenerate_plugins": PLUGINS,
         "compare_type": True,
-        "compare_server_default": _compare_server_default,
         "include_name": lambda name, kind, _parents: not (kind == "table" and name in OWN_TABLES),
         "include_object": Unmanaged(config).include_object,
         "render_item": render_item,
@@ -65,11 +68,6 @@ def refuse_differences(revision_context: Any) -> None:
         )
 
 
-def _compare_server_default(context: MigrationContext, inspected: sa.Column[Any], *_: object) -> bool | None:
-    # PostgreSQL has no `=` for json, and Alembic would ask it to compare. None leaves a default to Alembic.
-    return False if context.dialect.name == "postgresql" and isinstance(inspected.type, sa.JSON) else None
-
-
 def _process_revision_directives(
     context: MigrationContext, _revision: Any, directives: list[ops.MigrationScript]
 ) -> None:
@@ -88,8 +86,15 @@ def _process_revision_directives(
         from app.migrations.autogenerate import postgresql_only  # needed only here
 
         log.info(postgresql_only.add(context, script))
+    assert script.downgrade_ops is not None
+    unwritten = [*taken_out(script.upgrade_ops)]
+    list(taken_out(script.downgrade_ops))
+    for difference in unwritten:
+        log.warning("Nothing was written for: %s", difference)
+    for note in session.notes:
+        log.info("Not a difference: %s", note)
     if autogenerate and script.upgrade_ops.is_empty():
-        util.msg("Nothing has changed: no revision was written.")
+        util.msg("No revision was written." if unwritten else "Nothing has changed: no revision was written.")
         directives[:] = []
         return
     if autogenerate:

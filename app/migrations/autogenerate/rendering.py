@@ -1,50 +1,99 @@
-"""The code of types and defaults: plain SQLAlchemy, so that a revision imports nothing of the models."""
+"""The code of types, defaults, checks and indexes: plain SQLAlchemy, without an import of the models."""
 
 import re
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy.dialects import postgresql
+from alembic.operations import ops
+from alembic.util import sqla_compat
+
+from app.migrations.autogenerate.expressions import code_of, texts_of
+from app.migrations.autogenerate.type_code import code_of_type
 
 _BRACKETS = re.compile(r"\(('(?:[^']|'')*'|\w+)\)")
-_POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 _CAST = re.compile(r"('(?:[^']|'')*')::[\w ]+(?:\(\d+\))?")
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """Returns the code of a type or a default; False leaves it to Alembic. Alembic's option of that name."""
-    if kind == "server_default":
-        return _render_default(item)
-    if kind != "type":
-        return False
-    if isinstance(item, postgresql.ARRAY):  # on SQLite Alembic leaves the element's module out
-        context.imports.add("from sqlalchemy.dialects import postgresql")
-        return f"postgresql.ARRAY(sa.{item.item_type!r})"
-    if type(item).__module__.startswith("sqlalchemy."):
-        return _render_reflected_type(item)
-    if not isinstance(item, sa.types.TypeDecorator):
-        return False
-    exact = item.load_dialect_impl(_POSTGRESQL)
-    if not (isinstance(exact, postgresql.TIMESTAMP) and exact.precision is not None):
-        return f"sa.{item.impl!r}"
-    context.imports.add("from sqlalchemy.dialects import postgresql")
-    return f"sa.{item.impl!r}.with_variant(postgresql.{exact!r}, 'postgresql')"
-
-
-def _render_reflected_type(item: sa.types.TypeEngine[Any]) -> str | Literal[False]:
-    generic = item.as_generic(allow_nulltype=True)
-    # The database's own spelling becomes the generic type: the revision is the same for both databases.
-    is_own_spelling = type(generic) is not type(item) and type(generic).__module__ == "sqlalchemy.sql.sqltypes"
-    return f"sa.{generic!r}" if is_own_spelling and not isinstance(generic, sa.types.NullType) else False
+    """Returns the code of a part of a revision; False leaves it to Alembic. Alembic's option of that name."""
+    match kind:
+        case "server_default":
+            return _render_default(item)
+        case "check":
+            return _render_check(item, context)
+        case "type":
+            return code_of_type(item, context) or False
+    return False
 
 
 def _render_default(item: Any) -> str | Literal[False]:
+    if isinstance(item, sa.Computed):
+        kept = f", persisted={item.persisted}" if item.persisted is not None else ""
+        return f"sa.Computed({code_of(texts_of(item.sqltext), plain=True)}{kept})"
+    if isinstance(item, sa.Identity | sa.Sequence) or item is None:
+        return False
     default = getattr(item, "arg", item)
+    if isinstance(default, str):
+        return repr(default)
     if isinstance(default, sa.TextClause):
         # SQLite and Alembic put a default in brackets, PostgreSQL adds the type of a literal.
         plain = _BRACKETS.fullmatch(default.text) or _CAST.fullmatch(default.text)
         return f"sa.text({(plain[1] if plain else default.text)!r})"
-    if not (hasattr(default, "postgresql") and hasattr(default, "sqlite")):
-        return False
-    return f"op.dialect_text(postgresql={default.postgresql!r}, sqlite={default.sqlite!r})"
+    if isinstance(default, sa.ClauseElement):
+        return code_of(texts_of(default))
+    return False
+
+
+def _render_check(item: sa.CheckConstraint, context: AutogenContext) -> str:
+    name = sqla_compat._get_constraint_final_name(item, context.dialect)  # noqa: SLF001 - as Alembic does
+    options = f", name=op.f({str(name)!r})" if name else ""
+    options += f", comment={item.comment!r}" if item.comment else ""
+    code = f"sa.CheckConstraint({code_of(texts_of(item.sqltext), plain=True)}{options})"
+    only = only_on(item)
+    return f"{code}.ddl_if(dialect={only!r})" if only else code
+
+
+def only_on(item: sa.CheckConstraint) -> str:
+    """Returns the one database that a CHECK is for, such as that of a Boolean; empty if both have it."""
+    if not sqla_compat._is_type_bound(item):  # noqa: SLF001 - as Alembic does
+        return ""
+    types = [column.type for column in item.columns]
+    native = any(isinstance(t, sa.Boolean) or (isinstance(t, sa.Enum) and t.native_enum) for t in types)
+    return "sqlite" if native else ""
+
+
+@renderers.dispatch_for(ops.CreateCheckConstraintOp, replace=True)
+def _render_create_check(_context: AutogenContext, operation: ops.CreateCheckConstraintOp) -> str:
+    name = operation.constraint_name
+    called = f"op.f({str(name)!r})" if name else "None"
+    text = code_of(texts_of(operation.condition), plain=True)
+    schema = f", schema={operation.schema!r}" if operation.schema else ""
+    options = "".join(f", {key}={value!r}" for key, value in operation.kw.items() if key.startswith("postgresql_"))
+    return f"op.create_check_constraint({called}, {str(operation.table_name)!r}, {text}{schema}{options})"
+
+
+@renderers.dispatch_for(ops.CreateIndexOp, replace=True)
+def _render_create_index(_context: AutogenContext, operation: ops.CreateIndexOp) -> str:
+    index = operation.to_index()
+    parts = ", ".join(map(_part_of_index, index.expressions))
+    name = f"op.f({str(operation.index_name)!r})" if isinstance(operation.index_name, sa.schema.conv) else None
+    name = name or repr(str(operation.index_name))
+    code = f"op.create_index({name}, {str(operation.table_name)!r}, [{parts}], unique={bool(index.unique)}"
+    code += f", schema={operation.schema!r}" if operation.schema else ""
+    for key, value in index.dialect_kwargs.items():
+        shown = code_of(texts_of(value)) if isinstance(value, sa.ClauseElement) else repr(value)
+        code += f", {key}={shown}"
+    return f"{code})"
+
+
+def _part_of_index(part: Any) -> str:
+    if isinstance(part, sa.Column):
+        return repr(str(part.name))
+    label = f".label({str(part.name)!r})" if isinstance(part, sa.sql.elements.Label) else ""
+    inner = part.element if label else part
+    code = code_of(texts_of(inner))
+    if label:
+        return code.replace("sa.text(", "sa.literal_column(", 1) + label
+    return code

@@ -32,6 +32,10 @@ class Unmanaged:
             if not self._is_unmanaged(name, facts) and not _is_built_on(name, facts, columns)
         }
 
+    def is_unmanaged_table(self, name: str) -> bool:
+        """Returns whether a table is another tool's."""
+        return self._matches(name)
+
     def include_object(self, item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
         """Returns whether autogenerate compares an object; Alembic's option of that name."""
         if not reflected or compare_to is not None or name is None:  # an object of the models is always compared

@@ -1,0 +1,124 @@
+"""Comparator that judges Alembic's proposals by the facts of the catalog.
+
+Alembic reads a database by its inspector, and misses what that doesn't report. Here the models are built on the same
+server, and both are read by one reader: an operation for which no fact differs is taken out, and a difference that no
+operation ends gets one of ours, or is named.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import ops
+from alembic.util import PriorityDispatchResult
+
+from app.migrations import snapshots
+from app.migrations.autogenerate.columns import alter_columns
+from app.migrations.autogenerate.diffs import flat
+from app.migrations.autogenerate.remaining import operations_for, without_constraints_of_columns
+from app.migrations.autogenerate.sides import Side, Subject, other_side
+from app.migrations.autogenerate.unmanaged import Unmanaged
+from app.migrations.operations import CreateTriggerOp, DropTriggerOp
+from app.migrations.session import Session
+from app.migrations.snapshots import NoScratchModels
+
+log = logging.getLogger("app.migrations")
+
+
+def setup_default(
+    context: AutogenContext,
+    alter: ops.AlterColumnOp,
+    _schema: str | None,
+    _table: str,
+    _column: str,
+    found: sa.Column[Any],
+    wanted: sa.Column[Any],
+) -> PriorityDispatchResult:
+    """Compares no default: the facts do. Stands before Alembic's comparators, some of which end in an error."""
+    alter.existing_server_default = found.server_default
+    if wanted.table.autoincrement_column is wanted:
+        alter.kw["autoincrement"] = True
+    elif isinstance(wanted.autoincrement, bool):
+        alter.kw["autoincrement"] = wanted.autoincrement
+    del context
+    return PriorityDispatchResult.STOP
+
+
+def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDispatchResult:
+    """Makes the operations in `upgrade_ops` those that the facts ask for."""
+    connection, metadata = context.connection, context.metadata
+    assert connection is not None
+    assert isinstance(metadata, sa.MetaData)
+    config = context.migration_context.config
+    session = Session.of(config) if config is not None else Session()
+    unmanaged = Unmanaged(config) if config is not None else None
+    try:
+        comparison = snapshots.compare_with_models(
+            connection,
+            metadata,
+            snapshots.take(connection),
+            is_unmanaged=unmanaged.is_unmanaged_table if unmanaged else lambda _: False,
+            keep=unmanaged.without if unmanaged else lambda snapshot: snapshot,
+            renames=[*_renames(upgrade_ops)],
+        )
+    except NoScratchModels as reason:
+        log.warning("%s", f"Only what Alembic's own inspector reports was compared: {reason}.")
+        return PriorityDispatchResult.CONTINUE
+    session.notes += comparison.notes
+    own = Side(connection.dialect.name, comparison)
+    renames = [*_renames(upgrade_ops)]
+    subject = Subject(context, metadata, own, other_side(context, metadata, own.dialect, renames), renames)
+    _judge(upgrade_ops, own)
+    alter_columns(subject, upgrade_ops)
+    covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, own)}
+    operations_for(subject, upgrade_ops, covered)
+    without_constraints_of_columns(upgrade_ops)
+    return PriorityDispatchResult.CONTINUE
+
+
+def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:
+    """Yields the objects that are renamed, tables first, each with its new name."""
+    operations = [*flat(upgrade_ops.ops)]
+    for operation in operations:
+        if isinstance(operation, ops.RenameTableOp):
+            yield f"table {operation.table_name}", str(operation.new_table_name)
+    for operation in operations:
+        if isinstance(operation, ops.AlterColumnOp) and operation.modify_name is not None:
+            yield f"column {operation.table_name}.{operation.column_name}", str(operation.modify_name)
+
+
+def _judge(container: ops.OpContainer, own: Side) -> None:
+    """Takes out the operations for which no fact differs."""
+    for operation in [*container.ops]:
+        if isinstance(operation, ops.OpContainer):
+            _judge(operation, own)
+            if operation.is_empty():
+                container.ops.remove(operation)
+        elif (names := covers(operation, own)) and not any(own.concerns(name) for name in names):
+            container.ops.remove(operation)
+
+
+def covers(operation: Any, own: Side) -> set[str]:
+    """Returns the objects that an operation makes equal; none for one that isn't judged."""
+    match operation:
+        case CreateTriggerOp() | DropTriggerOp():
+            return set()
+        case ops.CreateTableOp() | ops.DropTableOp():
+            return {f"table {operation.table_name}"}
+        case ops.AddColumnOp():
+            return {f"column {operation.table_name}.{operation.column.name}"}
+        case ops.DropColumnOp():
+            return {f"column {operation.table_name}.{operation.column_name}"}
+        case ops.CreateIndexOp() | ops.DropIndexOp():
+            return {f"index {operation.table_name}.{operation.index_name}"}
+        case ops.CreateTableCommentOp() | ops.DropTableCommentOp():
+            return {f"table {operation.table_name}: comment"}
+        case ops.AddConstraintOp() | ops.DropConstraintOp():
+            constraint: Any = operation
+            table = getattr(constraint, "source_table", None) or constraint.table_name
+            if constraint.constraint_name is None:
+                return own.unnamed_constraints(table)
+            return {f"constraint {table}.{constraint.constraint_name}"}
+    return set()

@@ -1,0 +1,49 @@
+"""Native enumerations of PostgreSQL whose labels change."""
+
+from collections.abc import Iterator
+
+from app.migrations.autogenerate.sides import Side
+from app.migrations.operations import ExecuteOnOp
+from app.migrations.snapshots import Difference, Snapshot, address_of, of_kind, own_name, owner_of
+from app.sql_text import literal, quoted
+
+
+def changed(side: Side, difference: Difference) -> list[ExecuteOnOp]:
+    """Returns the operation that gives an enumeration its labels, and takes them away again.
+
+    PostgreSQL can add a label, and take none away: then the columns move to a new type of the same name, which fails
+    if a row has a label that goes.
+    """
+    name, old, new = address_of(difference.name), difference.found, difference.expected
+    down = [*_replaced(name, old, side.comparison.models)]
+    if [label for label in new if label in old] == old:
+        up = [*_added(name, old, new)]
+    else:
+        up = [*_replaced(name, new, side.comparison.found)]
+    return [ExecuteOnOp("postgresql", up, down, [difference])]
+
+
+def _added(name: str, old: list[str], new: list[str]) -> Iterator[str]:
+    for place, label in enumerate(new):
+        if label not in old:
+            where = f"AFTER {literal(new[place - 1])}" if place else f"BEFORE {literal(old[0])}"
+            yield f"ALTER TYPE {quoted(name)} ADD VALUE IF NOT EXISTS {literal(label)} {where}"
+
+
+def _replaced(name: str, labels: list[str], snapshot: Snapshot) -> Iterator[str]:
+    former = f"{name}_former"[:63]
+    yield f"ALTER TYPE {quoted(name)} RENAME TO {quoted(former)}"
+    yield f"CREATE TYPE {quoted(name)} AS ENUM ({', '.join(map(literal, labels))})"
+    for column in of_kind(snapshot, "column"):
+        facts = snapshot[column]
+        kind = str(facts["type"])
+        if kind.removesuffix("[]").strip('"') != name:
+            continue
+        array = "[]" if kind.endswith("[]") else ""
+        alter, own = f"ALTER TABLE {quoted(owner_of(column))} ALTER COLUMN", quoted(own_name(column))
+        if "default" in facts:
+            yield f"{alter} {own} DROP DEFAULT"
+        yield f"{alter} {own} TYPE {quoted(name)}{array} USING {own}::text{array}::{quoted(name)}{array}"
+        if "default" in facts:
+            yield f"{alter} {own} SET DEFAULT {facts['default']}"
+    yield f"DROP TYPE {quoted(former)}"

@@ -1,0 +1,262 @@
+"""Operations for the differences that none of Alembic's comparators has seen."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import MigrateOperation, ops
+from alembic.util import sqla_compat
+
+from app.migrations import snapshots
+from app.migrations.autogenerate import enumerations
+from app.migrations.autogenerate.columns import changes_of_table, remaining_of
+from app.migrations.autogenerate.expressions import escaped, expression_of, texts_of
+from app.migrations.autogenerate.sides import Side, Subject
+from app.migrations.autogenerate.unwritten import UnwrittenOp
+from app.migrations.errors import MigrationError
+from app.migrations.operations import CreateTriggerOp, ExecuteOnOp
+from app.migrations.snapshots import Difference, kind_of, own_name, owner_of
+from app.migrations.sql import create_table
+
+_FIRST = ("enum", "domain", "sequence", "collation")  # columns need them
+_TYPES = {"CHECK": "check", "UNIQUE": "unique", "FOREIGN": "foreignkey", "PRIMARY": "primary"}
+
+
+def operations_for(subject: Subject, upgrade_ops: ops.UpgradeOps, covered: set[str]) -> None:
+    """Adds the operations, or the names, of what `covered` doesn't have."""
+    altered = {id(difference) for difference in _altered(subject)}
+    left = [d for d in subject.own.differences if id(d) not in altered and not _is_covered(d, covered)]
+    left += _parts_of_new_tables(subject)
+    rest: list[Difference] = []
+    recreated: set[str] = set()
+    for difference in left:
+        match kind_of(difference.name):
+            case "column" if difference.attribute in ("generated", "default", "type", "collation") and _is_generated(
+                subject.own, difference
+            ):
+                if difference.name not in recreated:
+                    changes_of_table(upgrade_ops, owner_of(difference.name)).ops += _recreated(subject, difference)
+                recreated.add(difference.name)
+            case "index" if difference.attribute in ("", "definition"):
+                _add(upgrade_ops, difference, _index_operations(subject, difference), rest)
+            case "constraint" if difference.attribute in ("", "definition"):
+                _add(upgrade_ops, difference, _constraint_operations(subject, difference), rest)
+            case "enum" if difference.attribute == "labels":
+                upgrade_ops.ops[:0] = enumerations.changed(subject.own, difference)
+            case "trigger" | "function":
+                continue  # compare_triggers has seen them, or they are a revision's own
+            case _:
+                rest.append(difference)
+    _execute_on(upgrade_ops, subject.own, rest)
+    if subject.other is not None:
+        touched = covered | {d.name for d in subject.own.differences}
+        others = [d for d in subject.other.differences if not _is_covered(d, touched) and d.name not in touched]
+        _execute_on(upgrade_ops, subject.other, [d for d in others if kind_of(d.name) not in ("trigger", "function")])
+
+
+def _altered(subject: Subject) -> list[Difference]:
+    remaining = {id(difference) for difference in remaining_of(subject)}
+    columns = [d for d in subject.own.differences if kind_of(d.name) == "column" and d.attribute]
+    return [d for d in columns if id(d) not in remaining]
+
+
+def _is_covered(difference: Difference, covered: set[str]) -> bool:
+    if difference.attribute == "comment" and kind_of(difference.name) == "table":
+        return f"{difference.name}: comment" in covered
+    if difference.name not in covered:
+        return False
+    return kind_of(difference.name) == "column" or difference.attribute in ("", "definition")
+
+
+def _parts_of_new_tables(subject: Subject) -> list[Difference]:
+    """Returns facts that Alembic's CREATE TABLE doesn't make, as differences of parts that are there."""
+    new = {owner_of(d.name) for d in subject.own.differences if kind_of(d.name) == "table" and d.found is None}
+    new = {table for table in new if not subject.own.facts_of(f"table {table}")}
+    return [
+        Difference(name, "comment", facts["comment"], None)
+        for name, facts in subject.own.comparison.models.items()
+        if kind_of(name) == "constraint" and owner_of(name) in new and "comment" in facts
+    ]
+
+
+def _add(
+    upgrade_ops: ops.UpgradeOps,
+    difference: Difference,
+    operations: list[MigrateOperation],
+    rest: list[Difference],
+) -> None:
+    if operations:
+        changes_of_table(upgrade_ops, owner_of(difference.name)).ops += operations
+    else:
+        rest.append(difference)
+
+
+def _is_generated(side: Side, difference: Difference) -> bool:
+    name = difference.name
+    return "generated" in side.facts_of(name) or "generated" in side.facts_of(name, wanted=True)
+
+
+def _recreated(subject: Subject, difference: Difference) -> Iterator[MigrateOperation]:
+    """Drops a generated column and adds it again: no ALTER changes how it is generated."""
+    name, table, own = difference.name, owner_of(difference.name), own_name(difference.name)
+    column = subject.column(name)
+    assert column is not None
+    facts = subject.own.facts_of(name)
+    found = subject.reflected(table).columns[own]
+    options: dict[str, Any] = {"nullable": bool(facts["nullable"]), "comment": facts.get("comment")}
+    old: sa.Column[Any] = sa.Column(own, found.type, **options)
+    if "generated" in facts:
+        stored = "VIRTUAL" not in facts["generated"]
+        text = facts["default"] if "default" in facts else facts["generated"].rpartition(" ")[0][1:-1]
+        old = sa.Column(own, found.type, sa.Computed(text, persisted=stored), **options)
+    elif found.server_default is not None:
+        old.server_default = found.server_default
+    indexes = [index for index in subject.tables[table].indexes if _is_on(subject, index, own)]
+    yield from (ops.DropIndexOp.from_index(index) for index in indexes)
+    yield ops.DropColumnOp(table, own, _reverse=ops.AddColumnOp(table, old))
+    yield ops.AddColumnOp.from_column_and_tablename(None, table, column)
+    yield from (ops.CreateIndexOp.from_index(index) for index in indexes)
+
+
+def _is_on(subject: Subject, index: sa.Index, column: str) -> bool:
+    """Returns whether an index that is there and stays names a column."""
+    facts = subject.own.facts_of(f"index {index.table.name if index.table is not None else ''}.{index.name}")
+    return bool(facts) and create_table.mentions(create_table.terms_of(facts["definition"]), column)
+
+
+def _index_operations(subject: Subject, difference: Difference) -> list[MigrateOperation]:
+    table, name = owner_of(difference.name), own_name(difference.name)
+    wanted = subject.tables[table].indexes if table in subject.tables else ()
+    index = next((index for index in wanted if _final_name(subject, index) == name), None)
+    made: list[MigrateOperation] = []
+    if subject.own.facts_of(difference.name):
+        made.append(ops.DropIndexOp(name, table))
+    if subject.own.facts_of(difference.name, wanted=True):
+        if index is None:
+            return []
+        made.append(ops.CreateIndexOp.from_index(index))
+    return made
+
+
+def _constraint_operations(subject: Subject, difference: Difference) -> list[MigrateOperation]:
+    """Drops a constraint, and adds it as the models have it; one that the models don't name is left to its text."""
+    table, name = owner_of(difference.name), own_name(difference.name)
+    wanted = constraints_of(subject.tables[table]) if table in subject.tables else []
+    constraint = next((item for item in wanted if _final_name(subject, item) == name), None)
+    old, new = (subject.own.facts_of(difference.name, wanted=side) for side in (False, True))
+    if name.startswith("(") or (new and constraint is None):
+        return []
+    kinds = {_TYPES.get(str(facts["definition"]).split(maxsplit=1)[0], "") for facts in (old, new) if facts}
+    if kinds not in ({"check"}, {"unique"}):
+        return []
+    made: list[MigrateOperation] = []
+    called = sa.schema.conv(name)
+    if old:
+        text = str(old["definition"])
+        again: ops.AddConstraintOp
+        if text.startswith("CHECK"):
+            again = ops.CreateCheckConstraintOp(called, table, sa.text(_check_text(text)))
+        else:
+            found = next(c for c in subject.reflected(table).constraints if c.name == name)
+            again = ops.AddConstraintOp.from_constraint(found)
+        kind = _TYPES[text.split(maxsplit=1)[0]]
+        made.append(ops.DropConstraintOp(called, table, type_=kind, _reverse=again))
+    if new and isinstance(constraint, sa.CheckConstraint):
+        made.append(ops.CreateCheckConstraintOp(called, table, expression_of(texts_of(constraint.sqltext))))
+    elif new:
+        assert constraint is not None
+        made.append(ops.AddConstraintOp.from_constraint(constraint))
+    return made
+
+
+def constraints_of(table: sa.Table) -> list[Any]:
+    """Returns the constraints of a table, and those that are declared at a column."""
+    return [*table.constraints, *(constraint for column in table.columns for constraint in column.constraints)]
+
+
+def without_constraints_of_columns(container: ops.OpContainer) -> None:
+    """Declares the CHECKs of a new table with the table: Alembic writes none that stands at a column."""
+    for operation in container.ops:
+        if isinstance(operation, ops.OpContainer):
+            without_constraints_of_columns(operation)
+        elif isinstance(operation, ops.AddColumnOp) and operation.column.constraints:
+            operation.column = _bare(operation.column)
+        elif isinstance(operation, ops.CreateTableOp):
+            columns = [item for item in operation.columns if isinstance(item, sa.Column)]
+            checks = [
+                check for column in columns for check in column.constraints if isinstance(check, sa.CheckConstraint)
+            ]
+            operation.columns = [_bare(item) if isinstance(item, sa.Column) else item for item in operation.columns]
+            operation.columns += [
+                sa.CheckConstraint(expression_of(texts_of(check.sqltext)), name=check.name, comment=check.comment)
+                for check in checks
+            ]
+
+
+def _bare(column: sa.Column[Any]) -> sa.Column[Any]:
+    if not column.constraints:
+        return column
+    made = column._copy()  # noqa: SLF001 - as Alembic does; the models keep their own
+    made.constraints.clear()
+    return made
+
+
+def _check_text(definition: str) -> str:
+    return escaped(definition.removeprefix("CHECK (").removesuffix(")"))
+
+
+def _final_name(subject: Subject, item: Any) -> str | None:
+    if item.name is None:
+        return None
+    dialect = subject.context.dialect
+    name = sqla_compat._get_constraint_final_name(item, dialect)  # noqa: SLF001 - as Alembic's comparators do
+    return str(name) if name else None
+
+
+def _execute_on(upgrade_ops: ops.UpgradeOps, side: Side, differences: Iterable[Difference]) -> None:
+    """Adds statements made from facts; a difference for which there are none is named."""
+    possible: list[Difference] = []
+    for difference in differences:
+        if _statements(side, [difference]) is None:
+            upgrade_ops.ops.append(UnwrittenOp(difference))
+        else:
+            possible.append(difference)
+    first = [d for d in possible if kind_of(d.name) in _FIRST and d.found is None and not d.attribute]
+    later = [d for d in possible if d not in first]
+    if first:
+        upgrade_ops.ops.insert(0, _operation(side, first))
+    if later:
+        place = next((i for i, op in enumerate(upgrade_ops.ops) if isinstance(op, CreateTriggerOp)), None)
+        upgrade_ops.ops.insert(len(upgrade_ops.ops) if place is None else place, _operation(side, later))
+
+
+def _operation(side: Side, differences: list[Difference]) -> ExecuteOnOp:
+    statements = _statements(side, differences)
+    assert statements is not None
+    return ExecuteOnOp(side.dialect, statements[0], statements[1], differences)
+
+
+def _statements(side: Side, differences: list[Difference]) -> tuple[list[str], list[str]] | None:
+    """Returns the statements there and back; None if there is no way."""
+    if side.dialect == "sqlite" and any(kind_of(d.name) in ("table", "column") for d in differences):
+        return None
+    models, found = side.comparison.models, side.comparison.found
+    inverse = [Difference(d.name, d.attribute, d.found, d.expected) for d in differences if not _is_new(side, d)]
+    there = dict(found)
+    for difference in differences:
+        if _is_new(side, difference):
+            facts = models[difference.name].items()
+            there[difference.name] = {fact: value for fact, value in facts if fact != difference.attribute}
+    try:
+        up = snapshots.plan(side.dialect, snapshots.goal(there, models, differences))
+        down = snapshots.plan(side.dialect, snapshots.goal(models, found, inverse))
+    except (MigrationError, KeyError):
+        return None
+    if not up.all:
+        return None
+    return up.within_a_transaction, down.within_a_transaction
+
+
+def _is_new(side: Side, difference: Difference) -> bool:
+    """Returns whether the object comes with its table, but for one fact."""
+    return bool(difference.attribute) and difference.name not in side.comparison.found

@@ -1,0 +1,129 @@
+"""The code of column types: plain SQLAlchemy that spells each type on both databases as the models do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.migrations.autogenerate.expressions import DIALECTS
+
+_IMPORT = "from sqlalchemy.dialects import {}"
+_NAMES: dict[str, Any] = {"sa": sa, "postgresql": postgresql, "sqlite": sqlite}
+Add = Callable[[str], object]
+
+
+def code_of_type(item: sa.types.TypeEngine[Any], context: AutogenContext) -> str:
+    """Returns the code of a type; empty for one that plain SQLAlchemy can't spell."""
+    imports = set[str]()
+    on_postgresql, on_sqlite = (_impl(item, name) for name in ("postgresql", "sqlite"))
+    code = _code(on_postgresql, imports.add)
+    if not code:
+        return ""
+    if spelt(on_sqlite, "sqlite") not in (None, spelt(_made(code), "sqlite")):
+        other = _code(on_sqlite, imports.add)
+        if not other:
+            return ""
+        code = f"{code}.with_variant({other}, 'sqlite')"
+    context.imports.update(imports)
+    return code
+
+
+def spelt(item: Any, dialect: str) -> str | None:
+    """Returns a type as a database spells it; None if it can't."""
+    try:
+        text: str = item.compile(dialect=DIALECTS[dialect])
+    except sa.exc.CompileError:
+        return None
+    return text
+
+
+def generic(item: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """Returns SQLAlchemy's generic type for a reflected one, if PostgreSQL spells both alike."""
+    other = item.as_generic(allow_nulltype=True)
+    if isinstance(item, sa.Enum | sa.ARRAY | sa.types.NullType) or isinstance(other, sa.types.NullType):
+        return item
+    of_sqlite = type(item).__module__.startswith("sqlalchemy.dialects.sqlite")
+    return other if of_sqlite or spelt(other, "postgresql") == spelt(item, "postgresql") else item
+
+
+def _impl(item: Any, dialect: str) -> Any:
+    """Returns the type that stands for `item` on a database: without decorators, and without variants."""
+    while True:
+        variants = getattr(item, "_variant_mapping", {})
+        if dialect in variants:
+            item = variants[dialect]
+        elif isinstance(item, sa.types.TypeDecorator):
+            own = item.load_dialect_impl(DIALECTS[dialect])
+            item = own if own is not item else item.impl
+        else:
+            return item
+
+
+def _code(item: Any, add: Add) -> str:
+    module = type(item).__module__
+    if isinstance(item, postgresql.DOMAIN):
+        add(_IMPORT.format("postgresql"))
+        schema = f", schema={item.schema!r}" if item.schema else ""
+        return f"postgresql.DOMAIN({item.name!r}, {_code(item.data_type, add)}, create_type=False{schema})"
+    if isinstance(item, sa.Enum):
+        return _enum(item)
+    if isinstance(item, sa.ARRAY):
+        add(_IMPORT.format("postgresql"))
+        dimensions = f", dimensions={item.dimensions}" if item.dimensions else ""
+        inner = _code(_impl(item.item_type, "postgresql"), add)
+        return f"postgresql.ARRAY({inner}{dimensions})" if inner else ""
+    if isinstance(item, sa.Interval) and type(item) is sa.Interval:
+        return f"sa.Interval({_interval(item)})"
+    if isinstance(item, sa.Boolean):
+        return "sa.Boolean()"
+    if module.startswith("sqlalchemy.dialects.sqlite"):
+        return f"sa.{generic(item)!r}"
+    if module.startswith("sqlalchemy.dialects.postgresql"):
+        plain = generic(item)
+        if plain is not item:
+            return f"sa.{plain!r}"
+        add(_IMPORT.format("postgresql"))
+        return f"postgresql.{item!r}".replace("Text()", "sa.Text()")
+    if module.startswith("sqlalchemy."):
+        plain = item.as_generic(allow_nulltype=True)
+        alike = all(spelt(plain, name) == spelt(item, name) for name in DIALECTS)
+        return f"sa.{plain if alike and not isinstance(plain, sa.types.NullType) else item!r}"
+    return _by_spelling(item, add)
+
+
+def _enum(item: Any) -> str:
+    parts = [repr(str(label)) for label in item.enums]
+    parts += [f"name={str(item.name)!r}"] if item.name else []
+    if item.native_enum:
+        parts += ["create_type=False", *([f"schema={item.schema!r}"] if item.schema else [])]
+    else:
+        parts += ["native_enum=False", *([f"length={item.length}"] if item.length else [])]
+    return f"sa.Enum({', '.join(parts)})"
+
+
+def _interval(item: sa.Interval) -> str:
+    options = {"native": item.native, "second_precision": item.second_precision, "day_precision": item.day_precision}
+    usual = {"native": True, "second_precision": None, "day_precision": None}
+    return ", ".join(f"{name}={value!r}" for name, value in options.items() if value != usual[name])
+
+
+def _by_spelling(item: Any, add: Add) -> str:
+    """Returns the code of a type of the project's own, by its text."""
+    for name in DIALECTS:
+        found = type_of_text(str(spelt(item, name)).lower())
+        if found is not None and spelt(found, name) == spelt(item, name):
+            return _code(found, add)
+    return ""
+
+
+def type_of_text(text: str) -> sa.types.TypeEngine[Any] | None:
+    """Returns the type that PostgreSQL calls `text`; None for a type that isn't PostgreSQL's own."""
+    from app.migrations.autogenerate.postgresql_only import _type_of
+
+    return _type_of(text)
+
+
+def _made(code: str) -> Any:
+    return eval(code, dict(_NAMES))  # noqa: S307 - code that was made here
