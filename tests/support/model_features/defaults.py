@@ -43,7 +43,7 @@ def _of(kind: Any, default: Any) -> MakeColumn:
 
 
 def _text(label: str, text: str) -> Feature:
-    changes = {"other": _of(String(80), f"{text}a"), "removed": _of(String(80), None)}
+    changes = {"other": _of(String(80), f"{text}a")}
     return column(f"default_{label}", _of(String(80), text), changes)
 
 
