@@ -126,7 +126,8 @@ class Matrix:
         before, after = ([(case.feature.name, change_)] for change_ in (AS_IT_IS, case.change))
         with self._database(case.kind, stage.project.url) as url:
             project = stage.project.copy(self._new_folder(), url)
-            return _attempt(lambda: change(project, before, after, case.feature.tells(case.change)))
+            told_by, traces = case.feature.tells(case.change), case.change in case.feature.traces
+            return _attempt(lambda: change(project, before, after, told_by, traces=traces))
 
     def _database(self, kind: str, template: str | None = None) -> AbstractContextManager[str]:
         return database(kind, self._servers, self._folder, template)

@@ -97,7 +97,7 @@ def metadata_of(parts: Parts) -> sa.MetaData:
             name, change = part
             FEATURES[name].build(metadata, change)
             continue
-        columns = [FEATURES[name].columns[change](f"c{place}_{name}"[:30]) for place, (name, change) in enumerate(part)]
+        columns = [FEATURES[name].columns[change](name) for name, change in part]
         sa.Table(f"composed_{number}", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
     return metadata
 
