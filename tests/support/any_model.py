@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.support.databases import Servers, database
 from tests.support.model_features import AS_IT_IS, BOTH, FEATURES, Feature
 from tests.support.model_project import ModelProject
-from tests.support.model_promises import BrokenPromise, change, round_trip, same_text
+from tests.support.model_promises import BrokenPromise, change, keep, round_trip, same_text
 
 KINDS = ("sqlite", "postgresql", "postgresql17")
 MAJORS = {"postgresql": 18, "postgresql17": 17}
@@ -103,6 +103,16 @@ class Matrix:
         if any(outcome.fault for outcome in outcomes):
             return Outcome(fault="not compared: " + "; ".join(outcome.fault for outcome in outcomes if outcome.fault))
         return _attempt(lambda: same_text(*(outcome.text for outcome in outcomes)))
+
+    def kept(self, case: Case, value: object) -> Outcome:
+        """Applies a change to a table that holds a value, and takes it back."""
+        stage = self._stage(case.feature, case.kind)
+        if stage.outcome.fault:
+            return Outcome(fault=f"before the change: {stage.outcome.fault}")
+        before, after = ([(case.feature.name, change_)] for change_ in (AS_IT_IS, case.change))
+        with self._database(case.kind, stage.project.url) as url:
+            project = stage.project.copy(self._new_folder(), url)
+            return _attempt(lambda: keep(project, before, after, value))
 
     def project(self, kind: str, exits: ExitStack, needs: Sequence[str] = ()) -> ModelProject:
         """Returns a project on an empty database, both there until `exits` closes."""

@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from tests.support.command_processes import Done
 from tests.support.database_access import connected
 from tests.support.model_features import FEATURES
 from tests.support.model_project import ModelProject, Parts, metadata_of, text_of
 from tests.support.schema_dump import schema_of
 
+REFUSED = 7
 DRIFT = 8
 KEPT = 16
 _SPELLING = re.compile(r"::(?:text|character varying)(?:\[\])?|[()\s]")
@@ -109,6 +112,39 @@ def change(
     _succeeds(project, "upgrade", "head")
     is_clean(project, "again")
     return text_of(written)
+
+
+def keep(project: ModelProject, before: Parts, after: Parts, value: object) -> str:
+    """Requires that a value of a column `value` means the same before and after a change, and on the way back.
+
+    Returns the answer of a gate that refused, empty if none did.
+
+    Args:
+        project: at head with the models `before`, which are one table.
+        before: those models.
+        after: the changed ones.
+        value: what the application wrote.
+
+    Raises:
+        BrokenPromise: a command failed, or the application reads something else.
+    """
+    (table,) = metadata_of(before).tables.values()
+    with connected(project.url) as connection:
+        connection.execute(table.insert().values(id=1, value=value))
+    start = project.head()
+    project.use(after)
+    _require(project.alembic("revision", "--autogenerate", "-m", "change it"), 0, "autogenerate")
+    for parts, command in ((after, ("upgrade", "head")), (before, ("downgrade", start))):
+        done = project.alembic(*command)
+        if done.returncode == REFUSED:
+            return _line(done)
+        _require(done, 0, " ".join(command))
+        (table,) = metadata_of(parts).tables.values()
+        with connected(project.url) as connection:
+            read = connection.scalar(sa.select(table.c.value))
+        if read != value:
+            raise BrokenPromise(f"{command[0]}: {value!r} was written, and {read!r} is read")
+    return ""
 
 
 def written_for(project: ModelProject, parts: Parts) -> list[Path]:
