@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.support.databases import Servers, database
 from tests.support.model_features import AS_IT_IS, BOTH, FEATURES, Feature
 from tests.support.model_project import ModelProject
-from tests.support.model_promises import BrokenPromise, change, round_trip, same_text
+from tests.support.model_promises import BrokenPromise, change, keep, round_trip, same_text
 
 KINDS = ("sqlite", "postgresql", "postgresql17")
 MAJORS = {"postgresql": 18, "postgresql17": 17}
@@ -104,6 +104,16 @@ class Matrix:
             return Outcome(fault="not compared: " + "; ".join(outcome.fault for outcome in outcomes if outcome.fault))
         return _attempt(lambda: same_text(*(outcome.text for outcome in outcomes)))
 
+    def kept(self, case: Case, value: object) -> Outcome:
+        """Applies a change to a table that holds a value, and takes it back."""
+        stage = self._stage(case.feature, case.kind)
+        if stage.outcome.fault:
+            return Outcome(fault=f"before the change: {stage.outcome.fault}")
+        before, after = ([(case.feature.name, change_)] for change_ in (AS_IT_IS, case.change))
+        with self._database(case.kind, stage.project.url) as url:
+            project = stage.project.copy(self._new_folder(), url)
+            return _attempt(lambda: keep(project, before, after, value))
+
     def project(self, kind: str, exits: ExitStack, needs: Sequence[str] = ()) -> ModelProject:
         """Returns a project on an empty database, both there until `exits` closes."""
         url = exits.enter_context(self._database(kind))
@@ -126,7 +136,8 @@ class Matrix:
         before, after = ([(case.feature.name, change_)] for change_ in (AS_IT_IS, case.change))
         with self._database(case.kind, stage.project.url) as url:
             project = stage.project.copy(self._new_folder(), url)
-            return _attempt(lambda: change(project, before, after, case.feature.tells(case.change)))
+            told_by, traces = case.feature.tells(case.change), case.change in case.feature.traces
+            return _attempt(lambda: change(project, before, after, told_by, traces=traces))
 
     def _database(self, kind: str, template: str | None = None) -> AbstractContextManager[str]:
         return database(kind, self._servers, self._folder, template)

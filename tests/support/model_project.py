@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
 from app import db
-from app.cli.main import run
-from app.migrations import Project
+from app.cli import texts
+from app.errors import SchemaError
+from app.migrations import Project, commands
 from app.models.base import NAMING_CONVENTION
 from tests.support.alembic_in_process import Memory, command_line, own_process
 from tests.support.command_processes import Done
+from tests.support.database_access import engine
 from tests.support.environment import ROOT, variables
 from tests.support.model_features import AS_IT_IS, FEATURES
 
@@ -41,13 +43,16 @@ snapshot.type = snapshot
 snapshot.root = %(here)s
 """
 _ENV = """\
+import os
 from pathlib import Path
 
 from alembic import context
 
 from app.migrations import run_env
+from tests.support.database_access import engine
 from tests.support.model_project import project_in
 
+context.config.attributes.setdefault("connection", engine(os.environ["DATABASE_URL"]))
 run_env(context, project_in(Path(__file__).parents[1]))
 """
 _FIRST = '''\
@@ -92,7 +97,7 @@ def metadata_of(parts: Parts) -> sa.MetaData:
             name, change = part
             FEATURES[name].build(metadata, change)
             continue
-        columns = [FEATURES[name].columns[change](f"c{place}_{name}"[:30]) for place, (name, change) in enumerate(part)]
+        columns = [FEATURES[name].columns[change](name) for name, change in part]
         sa.Table(f"composed_{number}", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
     return metadata
 
@@ -126,7 +131,8 @@ class ModelProject:
                 _FIRST.format(statements=statements), encoding="utf-8"
             )
             self.alembic("upgrade", "head")
-            self.schema("snapshot")
+            with own_process(variables(url)):
+                commands.snapshot(project_in(folder), engine(url))
 
     def copy(self, folder: Path, url: str) -> "ModelProject":
         """Returns the same project in another folder, on another database."""
@@ -147,20 +153,20 @@ class ModelProject:
         """Runs `alembic` in the project's folder, in this process."""
         return command_line(*args, env=variables(self.url), folder=self.folder)
 
-    def schema(self, *args: str) -> Done:
-        """Runs the project's own `schema`, in this process."""
-        output, errors = Memory(), Memory()
-        env = {"COLUMNS": "200", "TERM": "dumb", **variables(self.url)}
-        with own_process(env), redirect_stdout(output), redirect_stderr(errors):
-            argv, sys.argv = sys.argv, ["schema", *args]
-            code: object = 0
+    def check(self) -> Done:
+        """Answers as `schema check` does, without the time that its command line takes."""
+        output, errors, code = Memory(), Memory(), 1
+        with own_process(variables(self.url)), redirect_stdout(output), redirect_stderr(errors):
             try:
-                run(project_in(self.folder))
-            except SystemExit as ending:
-                code = ending.code
-            finally:
-                sys.argv = argv
-        return Done(code if isinstance(code, int) else int(code is not None), output.getvalue(), errors.getvalue())
+                answer = texts.check(commands.check(project_in(self.folder), engine(self.url)))
+                code = answer.exit_code
+                output.write(answer.text)
+            except SchemaError as error:
+                code = error.exit_code
+                errors.write(f"FAILED: {error}")
+            except Exception:  # noqa: BLE001 - as Python does at the end of a process
+                errors.write(traceback.format_exc())
+        return Done(code, output.getvalue(), errors.getvalue())
 
     def revisions(self) -> list[Path]:
         return sorted(self.versions.glob("*.py"))

@@ -43,7 +43,7 @@ def _of(kind: Any, default: Any) -> MakeColumn:
 
 
 def _text(label: str, text: str) -> Feature:
-    changes = {"other": _of(String(80), f"{text}a"), "removed": _of(String(80), None)}
+    changes = {"other": _of(String(80), f"{text}a")}
     return column(f"default_{label}", _of(String(80), text), changes)
 
 
@@ -78,9 +78,15 @@ FEATURES: list[Feature] = [
     _sql(
         "per_dialect",
         sa.String(9),
-        DialectText(postgresql="'p:%'", sqlite="'s:%'"),
-        DialectText(postgresql="'q'", sqlite="'s:%'"),
+        DialectText(postgresql="'p:a'", sqlite="'s:a'"),
+        DialectText(postgresql="'q'", sqlite="'s:a'"),
         seen={"other": POSTGRESQL},
+    ),
+    _sql(
+        "per_dialect_percent",
+        sa.String(9),
+        DialectText(postgresql="'5 %'", sqlite="'5 %'"),
+        DialectText(postgresql="'6 %'", sqlite="'6 %'"),
     ),
     _pg("jsonb", pg.JSONB(), "'{}'::jsonb", '\'{"a": 1, "b": "it\'\'s"}\'::jsonb'),
     _pg("json", pg.JSON(), "'[]'::json", "'[1]'::json"),

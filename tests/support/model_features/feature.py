@@ -34,6 +34,7 @@ class Feature:
         since: the first major version of PostgreSQL that has the feature.
         columns: the same as columns that fit into any table; none if the feature isn't about one column.
         subject: a part of every name, if that isn't the feature's.
+        traces: changes that leave names behind which a new database doesn't have.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Feature:
     since: int = 14
     columns: Mapping[str, MakeColumn] = field(default_factory=dict)
     subject: str = ""
+    traces: tuple[str, ...] = ()
 
     def build(self, metadata: sa.MetaData, change: str = AS_IT_IS) -> None:
         """Adds the tables, with this change or as they are."""

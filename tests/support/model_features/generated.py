@@ -9,12 +9,11 @@ from tests.support.model_features.feature import BOTH, POSTGRESQL, Feature, Item
 
 
 def _computed(kind: Any, text: str | None, *, stored: bool | None = True) -> Items:
-    made = [Computed(text, persisted=stored)] if text else []
-    return lambda: [
-        Column("a", Integer),
-        Column("s", String(9)),
-        Column("value", kind, *(item.copy() for item in made)),
-    ]
+    def items() -> list[Any]:
+        made = [Computed(text, persisted=stored)] if text else []
+        return [Column("a", Integer), Column("s", String(9)), Column("value", kind, *made)]
+
+    return items
 
 
 def _identity(**options: Any) -> Items:

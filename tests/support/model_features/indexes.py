@@ -157,7 +157,6 @@ FEATURES: list[Feature] = [
         lambda t, n: Index(n, sa.collate(t.c.s, "C")),
         {"other": lambda t, n: Index(n, sa.collate(t.c.s, "POSIX")), "plain": _on("s")},
     ),
-    _pg("concurrently", _on("a", postgresql_concurrently=True), {"plain": _on("a")}, seen={"plain": ()}),
     _pg(
         "expression_operators",
         lambda t, n: Index(n, sa.func.lower(t.c.s).label("low"), postgresql_ops={"low": "text_pattern_ops"}),

@@ -85,7 +85,7 @@ FEATURES: list[Feature] = [
     _typed("pg_jsonpath", pg.JSONPATH(), {"a text": sa.Text()}),
     _typed("pg_point", Point(), {"a text": sa.Text()}),
     _typed(
-        "pg_collation",
+        "pg_collated",
         sa.Text(collation="C"),
         {"other": sa.Text(collation="POSIX"), "unicode": sa.Text(collation="ucs_basic")},
     ),

@@ -219,7 +219,9 @@ FEATURES: list[Feature] = [
         ),
         {"one less": _options("table_less")},
     ),
-    Feature("renamed_table", _renamed("renamed_table"), {"renamed": _renamed("renamed_table_now")}),
+    Feature(
+        "renamed_table", _renamed("renamed_table"), {"renamed": _renamed("renamed_table_now")}, traces=("renamed",)
+    ),
     Feature(
         "table_without_columns",
         lambda m: sa.Table("table_without_columns", m),

@@ -67,7 +67,11 @@ FEATURES: list[Feature] = [
     ),
     typed("string", sa.String(20), {"longer": sa.String(40), "shorter": sa.String(10), "a text": sa.Text()}),
     typed("string_unlimited", sa.String(), {"limited": sa.String(40), "a text": sa.Text()}),
-    typed("collation", _collated("C", "NOCASE"), {"other": _collated("POSIX", "RTRIM"), "none": _collated(None, None)}),
+    typed(
+        "text_collation",
+        _collated("C", "NOCASE"),
+        {"other": _collated("POSIX", "RTRIM"), "none": _collated(None, None)},
+    ),
     typed("char", sa.CHAR(3), {"longer": sa.CHAR(4), "a string": sa.String(3)}),
     typed("unicode", sa.Unicode(20), {"a string": sa.String(20), "longer": sa.Unicode(30)}, seen={"a string": NOWHERE}),
     typed(
@@ -144,7 +148,7 @@ FEATURES: list[Feature] = [
     ),
     typed("variant_array", TEXT_ARRAY, {"json everywhere": sa.JSON(none_as_null=True)}, seen=_only("json everywhere")),
     typed(
-        "sqlite_storage",
+        "stored_format",
         sa.DateTime().with_variant(sqlite.DATETIME(truncate_microseconds=True), "sqlite"),  # type: ignore[no-untyped-call]
         {"plain": sa.DateTime()},
         seen={"plain": NOWHERE},
