@@ -21,4 +21,6 @@ class DialectText(sa.ColumnElement[Any]):
 
 @compiles(DialectText)
 def _compile_dialect_text(element: DialectText, compiler: sa.sql.compiler.SQLCompiler, **_: Any) -> str:
-    return element.sqlite if compiler.dialect.name == "sqlite" else element.postgresql
+    text = element.sqlite if compiler.dialect.name == "sqlite" else element.postgresql
+    # psycopg takes a single percent sign for a parameter.
+    return text.replace("%", "%%") if getattr(compiler.preparer, "_double_percents", False) else text

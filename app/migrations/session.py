@@ -110,6 +110,7 @@ class Session:
         adopts: the revision takes over what a database has.
         accepted_losses: revisions whose losses the operator accepts.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
+        facts: the snapshot from which the compared database was made just now; None for any other database.
         notes: what a comparison with the models has to say beside the differences.
     """
 
@@ -121,6 +122,7 @@ class Session:
     adopts: bool = False
     accepted_losses: Collection[str] = ()
     called_by_schema: bool = False
+    facts: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
 
     @classmethod

@@ -11,15 +11,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority
 
-from app.migrations.autogenerate.compare_facts import compare_facts, setup_default
+from app.migrations.autogenerate import postgresql_only
 from app.migrations.autogenerate.compare_triggers import compare_triggers
 from app.migrations.autogenerate.diffs import describe, flat
+from app.migrations.autogenerate.facts.compare_facts import compare_facts, setup_default
+from app.migrations.autogenerate.facts.finish import finish
+from app.migrations.autogenerate.facts.unwritten import taken_out
 from app.migrations.autogenerate.model_names import require_names
 from app.migrations.autogenerate.naming import following_id, next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
 from app.migrations.autogenerate.unmanaged import Unmanaged
-from app.migrations.autogenerate.unwritten import taken_out
 from app.migrations.errors import DriftDetected, MigrationError
 from app.migrations.operations import ValidateConstraintOp
 from app.migrations.project import OWN_TABLES
@@ -83,9 +85,10 @@ def _process_revision_directives(
     session = Session.of(config)
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
     if autogenerate and context.dialect.name == "sqlite" and not session.adopts:
-        from app.migrations.autogenerate import postgresql_only  # needed only here
-
         log.info(postgresql_only.add(context, script))
+    elif session.facts is not None:
+        compared = history.get_current_head() or "an empty schema"
+        log.info("%s", postgresql_only.COMPARED.format(compared))
     assert script.downgrade_ops is not None
     unwritten = [*taken_out(script.upgrade_ops)]
     list(taken_out(script.downgrade_ops))
@@ -99,6 +102,7 @@ def _process_revision_directives(
         return
     if autogenerate:
         _fill_in_from_models(context, script)
+        _finish(context, script, adopts=session.adopts)
     if session.name_revision is not None and not script.message:
         script.message = session.name_revision(script.upgrade_ops.as_diffs())
     if not (script.message or "").strip():
@@ -106,6 +110,16 @@ def _process_revision_directives(
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts:
         directives += _split_checks(script)
+
+
+def _finish(context: MigrationContext, script: ops.MigrationScript, *, adopts: bool) -> None:
+    subject: Any = context.opts.get("subject")
+    if subject is None or adopts:
+        return
+    sides = [side for side in (subject.own, subject.other) if side is not None]
+    if context.dialect.name == "postgresql":
+        before = {side.dialect: side.comparison.present for side in sides}
+        finish(script, before, {side.dialect: side.comparison.made for side in sides})
 
 
 def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript) -> None:

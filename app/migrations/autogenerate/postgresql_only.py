@@ -17,6 +17,8 @@ from app.migrations.errors import HistoryError
 from app.migrations.operations import CreateTriggerOp
 from app.migrations.snapshots import Facts, Snapshot, Snapshots
 
+COMPARED = "Comments, time zones and array defaults were compared with PostgreSQL's snapshot of {}."
+
 _TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?( with(?:out)? time zone)?")
 _CASTS = re.compile(r"::[a-z ]+(?:\(\d+\))?(?:\[\])?| ")
 
@@ -41,7 +43,7 @@ def add(context: MigrationContext, script: ops.MigrationScript) -> str:
     for operation in flat(downgrade.ops):
         _restore(operation, snapshot)
     compared = head or "an empty schema"
-    return f"Comments, time zones and array defaults were compared with PostgreSQL's snapshot of {compared}."
+    return COMPARED.format(compared)
 
 
 def _compare_table(table: sa.Table, snapshot: Snapshot, upgrade: ops.UpgradeOps, offline: MigrationContext) -> None:
@@ -74,7 +76,7 @@ def _compare_column(column: sa.Column[Any], facts: Facts, change: ops.AlterColum
     change.existing_comment = facts.get("comment")
     if column.comment != facts.get("comment"):
         change.modify_comment = column.comment
-    kind = _type_of(facts["type"])
+    kind = type_of(facts["type"])
     if kind is not None:
         change.existing_type = kind
         if offline.impl.compare_type(sa.Column(column.name, kind), column):
@@ -87,10 +89,10 @@ def _compare_column(column: sa.Column[Any], facts: Facts, change: ops.AlterColum
         change.modify_server_default = column.server_default
 
 
-def _type_of(text: str) -> sa.types.TypeEngine[Any] | None:
+def type_of(text: str) -> sa.types.TypeEngine[Any] | None:
     """Returns the type that PostgreSQL calls `text`; None for a type that isn't PostgreSQL's own."""
     if text.endswith("[]"):
-        item = _type_of(text.removesuffix("[]"))
+        item = type_of(text.removesuffix("[]"))
         return postgresql.ARRAY(item) if item is not None else None
     match = _TYPE.fullmatch(text)
     kind = ischema_names.get(match[1]) if match else None
@@ -116,7 +118,7 @@ def _restore(operation: Any, snapshot: Snapshot) -> None:
 def _restore_column(table: str, column: sa.Column[Any], snapshot: Snapshot) -> None:
     facts = snapshot.get(f"column {table}.{column.name}", {})
     column.comment = facts.get("comment")
-    column.type = _type_of(facts.get("type", "")) or column.type
+    column.type = type_of(facts.get("type", "")) or column.type
 
 
 def _without_casts(default: str) -> str:

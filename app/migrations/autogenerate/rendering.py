@@ -46,12 +46,14 @@ def _render_default(item: Any) -> str | Literal[False]:
     return False
 
 
-def _render_check(item: sa.CheckConstraint, context: AutogenContext) -> str:
+def _render_check(item: sa.CheckConstraint, context: AutogenContext) -> str | Literal[False]:
+    if sqla_compat._is_type_bound(item):  # noqa: SLF001 - as Alembic does; the table has another one in its place
+        return False
     name = sqla_compat._get_constraint_final_name(item, context.dialect)  # noqa: SLF001 - as Alembic does
     options = f", name=op.f({str(name)!r})" if name else ""
     options += f", comment={item.comment!r}" if item.comment else ""
     code = f"sa.CheckConstraint({code_of(texts_of(item.sqltext), plain=True)}{options})"
-    only = only_on(item)
+    only = item.info.get("only")
     return f"{code}.ddl_if(dialect={only!r})" if only else code
 
 
@@ -72,6 +74,12 @@ def _render_create_check(_context: AutogenContext, operation: ops.CreateCheckCon
     schema = f", schema={operation.schema!r}" if operation.schema else ""
     options = "".join(f", {key}={value!r}" for key, value in operation.kw.items() if key.startswith("postgresql_"))
     return f"op.create_check_constraint({called}, {str(operation.table_name)!r}, {text}{schema}{options})"
+
+
+@renderers.dispatch_for(ops.CreatePrimaryKeyOp, replace=True)
+def _render_create_key(_context: AutogenContext, operation: ops.CreatePrimaryKeyOp) -> str:
+    name, columns = str(operation.constraint_name), [str(column) for column in operation.columns]
+    return f"op.create_primary_key(op.f({name!r}), {str(operation.table_name)!r}, {columns!r})"
 
 
 @renderers.dispatch_for(ops.CreateIndexOp, replace=True)

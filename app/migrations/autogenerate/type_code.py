@@ -8,6 +8,8 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.migrations.autogenerate.expressions import DIALECTS
+from app.migrations.autogenerate.postgresql_only import type_of
+from app.migrations.operations import NamedType
 
 _IMPORT = "from sqlalchemy.dialects import {}"
 _NAMES: dict[str, Any] = {"sa": sa, "postgresql": postgresql, "sqlite": sqlite}
@@ -17,17 +19,20 @@ Add = Callable[[str], object]
 def code_of_type(item: sa.types.TypeEngine[Any], context: AutogenContext) -> str:
     """Returns the code of a type; empty for one that plain SQLAlchemy can't spell."""
     imports = set[str]()
-    on_postgresql, on_sqlite = (_impl(item, name) for name in ("postgresql", "sqlite"))
-    code = _code(on_postgresql, imports.add)
-    if not code:
-        return ""
-    if spelt(on_sqlite, "sqlite") not in (None, spelt(_made(code), "sqlite")):
-        other = _code(on_sqlite, imports.add)
-        if not other:
-            return ""
-        code = f"{code}.with_variant({other}, 'sqlite')"
+    names = {dialect: spelt(impl(item, dialect), dialect) for dialect in DIALECTS}
+    base = item.impl if isinstance(item, sa.types.TypeDecorator) and type(item) is not sa.Interval else item
+    code = _code(base, imports.add) if "postgresql" not in getattr(base, "_variant_mapping", {}) or base is item else ""
+    parts = [code]
+    for dialect in DIALECTS if code else ():
+        if names[dialect] not in (None, spelt(_made(code), dialect)):
+            variant = _code(impl(item, dialect), imports.add)
+            parts.append(f".with_variant({variant}, {dialect!r})" if variant else "")
+    if not all(parts):
+        on_postgresql = names["postgresql"]
+        other = names["sqlite"] or on_postgresql
+        return f"op.type_text(postgresql={on_postgresql!r}, sqlite={other!r})" if on_postgresql else ""
     context.imports.update(imports)
-    return code
+    return "".join(parts)
 
 
 def spelt(item: Any, dialect: str) -> str | None:
@@ -48,13 +53,13 @@ def generic(item: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     return other if of_sqlite or spelt(other, "postgresql") == spelt(item, "postgresql") else item
 
 
-def _impl(item: Any, dialect: str) -> Any:
+def impl(item: Any, dialect: str) -> Any:
     """Returns the type that stands for `item` on a database: without decorators, and without variants."""
     while True:
         variants = getattr(item, "_variant_mapping", {})
         if dialect in variants:
             item = variants[dialect]
-        elif isinstance(item, sa.types.TypeDecorator):
+        elif isinstance(item, sa.types.TypeDecorator) and type(item) is not sa.Interval:
             own = item.load_dialect_impl(DIALECTS[dialect])
             item = own if own is not item else item.impl
         else:
@@ -72,7 +77,7 @@ def _code(item: Any, add: Add) -> str:
     if isinstance(item, sa.ARRAY):
         add(_IMPORT.format("postgresql"))
         dimensions = f", dimensions={item.dimensions}" if item.dimensions else ""
-        inner = _code(_impl(item.item_type, "postgresql"), add)
+        inner = _code(impl(item.item_type, "postgresql"), add)
         return f"postgresql.ARRAY({inner}{dimensions})" if inner else ""
     if isinstance(item, sa.Interval) and type(item) is sa.Interval:
         return f"sa.Interval({_interval(item)})"
@@ -82,14 +87,18 @@ def _code(item: Any, add: Add) -> str:
         return f"sa.{generic(item)!r}"
     if module.startswith("sqlalchemy.dialects.postgresql"):
         plain = generic(item)
-        if plain is not item:
+        if plain is not item and hasattr(sa, type(plain).__name__):
             return f"sa.{plain!r}"
         add(_IMPORT.format("postgresql"))
-        return f"postgresql.{item!r}".replace("Text()", "sa.Text()")
+        # SQLAlchemy adapts a type to a subclass of the driver's, which has no public name.
+        name = next(kind.__name__ for kind in type(item).__mro__ if not kind.__name__.startswith("_"))
+        return f"postgresql.{name}{repr(item).removeprefix(type(item).__name__)}".replace("Text()", "sa.Text()")
     if module.startswith("sqlalchemy."):
         plain = item.as_generic(allow_nulltype=True)
+        if isinstance(item, sa.types.NullType | NamedType):
+            return ""
         alike = all(spelt(plain, name) == spelt(item, name) for name in DIALECTS)
-        return f"sa.{plain if alike and not isinstance(plain, sa.types.NullType) else item!r}"
+        return f"sa.{plain if alike and hasattr(sa, type(plain).__name__) else item!r}"
     return _by_spelling(item, add)
 
 
@@ -112,17 +121,10 @@ def _interval(item: sa.Interval) -> str:
 def _by_spelling(item: Any, add: Add) -> str:
     """Returns the code of a type of the project's own, by its text."""
     for name in DIALECTS:
-        found = type_of_text(str(spelt(item, name)).lower())
+        found = type_of(str(spelt(item, name)).lower().replace(", ", ","))
         if found is not None and spelt(found, name) == spelt(item, name):
             return _code(found, add)
     return ""
-
-
-def type_of_text(text: str) -> sa.types.TypeEngine[Any] | None:
-    """Returns the type that PostgreSQL calls `text`; None for a type that isn't PostgreSQL's own."""
-    from app.migrations.autogenerate.postgresql_only import _type_of
-
-    return _type_of(text)
 
 
 def _made(code: str) -> Any:

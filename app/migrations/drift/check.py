@@ -119,7 +119,8 @@ def find_drift(
     expected = unmanaged.without(Snapshots(config).of(dialect, revision))
     found = snapshots.as_former(dialect, expected, unmanaged.without(snapshots.take(connection)))
     rows, notes = _rows_to_do(connection, script, revision)
-    differences = [*snapshots.differences(expected, found), *rows]
+    of_schema = snapshots.without_spelling(connection, expected, snapshots.differences(expected, found))
+    differences = [*of_schema, *rows]
     accepted = _accepted(differences, entries)
     return Drift(revision, expected, found, [d for d in differences if d not in accepted], accepted, notes)
 

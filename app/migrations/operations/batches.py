@@ -14,6 +14,7 @@ from app.migrations.operations.exact_table import INDEXES, exact_table, losses, 
 from app.migrations.sql import create_table
 
 _LOST = "lost"  # in a table's `info`: what a copy would lose
+_GENERATED = "generated"  # in a table's `info`: its generated columns are in the batch
 _OURS = "ours"  # in a table's `info`: it was read here, and not handed over by the revision
 
 
@@ -33,6 +34,9 @@ def enlist(operations: Operations, operation: Any, original: Callable[[Operation
     batch: Any = operations.impl
     connection = database(batch.operations)
     table = _begin(batch, connection)
+    if isinstance(operation, ops.DropColumnOp) and table.info.get(_GENERATED):
+        gone = operation.column_name
+        batch.batch[:] = [entry for entry in batch.batch if not _is_of_column(entry, gone)]
     if isinstance(operation, ops.DropColumnOp) and table.info.get(_OURS):
         _drop_dependents(batch, table, operation.column_name)
     if isinstance(operation, ops.AddColumnOp):
@@ -42,9 +46,32 @@ def enlist(operations: Operations, operation: Any, original: Callable[[Operation
             operations.invoke(other)
     else:
         result = original(operations, operation)
-    if table.info[_LOST] and _is_copied(batch):
-        refuse(table.name, table.info[_LOST])
+    if _is_copied(batch):
+        if table.info[_LOST]:
+            refuse(table.name, table.info[_LOST])
+        _generate_again(batch, table)
     return result
+
+
+def _generate_again(batch: Any, table: sa.Table) -> None:
+    """Lets the copy compute the values of generated columns: SQLite takes none for them."""
+    if table.info.setdefault(_GENERATED, False):
+        return
+    table.info[_GENERATED] = True
+    entries: list[Any] = []
+    columns = [*table.columns]
+    dropped = {args[1].name for name, args, _ in batch.batch if name == "drop_column"}
+    for before, column in zip([None, *columns], columns, strict=False):
+        if column.computed is not None and column.name not in dropped:
+            place = {"insert_after": before.name} if before is not None else {}
+            again = column._copy()  # noqa: SLF001 - as Alembic does
+            entries += [("drop_column", (table.name, column), {}), ("add_column", (table.name, again), place)]
+    batch.batch[:0] = entries
+
+
+def _is_of_column(entry: Any, column: str) -> bool:
+    name, args, _ = entry
+    return name in ("drop_column", "add_column") and args[1].name == column
 
 
 def _begin(batch: Any, connection: sa.Connection) -> sa.Table:

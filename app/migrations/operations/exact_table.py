@@ -4,6 +4,7 @@ SQLAlchemy reads constraints with regular expressions, and misses some: the acti
 column, a unique `VARCHAR(10)`, a CHECK of several lines. What can't be stated exactly is refused before the copy.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -16,9 +17,10 @@ from sqlalchemy.util import OrderedSet
 
 from app.migrations.errors import MigrationError
 from app.migrations.sql import create_table, sqlite_table
-from app.sql_text import literal, without_parameters
+from app.sql_text import literal, quoted, without_parameters
 
 _DIALECT = dialect()
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
 INDEXES = "indexes"  # in a table's `info`: the statement of each index by its name
 
 
@@ -84,9 +86,6 @@ def exact_table(
 
 def losses(table: sa.Table, connection: sa.Connection) -> list[str]:
     """Returns the facts of a table that are missing in a copy that changes nothing."""
-    generated = f"SELECT 1 FROM pragma_table_xinfo({literal(table.name)}) WHERE hidden IN (2, 3)"
-    if connection.exec_driver_sql(generated).first():
-        return ["a generated column"]
     scratch = sqlite3.connect(":memory:")
     try:
         scratch.execute(str(CreateTable(_with_referents(table)).compile(dialect=connection.dialect)))
@@ -109,17 +108,27 @@ def refuse(table: str, lost: Iterable[str]) -> NoReturn:
 
 
 def _complete_columns(table: sa.Table, read: sqlite_table.Read, stated: set[str]) -> None:
-    for name, kind, default in read(f"SELECT name, type, dflt_value FROM pragma_table_info({literal(table.name)})"):
+    texts = create_table.columns(sqlite_table.statement_of(read, table.name))
+    query = f"SELECT name, type, dflt_value FROM pragma_table_xinfo({literal(table.name)}) WHERE hidden <> 1"
+    for name, kind, default in read(query):
         if name in stated:
             continue
-        column = table.columns[name]
+        column, text = table.columns[name], texts.get(name.lower(), "")
         untyped = isinstance(column.type, sa.types.NullType)
-        if untyped or column.type.compile(_DIALECT).upper() != kind.upper():
+        collation = create_table.collation(text)
+        if collation != "BINARY":
+            column.type = Declared(f"{kind} COLLATE {quoted(collation)}", column.type)
+        elif untyped or column.type.compile(_DIALECT).upper() != kind.upper():
             column.type = Declared(kind, column.type)
+        if (generated := create_table.generated(text)) is not None:
+            computed = sa.Computed(without_parameters(generated[0][1:-1]), persisted=generated[1])
+            column.server_default = column.computed = None  # what SQLAlchemy's reflection makes of it
+            computed._set_parent(column)  # noqa: SLF001 - as SQLAlchemy does itself
+            continue
         constant = sqlite_table.default_in_brackets(default) if default is not None else None
         # SQLAlchemy's reflection takes `:name` in a default for a parameter.
         if constant is not None and (constant != default or ":" in constant):
-            text = constant if constant[0] == "'" else f"({constant})"
+            text = constant if _LITERAL.fullmatch(constant) else f"({constant})"
             column.server_default = sa.DefaultClause(sa.text(without_parameters(text)))
 
 

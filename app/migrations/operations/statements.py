@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
+from sqlalchemy.ext.compiler import compiles
 
 from app.sql_text import without_parameters
 from app.triggers import Function, Trigger
@@ -164,3 +165,31 @@ class DialectTextOp(MigrateOperation):
     def dialect_text(cls, operations: Operations, *, postgresql: str, sqlite: str) -> sa.TextClause:
         """Returns SQL text in the spelling of the database that the revision runs on."""
         return sa.text(sqlite if operations.get_context().dialect.name == "sqlite" else postgresql)
+
+
+class NamedType(sa.types.UserDefinedType[object]):
+    """A type by its name in each database."""
+
+    cache_ok = True
+
+    def __init__(self, postgresql: str, sqlite: str) -> None:
+        self.postgresql, self.sqlite = postgresql, sqlite
+
+    def get_col_spec(self, **_: object) -> str:
+        """Returns the name on PostgreSQL."""
+        return self.postgresql
+
+
+@compiles(NamedType, "sqlite")
+def _compile_on_sqlite(named: NamedType, _compiler: object, **_: object) -> str:
+    return named.sqlite
+
+
+@Operations.register_operation("type_text")
+class TypeTextOp(MigrateOperation):
+    """A column's type by its name, where SQLAlchemy has none for it."""
+
+    @classmethod
+    def type_text(cls, operations: Operations, *, postgresql: str, sqlite: str) -> NamedType:  # noqa: ARG003 - Alembic's
+        """Returns the type that each database calls so."""
+        return NamedType(postgresql, sqlite)

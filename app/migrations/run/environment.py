@@ -130,6 +130,18 @@ def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, 
 
 
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
+    opts = context.get_context().opts
+    writes = command is Command.REVISION and opts["revision_context"].command_args["autogenerate"]
+    if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).adopts:
+        from app.migrations.run.stand_in import stand_in
+
+        with stand_in(context.config, context.script, connection) as other:
+            _compare(context, other if other is not None else connection, options, command)
+        return
+    _compare(context, connection, options, command)
+
+
+def _compare(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
     opts = context.get_context().opts
     if command.compares:

@@ -213,7 +213,12 @@ def _within_reach(project: Project) -> dict[str, sa.URL]:
         connections.require_local(url)  # `alembic revision` must not make a database on another machine
     except SchemaError:
         return urls
-    return {**urls, "postgresql": url} if url.get_backend_name() == "postgresql" else urls
+    if url.get_backend_name() == "sqlite":
+        from app.migrations.run.stand_in import server_url  # imports this module
+
+        own = server_url()
+        return {**urls, "postgresql": own} if own is not None else urls
+    return {**urls, "postgresql": url}
 
 
 def _is_empty(file: Path) -> bool:

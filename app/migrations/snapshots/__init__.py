@@ -1,6 +1,6 @@
 """Snapshots of a schema: read from a catalog, kept as files, compared, and turned into DDL."""
 
-from app.migrations.snapshots.comparison import Comparison, compare_with_models
+from app.migrations.snapshots.comparison import Comparison, compare_with_models, without_spelling
 from app.migrations.snapshots.ddl import Plan, goal, plan
 from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
 from app.migrations.snapshots.models import NoScratchModels
@@ -42,4 +42,5 @@ __all__ = [
     "owner_of",
     "plan",
     "take",
+    "without_spelling",
 ]

@@ -6,11 +6,16 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from app.migrations.errors import MigrationError
+from app.migrations.snapshots import ddl_postgresql_types, read_sqlite
 from app.migrations.snapshots.differences import Difference, in_former_names, raw_differences, rename
 from app.migrations.snapshots.history import canonical, traces, without_what_models_cannot_say
-from app.migrations.snapshots.models import Scratch, scratch_of
+from app.migrations.snapshots.models import NoScratchModels, Scratch, scratch_of, scratch_of_facts
 from app.migrations.snapshots.respelling import respelt, uncast
-from app.migrations.snapshots.store import Snapshot
+from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
+from app.sql_text import unquoted
+
+_QUOTES: dict[str, Callable[[str], str]] = {"postgresql": ddl_postgresql_types.quote, "sqlite": read_sqlite.quote}
 
 Keep = Callable[[Snapshot], Snapshot]
 
@@ -23,11 +28,14 @@ class Comparison:
         models: the facts of the models.
         found: the facts of the database.
         differences: what differs; `expected` is the models' side.
+        made, present: the same facts in the spelling of the database, from which statements are made.
         notes: differences that only the history of the database has left, a line each.
     """
 
     models: Snapshot
     found: Snapshot
+    made: Snapshot
+    present: Snapshot
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -56,10 +64,10 @@ def compare_with_models(
     """
     with scratch_of(connection, metadata, is_unmanaged) as scratch:
         dialect = connection.dialect.name
-        models = canonical(dialect, keep(scratch.facts))
-        present = _renamed(keep(found), renames)
-        present = without_what_models_cannot_say(models, canonical(dialect, present, like=models))
-        remaining, notes = traces(raw_differences(models, present))
+        made, present = keep(scratch.facts), _renamed(keep(found), renames, _QUOTES[dialect])
+        models = canonical(dialect, made)
+        found = without_what_models_cannot_say(models, canonical(dialect, present, like=models))
+        remaining, notes = traces(raw_differences(models, found))
         differences = []
         for difference in remaining:
             match _settled(scratch, models, difference):
@@ -69,27 +77,68 @@ def compare_with_models(
                     notes.append(note)
                 case _:
                     differences.append(difference)
-        return Comparison(models, present, differences, notes)
+        return Comparison(models, found, made, present, differences, notes)
 
 
-def _renamed(snapshot: Snapshot, renames: Iterable[tuple[str, str]]) -> Snapshot:
+def without_spelling(connection: sa.Connection, expected: Snapshot, found: Iterable[Difference]) -> list[Difference]:
+    """Returns the differences from a snapshot that are left when both texts are read once more by the same server.
+
+    A restored dump, and a constraint that was dropped and added again, may be spelt otherwise.
+    """
+    found = list(found)
+    if connection.dialect.name != "postgresql" or not any(_has_two_texts(d) for d in found):
+        return found
+    try:
+        with scratch_of_facts(connection, expected) as scratch:
+            return [d for d in found if _settled(scratch, expected, d, ask_for_casts=False) is not True]
+    except (NoScratchModels, MigrationError):
+        return found
+
+
+def _has_two_texts(difference: Difference) -> bool:
+    texts = difference.expected, difference.found
+    return difference.attribute not in ("", "comment") and all(isinstance(text, str | list) for text in texts)
+
+
+def _renamed(snapshot: Snapshot, renames: Iterable[tuple[str, str]], quote: Callable[[str], str]) -> Snapshot:
     """Renames objects as the database would: the texts that name them follow."""
     for name, new in renames:
-        old = name.rpartition(".")[2] if name.startswith("column ") else name.partition(" ")[2]
-        snapshot = {other: in_former_names(facts, {old: new}) for other, facts in rename(snapshot, name, new).items()}
+        moved = rename(snapshot, name, new)
+        if kind_of(name) == "table":
+            snapshot = {other: in_former_names(facts, {address_of(name): new}) for other, facts in moved.items()}
+        else:
+            snapshot = {other: _with_column(other, facts, name, quote(new)) for other, facts in moved.items()}
     return snapshot
 
 
-def _settled(scratch: Scratch, models: Snapshot, difference: Difference) -> bool | str:
+def _with_column(other: str, facts: Facts, column: str, new: str) -> Facts:
+    """Returns the facts of an object after a column was renamed, of its own table or of one that it refers to."""
+    table, old = owner_of(column), own_name(column)
+    if kind_of(other) in PARTS and owner_of(other) == table:
+        return in_former_names(facts, {old: new})
+    if facts.get("owner") == address_of(column):
+        return {**facts, "owner": f"{table}.{unquoted(new)}"}
+    text, refers = str(facts.get("definition", "")), f"REFERENCES {table}("
+    if refers not in text:
+        return facts
+    before, _, after = text.partition(refers)
+    columns, bracket, rest = after.partition(")")
+    columns = ", ".join(new if part == old else part for part in columns.split(", "))
+    return {**facts, "definition": f"{before}{refers}{columns}{bracket}{rest}"}
+
+
+def _settled(scratch: Scratch, models: Snapshot, difference: Difference, *, ask_for_casts: bool = True) -> bool | str:
     """Reads a difference of two texts once more; returns True if there is none, or a note."""
     name, fact = difference.name, difference.attribute
     texts = difference.expected, difference.found
-    if not fact or not all(isinstance(text, str | list) for text in texts) or fact == "comment":
+    if not _has_two_texts(difference) or name not in models:
         return False
     again = partial(respelt, scratch, name, models[name], fact)
     expected, found = again(texts[0]), again(texts[1])
     if expected is not None and expected == found:
         return True
+    if not ask_for_casts:
+        return False
     expected, found = again(uncast(texts[0])), again(uncast(texts[1]))
     if expected is not None and expected == found:
         # A change of a column's type leaves casts behind, which no model makes.

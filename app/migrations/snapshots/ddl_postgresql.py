@@ -25,6 +25,7 @@ def statements(aim: Goal) -> tuple[list[str], list[str]]:
     within += _altered(aim, "collation", "enum", "domain", "table", "column")
     within += _created(aim, "constraint", "trigger", "view", "policy", "statistics")
     within += _altered(aim, "constraint", "trigger", "view", "sequence", "policy", "statistics")
+    within += [_drop(name, aim.start[name]) for name in _dropped_last(aim)]
     return within, [*_created(aim, "index"), *_altered(aim, "index")]
 
 
@@ -46,7 +47,6 @@ def _dropped(aim: Goal) -> list[str]:
     """Returns the names of what is dropped, each before that on which it is built."""
     # Foreign keys of dropped tables too, so that these can go in any order.
     foreign_keys = [name for name in aim.dropped("constraint") if _is_foreign_key(aim.start[name])]
-    columns = ["", *map(address_of, of_kind(aim.end, "column"))]
     return [
         *aim.dropped("view"),
         *filter(aim.keeps_table, aim.dropped("trigger")),
@@ -57,9 +57,20 @@ def _dropped(aim: Goal) -> list[str]:
         *filter(aim.keeps_table, aim.dropped("index")),
         *aim.gone("table"),
         *filter(aim.keeps_table, aim.gone("column")),
-        # A sequence goes with the column that owns it.
-        *(name for name in aim.gone("sequence") if aim.start[name].get("owner", "") in columns),
         *aim.gone("function"),
+    ]
+
+
+def _dropped_last(aim: Goal) -> list[str]:
+    """Returns the names of what columns use until they are altered."""
+    columns = ["", *map(address_of, of_kind(aim.end, "column"))]
+    return [
+        # A sequence goes with the column that owns it.
+        *(
+            name
+            for name in aim.gone("sequence")
+            if aim.start[name].get("owner", "") in columns and not _is_of_identity(aim.start[name], aim.start)
+        ),
         *aim.gone("domain"),
         *aim.gone("enum"),
         *aim.gone("collation"),
@@ -149,7 +160,9 @@ def _altered(aim: Goal, *kinds: str) -> Iterator[str]:
         if kind_of(name) in kinds:
             as_created = {fact: value for fact, value in new.items() if fact not in _SET_LATER}
             old = as_created if name in created else aim.start[name]
-            if old != new and not (kind_of(name) == "sequence" and _is_of_identity(new, aim.end)):
+            if name in created and kind_of(name) == "sequence" and _is_of_identity(new, aim.end):
+                old = {fact: new[fact] for fact in ("type", "owner")} | {"increment": 1}
+            if old != new:
                 yield from _alter(name, old, new)
 
 

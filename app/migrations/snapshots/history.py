@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from app.migrations.snapshots.differences import Difference
+from app.migrations.snapshots.differences import NAME, Difference
 from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, of_kind, own_name, owner_of
 from app.migrations.sql import lexer
 from app.triggers import UPDATED_AT_FUNCTION, updated_at_trigger
@@ -52,15 +52,25 @@ def without_what_models_cannot_say(models: Snapshot, found: Snapshot) -> Snapsho
 
 def traces(differences: list[Difference]) -> tuple[list[Difference], list[str]]:
     """Tells the differences that a database's history has left from the others: returns these, and notes on those."""
-    notes, explained = [], set[str]()
+    notes, renamed, explained = [], list[Difference](), set[str]()
     for missing in [d for d in differences if not d.attribute and d.found is None and _is_key(d.expected)]:
         for extra in differences:
             same_table = kind_of(extra.name) == "constraint" and owner_of(extra.name) == owner_of(missing.name)
             if same_table and not extra.attribute and extra.found == missing.expected and extra.name not in explained:
                 explained |= {missing.name, extra.name}
-                notes.append(f"{missing.name} is called {own_name(extra.name)} here")
+                new, old = own_name(missing.name), own_name(extra.name)
+                if old.startswith("(") or _is_of_renamed_table(owner_of(missing.name), new, old):
+                    notes.append(f"{missing.name} is called {old} here")
+                else:
+                    renamed.append(Difference(missing.name, NAME, new, old))
                 break
-    return [d for d in differences if d.name not in explained], notes
+    return [*(d for d in differences if d.name not in explained), *renamed], [n for n in notes if " (" not in n]
+
+
+def _is_of_renamed_table(table: str, new: str, old: str) -> bool:
+    """Returns whether a name is that of a table's former name: `old_pkey` of what is now called `new`."""
+    ending = new.removeprefix(table)
+    return ending != new and old.endswith(ending)
 
 
 def _is_key(facts: Facts | None) -> bool:

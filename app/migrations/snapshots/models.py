@@ -15,6 +15,8 @@ import sqlalchemy as sa
 
 from app import db
 from app.migrations.snapshots import read_postgresql, read_sqlite
+from app.migrations.snapshots.ddl import goal, plan
+from app.migrations.snapshots.differences import differences
 from app.migrations.snapshots.store import Snapshot, in_order
 from app.sql_text import for_driver, quoted
 from app.triggers import UPDATED_AT_FUNCTION, Function, Trigger, declared_triggers
@@ -60,6 +62,27 @@ def scratch_of(
     make = _on_postgresql if connection.dialect.name == "postgresql" else _on_sqlite
     with make(connection, metadata, is_unmanaged) as scratch:
         yield scratch
+
+
+@contextmanager
+def scratch_of_facts(connection: sa.Connection, facts: Snapshot) -> Iterator[Scratch]:
+    """Makes what a snapshot describes on the server of `connection`, until the context ends: PostgreSQL only.
+
+    Raises:
+        NoScratchModels: the role may not make a scratch, or the snapshot names what isn't there.
+    """
+    with _refusals():
+        savepoint = connection.begin_nested()
+    try:
+        with _refusals():
+            build = _Build(connection, sa.MetaData(), lambda _: False)
+            build.make()
+            for statement in plan("postgresql", goal({}, facts, differences(facts, {}))).within_a_transaction:
+                connection.exec_driver_sql(for_driver(statement, connection.dialect))
+        yield Scratch(connection, build.read(), build.read)
+    finally:
+        if savepoint.is_active:
+            savepoint.rollback()
 
 
 @contextmanager
@@ -115,13 +138,11 @@ class _Build:
         if self._name != _TEMPORARY:
             self._run(f"CREATE SCHEMA {self._name}")
         self._run(f"SET LOCAL search_path = {self._name}, {quoted(self._home or 'public')}, {_TEMPORARY}")
-        names = {table.schema for table in self._metadata.tables.values() if table.schema is not None}
-        names |= {self._home or "public"}
+        names = {self._home or "public", *_schemas(self._metadata)}
         tables = [table for table in self._metadata.sorted_tables if not self._stub(table)]
         bound = self._connection.execution_options(schema_translate_map=dict.fromkeys(names, self._name))
-        listening = self._name == _TEMPORARY
-        if listening:
-            sa.event.listen(self._connection, "before_cursor_execute", _function_in_temporary_schema, retval=True)
+        rewrite = _in_temporary_schema if self._name == _TEMPORARY else _in_transaction
+        sa.event.listen(self._connection, "before_cursor_execute", rewrite, retval=True)
         try:
             self._metadata.create_all(bound, tables=tables, checkfirst=False)
             query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class "
@@ -129,8 +150,7 @@ class _Build:
             _create_triggers(self._connection, self._metadata, set(self._connection.exec_driver_sql(query).scalars()))
         finally:
             self._connection.execution_options(schema_translate_map=None)
-            if listening:
-                sa.event.remove(self._connection, "before_cursor_execute", _function_in_temporary_schema)
+            sa.event.remove(self._connection, "before_cursor_execute", rewrite)
 
     def read(self) -> Snapshot:
         """Returns the snapshot of the scratch, in which nothing is qualified by it."""
@@ -163,11 +183,24 @@ def _create_triggers(connection: sa.Connection, metadata: sa.MetaData, present: 
             connection.exec_driver_sql(for_driver(statement, connection.dialect))
 
 
-def _function_in_temporary_schema(
+def _in_transaction(
     _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
 ) -> tuple[str, Any]:
+    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) CONCURRENTLY", r"\1", statement), parameters
+
+
+def _in_temporary_schema(*arguments: Any) -> tuple[str, Any]:
     # PostgreSQL looks for no function in the temporary schema that isn't asked for there.
+    statement, parameters = _in_transaction(*arguments)
     return re.sub(rf'(?<![\w."]){UPDATED_AT_FUNCTION.name}\(', f"{_TEMPORARY}.\\g<0>", statement), parameters
+
+
+def _schemas(metadata: sa.MetaData) -> set[str]:
+    """Returns the schemas that the models name."""
+    tables = metadata.tables.values()
+    items: list[Any] = [*tables, *metadata._sequences.values()]  # noqa: SLF001 - there is no other list of them
+    items += [getattr(column.type, "item_type", column.type) for table in tables for column in table.columns]
+    return {schema for item in items if (schema := getattr(item, "schema", None))}
 
 
 def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Snapshot:

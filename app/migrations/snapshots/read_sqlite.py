@@ -74,20 +74,10 @@ def _columns(connection: sa.Connection, table: str, texts: dict[str, str]) -> di
         text = texts.get(name.lower(), "")
         if (collation := create_table.collation(text)) != "BINARY":
             facts["collation"] = collation
-        if generated := _generated(text):
-            facts["generated"] = generated
+        if (generated := create_table.generated(text)) is not None:
+            facts["generated"] = f"{generated[0]} {'STORED' if generated[1] else 'VIRTUAL'}"
         columns[f"column {table}.{name}"] = facts
     return columns
-
-
-def _generated(part: str) -> str | None:
-    """Returns the expression of a generated column with its brackets, and the way it is kept."""
-    words = create_table.words(part)
-    for place, word in enumerate(words[:-1]):
-        if word.upper() == "AS" and words[place + 1].startswith("("):
-            kept = words[place + 2].upper() if len(words) > place + 2 else ""
-            return f"{words[place + 1]} {kept if kept == 'STORED' else 'VIRTUAL'}"
-    return None
 
 
 def _constraints(connection: sa.Connection, table: str, create: str) -> dict[str, dict[str, Any]]:

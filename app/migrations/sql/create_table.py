@@ -79,6 +79,16 @@ def collation(part: str) -> str:
     return next((plain(said[place + 1]).upper() for place in places), "BINARY")
 
 
+def generated(part: str) -> tuple[str, bool] | None:
+    """Returns the expression of a generated column with its brackets, and whether its values are stored."""
+    said = words(part)
+    for place, word in enumerate(said[:-1]):
+        if word.upper() == "AS" and said[place + 1].startswith("("):
+            kept = said[place + 2].upper() if len(said) > place + 2 else ""
+            return said[place + 1], kept == "STORED"
+    return None
+
+
 def terms_of(index: str) -> str:
     """Returns what a CREATE INDEX says after the name of its table."""
     said = words(index)

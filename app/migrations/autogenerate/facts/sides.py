@@ -50,6 +50,15 @@ class Side:
         """Returns the facts of an object as they are, or as the models want them; none of one that isn't there."""
         return (self.comparison.models if wanted else self.comparison.found).get(name, {})
 
+    def written(self, name: str, *, wanted: bool = False) -> Facts:
+        """Returns the same facts in the database's own spelling."""
+        return (self.comparison.made if wanted else self.comparison.present).get(name, {})
+
+    def is_beyond_alembic(self, name: str) -> bool:
+        """Returns whether an operation of Alembic's would lose a part of a constraint."""
+        texts = [str(self.facts_of(name, wanted=side).get("definition", "")) for side in (False, True)]
+        return any(text.startswith("UNIQUE") and " INCLUDE " in text for text in texts)
+
     def unnamed_constraints(self, table: str) -> set[str]:
         """Returns the constraints of a table that differ, for an operation that names none of them."""
         names = {d.name for d in self.differences if kind_of(d.name) == "constraint" and owner_of(d.name) == table}

@@ -8,15 +8,16 @@ from alembic.operations import MigrateOperation, ops
 from alembic.util import sqla_compat
 
 from app.migrations import snapshots
-from app.migrations.autogenerate import enumerations
-from app.migrations.autogenerate.columns import changes_of_table, remaining_of
 from app.migrations.autogenerate.expressions import escaped, expression_of, texts_of
-from app.migrations.autogenerate.sides import Side, Subject
-from app.migrations.autogenerate.unwritten import UnwrittenOp
+from app.migrations.autogenerate.facts import enumerations
+from app.migrations.autogenerate.facts.checks import constraints_of
+from app.migrations.autogenerate.facts.columns import alter_on_other_side, changes_of_table, remaining_of
+from app.migrations.autogenerate.facts.sides import Side, Subject
+from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.errors import MigrationError
 from app.migrations.operations import CreateTriggerOp, ExecuteOnOp
-from app.migrations.snapshots import Difference, kind_of, own_name, owner_of
-from app.migrations.sql import create_table
+from app.migrations.snapshots import NAME, Difference, kind_of, own_name, owner_of
+from app.migrations.sql import create_table, lexer
 
 _FIRST = ("enum", "domain", "sequence", "collation")  # columns need them
 _TYPES = {"CHECK": "check", "UNIQUE": "unique", "FOREIGN": "foreignkey", "PRIMARY": "primary"}
@@ -43,15 +44,42 @@ def operations_for(subject: Subject, upgrade_ops: ops.UpgradeOps, covered: set[s
                 _add(upgrade_ops, difference, _constraint_operations(subject, difference), rest)
             case "enum" if difference.attribute == "labels":
                 upgrade_ops.ops[:0] = enumerations.changed(subject.own, difference)
+            case "column" if difference.attribute == "type":
+                upgrade_ops.ops.append(UnwrittenOp(difference))
             case "trigger" | "function":
                 continue  # compare_triggers has seen them, or they are a revision's own
             case _:
                 rest.append(difference)
     _execute_on(upgrade_ops, subject.own, rest)
     if subject.other is not None:
-        touched = covered | {d.name for d in subject.own.differences}
-        others = [d for d in subject.other.differences if not _is_covered(d, touched) and d.name not in touched]
-        _execute_on(upgrade_ops, subject.other, [d for d in others if kind_of(d.name) not in ("trigger", "function")])
+        _execute_on(upgrade_ops, subject.other, _only_there(subject, upgrade_ops))
+
+
+def _only_there(subject: Subject, upgrade_ops: ops.UpgradeOps) -> list[Difference]:
+    """Returns what differs on the other database alone; gives its columns their operations."""
+    assert subject.other is not None
+    own = {d.name for d in subject.own.differences if not _is_only_here(d)}
+    left: list[Difference] = []
+    columns: dict[str, dict[str, Difference]] = {}
+    for difference in subject.other.differences:
+        name, kind = difference.name, kind_of(difference.name)
+        if kind in ("trigger", "function") or (name in own and kind != "column"):
+            continue
+        if kind == "column" and difference.attribute:
+            here = {d.attribute for d in subject.own.differences if d.name == name}
+            if difference.attribute not in here and not _is_generated(subject.own, difference):
+                columns.setdefault(name, {})[difference.attribute] = difference
+        elif kind != "column" or name not in own:
+            left.append(difference)
+    left += [d for d in subject.other.differences if d.attribute == NAME and d not in left]
+    for name, differences in columns.items():
+        alter_on_other_side(subject, upgrade_ops, name, differences)
+    return left
+
+
+def _is_only_here(difference: Difference) -> bool:
+    """Returns whether the statements for a difference are for one database alone."""
+    return kind_of(difference.name) in ("enum", "domain", "sequence")
 
 
 def _altered(subject: Subject) -> list[Difference]:
@@ -147,15 +175,17 @@ def _constraint_operations(subject: Subject, difference: Difference) -> list[Mig
     if name.startswith("(") or (new and constraint is None):
         return []
     kinds = {_TYPES.get(str(facts["definition"]).split(maxsplit=1)[0], "") for facts in (old, new) if facts}
-    if kinds not in ({"check"}, {"unique"}):
+    if kinds not in ({"check"}, {"unique"}, {"primary"}) or subject.own.is_beyond_alembic(difference.name):
         return []
     made: list[MigrateOperation] = []
     called = sa.schema.conv(name)
     if old:
-        text = str(old["definition"])
+        text = str(subject.own.written(difference.name)["definition"])
         again: ops.AddConstraintOp
         if text.startswith("CHECK"):
             again = ops.CreateCheckConstraintOp(called, table, sa.text(_check_text(text)))
+        elif text.startswith("PRIMARY"):
+            again = ops.CreatePrimaryKeyOp(called, table, columns_of_key(text))
         else:
             found = next(c for c in subject.reflected(table).constraints if c.name == name)
             again = ops.AddConstraintOp.from_constraint(found)
@@ -163,42 +193,19 @@ def _constraint_operations(subject: Subject, difference: Difference) -> list[Mig
         made.append(ops.DropConstraintOp(called, table, type_=kind, _reverse=again))
     if new and isinstance(constraint, sa.CheckConstraint):
         made.append(ops.CreateCheckConstraintOp(called, table, expression_of(texts_of(constraint.sqltext))))
+    elif new and isinstance(constraint, sa.PrimaryKeyConstraint):
+        text = str(subject.own.written(difference.name, wanted=True)["definition"])
+        made.append(ops.CreatePrimaryKeyOp(called, table, columns_of_key(text)))
     elif new:
         assert constraint is not None
         made.append(ops.AddConstraintOp.from_constraint(constraint))
     return made
 
 
-def constraints_of(table: sa.Table) -> list[Any]:
-    """Returns the constraints of a table, and those that are declared at a column."""
-    return [*table.constraints, *(constraint for column in table.columns for constraint in column.constraints)]
-
-
-def without_constraints_of_columns(container: ops.OpContainer) -> None:
-    """Declares the CHECKs of a new table with the table: Alembic writes none that stands at a column."""
-    for operation in container.ops:
-        if isinstance(operation, ops.OpContainer):
-            without_constraints_of_columns(operation)
-        elif isinstance(operation, ops.AddColumnOp) and operation.column.constraints:
-            operation.column = _bare(operation.column)
-        elif isinstance(operation, ops.CreateTableOp):
-            columns = [item for item in operation.columns if isinstance(item, sa.Column)]
-            checks = [
-                check for column in columns for check in column.constraints if isinstance(check, sa.CheckConstraint)
-            ]
-            operation.columns = [_bare(item) if isinstance(item, sa.Column) else item for item in operation.columns]
-            operation.columns += [
-                sa.CheckConstraint(expression_of(texts_of(check.sqltext)), name=check.name, comment=check.comment)
-                for check in checks
-            ]
-
-
-def _bare(column: sa.Column[Any]) -> sa.Column[Any]:
-    if not column.constraints:
-        return column
-    made = column._copy()  # noqa: SLF001 - as Alembic does; the models keep their own
-    made.constraints.clear()
-    return made
+def columns_of_key(definition: str) -> list[str]:
+    """Returns the columns of `PRIMARY KEY (a, b)`."""
+    inside = create_table.words(definition)[2]
+    return [create_table.plain(part.strip()) for part in lexer.split(inside[1:-1])]
 
 
 def _check_text(definition: str) -> str:
@@ -240,7 +247,11 @@ def _statements(side: Side, differences: list[Difference]) -> tuple[list[str], l
     """Returns the statements there and back; None if there is no way."""
     if side.dialect == "sqlite" and any(kind_of(d.name) in ("table", "column") for d in differences):
         return None
+    if any(_moves_a_sequence(side, difference) for difference in differences):
+        return None
     models, found = side.comparison.models, side.comparison.found
+    if side.dialect == "sqlite":
+        models, found = side.comparison.made, side.comparison.present
     inverse = [Difference(d.name, d.attribute, d.found, d.expected) for d in differences if not _is_new(side, d)]
     there = dict(found)
     for difference in differences:
@@ -255,6 +266,14 @@ def _statements(side: Side, differences: list[Difference]) -> tuple[list[str], l
     if not up.all:
         return None
     return up.within_a_transaction, down.within_a_transaction
+
+
+def _moves_a_sequence(side: Side, difference: Difference) -> bool:
+    """Returns whether a column's identity becomes a default or the reverse: the sequence has the same name in both."""
+    if kind_of(difference.name) != "column":
+        return False
+    facts = [side.facts_of(difference.name, wanted=wanted) for wanted in (False, True)]
+    return any("identity" in own for own in facts) and any("nextval(" in str(own.get("default")) for own in facts)
 
 
 def _is_new(side: Side, difference: Difference) -> bool:

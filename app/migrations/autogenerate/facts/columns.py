@@ -8,8 +8,8 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 
-from app.migrations.autogenerate.sides import Subject
-from app.migrations.operations import CreateTriggerOp
+from app.migrations.autogenerate.facts.sides import Subject
+from app.migrations.operations import CreateTriggerOp, NamedType
 from app.migrations.snapshots import Difference, Facts, kind_of, own_name, owner_of
 
 _ZONE = " with time zone"
@@ -54,7 +54,9 @@ def alter_columns(subject: Subject, upgrade_ops: ops.UpgradeOps) -> None:
         if column is not None:
             operation = _changed(subject, name, column, differences)
             if operation is not None:
-                changes_of_table(upgrade_ops, owner_of(name)).ops.append(operation)
+                changes = changes_of_table(upgrade_ops, owner_of(name))
+                columns = [op for op in changes.ops if isinstance(op, ops.AddColumnOp | ops.AlterColumnOp)]
+                changes.ops.insert(len(columns), operation)
 
 
 def changes_of_table(upgrade_ops: ops.UpgradeOps, table: str) -> ops.ModifyTableOps:
@@ -64,8 +66,9 @@ def changes_of_table(upgrade_ops: ops.UpgradeOps, table: str) -> ops.ModifyTable
             return operation
     made = ops.ModifyTableOps(table, [])
     place = len(upgrade_ops.ops)
+    new = {operation.table_name for operation in upgrade_ops.ops if isinstance(operation, ops.CreateTableOp)}
     for index, operation in enumerate(upgrade_ops.ops):
-        is_later = isinstance(operation, ops.ModifyTableOps) and operation.table_name > table
+        is_later = isinstance(operation, ops.ModifyTableOps) and table < operation.table_name not in new
         if is_later or isinstance(operation, CreateTriggerOp):
             place = index
             break
@@ -91,9 +94,25 @@ def is_altered(facts: Facts, old: Facts, difference: Difference) -> bool:
     """Returns whether an ALTER of Alembic's ends a difference of a column."""
     if difference.attribute in ("generated", "identity") or "generated" in facts or "generated" in old:
         return False
+    if difference.attribute == "type":
+        return _is_convertible(str(old["type"]), str(facts["type"])) and _is_convertible(
+            str(facts["type"]), str(old["type"])
+        )
     if difference.attribute == "default":
         return not any("nextval(" in str(side.get("default", "")) for side in (facts, old))
     return True
+
+
+def _is_convertible(before: str, after: str) -> bool:
+    """Returns whether values of a type have a meaning in another: an array has none as a number."""
+    is_array = before.endswith("[]"), after.endswith("[]")
+    if before.upper() == before or is_array == (True, True):  # types of SQLite have no meaning at all
+        return True
+    if any(is_array):
+        return _base(after) in _FAMILIES[1] or _base(before) in _FAMILIES[1]
+    spans, moments = {"interval"}, {"date", "timestamp without time zone", "timestamp with time zone"}
+    pair = _base(before), _base(after)
+    return not any(pair[one] in spans and pair[1 - one] in moments for one in (0, 1))
 
 
 def _changed(
@@ -113,9 +132,12 @@ def _changed(
     operation.kw = dict(existing.kw)
     operation.existing_type, operation.existing_comment = existing.existing_type, old.get("comment")
     operation.existing_server_default = existing.existing_server_default
+    if isinstance(existing.existing_type, sa.types.NullType):  # no type of SQLAlchemy's
+        operation.existing_type = NamedType(str(old["type"]), str(old["type"]))
     if attributes & {"type", "collation"}:
         operation.modify_type = column.type
-        operation.using, operation.using_back = _using(name, old, new), _using(name, new, old)
+        if subject.own.dialect == "postgresql":
+            operation.using, operation.using_back = _using(name, old, new), _using(name, new, old)
     if "nullable" in attributes:
         operation.modify_nullable = bool(new["nullable"])
     if "default" in attributes:
@@ -123,6 +145,27 @@ def _changed(
     if "comment" in attributes:
         operation.modify_comment = column.comment
     return operation
+
+
+def alter_on_other_side(
+    subject: Subject, upgrade_ops: ops.UpgradeOps, name: str, differences: dict[str, Difference]
+) -> None:
+    """Adds to a column's operation, or to a new one, what differs on the other database alone."""
+    column = subject.column(name)
+    if column is None:
+        return
+    changes = changes_of_table(upgrade_ops, owner_of(name))
+    present = [op for op in changes.ops if isinstance(op, ops.AlterColumnOp) and op.column_name == own_name(name)]
+    operation = present[0] if present else _described(subject, name, column)
+    if differences.keys() & {"type", "collation"}:
+        operation.modify_type = column.type
+    if "default" in differences:
+        operation.modify_server_default = column.server_default
+    if not present and operation.has_changes():
+        operation.existing_nullable = bool(column.nullable)
+        changes.ops.append(operation)
+    if not changes.ops:
+        upgrade_ops.ops.remove(changes)
 
 
 def _described(subject: Subject, name: str, column: sa.Column[Any]) -> ops.AlterColumnOp:
@@ -149,7 +192,10 @@ def _using(name: str, old: Facts, new: Facts) -> str | None:
         return None
     if before.startswith("time") and after.startswith("time") and (_ZONE in before) != (_ZONE in after):
         return f"{column} AT TIME ZONE 'UTC'"
-    return None if _casts_itself(before, after) else f"{column}::{after}"
+    if _casts_itself(before, after):
+        return None
+    through = "::text" if _base(after) not in _KNOWN and _base(before) not in _FAMILIES[1] else ""
+    return f"{column}{through}::{after}"
 
 
 _FAMILIES = (
@@ -158,6 +204,9 @@ _FAMILIES = (
     {"json", "jsonb"},
     {"date", "timestamp without time zone", "timestamp with time zone"},
 )
+
+
+_KNOWN = set().union(*_FAMILIES, {"boolean", "uuid", "bytea", "interval", "inet", "cidr", "macaddr", "date"})
 
 
 def _casts_itself(before: str, after: str) -> bool:

@@ -15,14 +15,16 @@ from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
 
 from app.migrations import snapshots
-from app.migrations.autogenerate.columns import alter_columns
 from app.migrations.autogenerate.diffs import flat
-from app.migrations.autogenerate.remaining import operations_for, without_constraints_of_columns
-from app.migrations.autogenerate.sides import Side, Subject, other_side
+from app.migrations.autogenerate.expressions import expression_of, texts_of
+from app.migrations.autogenerate.facts.checks import without_constraints_of_columns
+from app.migrations.autogenerate.facts.columns import alter_columns
+from app.migrations.autogenerate.facts.remaining import operations_for
+from app.migrations.autogenerate.facts.sides import Side, Subject, other_side
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.migrations.session import Session
-from app.migrations.snapshots import NoScratchModels
+from app.migrations.snapshots import NoScratchModels, address_of
 
 log = logging.getLogger("app.migrations")
 
@@ -58,7 +60,7 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         comparison = snapshots.compare_with_models(
             connection,
             metadata,
-            snapshots.take(connection),
+            session.facts if session.facts is not None else snapshots.take(connection),
             is_unmanaged=unmanaged.is_unmanaged_table if unmanaged else lambda _: False,
             keep=unmanaged.without if unmanaged else lambda snapshot: snapshot,
             renames=[*_renames(upgrade_ops)],
@@ -70,11 +72,13 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     own = Side(connection.dialect.name, comparison)
     renames = [*_renames(upgrade_ops)]
     subject = Subject(context, metadata, own, other_side(context, metadata, own.dialect, renames), renames)
-    _judge(upgrade_ops, own)
+    context.migration_context.opts["subject"] = subject
+    _judge(upgrade_ops, subject)
     alter_columns(subject, upgrade_ops)
-    covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, own)}
-    operations_for(subject, upgrade_ops, covered)
-    without_constraints_of_columns(upgrade_ops)
+    covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, subject)}
+    if not session.adopts:  # an adoption has statements of its own for the rest
+        operations_for(subject, upgrade_ops, covered)
+    without_constraints_of_columns(subject, upgrade_ops)
     return PriorityDispatchResult.CONTINUE
 
 
@@ -89,35 +93,46 @@ def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:
             yield f"column {operation.table_name}.{operation.column_name}", str(operation.modify_name)
 
 
-def _judge(container: ops.OpContainer, own: Side) -> None:
+def _judge(container: ops.OpContainer, subject: Subject) -> None:
     """Takes out the operations for which no fact differs."""
+    own = subject.own
     for operation in [*container.ops]:
         if isinstance(operation, ops.OpContainer):
-            _judge(operation, own)
+            _judge(operation, subject)
             if operation.is_empty():
                 container.ops.remove(operation)
-        elif (names := covers(operation, own)) and not any(own.concerns(name) for name in names):
+        elif (names := covers(operation, subject)) and (
+            not any(own.concerns(name) for name in names) or any(map(own.is_beyond_alembic, names))
+        ):
             container.ops.remove(operation)
+        elif isinstance(operation, ops.CreateCheckConstraintOp):
+            # An expression of the models' columns would make its constraint a part of the models.
+            operation.condition = expression_of(texts_of(operation.condition))
 
 
-def covers(operation: Any, own: Side) -> set[str]:
-    """Returns the objects that an operation makes equal; none for one that isn't judged."""
+def covers(operation: Any, subject: Subject) -> set[str]:
+    """Returns the objects that an operation makes equal, by their new names; none for one that isn't judged."""
+    tables = {address_of(old): new for old, new in subject.renames if old.startswith("table ")}
+    table = str(getattr(operation, "source_table", None) or getattr(operation, "table_name", ""))
+    return _covers(operation, subject.own, tables.get(table, table))
+
+
+def _covers(operation: Any, own: Side, table: str) -> set[str]:
     match operation:
         case CreateTriggerOp() | DropTriggerOp():
             return set()
         case ops.CreateTableOp() | ops.DropTableOp():
-            return {f"table {operation.table_name}"}
+            return {f"table {table}"}
         case ops.AddColumnOp():
-            return {f"column {operation.table_name}.{operation.column.name}"}
+            return {f"column {table}.{operation.column.name}"}
         case ops.DropColumnOp():
-            return {f"column {operation.table_name}.{operation.column_name}"}
+            return {f"column {table}.{operation.column_name}"}
         case ops.CreateIndexOp() | ops.DropIndexOp():
-            return {f"index {operation.table_name}.{operation.index_name}"}
+            return {f"index {table}.{operation.index_name}"}
         case ops.CreateTableCommentOp() | ops.DropTableCommentOp():
-            return {f"table {operation.table_name}: comment"}
+            return {f"table {table}: comment"}
         case ops.AddConstraintOp() | ops.DropConstraintOp():
             constraint: Any = operation
-            table = getattr(constraint, "source_table", None) or constraint.table_name
             if constraint.constraint_name is None:
                 return own.unnamed_constraints(table)
             return {f"constraint {table}.{constraint.constraint_name}"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.migrations.autogenerate.sides import Side
+from app.migrations.autogenerate.facts.sides import Side
 from app.migrations.operations import ExecuteOnOp
 from app.migrations.snapshots import Difference, Snapshot, address_of, of_kind, own_name, owner_of
 from app.sql_text import literal, quoted
@@ -15,8 +15,11 @@ def changed(side: Side, difference: Difference) -> list[ExecuteOnOp]:
     if a row has a label that goes.
     """
     name, old, new = address_of(difference.name), difference.found, difference.expected
-    down = [*_replaced(name, old, side.comparison.models)]
-    if [label for label in new if label in old] == old:
+    down = [*_replaced(name, old, side.comparison.found)]
+    # In the transaction that adds a label, a default can't have it.
+    defaults = " ".join(str(facts.get("default")) for facts in side.comparison.models.values())
+    is_used = any(f"{literal(label)}::{name}" in defaults for label in new if label not in old)
+    if [label for label in new if label in old] == old and not is_used:
         up = [*_added(name, old, new)]
     else:
         up = [*_replaced(name, new, side.comparison.found)]

@@ -5,15 +5,22 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
-from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite.base import ischema_names
 
 from app.dialect_text import DialectText
+from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.expressions import escaped
-from app.migrations.autogenerate.sides import Subject
-from app.migrations.autogenerate.type_code import generic, spelt
-from app.migrations.operations import ExecuteOnOp
-from app.migrations.snapshots import Facts, Snapshot, of_kind, own_name, owner_of
+from app.migrations.autogenerate.type_code import generic, impl, spelt
+from app.migrations.operations import ExecuteOnOp, NamedType
+from app.migrations.snapshots import Facts, Snapshot, of_kind, own_name
+
+_NAME = r'(?:"[^"]+"|\w+)'
+_SIMPLE_INDEX = re.compile(
+    rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?{_NAME} (?:USING btree )?\({_NAME}(?:, {_NAME})*\)"
+)
+
+_MORE_TYPES: dict[str, Any] = {"UUID": sa.UUID, "JSONB": postgresql.JSONB}
 
 Before = dict[str, Snapshot]
 """The facts before the revision, by dialect; of a database that isn't known, none."""
@@ -21,17 +28,24 @@ Before = dict[str, Snapshot]
 _SQLITE_TYPE = re.compile(r"([A-Z_ ]+?) ?(?:\((\d+)(?:, ?(\d+))?\))?")
 
 
-def finish(context: MigrationContext, script: ops.MigrationScript, before: Before, _subject: Subject | None) -> None:
+def finish(script: ops.MigrationScript, before: Before, after: Before) -> None:
     """Completes the operations of both halves.
 
     Args:
-        context: of the comparison.
         script: the revision.
         before: the facts before it.
+        after: the facts that the models want.
     """
+    assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
     _restore(script.downgrade_ops, before)
-    del context
+    for half, start, end in ((script.upgrade_ops, before, after), (script.downgrade_ops, after, before)):
+        for operation in flat(half.ops):
+            if isinstance(operation, ops.AlterColumnOp) and operation.modify_type is not None:
+                name = f"column {operation.table_name}.{operation.column_name}"
+                old, new = (facts.get("sqlite", {}).get(name, {}) for facts in (start, end))
+                if new:
+                    operation.modify_type = with_collation_taken_away(operation.modify_type, old, new)
 
 
 def _restore(container: ops.OpContainer, before: Before) -> None:
@@ -45,6 +59,8 @@ def _restore(container: ops.OpContainer, before: Before) -> None:
                 container.ops[place : place + 1] = _index(operation, before)
             case ops.CreateCheckConstraintOp():
                 _check(operation, before)
+            case ops.CreateUniqueConstraintOp():
+                _unique(operation, before)
             case ops.AddColumnOp():
                 _column(operation.table_name, operation.column, before)
             case ops.CreateTableOp():
@@ -60,8 +76,7 @@ def _index(operation: ops.CreateIndexOp, before: Before) -> list[Any]:
     """Returns an index as it was: by its columns if these say all, else by its text on each database."""
     name = f"index {operation.table_name}.{operation.index_name}"
     texts = {d: str(facts[name]["definition"]) for d, facts in before.items() if name in facts}
-    simple = re.compile(r'CREATE (?:UNIQUE )?INDEX \S+ ON (?:ONLY )?\S+ (?:USING btree )?\(["\w, ]+\)')
-    if not texts or all(simple.fullmatch(text) for text in texts.values()):
+    if not texts or all(_SIMPLE_INDEX.fullmatch(text) for text in texts.values()):
         operation.kw = {key: value for key, value in operation.kw.items() if value not in (False, [], None, {})}
         return [operation]
     return [ExecuteOnOp(dialect, [text]) for dialect, text in texts.items()]
@@ -72,6 +87,17 @@ def _check(operation: ops.CreateCheckConstraintOp, before: Before) -> None:
     texts = {d: _inner(str(facts[name]["definition"])) for d, facts in before.items() if name in facts}
     if texts:
         operation.condition = _text(texts)
+
+
+def _unique(operation: ops.CreateUniqueConstraintOp, before: Before) -> None:
+    name = f"constraint {operation.table_name}.{operation.constraint_name}"
+    text = str(before.get("postgresql", {}).get(name, {}).get("definition", ""))
+    if "DEFERRABLE" in text:
+        operation.kw["deferrable"] = True
+    if "INITIALLY DEFERRED" in text:
+        operation.kw["initially"] = "DEFERRED"
+    if "NULLS NOT DISTINCT" in text:
+        operation.kw["postgresql_nulls_not_distinct"] = True
 
 
 def _checks(operation: ops.CreateTableOp, before: Before) -> None:
@@ -88,6 +114,7 @@ def _checks(operation: ops.CreateTableOp, before: Before) -> None:
             text = _text({dialect: _inner(text) for dialect, text in texts.items()})
             check: Any = sa.CheckConstraint(text, name=sa.schema.conv(name))
             if len(texts) < len(before):
+                check.info["only"] = next(iter(texts))
                 check = check.ddl_if(dialect=next(iter(texts)))
             made.append(check)
     operation.columns = [*operation.columns, *made]
@@ -158,6 +185,9 @@ def _needs_no_brackets(text: str) -> bool:
 
 def _type(item: Any, facts: dict[str, Facts]) -> Any:
     """Returns a type that each database spells as it did before."""
+    text = str(facts.get("postgresql", {}).get("type", ""))
+    if isinstance(item, sa.types.NullType) and text:  # no type of SQLAlchemy's
+        return NamedType(text, str(facts.get("sqlite", {}).get("type", text)))
     kind = generic(item)
     wanted = str(facts.get("sqlite", {}).get("type", ""))
     collation = facts.get("sqlite", {}).get("collation")
@@ -167,9 +197,17 @@ def _type(item: Any, facts: dict[str, Facts]) -> Any:
     return kind.with_variant(own, "sqlite") if own is not None else kind
 
 
+def with_collation_taken_away(kind: Any, old: Facts, new: Facts) -> Any:
+    """Returns a type that says on SQLite that it has no collation: a copy of the table keeps what isn't said."""
+    if "collation" not in old or "collation" in new:
+        return kind
+    own = _sqlite_type(str(new.get("type", "")), "BINARY")
+    return impl(kind, "postgresql").with_variant(own, "sqlite") if own is not None else kind
+
+
 def _sqlite_type(text: str, collation: str | None) -> Any:
     match = _SQLITE_TYPE.fullmatch(text)
-    kind = ischema_names.get(match[1]) if match else None
+    kind: Any = {**ischema_names, **_MORE_TYPES}.get(match[1]) if match else None
     if match is None or kind is None:
         return None
     numbers = [int(number) for number in (match[2], match[3]) if number]
@@ -180,8 +218,3 @@ def _sqlite_type(text: str, collation: str | None) -> Any:
     if collation is not None:
         made.collation = collation
     return made
-
-
-def tables_of(before: Before) -> set[str]:
-    """Returns the tables that were there."""
-    return {owner_of(name) for snapshot in before.values() for name in of_kind(snapshot, "table")}
