@@ -1,6 +1,7 @@
 """Options of Alembic's comparison, and the finish of a new revision before it is written."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,11 +42,13 @@ _plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priori
 
 def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> dict[str, Any]:
     """Returns the options of `context.configure()` for a comparison with `metadata`."""
+    schemas = {table.schema for table in metadata.tables.values() if table.schema is not None}
     return {
         "target_metadata": metadata,
         "autogenerate_plugins": PLUGINS,
         "compare_type": True,
-        "include_name": lambda name, kind, _parents: not (kind == "table" and name in OWN_TABLES),
+        "include_name": partial(_include_name, schemas),
+        "include_schemas": bool(schemas),
         "include_object": Unmanaged(config).include_object,
         "render_item": render_item,
         "process_revision_directives": _process_revision_directives if writes_revision else None,
@@ -112,6 +115,12 @@ def _process_revision_directives(
         directives += _split_checks(script)
 
 
+def _include_name(schemas: set[str], name: str | None, kind: str, _parents: Any) -> bool:
+    if kind == "schema":
+        return name is None or name in schemas
+    return not (kind == "table" and name in OWN_TABLES)
+
+
 def _finish(context: MigrationContext, script: ops.MigrationScript, *, adopts: bool) -> None:
     subject: Any = context.opts.get("subject")
     if subject is None or adopts:
@@ -127,7 +136,7 @@ def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript)
     metadata = context.opts["target_metadata"]
     for operation in flat([*script.upgrade_ops_list, *script.downgrade_ops_list]):
         if isinstance(operation, ops.AlterColumnOp) and operation.modify_name is None:
-            columns = metadata.tables[operation.table_name].columns
+            columns = next(t for t in metadata.tables.values() if t.name == operation.table_name).columns
             model = next(column for column in columns if column.name == operation.column_name)
             if operation.modify_type is None:
                 operation.existing_type = model.type

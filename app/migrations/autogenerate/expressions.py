@@ -54,5 +54,5 @@ def _compiled(expression: Any, dialect: sa.Dialect) -> str:
     options = {"literal_binds": True, "include_table": False}
     try:
         return escaped(str(expression.compile(dialect=dialect, compile_kwargs=options)))
-    except sa.exc.CompileError:  # only the other database knows it
+    except (sa.exc.CompileError, NotImplementedError):  # only the other database knows it
         return _compiled(expression, DIALECTS["postgresql"]) if dialect.name == "sqlite" else ""

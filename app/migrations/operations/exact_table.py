@@ -20,6 +20,7 @@ from app.migrations.sql import create_table, sqlite_table
 from app.sql_text import literal, quoted, without_parameters
 
 _DIALECT = dialect()
+_CONSTANT = re.compile(r"'(?:[^']|'')*'|[-+]?[0-9.]+|\w+")
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 INDEXES = "indexes"  # in a table's `info`: the statement of each index by its name
 
@@ -127,7 +128,7 @@ def _complete_columns(table: sa.Table, read: sqlite_table.Read, stated: set[str]
             continue
         constant = sqlite_table.default_in_brackets(default) if default is not None else None
         # SQLAlchemy's reflection takes `:name` in a default for a parameter.
-        if constant is not None and (constant != default or ":" in constant):
+        if constant is not None and (constant != default or ":" in constant or not _CONSTANT.fullmatch(constant)):
             text = constant if _LITERAL.fullmatch(constant) else f"({constant})"
             column.server_default = sa.DefaultClause(sa.text(without_parameters(text)))
 

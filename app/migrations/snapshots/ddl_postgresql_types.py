@@ -11,7 +11,7 @@ from app.sql_text import literal
 quote = Dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 KINDS = ("enum", "domain", "sequence", "collation", "policy", "statistics")
-_OF_SEQUENCE = {"min": "MINVALUE", "max": "MAXVALUE", "start": "START WITH", "cache": "CACHE"}
+_OF_SEQUENCE = {"min": "MINVALUE", "max": "MAXVALUE", "cache": "CACHE"}
 _COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
 _PROVIDERS = {"i": "icu", "c": "libc", "b": "builtin"}
 
@@ -94,7 +94,10 @@ def sequence_clauses(old: Facts, new: Facts) -> Iterator[str]:
         yield f"INCREMENT BY {new['increment']}"
     for fact, words in _OF_SEQUENCE.items():
         if old.get(fact) != new.get(fact):
-            yield f"{words} {new[fact]}" if fact in new else _usual(fact, words, new)
+            usual = "CACHE 1" if fact == "cache" else f"NO {words}"
+            yield f"{words} {new[fact]}" if fact in new else usual
+    if _start(old) != _start(new):
+        yield f"START WITH {_start(new)}"
     if old.get("cycles") != new.get("cycles"):
         yield "CYCLE" if new.get("cycles") else "NO CYCLE"
     if old.get("owner") != new.get("owner"):
@@ -102,11 +105,9 @@ def sequence_clauses(old: Facts, new: Facts) -> Iterator[str]:
         yield f"OWNED BY {quote(table)}.{quote(column)}" if table else "OWNED BY NONE"
 
 
-def _usual(fact: str, words: str, new: Facts) -> str:
-    if fact in ("min", "max"):
-        return f"NO {words}"
-    usual = new.get("min", 1) if new["increment"] > 0 else new.get("max", -1)
-    return f"{words} {usual if fact == 'start' else 1}"
+def _start(facts: Facts) -> int:
+    usual = facts.get("min", 1) if facts.get("increment", 1) > 0 else facts.get("max", -1)
+    return int(facts.get("start", usual))
 
 
 def _of_domain(facts: Facts) -> Iterator[str]:

@@ -23,6 +23,7 @@ from app.triggers import UPDATED_AT_FUNCTION, Function, Trigger, declared_trigge
 
 _TEMPORARY = "pg_temp"
 _LOCK_TIMEOUT = "3s"
+_SET_PATH = sa.text("SELECT set_config('search_path', :path, true)")
 _LITERAL = "'(?:[^']|'')*'"
 
 
@@ -62,6 +63,21 @@ def scratch_of(
     make = _on_postgresql if connection.dialect.name == "postgresql" else _on_sqlite
     with make(connection, metadata, is_unmanaged) as scratch:
         yield scratch
+
+
+def take_with(connection: sa.Connection, metadata: sa.MetaData) -> Snapshot:
+    """Reads a database, and the other schemas that the models name as if they were one with its own."""
+    if connection.dialect.name != "postgresql":
+        return in_order({**read_sqlite.read(connection)})
+    query = "SELECT current_schema(), current_setting('search_path')"
+    home, path = connection.exec_driver_sql(query).one()
+    facts = read_postgresql.read(connection)
+    others = sorted(_schemas(metadata) - {home})
+    for schema in others:
+        connection.execute(_SET_PATH, {"path": quoted(schema)})
+        facts = {**read_postgresql.read(connection, [home or "public", _TEMPORARY]), **facts}
+    connection.execute(_SET_PATH, {"path": path})
+    return in_order(_unqualified(facts, others) if others else {**facts})
 
 
 @contextmanager
@@ -139,7 +155,7 @@ class _Build:
             self._run(f"CREATE SCHEMA {self._name}")
         self._run(f"SET LOCAL search_path = {self._name}, {quoted(self._home or 'public')}, {_TEMPORARY}")
         names = {self._home or "public", *_schemas(self._metadata)}
-        tables = [table for table in self._metadata.sorted_tables if not self._stub(table)]
+        tables = [table for table in self._metadata.tables.values() if not self._stub(table)]
         bound = self._connection.execution_options(schema_translate_map=dict.fromkeys(names, self._name))
         rewrite = _in_temporary_schema if self._name == _TEMPORARY else _in_transaction
         sa.event.listen(self._connection, "before_cursor_execute", rewrite, retval=True)

@@ -28,7 +28,8 @@ class AlterColumn(ops.AlterColumnOp):
         if self.modify_type is None:
             return back
         options = {name: value for name, value in vars(back).items() if name.startswith(("existing_", "modify_"))}
-        result = AlterColumn(self.table_name, self.column_name, using=self.using_back, using_back=self.using, **options)
+        options |= {"using": self.using_back, "using_back": self.using, "schema": self.schema}
+        result = AlterColumn(self.table_name, self.column_name, **options)
         result.kw = dict(back.kw)
         return result
 
@@ -128,7 +129,8 @@ def _changed(
     if not attributes:
         return None
     existing = proposed or _described(subject, name, column)
-    operation = AlterColumn(owner_of(name), own_name(name), existing_nullable=bool(old["nullable"]))
+    schema = column.table.schema
+    operation = AlterColumn(owner_of(name), own_name(name), existing_nullable=bool(old["nullable"]), schema=schema)
     operation.kw = dict(existing.kw)
     operation.existing_type, operation.existing_comment = existing.existing_type, old.get("comment")
     operation.existing_server_default = existing.existing_server_default

@@ -60,7 +60,7 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         comparison = snapshots.compare_with_models(
             connection,
             metadata,
-            session.facts if session.facts is not None else snapshots.take(connection),
+            session.facts if session.facts is not None else snapshots.take_with(connection, metadata),
             is_unmanaged=unmanaged.is_unmanaged_table if unmanaged else lambda _: False,
             keep=unmanaged.without if unmanaged else lambda snapshot: snapshot,
             renames=[*_renames(upgrade_ops)],

@@ -202,7 +202,10 @@ def with_collation_taken_away(kind: Any, old: Facts, new: Facts) -> Any:
     if "collation" not in old or "collation" in new:
         return kind
     own = _sqlite_type(str(new.get("type", "")), "BINARY")
-    return impl(kind, "postgresql").with_variant(own, "sqlite") if own is not None else kind
+    plain = impl(kind, "postgresql").copy()
+    others = {name: variant for name, variant in plain._variant_mapping.items() if name != "sqlite"}  # noqa: SLF001
+    plain._variant_mapping = type(plain._variant_mapping)(others)  # noqa: SLF001 - there is no other way to take one out
+    return plain.with_variant(own, "sqlite") if own is not None else kind
 
 
 def _sqlite_type(text: str, collation: str | None) -> Any:

@@ -224,11 +224,15 @@ def _execute_on(upgrade_ops: ops.UpgradeOps, side: Side, differences: Iterable[D
     """Adds statements made from facts; a difference for which there are none is named."""
     possible: list[Difference] = []
     for difference in differences:
-        if _statements(side, [difference]) is None:
+        if _statements(side, [difference]) is None and not _comes_with_identity(side, difference):
             upgrade_ops.ops.append(UnwrittenOp(difference))
         else:
             possible.append(difference)
-    first = [d for d in possible if kind_of(d.name) in _FIRST and d.found is None and not d.attribute]
+    first = [
+        d
+        for d in possible
+        if kind_of(d.name) in _FIRST and d.found is None and not d.attribute and not _comes_with_identity(side, d)
+    ]
     later = [d for d in possible if d not in first]
     if first:
         upgrade_ops.ops.insert(0, _operation(side, first))
@@ -252,7 +256,7 @@ def _statements(side: Side, differences: list[Difference]) -> tuple[list[str], l
     models, found = side.comparison.models, side.comparison.found
     if side.dialect == "sqlite":
         models, found = side.comparison.made, side.comparison.present
-    inverse = [Difference(d.name, d.attribute, d.found, d.expected) for d in differences if not _is_new(side, d)]
+    inverse = [_inverse(d) for d in differences if not _is_new(side, d)]
     there = dict(found)
     for difference in differences:
         if _is_new(side, difference):
@@ -268,6 +272,21 @@ def _statements(side: Side, differences: list[Difference]) -> tuple[list[str], l
     return up.within_a_transaction, down.within_a_transaction
 
 
+def _comes_with_identity(side: Side, difference: Difference) -> bool:
+    """Returns whether a sequence is that of a column which becomes an identity, or is none any more."""
+    facts = difference.expected or difference.found
+    if difference.attribute or kind_of(difference.name) != "sequence":
+        return False
+    column = f"column {facts.get('owner')}"
+    sides = [side.facts_of(column, wanted=wanted) for wanted in (False, True)]
+    return any("identity" in own for own in sides) and not _moves_a_sequence(side, Difference(column, "", {}, {}))
+
+
+def _inverse(difference: Difference) -> Difference:
+    name = difference.name if difference.attribute != NAME else difference.found_name
+    return Difference(name, difference.attribute, difference.found, difference.expected)
+
+
 def _moves_a_sequence(side: Side, difference: Difference) -> bool:
     """Returns whether a column's identity becomes a default or the reverse: the sequence has the same name in both."""
     if kind_of(difference.name) != "column":
@@ -278,4 +297,4 @@ def _moves_a_sequence(side: Side, difference: Difference) -> bool:
 
 def _is_new(side: Side, difference: Difference) -> bool:
     """Returns whether the object comes with its table, but for one fact."""
-    return bool(difference.attribute) and difference.name not in side.comparison.found
+    return difference.attribute not in ("", NAME) and difference.name not in side.comparison.found
