@@ -261,8 +261,18 @@ def _is_named(project: ModelProject, done: Done, parts: Parts, *, seen: bool) ->
             raise BrokenPromise(
                 f"silent: nothing was written, and {command} ends with {answer.returncode}: {_line(answer)}"
             )
-        if "Nothing has changed" in text or not any(subject in text for subject in subjects) or "Traceback" in text:
+        if (
+            "Nothing has changed" in text
+            or not any(_names(text, subject) for subject in subjects)
+            or "Traceback" in text
+        ):
             raise BrokenPromise(f"silent: nothing was written, and {command} says: {_line(answer)}")
+
+
+def _names(text: str, subject: str) -> bool:
+    """Returns whether a text names an object, as `check.value` or `of check`: `alembic check` doesn't name a table."""
+    name = re.escape(subject)
+    return bool(re.search(rf"(?<!\w){name}[._]\w|\b(?:table|of|in|on|to|type|enum|domain|sequence) \"?{name}\b", text))
 
 
 def _succeeds(project: ModelProject, *args: str) -> None:
