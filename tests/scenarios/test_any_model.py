@@ -134,6 +134,7 @@ def test_there_are_enough_features() -> None:
     assert not [name for name, feature in FEATURES.items() if {*feature.seen, *feature.traces} - {*feature.changes}]
 
 
+@pytest.mark.exhaustive
 def test_a_change_that_is_told_compiles_to_something_else() -> None:
     told = [
         (name, change_, dialect)

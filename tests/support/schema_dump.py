@@ -29,11 +29,13 @@ _POSTGRESQL = {
         SELECT c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid), t.tgenabled
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal""",
     "sequence": """
-        SELECT c.relname, format_type(s.seqtypid, NULL), pg_get_serial_sequence(t.relname, a.attname)
+        SELECT c.relname, format_type(s.seqtypid, NULL), pg_get_serial_sequence(quote_ident(t.relname), a.attname)
         FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
         JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'a' JOIN pg_class t ON t.oid = d.refobjid
         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid""",
-    "function": "SELECT p.proname, pg_get_functiondef(p.oid) FROM pg_proc c JOIN pg_proc p ON p.oid = c.oid",
+    "function": """
+        SELECT p.proname, pg_get_functiondef(p.oid) FROM pg_proc c JOIN pg_proc p ON p.oid = c.oid
+        WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')""",
 }
 
 

@@ -92,7 +92,7 @@ FEATURES: list[Feature] = [
         "float",
         sa.Float(),
         {"double": sa.Double(), "real": sa.REAL(), "precise": sa.Float(24)},
-        seen={"precise": POSTGRESQL},
+        seen={"double": ("sqlite",), "precise": POSTGRESQL},
     ),
     typed("double", sa.Double(), {"float": sa.Float(), "numeric": sa.Numeric(10, 2)}, seen={"float": ("sqlite",)}),
     typed("boolean", sa.Boolean(), {"an integer": sa.Integer()}),
