@@ -73,9 +73,10 @@ def watching(engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None
         # Without blockers to name, an error text is only shorter.
         broken = (sa.exc.SQLAlchemyError, SchemaError, engine.dialect.loaded_dbapi.Error)
         with suppress(*broken), db.connect(engine) as connection:
-            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             while not done.wait(POLL_SECONDS):
-                rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": pid}).all()
+                # No AUTOCOMMIT: the pool of a handed-over engine would get back a connection that names its isolation.
+                rows = connection.execute(sa.text(_BLOCKERS), {"pid": pid}).all()
+                connection.rollback()
                 looked([Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows])
 
     thread = threading.Thread(target=watch, name="blockers", daemon=True)
