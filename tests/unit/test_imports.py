@@ -21,7 +21,7 @@ GROUPS = [
     ["app.migrations.terminal", "app.migrations.one_command", "app.migrations.checksums"],
     ["app.migrations.line"],
     ["app.migrations.session", "app.migrations.project"],
-    ["app.migrations.guard"],
+    ["app.migrations.guard", "app.migrations.x_options"],
     ["app.migrations.snapshots", "app.migrations.rules"],
     ["app.migrations.operations"],
     ["app.migrations.data_loss", "app.migrations.autogenerate"],

@@ -16,7 +16,7 @@ from alembic.runtime.environment import EnvironmentContext
 
 from app import db, server_session
 from app.errors import met_a_lock
-from app.migrations.errors import ConfigurationError
+from app.migrations import x_options
 from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Place
 from app.migrations.project import Project
@@ -104,7 +104,7 @@ class Runner:
         return guards
 
     def _lock(self) -> AbstractContextManager[LockCheck]:
-        wait = _lock_wait(self._env, self._limits.lock)
+        wait = x_options.lock_wait(self._env, self._limits.lock)
         return lock.held(self._connection.engine, wait=wait, waiting=self._reporter.waiting)
 
     def _until_done(self, still_held: LockCheck) -> None:
@@ -190,7 +190,7 @@ class Runner:
     def _refuse_losses(self, plan: list[Step]) -> None:
         from app.migrations.data_loss import DataLoss
 
-        self._data_loss = DataLoss(self._connection, _accepted_losses(self._env), self._reporter.note)
+        self._data_loss = DataLoss(self._connection, x_options.accepted_losses(self._env), self._reporter.note)
         self._data_loss.refuse(plan)
         self._hook.guards = self._guards()
 
@@ -243,22 +243,3 @@ class Runner:
     def _blocked(self, blockers: "list[Blocker]") -> None:
         self._blockers = blockers or self._blockers
         self._reporter.blocked(self._step, blockers)
-
-
-def _lock_wait(env: EnvironmentContext, default: float) -> float:
-    """Returns the longest wait for another run, in seconds: `-x lock_timeout=SECONDS`."""
-    try:
-        value = float(env.get_x_argument(as_dictionary=True).get("lock_timeout", default))
-    except ValueError:
-        value = -1
-    if not 0 <= value < float("inf"):
-        raise ConfigurationError("-x lock_timeout must be a number of seconds, 0 or more.")
-    return value
-
-
-def _accepted_losses(env: EnvironmentContext) -> set[str]:
-    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION,REVISION`."""
-    pairs = [argument.partition("=") for argument in env.get_x_argument()]
-    values = [value.strip(" ,") for name, _, value in pairs if name == "accept-data-loss"]
-    named = {revision.strip() for value in values for revision in value.split(",")}
-    return named | set(Session.of(env.config).accepted_losses)
