@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app import db
 from app.cli import texts
 from app.migrations import commands
-from app.migrations.errors import ConfigurationError, MigrationError
+from app.migrations.errors import ConfigurationError, MigrationError, UnresolvedFailure
 from app.migrations.run.status import State, Status
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS
@@ -85,6 +85,13 @@ def half_done(project: ProjectCopy, url: str) -> None:
         project.upgrade(url)
 
 
+def half_done_downgrade(project: ProjectCopy, url: str) -> None:
+    project.add("pass", HALF)
+    upgraded(project, url)
+    with pytest.raises(MigrationError):
+        project.downgrade(url)
+
+
 def before_the_ledger(project: ProjectCopy, url: str) -> None:
     upgraded(project, url)
     execute(url, "DROP TABLE schema_ledger")
@@ -126,6 +133,7 @@ SCENES: list[Scene] = [
     crashed,
     crashed_downgrade,
     half_done,
+    half_done_downgrade,
     before_the_ledger,
     edited,
     ahead,
@@ -138,17 +146,62 @@ SCENES: list[Scene] = [
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_a_status_describes_each_scene(scene: Scene, project: ProjectCopy, url: str, approve: Approve) -> None:
     scene(project, url)
-    kind = f".{sa.make_url(url).get_backend_name()}" if scene is half_done else ""
+    kind = f".{sa.make_url(url).get_backend_name()}" if scene in (half_done, half_done_downgrade) else ""
     approve(f"status/{scene.__name__}{kind}.txt", shown(read(url)))
 
 
-@pytest.mark.parametrize("scene", [edited, ahead, two_heads, no_history, half_done], ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize(
+    "scene",
+    [edited, ahead, two_heads, no_history, half_done, half_done_downgrade],
+    ids=lambda scene: scene.__name__,
+)
 def test_a_problem_is_what_an_upgrade_refuses_with(scene: Scene, project: ProjectCopy, sqlite_url: str) -> None:
     scene(project, sqlite_url)
     (problem,) = read(sqlite_url).problems
     with pytest.raises(type(problem)) as caught:
         project.upgrade(sqlite_url)
     assert str(caught.value) == str(problem)
+
+
+def test_a_half_done_downgrade_is_in_the_json_and_ends_with_4(project: ProjectCopy, url: str) -> None:
+    half_done_downgrade(project, url)
+    done = schema("status", "--json", "--exit-code", DATABASE_URL=url, ALEMBIC_CONFIG=str(project.ini))
+    values = json.loads(done.stdout)
+    assert (done.returncode, values["code"]) == (4, "failed")
+    last = values["revisions"][-1]
+    assert (last["state"], last["applied"], last["unresolved"]) == ("failed", True, True)
+    assert (
+        f"schema resolve {last['revision']} --rolled-back (nothing of it is left)" in values["problems"][0]["message"]
+    )
+
+
+LATER = ["pass", "op.create_table('later', sa.Column('n', sa.Integer))", HALF.replace("half", "later")]
+
+
+@pytest.mark.parametrize("later", LATER, ids=["nothing", "a table", "outside"])
+def test_no_revision_runs_on_what_a_half_done_downgrade_left(project: ProjectCopy, later: str, url: str) -> None:
+    half_done_downgrade(project, url)
+    before = [entry.outcome for entry in read(url).entries]
+    project.add(later)
+    with pytest.raises(UnresolvedFailure, match="The downgrade of "):
+        project.upgrade(url)
+    assert [entry.outcome for entry in read(url).entries] == before
+
+
+def test_a_downgrade_that_failed_in_its_transaction_left_all_in_order(project: ProjectCopy, url: str) -> None:
+    project.add("pass", "raise ValueError")
+    upgraded(project, url)
+    with pytest.raises(MigrationError):
+        project.downgrade(url)
+    assert (read(url).exit_code, {revision.state for revision in read(url).revisions}) == (0, {State.APPLIED})
+
+
+def test_a_stamp_is_the_last_word_on_a_half_done_downgrade(project: ProjectCopy, url: str) -> None:
+    half_done_downgrade(project, url)
+    for revision in ("base", str(read(url).head)):
+        assert project.alembic("stamp", revision, url=url).returncode == 0
+    project.upgrade(url)
+    assert read(url).exit_code == 0
 
 
 @pytest.mark.exhaustive

@@ -15,7 +15,7 @@ from app import db
 from app.errors import database_errors_in_one_line
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.project import Project
-from app.migrations.run import lock, preflight
+from app.migrations.run import lock, revision_files
 from app.migrations.run.reporter import Reporter
 from app.migrations.session import Session
 
@@ -32,7 +32,7 @@ def history(project: Project) -> ScriptDirectory:
     except (UnicodeDecodeError, configparser.Error) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"{config.config_file_name}: can't be read ({reason}).") from None
-    preflight.require_loadable(script)
+    revision_files.require_loadable(script)
     return script
 
 

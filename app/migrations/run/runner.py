@@ -20,7 +20,7 @@ from app.migrations import x_options
 from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Place
 from app.migrations.project import Project
-from app.migrations.run import catch_up, explanations, lock, preflight, signals
+from app.migrations.run import catch_up, explanations, lock, preflight, revision_files, signals
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
@@ -164,7 +164,7 @@ class Runner:
         """Makes sure that all is in order; returns whether there is anything to do."""
         script, context = self._env.script, self._env.get_context()
         preflight.require_supported(self._connection)
-        preflight.require_single_head(script)
+        revision_files.require_single_head(script)
         heads = context.get_current_heads()
         entries = self._ledger.entries()
         preflight.require_known_heads(script, heads, entries)
@@ -177,9 +177,8 @@ class Runner:
             preflight.require_settled(place, heads)
         steps = [*map(Step.of, self._plan(heads, context, place))]
         plan = [step for step in steps if step.direction is not Direction.STAMP]
-        for step in plan:
-            if (entry := preflight.unresolved(entries, step.revision)) is not None:
-                raise preflight.unresolved_failure(entry)
+        applied = place.applied if self._command is Command.UPGRADE else ()
+        preflight.require_resolved(entries, [step.revision for step in plan], applied)
         # An empty database has nothing to lose.
         rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()

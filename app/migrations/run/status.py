@@ -12,7 +12,7 @@ from alembic.script import Script, ScriptDirectory
 from app.migrations.errors import MigrationError
 from app.migrations.line import Place
 from app.migrations.project import Project
-from app.migrations.run import lock, preflight
+from app.migrations.run import lock, preflight, revision_files
 from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied
 from app.migrations.run.lock import Holder
 from app.migrations.session import Direction
@@ -109,7 +109,7 @@ def read_status(
     entries, notes = _entries(connection)
     holder = lock.holder(connection)
     heads = sorted(script.get_heads())
-    problems = _problem(lambda: preflight.require_single_head(script))
+    problems = _problem(lambda: revision_files.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
     place = preflight.line_of(script).place(at, entries)
     applied = {*place.applied}
@@ -158,6 +158,8 @@ def _of_ours(
     if last is not None and last.outcome is Outcome.RUNNING:
         state = State.RUNNING if held else State.CRASHED
         return RevisionStatus(name, title, state, applied, last, not (held or last.repeatable))
+    if applied and (reverted := preflight.half_reverted(entries, name)) is not None:
+        return RevisionStatus(name, title, State.FAILED, applied, reverted, unresolved=True)
     if applied:
         done = (Outcome.APPLIED, Outcome.ADOPTED, Outcome.SKIPPED)
         ups = [entry for entry in tried if entry.outcome in done and entry.direction is not Direction.DOWNGRADE]
