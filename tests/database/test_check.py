@@ -12,6 +12,7 @@ from alembic import command
 
 from app.cli import texts
 from app.migrations import commands, snapshots
+from app.migrations.drift import Claim
 from app.migrations.drift.check import compare
 from app.migrations.errors import ConfigurationError, DataLossRefused, DriftDetected, MigrationError, PendingRevisions
 from app.migrations.run import status
@@ -181,6 +182,15 @@ def test_only_what_differs_is_accepted_and_with_a_reason(head_url: str) -> None:
         with pytest.raises(ConfigurationError):
             commands.accept(PROJECT, name, reason, engine(head_url))
     assert commands.read_status(PROJECT, engine(head_url)).accepted == []
+
+
+@pytest.mark.parametrize("reason", ["", " ", "\t\n"])
+def test_a_reason_is_asked_for_before_anything_is_compared(reason: str) -> None:
+    nowhere = engine("postgresql://nobody@127.0.0.1:1/nowhere")
+    with pytest.raises(ConfigurationError, match=r"^--accept needs a --reason"):
+        commands.accept(PROJECT, "column users.nick", reason, nowhere)
+    with pytest.raises(ConfigurationError, match=r"^--force needs a --reason"):
+        commands.resolve(PROJECT, Claim(HEAD, True, True, reason), nowhere)
 
 
 @pytest.mark.exhaustive

@@ -44,8 +44,10 @@ def resolve(
 
     Raises:
         UnresolvedFailure: the claim doesn't hold; the message lists what contradicts it.
+        ConfigurationError: the claim is forced, without a reason.
         MigrationError: the revision doesn't exist or isn't the next one, or the lock isn't free.
     """
+    claim.require_reason()
     with (
         run.writing(project, engine, lock_timeout) as (_, held_engine),
         run.transaction(held_engine) as connection,

@@ -37,6 +37,11 @@ class Claim:
     force: bool = False
     reason: str = ""
 
+    def require_reason(self) -> None:
+        """Raises `ConfigurationError` if the claim is forced and gives no reason."""
+        if self.force and not self.reason.strip():
+            raise ConfigurationError("--force needs a --reason: it is kept in the ledger, and shown in the status.")
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -72,11 +77,8 @@ class Resolver:
 
         Raises:
             HistoryError: there is no such revision, or it isn't its turn.
-            ConfigurationError: the claim is forced, without a reason.
             UnresolvedFailure: the claim doesn't hold; the message says what contradicts it.
         """
-        if claim.force and not claim.reason.strip():
-            raise ConfigurationError("--force needs a --reason: it is kept in the ledger, and shown in the status.")
         at = self._current_revision()
         if claim.revision not in self._line:
             raise HistoryError(f"There is no revision {claim.revision}.")
