@@ -135,5 +135,5 @@ def test_no_further_revision_begins_without_the_lock(url: str, tmp_path: Path) -
     runs.go_on()
     done = run.wait()
     assert done.returncode == 6, done.stderr
-    assert "Revisions that finished stay applied" in done.stderr
+    assert f"{runs.revision} had finished, and stays applied" in done.stderr
     assert applied(runs.url) == [runs.first, runs.revision]

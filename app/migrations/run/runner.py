@@ -17,6 +17,7 @@ from alembic.runtime.environment import EnvironmentContext
 from app import db, server_session
 from app.errors import met_a_lock
 from app.migrations import x_options
+from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Place
 from app.migrations.project import Project
@@ -64,6 +65,7 @@ class Runner:
         self._data_loss: DataLoss | None = None
         self._hook = StatementHook(connection)
         self._step: Step | None = None
+        self._finished: Step | None = None
         self._blockers: list[Blocker] = []
 
     def run(self, **options: Any) -> None:
@@ -157,7 +159,7 @@ class Runner:
             place = self._place(heads)
             self._connection.rollback()
             if {*heads} != {*place.rows}:
-                still_held()
+                self._require_lock(still_held, None)
                 catch_up.settle(self._connection, self._ledger.books(), place, heads)
 
     def _preflight(self) -> bool:
@@ -201,7 +203,7 @@ class Runner:
             self._connection.commit()
         self._ledger.begin(plan)
         for step, alembic_step in zip(plan, steps, strict=True):
-            still_held()
+            self._require_lock(still_held, step)
             self._step = step
             self._hook.kept = False
             for guard in self._hook.guards:
@@ -210,8 +212,21 @@ class Runner:
             yield alembic_step
             for guard in self._hook.guards:  # Alembic asks for the next step after it has committed this one
                 guard.committed(step)
-            self._step = None
+            self._step, self._finished = None, step
         self._reporter.finished(len(plan))
+
+    def _require_lock(self, still_held: LockCheck, following: Step | None) -> None:
+        """Raises `LockNotObtained` between two steps if the lock was lost."""
+        try:
+            still_held()
+        except LockNotObtained as error:
+            before, after = following and following.revision, self._finished and self._finished.revision
+            stopped = f"before the revision {before}" if before else "after the last revision"
+            done = f"{after} had finished, and stays applied" if after else "nothing had begun"
+            raise LockNotObtained(
+                f"{error}: stopping {stopped}. No revision was running: {done}. See what that run has done (schema "
+                "status), and run the same command again."
+            ) from None
 
     def _after(self, *_: Any, **__: Any) -> None:
         """Ends a step: Alembic calls this in the revision's transaction, after it has written the version."""
