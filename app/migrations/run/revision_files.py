@@ -5,6 +5,7 @@ The texts name the file, and the edit that mends it.
 
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,10 +20,6 @@ from app.migrations.errors import HistoryError, place_in_revision
 from app.migrations.line import read_line
 from app.migrations.project import BASE
 
-_AFTER_THE_EDIT = (
-    "Then run alembic upgrade head on every database: it applies what is missing there, whichever branch ran before."
-)
-
 
 def require_loadable(script: ScriptDirectory) -> None:
     """Loads every revision; raises `HistoryError` if a file is missing or isn't one."""
@@ -32,7 +29,7 @@ def require_loadable(script: ScriptDirectory) -> None:
             with _compiled_anew():
                 revisions = list(script.walk_revisions())
     except CommandError as error:
-        circle = _circle(Path(script.versions)) if isinstance(error.__cause__, CycleDetected) else None
+        circle = _circle(script) if isinstance(error.__cause__, CycleDetected) else None
         raise circle or HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
     except UserWarning as warning:
         text = " ".join(str(warning).split())
@@ -61,11 +58,12 @@ def _compiled_anew() -> Iterator[None]:
         sys.pycache_prefix, sys.dont_write_bytecode = before
 
 
-def _circle(versions: Path) -> HistoryError | None:
+def _circle(script: ScriptDirectory) -> HistoryError | None:
     """Makes the error for revisions that follow each other, with the edit that makes one of them the first again.
 
     Returns None if no file is named after that one.
     """
+    versions = Path(script.versions)
     line = read_line(versions)
     first = next((revision for revision in line.in_circle if line.parents(revision)), "")
     before = line.order[-len(line.in_circle) - 1] if len(line.order) > len(line.in_circle) else None
@@ -74,7 +72,8 @@ def _circle(versions: Path) -> HistoryError | None:
         return None
     return HistoryError(
         f"Revisions follow each other in a circle ({', '.join(line.in_circle)}), as after a merge of two edits: in "
-        f"{files[0].name} write down_revision = {before!r} instead of {line.parents(first)[0]!r}. {_AFTER_THE_EDIT}"
+        f"{files[0].name} write down_revision = {before!r} instead of {line.parents(first)[0]!r}. "
+        + _after_the_edit(script)
     )
 
 
@@ -88,13 +87,29 @@ def require_single_head(script: ScriptDirectory) -> None:
         raise HistoryError(
             f"{Path(merge.path).name} merges two branches, and the history must be one line. Put them one after the "
             f"other: in {_edit_of_parent(script, stays, moves)}, and in {Path(merge.path).name} write down_revision = "
-            f"{moves!r} instead of {merge.down_revision!r}. {_AFTER_THE_EDIT}"
+            f"{moves!r} instead of {merge.down_revision!r}. {_after_the_edit(script)}"
         )
     if len(heads) > 1:
         raise HistoryError(
             f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after "
-            f"the other: in {_edit_of_parent(script, heads[0], heads[-1])}. {_AFTER_THE_EDIT}"
+            f"the other: in {_edit_of_parent(script, heads[0], heads[-1])}. {_after_the_edit(script)}"
         )
+
+
+def snapshot_command(root: Path) -> str:
+    """Returns the line that makes snapshots in this environment: `scripts/dev.py` doesn't install the project."""
+    installed = shutil.which("schema") or Path(sys.executable).with_name("schema").exists()
+    if installed or not (root / "scripts" / "dev.py").is_file():
+        return "schema snapshot"
+    return "python3 scripts/dev.py schema snapshot"
+
+
+def _after_the_edit(script: ScriptDirectory) -> str:
+    # What a revision makes is another schema on another parent.
+    return (
+        f"Then make the snapshots anew ({snapshot_command(Path(script.dir).parent)}), and run alembic upgrade head on "
+        "every database: it applies what is missing there, whichever branch ran before."
+    )
 
 
 def _edit_of_parent(script: ScriptDirectory, stays: str, moves: str) -> str:
