@@ -60,6 +60,7 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     CHECK = "check"
+    UNKNOWN = "unknown"  # newer code's; no attempt of this code
 
 
 @dataclass(frozen=True)

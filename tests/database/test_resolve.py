@@ -349,3 +349,11 @@ def _add_check(url: str) -> None:
         by_hand(url, f"users | CONSTRAINT users_pkey | {check}, CONSTRAINT users_pkey")
     else:
         by_hand(url, f"ALTER TABLE users ADD {check}")
+
+
+@pytest.mark.parametrize("change", ["outcome = 'quarantined'", "direction = 'repair'"])
+@one_a_day
+def test_what_newer_code_left_open_is_proved(scene: Scene, change: str) -> None:
+    execute(scene.url, f"UPDATE schema_ledger SET {change} WHERE revision = '{HEAD}'")
+    assert scene.applied(HEAD) == {HEAD: Outcome.ADOPTED}
+    assert scene.applied(HEAD) == {}

@@ -12,8 +12,12 @@ import sqlalchemy as sa
 from app import db
 from app.cli import texts
 from app.migrations import commands
-from app.migrations.errors import ConfigurationError, MigrationError, UnresolvedFailure
+from app.migrations.errors import ConfigurationError, HistoryError, MigrationError, UnresolvedFailure
+from app.migrations.line import read_line
+from app.migrations.project import _attempts
+from app.migrations.run.ledger import Ledger, Outcome
 from app.migrations.run.status import State, Status
+from app.migrations.session import Direction
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS
 from tests.support.approved_texts import Approve, plain
@@ -271,3 +275,64 @@ def test_a_configuration_that_isnt_there(sqlite_url: str, tmp_path: Path, monkey
     monkeypatch.setenv("ALEMBIC_CONFIG", str(tmp_path / "nowhere.ini"))
     with pytest.raises(ConfigurationError, match="script_location"):
         read(sqlite_url)
+
+
+# --- rows that newer code wrote ---------------------------------------------------------------------------------------
+
+NEWER = {
+    "an outcome": ("outcome = 'quarantined'", "quarantined"),
+    "another": ("outcome = 'half_applied'", "half_applied"),
+    "a direction": ("direction = 'repair'", "repair"),
+    "both": ("outcome = 'parked', direction = 'repair'", "repair, parked"),
+    "our word for it": ("outcome = 'unknown'", "unknown"),
+}
+newer = pytest.mark.parametrize(("change", "word"), NEWER.values(), ids=NEWER)
+
+
+@newer
+def test_a_row_of_newer_code_is_read_and_named(project: ProjectCopy, change: str, word: str, url: str) -> None:
+    upgraded(project, url)
+    execute(url, f"UPDATE schema_ledger SET {change}")
+    found = read(url)
+    first = found.revisions[0].revision
+    assert (found.code, found.at, [revision.state for revision in found.revisions]) == ("ok", [first], [State.APPLIED])
+    said = f"Newer code wrote rows of the ledger that this code can't judge, and leaves aside: {word} of {first}."
+    assert found.notes == [said]
+    assert f"{word:<11}" in texts.status(found, history=True).text
+    with db.migration_engine(url).connect() as connection:
+        assert read_line(project.versions).lacks(found.at, _attempts(connection)) == []  # as `is_current` asks
+    for line, code in (
+        ("current", 0),
+        ("upgrade head", 0),
+        ("downgrade base", 5),
+    ):  # the version table says where it is
+        done = project.alembic(*line.split(), url=url)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+
+
+@newer
+def test_a_revision_that_newer_code_was_last_at_waits_for_a_word(
+    project: ProjectCopy, change: str, word: str, url: str
+) -> None:
+    failed(project, url)
+    revision = read(url).revisions[1].revision
+    execute(url, f"UPDATE schema_ledger SET {change} WHERE revision = '{revision}'")
+    status = read(url)
+    assert ([problem.exit_code for problem in status.problems], len(status.pending)) == ([5], 2)
+    with pytest.raises(HistoryError, match=f"has written '{word}' for the revision {revision} into the ledger"):
+        project.upgrade(url)
+    assert [entry.newer for entry in read(url).entries] == [None, word]
+    file = project.file(revision)
+    file.write_text(file.read_text(encoding="utf-8").replace("raise ValueError('no')", "pass"), encoding="utf-8")
+    with db.migration_engine(url).begin() as connection:  # as `schema resolve` does, once it is proved
+        Ledger(connection).record(revision, Direction.STAMP, Outcome.ROLLED_BACK, None, "by hand")
+    project.upgrade(url)
+    assert read(url).code == "ok"
+
+
+@pytest.mark.parametrize("change", ["outcome = ''", "outcome = 'ODD'", "direction = 'up, down'", "outcome = '1'"])
+def test_a_row_that_no_code_wrote_is_told_in_one_line(project: ProjectCopy, change: str, url: str) -> None:
+    upgraded(project, url)
+    execute(url, f"UPDATE schema_ledger SET {change}")
+    with pytest.raises(MigrationError, match="has a row that can't be read"):
+        read(url)

@@ -113,7 +113,9 @@ class Resolver:
         """Returns whether the ledger is to be corrected for a revision that the database needn't be moved over."""
         attempts = [e for e in entries if e.revision == claim.revision and e.direction is not Direction.CHECK]
         outcome = attempts[-1].outcome if attempts else None
-        if outcome in (Outcome.FAILED, Outcome.RUNNING) or (claim.applied and outcome is Outcome.SKIPPED):
+        if outcome in (Outcome.FAILED, Outcome.RUNNING, Outcome.UNKNOWN) or (
+            claim.applied and outcome is Outcome.SKIPPED
+        ):
             return True
         if claim.applied and claim.revision in self._missing(entries):
             return True

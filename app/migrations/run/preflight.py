@@ -158,11 +158,36 @@ def unresolved_failure(entry: Entry) -> UnresolvedFailure:
 
 
 def require_resolved(entries: list[Entry], planned: Iterable[str], applied: Iterable[str]) -> None:
-    """Raises `UnresolvedFailure` if a planned revision failed half-way, or the downgrade of an applied one did."""
+    """Raises an error if the last attempt at a revision leaves open what the database has of it.
+
+    Raises:
+        UnresolvedFailure: a planned revision failed half-way, or the downgrade of an applied one did.
+        HistoryError: newer code has written the end of the last attempt at a planned revision.
+    """
+    planned = list(planned)
+    for revision in planned:
+        require_known_outcome(entries, revision)
     of_plan = (unresolved(entries, revision) for revision in planned)
     for entry in [*of_plan, *(half_reverted(entries, revision) for revision in sorted(applied))]:
         if entry is not None:
             raise unresolved_failure(entry)
+
+
+def require_known_outcome(entries: list[Entry], revision: str) -> None:
+    """Raises `HistoryError` if only newer code knows how the last attempt at a revision ended.
+
+    To run it could be to run it twice, and to pass over it could be to leave it out. Only a planned revision is
+    refused: where the version table is past one, it is applied, whatever the ledger says. `schema resolve` is the way
+    out without that code: it proves what the database has, and its row counts from then on.
+    """
+    tried = attempts(entries, revision)
+    if tried and tried[-1].newer:
+        by = f" ({tried[-1].code_version[:12]})" if tried[-1].code_version else ""
+        raise HistoryError(
+            f"Newer code{by} has written {tried[-1].newer!r} for the revision {revision} into the ledger, which this "
+            "code doesn't know, so it can't tell whether that is applied. Upgrade with that code; or let it be proved: "
+            f"schema resolve {revision} --applied, or --rolled-back"
+        )
 
 
 def unresolved(entries: list[Entry], revision: str) -> Entry | None:

@@ -126,6 +126,8 @@ def read_status(
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
+    problems += [p for r in revisions if not r.applied for p in _problem(_known_outcome(entries, r.revision))]
+    notes += _of_newer_code(entries)
     head = heads[0] if len(heads) == 1 else None
     return Status(database, sorted(at), head, holder, revisions, problems, notes, entries, place)
 
@@ -171,6 +173,17 @@ def _of_ours(
     if last is not None and last.outcome is Outcome.FAILED:
         return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
     return RevisionStatus(name, title, State.PENDING, applied, None)
+
+
+def _known_outcome(entries: list[Entry], revision: str) -> Callable[[], None]:
+    return lambda: preflight.require_known_outcome(entries, revision)
+
+
+def _of_newer_code(entries: list[Entry]) -> list[str]:
+    rows = [f"{entry.newer} of {entry.revision}" for entry in entries if entry.newer]
+    if not rows:
+        return []
+    return [f"Newer code wrote rows of the ledger that this code can't judge, and leaves aside: {', '.join(rows)}."]
 
 
 def _problem(check: Callable[[], None]) -> list[MigrationError]:
