@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from app.errors import met_a_lock
 from app.migrations import x_options
 from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard, StatementHook
-from app.migrations.line import Place
+from app.migrations.line import Line, Place
 from app.migrations.project import Project
 from app.migrations.run import catch_up, explanations, lock, preflight, revision_files, signals
 from app.migrations.run.ledger_writer import LedgerWriter
@@ -144,8 +145,12 @@ class Runner:
         if self._connection.in_transaction():
             self._connection.commit()
 
+    @cached_property
+    def _line(self) -> Line:
+        return preflight.line_of(self._env.script)  # reads every revision's file, and a run asks three times
+
     def _place(self, heads: tuple[str, ...]) -> Place:
-        return preflight.line_of(self._env.script).place(heads, self._ledger.entries())
+        return self._line.place(heads, self._ledger.entries())
 
     def _plan(self, heads: tuple[str, ...], context: Any, place: Place) -> list[Any]:
         """Returns Alembic's steps; before those of an upgrade, what the database lacks below its version."""
