@@ -110,7 +110,7 @@ def edited(
     same as today's, by revision.
     """
     changed = []
-    known = tuple(sorted(revision.revision for revision in script.walk_revisions()))
+    known = tuple(revision.revision for revision in script.walk_revisions())[::-1]
     for revision in sorted(applied):
         with_checksum = [
             entry

@@ -83,16 +83,18 @@ def require_single_head(script: ScriptDirectory) -> None:
     merges = [revision for revision in script.walk_revisions() if isinstance(revision.down_revision, tuple)]
     if merges:
         merge = merges[-1]  # the oldest
-        stays, moves = sorted(merge.down_revision or ())[:2]
+        edits, last = _edits_to_one_line(script, sorted(merge.down_revision or ()))
+        name, branches = Path(merge.path).name, _in_words(len(merge.down_revision or ()))
+        edits.append(f"in {name} write down_revision = {last!r} instead of {merge.down_revision!r}")
         raise HistoryError(
-            f"{Path(merge.path).name} merges two branches, and the history must be one line. Put them one after the "
-            f"other: in {_edit_of_parent(script, stays, moves)}, and in {Path(merge.path).name} write down_revision = "
-            f"{moves!r} instead of {merge.down_revision!r}. {_after_the_edit(script)}"
+            f"{name} merges {branches} branches, and the history must be one line. Put them one after the other: "
+            f"{', and '.join(edits)}. {_after_the_edit(script)}"
         )
     if len(heads) > 1:
+        edits, _ = _edits_to_one_line(script, heads)
         raise HistoryError(
-            f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after "
-            f"the other: in {_edit_of_parent(script, heads[0], heads[-1])}. {_after_the_edit(script)}"
+            f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of {_in_words(len(heads))} "
+            f"branches. Put one after the other: {', and '.join(edits)}. {_after_the_edit(script)}"
         )
 
 
@@ -112,11 +114,29 @@ def _after_the_edit(script: ScriptDirectory) -> str:
     )
 
 
-def _edit_of_parent(script: ScriptDirectory, stays: str, moves: str) -> str:
-    """Returns the edit that puts the branch with the end `moves` after `stays`."""
-    shared = {revision.revision for revision in script.iterate_revisions(stays, BASE)}
-    first = [r for r in script.iterate_revisions(moves, BASE) if r.revision not in shared][-1]
-    return f"{Path(first.path).name} write down_revision = {stays!r} instead of {first.down_revision!r}"
+def _edits_to_one_line(script: ScriptDirectory, ends: list[str]) -> tuple[list[str], str]:
+    """Returns the edits that put branches one after the other, and the end of the last.
+
+    Args:
+        script: the history.
+        ends: the last revisions of the branches.
+    """
+    edits: list[str] = []
+    last, *others = ends
+    placed = {revision.revision for revision in script.iterate_revisions(last, BASE)}
+    for end in others:
+        branch = [revision for revision in script.iterate_revisions(end, BASE) if revision.revision not in placed]
+        if branch:  # else it is part of a branch before it
+            first = branch[-1]
+            name = Path(first.path).name
+            edits.append(f"in {name} write down_revision = {last!r} instead of {first.down_revision!r}")
+            placed |= {revision.revision for revision in branch}
+            last = end
+    return edits, last
+
+
+def _in_words(number: int) -> str:
+    return {2: "two", 3: "three"}.get(number, str(number))
 
 
 def _described(error: Exception) -> str:
