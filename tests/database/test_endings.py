@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 
-from app import db
+from app import database_url
 from app.migrations.errors import LockNotObtained
 from app.migrations.session import Session
 from tests.support.alembic_in_process import config, revision_of
@@ -116,7 +116,7 @@ def test_a_lock_after_an_index_was_built_concurrently_says_that_it_is_kept(proje
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_sqlite_reports_success_only_after_the_commit(project: ProjectCopy, url: str) -> None:
     """A reader keeps a writer from its commit, and from nothing before that."""
-    file = db.sqlite_file(db.database_url(url))
+    file = database_url.sqlite_file(database_url.parse(url))
     revision = project.add(
         "global reader\n"
         f"reader = __import__('sqlite3').connect({str(file)!r}, isolation_level=None)\n"

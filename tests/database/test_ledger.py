@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
-from app import db
+from app import database_url, db
 from app.migrations import checksums, commands
 from app.migrations.errors import MigrationError
 from app.migrations.line import Line
@@ -87,7 +87,7 @@ def test_a_command_that_has_nothing_to_do_leaves_none(head_url: str, alembic: Al
 def test_reading_creates_nothing(line: str, project: ProjectCopy, url: str) -> None:
     project.add(TABLE)
     project.alembic(*line.split(), url=url)
-    if (file := db.sqlite_file(db.database_url(url))) is not None:
+    if (file := database_url.sqlite_file(database_url.parse(url))) is not None:
         assert list(file.parent.iterdir()) == []
     else:
         assert not has_table(url, "alembic_version")

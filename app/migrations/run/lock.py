@@ -23,7 +23,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 from app.migrations.errors import LockNotObtained, MigrationError
 from app.migrations.one_command import process
 from app.migrations.session import LockCheck
@@ -77,7 +77,7 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[LockCh
         lock: AbstractContextManager[LockCheck] = nullcontext(_lasts)
         if engine.dialect.name == "postgresql":
             lock = _postgresql(engine, pause)
-        elif (path := db.sqlite_file(engine.url)) is not None:
+        elif (path := database_url.sqlite_file(engine.url)) is not None:
             lock = _sqlite(path, pause)
         with lock as check:
             yield check
@@ -89,7 +89,7 @@ def holder(connection: sa.Connection) -> Holder | None:
     """Returns the holder of the lock of a connection's database; None if it is free. Writes and creates nothing."""
     if connection.dialect.name == "postgresql":
         return _postgresql_holder(connection)
-    path = db.sqlite_file(connection.engine.url)
+    path = database_url.sqlite_file(connection.engine.url)
     return _sqlite_holder(path) if path is not None else None
 
 

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from app import db, sql_text
+from app import database_url, db, sql_text
 from app.errors import Failure, SchemaError, database_errors_in_one_line
 from app.migrations import snapshots
 from app.migrations.errors import MigrationError
@@ -174,7 +174,7 @@ def _server(own: sa.URL) -> Iterator[sa.URL]:
     from app.throwaway_server import Server
 
     with Server() as server:
-        yield db.database_url(server.url)
+        yield database_url.parse(server.url)
 
 
 def _snapshots_on(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
