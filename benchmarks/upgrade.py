@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from app import db
+from app import database_url, db
 from benchmarks import measure, stock
 from benchmarks.measure import Case
 from tests.postgres import Server
@@ -50,7 +50,7 @@ def full(database: str, url: str, folder: Path, variables: Mapping[str, str], be
 
 def empty(url: str) -> None:
     """Empties the database."""
-    if file := db.sqlite_file(db.database_url(url)):
+    if file := database_url.sqlite_file(database_url.parse(url)):
         for path in file.parent.glob(f"{file.name}*"):
             path.unlink()
         return

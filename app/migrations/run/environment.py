@@ -15,10 +15,10 @@ from alembic.util import CommandError
 
 import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db, server_session
-from app.migrations import one_command, terminal
+from app.migrations import one_command, terminal, x_options
 from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
-from app.migrations.run import preflight, signals
+from app.migrations.run import preflight, revision_files, signals
 from app.migrations.run.ledger import Ledger
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.runner import Runner
@@ -72,6 +72,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     # From here on the environment itself: `context` stands for that of whichever thread came last.
     env = context.get_context().environment_context
     assert env is not None
+    x_options.require_spelling(env)
     opts = env.get_context().opts
     command = Command.of(opts)
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
@@ -80,9 +81,9 @@ def _run(context: EnvironmentContext, project: Project) -> None:
         else:  # a project need not say how its progress is shown
             terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
-    preflight.require_loadable(env.script)
+    revision_files.require_loadable(env.script)
     if command is not Command.LOOK:
-        preflight.require_single_head(env.script)
+        revision_files.require_single_head(env.script)
     if env.is_offline_mode():
         _write_script(env, dialect, options)
         return
