@@ -10,59 +10,35 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import NoSuchModuleError
 
 from app import server_session
+from app.database_url import database_url, shown, sqlite_file
 from app.errors import DatabaseUnreachable, SettingsError, without_undecodable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
     from sqlalchemy.orm import Session, sessionmaker
 
+__all__ = [
+    "async_engine",
+    "async_sessions",
+    "connect",
+    "database_url",
+    "engine",
+    "has_file",
+    "migration_engine",
+    "revision_transactions",
+    "sessions",
+    "shown",
+    "sqlite_file",
+]
+
 BUSY_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
-_ESCAPE = "DATABASE_URL has a user or password with a sign that ends it: write @ as %40, : as %3A, / as %2F, ? as %3F"
-
-_SYNC_DRIVERS = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "postgresql+asyncpg": "postgresql+psycopg",
-    "postgresql+psycopg_async": "postgresql+psycopg",
-    "sqlite+aiosqlite": "sqlite",
-    "sqlite+pysqlite": "sqlite",
-}
-
-
-def database_url(text: str | URL) -> URL:
-    """Parses a database URL and sets this package's driver: psycopg, or Python's own sqlite3.
-
-    What other tools write is understood where it has one meaning: `postgres://`, `sqlite:file.db`, `ssl=require`,
-    quotes and blanks around the whole.
-
-    Args:
-        text: a database URL.
-
-    Raises:
-        SettingsError: the text isn't a URL of PostgreSQL or SQLite; the message shows no part that may be a secret.
-    """
-    if isinstance(text, str):
-        text = _in_our_words(text)
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise SettingsError(
-            "DATABASE_URL isn't a database URL: write postgresql://user:password@host/name or sqlite:///file.db"
-        ) from None
-    url = url.set(drivername=_SYNC_DRIVERS.get(url.drivername, url.drivername))
-    if url.get_backend_name() not in ("postgresql", "sqlite"):
-        raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}: only postgresql and sqlite are known here.")
-    if "@" in (url.host or ""):
-        raise SettingsError(_ESCAPE)
-    return _with_known_options(url) if url.query and "psycopg" in url.drivername else url
 
 
 def engine(url: str | URL, **options: Any) -> sa.Engine:
@@ -125,8 +101,10 @@ def migration_engine(url: str | URL, *, read_only: bool = False) -> sa.Engine:
         SettingsError: the URL can't be used, or its driver isn't installed.
     """
     url = database_url(url)
-    if read_only and (path := sqlite_file(url)) is not None:
-        if not path.exists():
+    path = sqlite_file(url)
+    exists = has_file(url)
+    if read_only and path is not None:
+        if not exists:
             return _create(URL.create("sqlite"), {})
         journal = path.resolve().with_name(f"{path.resolve().name}-journal")
         if journal.is_file() and journal.stat().st_size > 0:
@@ -151,19 +129,21 @@ def connect(engine: sa.Engine) -> sa.Connection:
     return connection
 
 
-def sqlite_file(url: URL) -> Path | None:
-    """Returns the file of a SQLite URL; None for PostgreSQL and for a database in memory."""
-    name = url.database
-    if url.get_backend_name() != "sqlite" or not name or ":memory:" in name or url.query.get("mode") == "memory":
-        return None
-    return Path(unquote(name.removeprefix("file:"))) if name.startswith("file:") else Path(name)
+def has_file(url: URL) -> bool:
+    """Returns whether the file of a SQLite URL is there; True for PostgreSQL and for a database in memory.
 
-
-def shown(url: URL) -> str:
-    """Returns the URL for people, without the password, which may also stand among the options."""
+    Raises:
+        DatabaseUnreachable: the path can be no file, or may not be looked at.
+    """
     path = sqlite_file(url)
-    address = {name: value for name, value in url.query.items() if name in ("host", "port")}
-    return f"sqlite:///{path}" if path is not None else url.set(query=address).render_as_string()
+    if path is None:
+        return True
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a named pipe would wait for ever
+            raise DatabaseUnreachable(f"Can't connect to {shown(url)}: that isn't a file.")
+        return path.exists()
+    except OSError as error:
+        raise DatabaseUnreachable(f"Can't connect to {shown(url)}: {error.strerror}.") from None
 
 
 @contextmanager
@@ -196,36 +176,6 @@ def revision_transactions(connection: sa.Connection) -> Iterator[None]:
             connection.rollback()
 
 
-def _in_our_words(text: str) -> str:
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1].strip()
-    scheme, colon, rest = text.partition(":")
-    scheme = scheme.lower()
-    if scheme == "jdbc":
-        raise SettingsError("DATABASE_URL is one of JDBC: write postgresql://user:password@host/name")
-    if scheme.partition("+")[0] == "sqlite" and rest not in ("", "//") and not rest.startswith("///"):
-        rest = f"///{rest.removeprefix('//')}"  # SQLite has no host: what stands there is the file
-    options = rest.partition("?")[2]
-    if scheme.startswith("postgres") and (
-        "@" in options or not all("=" in part for part in options.split("&") if part)
-    ):
-        raise SettingsError(_ESCAPE)
-    return f"{scheme}{colon}{rest}"
-
-
-def _with_known_options(url: URL) -> URL:
-    import psycopg
-
-    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items()}
-    if query.get("sslmode") == "true":
-        query["sslmode"] = "require"
-    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-    for name in sorted({*query} - known):
-        raise SettingsError(f"DATABASE_URL has the option {name}, which PostgreSQL's client doesn't know: remove it.")
-    return url.set(query=query)
-
-
 def _begin_immediate(connection: sa.Connection) -> None:
     # get_isolation_level() answers SERIALIZABLE inside autocommit_block(); the options are right.
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
@@ -251,6 +201,9 @@ def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
         engine = sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    except ValueError:
+        names = ", ".join(sorted(url.query))
+        raise SettingsError(f"DATABASE_URL has an option whose value can't be read ({names}).") from None
     sa.event.listen(engine, "handle_error", _cut_undecodable)
     return engine
 

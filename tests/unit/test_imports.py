@@ -12,7 +12,7 @@ from tests.support.environment import ROOT
 # Each may import from the groups above its own, and from itself.
 GROUPS = [
     ["app.errors", "app.server_session"],
-    ["app.throwaway_server"],
+    ["app.throwaway_server", "app.database_url"],
     ["app.encryption", "app.triggers", "app.dialect_text", "app.sql_text", "app.db"],
     ["app.settings", "app.backfill"],
     ["app.migrations.sql"],
