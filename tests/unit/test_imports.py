@@ -19,7 +19,7 @@ GROUPS = [
     ["app.models", "app.secrets"],
     ["app.migrations.errors"],
     ["app.migrations.terminal", "app.migrations.one_command", "app.migrations.checksums"],
-    ["app.migrations.line"],
+    ["app.migrations.line", "app.migrations.loading"],
     ["app.migrations.session", "app.migrations.project"],
     ["app.migrations.guard"],
     ["app.migrations.snapshots", "app.migrations.rules"],

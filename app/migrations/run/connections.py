@@ -13,6 +13,7 @@ from alembic.util import CommandError
 
 from app import db
 from app.errors import database_errors_in_one_line
+from app.migrations import loading
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.project import Project
 from app.migrations.run import lock, preflight
@@ -29,10 +30,10 @@ def history(project: Project) -> ScriptDirectory:
         file = Path(str(config.config_file_name)).absolute()
         where = f"in {file}" if file.is_file() else f"there is no file {file}"
         raise ConfigurationError(f"{str(error).rstrip('.')}: {where}") from None
-    except (UnicodeDecodeError, configparser.Error) as error:
+    except (ValueError, ImportError, configparser.Error) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"{config.config_file_name}: can't be read ({reason}).") from None
-    preflight.require_loadable(script)
+    loading.require_loadable(script)
     return script
 
 
@@ -56,6 +57,7 @@ def reading(project: Project, engine: sa.Engine | None) -> Iterator[sa.Connectio
     """Gives a connection that only reads; a SQLite file that isn't there reads as empty, and isn't made."""
     engine = engine if engine is not None else db.migration_engine(database_url(project), read_only=True)
     with database_errors_in_one_line(), db.connect(engine) as connection:
+        preflight.require_one_schema(connection)
         yield connection
 
 
@@ -98,6 +100,7 @@ def writing(
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Gives one transaction, DDL included on SQLite too, with foreign keys off there."""
     with db.connect(engine) as connection, db.revision_transactions(connection), connection.begin():
+        preflight.require_one_schema(connection)
         yield connection
 
 

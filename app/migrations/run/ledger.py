@@ -229,6 +229,10 @@ class Ledger:
 
 def _entry(row: sa.Row[Any]) -> Entry:
     values = {name: value for name, value in row._mapping.items() if name in table.columns}  # noqa: SLF001 - documented
+    for name, value in values.items():
+        column = table.columns[name]
+        if not (column.nullable if value is None else isinstance(value, column.type.python_type)):
+            raise TypeError(f"{name} is {type(value).__name__}")  # not its text, which may be anything
     values["direction"] = Direction(values["direction"])
     values["outcome"] = Outcome(values["outcome"])
     for name in ("started_at", "finished_at"):
