@@ -41,6 +41,9 @@ def run(context: EnvironmentContext, project: Project) -> None:
     try:
         with ExitStack() as stack:
             if on_command_line:
+                terminal.complete_streams()
+                if getattr(context.config, "stdout", None) is None:
+                    context.config.stdout = sys.stdout
                 stack.enter_context(signals.interruptible())
                 stack.enter_context(terminal.warnings_in_one_line())
             _run(context, project)
@@ -84,7 +87,8 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     if command is not Command.LOOK:
         preflight.require_single_head(env.script)
     if env.is_offline_mode():
-        _write_script(env, dialect, options)
+        with terminal.output_errors_in_one_line("The script is cut off: don't run it."):
+            _write_script(env, dialect, options)
         return
     if command.compares:
         options |= _comparison(env.config, project, command)
