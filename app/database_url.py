@@ -13,6 +13,10 @@ from sqlalchemy.exc import ArgumentError
 from app.errors import SettingsError
 
 _ESCAPE = "DATABASE_URL has a user or password with a sign that ends it: write @ as %40, : as %3A, / as %2F, ? as %3F"
+
+# What Python's sqlite3 takes; SQLite's own options it reads from a URI only.
+_OF_SQLITE = {"timeout", "detect_types", "isolation_level", "check_same_thread", "cached_statements", "autocommit"}
+
 _SYNC_DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -36,6 +40,8 @@ def parse(text: str | URL) -> URL:
         SettingsError: the text isn't a URL of PostgreSQL or SQLite; the message shows no part that may be a secret.
     """
     if isinstance(text, str):
+        if "\0" in unquote(text):  # PostgreSQL's client would cut off what follows, and take its defaults for it
+            raise SettingsError("DATABASE_URL holds a zero byte (%00): remove it.")
         text = _in_our_words(text)
     try:
         url = make_url(text)
@@ -48,7 +54,9 @@ def parse(text: str | URL) -> URL:
         raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}: only postgresql and sqlite are known here.")
     if "@" in (url.host or ""):
         raise SettingsError(_ESCAPE)
-    return _with_known_options(url) if url.query and "psycopg" in url.drivername else url
+    if not url.query:
+        return url
+    return _with_known_options(url) if "psycopg" in url.drivername else _with_heard_options(url)
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -99,3 +107,13 @@ def _with_known_options(url: URL) -> URL:
     for name in sorted({*query} - known):
         raise SettingsError(f"DATABASE_URL has the option {name}, which PostgreSQL's client doesn't know: remove it.")
     return url.set(query=query)
+
+
+def _with_heard_options(url: URL) -> URL:
+    ignored = sorted({*url.query} - _OF_SQLITE) if "uri" not in url.query else []
+    if ignored:  # mode=ro, for instance, and the file would be written
+        raise SettingsError(
+            f"DATABASE_URL has the option {ignored[0]}, which a path ignores: remove it, or write "
+            f"sqlite:///file:NAME?{ignored[0]}=…&uri=true"
+        )
+    return url

@@ -85,8 +85,10 @@ def migration_engine(url: str | URL, *, read_only: bool = False) -> sa.Engine:
         SettingsError: the URL can't be used, or its driver isn't installed.
     """
     url = database_url.parse(url)
-    if read_only and (path := database_url.sqlite_file(url)) is not None:
-        if not path.exists():
+    path = database_url.sqlite_file(url)
+    exists = has_file(url)
+    if read_only and path is not None:
+        if not exists:
             return _create(URL.create("sqlite"), {})
         journal = path.resolve().with_name(f"{path.resolve().name}-journal")
         if journal.is_file() and journal.stat().st_size > 0:
@@ -109,6 +111,23 @@ def connect(engine: sa.Engine) -> sa.Connection:
         raise DatabaseUnreachable(f"Can't connect to {database_url.shown(engine.url)}: {reason}") from None
     server_session.pin(connection)
     return connection
+
+
+def has_file(url: URL) -> bool:
+    """Returns whether the file of a SQLite URL is there; True for PostgreSQL and for a database in memory.
+
+    Raises:
+        DatabaseUnreachable: the path can be no file, or may not be looked at.
+    """
+    path = database_url.sqlite_file(url)
+    if path is None:
+        return True
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a named pipe would wait for ever
+            raise DatabaseUnreachable(f"Can't connect to {database_url.shown(url)}: that isn't a file.")
+        return path.exists()
+    except OSError as error:
+        raise DatabaseUnreachable(f"Can't connect to {database_url.shown(url)}: {error.strerror}.") from None
 
 
 @contextmanager
@@ -166,6 +185,9 @@ def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
         engine = sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    except ValueError:
+        names = ", ".join(sorted(url.query))
+        raise SettingsError(f"DATABASE_URL has an option whose value can't be read ({names}).") from None
     sa.event.listen(engine, "handle_error", _cut_undecodable)
     return engine
 

@@ -69,8 +69,7 @@ class Options:
         if not groups:
             names = ", ".join(f"{c.table.name}.{c.column.name}" for c in columns)
             raise SettingsError(f"There is no such column of secrets. There are: {names}.")
-        path = database_url.sqlite_file(url := self.database_url())
-        if path is not None and not path.exists():
+        if not db.has_file(url := self.database_url()):
             raise SchemaError(f"There is no database at {database_url.shown(url)}.")
         return [Task(self.find, url, table, tuple(names), action, self.pace) for (table, _), names in groups.items()]
 

@@ -80,12 +80,14 @@ def watching(engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None
                 looked([Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows])
 
     thread = threading.Thread(target=watch, name="blockers", daemon=True)
-    thread.start()
+    with suppress(RuntimeError):  # a container may allow no more threads; without blockers to name, all goes on
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def redacted(query: str) -> str:

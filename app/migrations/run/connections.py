@@ -16,7 +16,7 @@ from app import db
 from app.errors import database_errors_in_one_line
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.project import Project
-from app.migrations.run import lock, revision_files
+from app.migrations.run import lock, preflight, revision_files
 from app.migrations.run.reporter import Reporter
 from app.migrations.session import Session
 
@@ -30,7 +30,7 @@ def history(project: Project) -> ScriptDirectory:
         file = Path(str(config.config_file_name)).absolute()
         where = f"in {file}" if file.is_file() else f"there is no file {file}"
         raise ConfigurationError(f"{str(error).rstrip('.')}: {where}") from None
-    except (UnicodeDecodeError, configparser.Error) as error:
+    except (ValueError, ImportError, configparser.Error) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"{config.config_file_name}: can't be read ({reason}).") from None
     revision_files.require_loadable(script)
@@ -57,6 +57,7 @@ def reading(project: Project, engine: sa.Engine | None) -> Iterator[sa.Connectio
     """Gives a connection that only reads; a SQLite file that isn't there reads as empty, and isn't made."""
     engine = engine if engine is not None else db.migration_engine(database_url(project), read_only=True)
     with database_errors_in_one_line(), db.connect(engine) as connection:
+        preflight.require_one_schema(connection)
         yield connection
 
 
@@ -99,6 +100,7 @@ def writing(
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Gives one transaction, DDL included on SQLite too, with foreign keys off there."""
     with db.connect(engine) as connection, db.revision_transactions(connection), connection.begin():
+        preflight.require_one_schema(connection)
         yield connection
 
 

@@ -238,6 +238,10 @@ class Ledger:
 
 def _entry(row: sa.Row[Any]) -> Entry:
     values = {name: value for name, value in row._mapping.items() if name in table.columns}  # noqa: SLF001 - documented
+    for name, value in values.items():
+        column = table.columns[name]
+        if not (column.nullable if value is None else isinstance(value, column.type.python_type)):
+            raise TypeError(f"{name} is {type(value).__name__}")  # not its text, which may be anything
     words = values["direction"], values["outcome"]
     newer = [
         word for word, known in zip(words, (Direction, Outcome), strict=True) if word not in {*known} - {"unknown"}

@@ -18,7 +18,7 @@ from app.migrations.errors import (
     UnresolvedFailure,
 )
 from app.migrations.line import Line, Place, Revision
-from app.migrations.project import OWN_TABLES
+from app.migrations.project import OWN_TABLES, VERSION_TABLE
 from app.migrations.run.ledger import Entry, Outcome, attempts, last_applied
 from app.migrations.session import Direction
 
@@ -31,6 +31,33 @@ def require_supported(connection: sa.Connection) -> None:
         raise ConfigurationError(
             f"SQLite {sqlite3.sqlite_version} is too old: {'.'.join(map(str, _MINIMUM_SQLITE))} or newer is needed. It "
             "comes with Python: use a newer one."
+        )
+
+
+def require_one_schema(connection: sa.Connection) -> None:
+    """Raises `ConfigurationError` if new tables would be made in another schema than the one that has the others.
+
+    So it is where a schema of the role's name was created after the tables, since `"$user"` comes first in the path.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    began = not connection.in_transaction()
+    query = f"""SELECT quote_ident(current_schema()), current_setting('search_path'), quote_ident(
+        (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = to_regclass('{VERSION_TABLE}')))"""
+    current, path, home = connection.exec_driver_sql(query).one()
+    if began:
+        connection.rollback()
+    if current is None:
+        raise ConfigurationError(
+            f"The search path of this session is {path or 'empty'}, and none of its schemas exists or may be used: "
+            "ALTER ROLE … SET search_path = the schema of the tables."
+        )
+    if home not in (None, current):
+        raise ConfigurationError(
+            f"{VERSION_TABLE} is in the schema {home}, and new tables would be made in {current}, which comes before "
+            f"it in the search path ({path}). Migrate with the schema of the tables first: ALTER ROLE … SET "
+            f"search_path = {home}"
         )
 
 
@@ -68,14 +95,22 @@ def require_settled(place: Place, heads: Iterable[str]) -> None:
 def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
     """Raises `HistoryError` if the database is at a revision that the code doesn't have."""
     revisions = {revision.revision for revision in script.walk_revisions()}
+    heads = list(heads)
     for head in heads:
         if head not in revisions:
             raise ahead_of_code(head, entries)
+        if heads.count(head) > 1:
+            raise HistoryError(f"The table {VERSION_TABLE} holds {head} {heads.count(head)} times: delete all but one.")
 
 
-def ahead_of_code(revision: str, entries: list[Entry]) -> HistoryError:
-    """Makes the error for a database at a revision that this code doesn't have."""
-    entry = last_applied(entries, revision)
+def ahead_of_code(revision: object, entries: list[Entry]) -> HistoryError:
+    """Makes the error for a database at a revision that this code doesn't have, or at what can be none."""
+    if not isinstance(revision, str) or not revision or revision != revision.strip():
+        return HistoryError(
+            f"The table {VERSION_TABLE} holds {revision!r}, which can't be a revision. Only migrations write it: put "
+            "the id of the revision that the schema equals there, as text."
+        )
+    entry = last_applied(entries, str(revision))
     when = f", applied {entry.started_at:%Y-%m-%d %H:%M} UTC by {entry.by}" if entry else ""
     version = f" from code {entry.code_version[:12]}" if entry and entry.code_version else ""
     return HistoryError(
@@ -89,7 +124,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
 
     `model_tables` imports the models, so it is called only if there are tables at all.
     """
-    if any(heads):
+    if list(heads):
         return
     present = set(sa.inspect(connection).get_table_names()) - set(OWN_TABLES)
     ours = sorted(present & set(model_tables())) if present else []

@@ -3,6 +3,7 @@
 The texts name the file, and the edit that mends it.
 """
 
+import inspect
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import CycleDetected
 from alembic.util import CommandError
 
@@ -20,9 +21,15 @@ from app.migrations.errors import HistoryError, place_in_revision
 from app.migrations.line import read_line
 from app.migrations.project import BASE
 
+# Calling such a function makes an object, and runs none of its lines.
+_LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
 
 def require_loadable(script: ScriptDirectory) -> None:
     """Loads every revision; raises `HistoryError` if a file is missing or isn't one."""
+    for folder in script._version_locations:  # noqa: SLF001 - of all, `versions` only of one
+        if not Path(folder).is_dir():  # as in an image without the revisions: there would be "nothing to do"
+            raise HistoryError(f"The history can't be read: there is no folder of revisions {folder}.")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
@@ -34,12 +41,26 @@ def require_loadable(script: ScriptDirectory) -> None:
     except UserWarning as warning:
         text = " ".join(str(warning).split())
         raise HistoryError(f"The history can't be read: {text}.{_files_of(script, text)}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = "" if place_in_revision(error) or getattr(error, "filename", None) else _unreadable(script)
         raise HistoryError(f"The history can't be read: {place}{_described(error)}.") from error
     for revision in revisions:
-        if not callable(getattr(revision.module, "upgrade", None)):
-            raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
+        _require_functions(revision)
+
+
+def _require_functions(revision: Script) -> None:
+    name = f"The history can't be read: {Path(revision.path).name}"
+    if not callable(getattr(revision.module, "upgrade", None)):
+        raise HistoryError(f"{name} has no function upgrade().")
+    if not isinstance(revision.module.__doc__, str | None):
+        raise HistoryError(f"{name} has a __doc__ that is no text.")
+    for function in ("upgrade", "downgrade"):
+        code = getattr(inspect.unwrap(getattr(revision.module, function, print)), "__code__", None)
+        if code is not None and code.co_flags & _LAZY:
+            raise HistoryError(
+                f"{name} line {code.co_firstlineno}: {function}() is async or has a yield, so that calling it would do "
+                "nothing. Write a plain function."
+            )
 
 
 @contextmanager
@@ -139,13 +160,14 @@ def _in_words(number: int) -> str:
     return {2: "two", 3: "three"}.get(number, str(number))
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     """Returns an error of a revision's code, after its file and line."""
     found, text = place_in_revision(error), " ".join(str(error).split())
     if isinstance(error, SyntaxError):
         found = (Path(error.filename).name, error.lineno) if error.filename else found
         text = error.msg
-    return f"{f'{found[0]} line {found[1]}: ' if found else ''}{type(error).__name__}: {text}"
+    kind = "it calls sys.exit()" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
+    return f"{f'{found[0]} line {found[1]}: ' if found else ''}{kind}"
 
 
 def _unreadable(script: ScriptDirectory) -> str:
@@ -153,7 +175,7 @@ def _unreadable(script: ScriptDirectory) -> str:
     for path in sorted(Path(script.versions).glob("*.py")):
         try:
             compile(path.read_bytes(), path, "exec")
-        except (SyntaxError, ValueError, OSError):
+        except (SyntaxError, ValueError, OSError, RecursionError):
             return f"{path.name}: "
     return ""
 

@@ -120,16 +120,17 @@ def read_status(
         for revision in reversed(list(ours.values()))
     ]
     for revision in [revision for revision in at if revision not in ours]:
-        last = last_applied(entries, revision)
-        revisions.append(RevisionStatus(revision, "not in this code", State.UNKNOWN, True, last))
-        problems.append(preflight.ahead_of_code(revision, entries))
+        last = last_applied(entries, str(revision))
+        revisions.append(RevisionStatus(str(revision), "not in this code", State.UNKNOWN, True, last))
+    problems += _problem(lambda: preflight.require_known_heads(script, at, entries))
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     problems += [p for r in revisions if not r.applied for p in _problem(_known_outcome(entries, r.revision))]
     notes += _of_newer_code(entries)
     head = heads[0] if len(heads) == 1 else None
-    return Status(database, sorted(at), head, holder, revisions, problems, notes, entries, place)
+    shown = sorted(str(revision) or "''" for revision in at)
+    return Status(database, shown, head, holder, revisions, problems, notes, entries, place)
 
 
 def _heads(connection: sa.Connection) -> list[str]:
