@@ -8,15 +8,13 @@ never appear in logs or error texts (`hide_parameters`).
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import NoSuchModuleError
 
-from app import server_session
+from app import database_url, server_session
 from app.errors import DatabaseUnreachable, SettingsError, without_undecodable
 
 if TYPE_CHECKING:
@@ -25,44 +23,6 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
-_ESCAPE = "DATABASE_URL has a user or password with a sign that ends it: write @ as %40, : as %3A, / as %2F, ? as %3F"
-
-_SYNC_DRIVERS = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "postgresql+asyncpg": "postgresql+psycopg",
-    "postgresql+psycopg_async": "postgresql+psycopg",
-    "sqlite+aiosqlite": "sqlite",
-    "sqlite+pysqlite": "sqlite",
-}
-
-
-def database_url(text: str | URL) -> URL:
-    """Parses a database URL and sets this package's driver: psycopg, or Python's own sqlite3.
-
-    What other tools write is understood where it has one meaning: `postgres://`, `sqlite:file.db`, `ssl=require`,
-    quotes and blanks around the whole.
-
-    Args:
-        text: a database URL.
-
-    Raises:
-        SettingsError: the text isn't a URL of PostgreSQL or SQLite; the message shows no part that may be a secret.
-    """
-    if isinstance(text, str):
-        text = _in_our_words(text)
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise SettingsError(
-            "DATABASE_URL isn't a database URL: write postgresql://user:password@host/name or sqlite:///file.db"
-        ) from None
-    url = url.set(drivername=_SYNC_DRIVERS.get(url.drivername, url.drivername))
-    if url.get_backend_name() not in ("postgresql", "sqlite"):
-        raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}: only postgresql and sqlite are known here.")
-    if "@" in (url.host or ""):
-        raise SettingsError(_ESCAPE)
-    return _with_known_options(url) if url.query and "psycopg" in url.drivername else url
 
 
 def engine(url: str | URL, **options: Any) -> sa.Engine:
@@ -75,7 +35,7 @@ def engine(url: str | URL, **options: Any) -> sa.Engine:
     Raises:
         SettingsError: the URL can't be used, or its driver isn't installed.
     """
-    return _for_applications(_create(database_url(url), options))
+    return _for_applications(_create(database_url.parse(url), options))
 
 
 def async_engine(url: str | URL, **options: Any) -> "AsyncEngine":
@@ -84,7 +44,7 @@ def async_engine(url: str | URL, **options: Any) -> "AsyncEngine":
     Raises:
         SettingsError: the URL can't be used, or the extra isn't installed.
     """
-    url = database_url(url)
+    url = database_url.parse(url)
     if url.get_backend_name() == "sqlite":
         url = url.set(drivername="sqlite+aiosqlite")
     try:
@@ -124,15 +84,17 @@ def migration_engine(url: str | URL, *, read_only: bool = False) -> sa.Engine:
     Raises:
         SettingsError: the URL can't be used, or its driver isn't installed.
     """
-    url = database_url(url)
-    if read_only and (path := sqlite_file(url)) is not None:
-        if not path.exists():
+    url = database_url.parse(url)
+    path = database_url.sqlite_file(url)
+    exists = has_file(url)
+    if read_only and path is not None:
+        if not exists:
             return _create(URL.create("sqlite"), {})
         journal = path.resolve().with_name(f"{path.resolve().name}-journal")
         if journal.is_file() and journal.stat().st_size > 0:
             return migration_engine(url)  # SQLite must write to roll back what a killed process left
         query = {**url.query, "mode": "ro", "uri": "true"}
-        url = url.set(database=f"file:{_quoted(path)}", query=query)
+        url = url.set(database=f"file:{database_url.quoted(path)}", query=query)
     return _create(url, {} if url.database in (None, "", ":memory:") else {"poolclass": sa.NullPool})
 
 
@@ -146,24 +108,26 @@ def connect(engine: sa.Engine) -> sa.Connection:
         connection = engine.connect()
     except sa.exc.DBAPIError as error:
         reason = " ".join(str(error.orig).split()) or type(error.orig).__name__
-        raise DatabaseUnreachable(f"Can't connect to {shown(engine.url)}: {reason}") from None
+        raise DatabaseUnreachable(f"Can't connect to {database_url.shown(engine.url)}: {reason}") from None
     server_session.pin(connection)
     return connection
 
 
-def sqlite_file(url: URL) -> Path | None:
-    """Returns the file of a SQLite URL; None for PostgreSQL and for a database in memory."""
-    name = url.database
-    if url.get_backend_name() != "sqlite" or not name or ":memory:" in name or url.query.get("mode") == "memory":
-        return None
-    return Path(unquote(name.removeprefix("file:"))) if name.startswith("file:") else Path(name)
+def has_file(url: URL) -> bool:
+    """Returns whether the file of a SQLite URL is there; True for PostgreSQL and for a database in memory.
 
-
-def shown(url: URL) -> str:
-    """Returns the URL for people, without the password, which may also stand among the options."""
-    path = sqlite_file(url)
-    address = {name: value for name, value in url.query.items() if name in ("host", "port")}
-    return f"sqlite:///{path}" if path is not None else url.set(query=address).render_as_string()
+    Raises:
+        DatabaseUnreachable: the path can be no file, or may not be looked at.
+    """
+    path = database_url.sqlite_file(url)
+    if path is None:
+        return True
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a named pipe would wait for ever
+            raise DatabaseUnreachable(f"Can't connect to {database_url.shown(url)}: that isn't a file.")
+        return path.exists()
+    except OSError as error:
+        raise DatabaseUnreachable(f"Can't connect to {database_url.shown(url)}: {error.strerror}.") from None
 
 
 @contextmanager
@@ -196,36 +160,6 @@ def revision_transactions(connection: sa.Connection) -> Iterator[None]:
             connection.rollback()
 
 
-def _in_our_words(text: str) -> str:
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1].strip()
-    scheme, colon, rest = text.partition(":")
-    scheme = scheme.lower()
-    if scheme == "jdbc":
-        raise SettingsError("DATABASE_URL is one of JDBC: write postgresql://user:password@host/name")
-    if scheme.partition("+")[0] == "sqlite" and rest not in ("", "//") and not rest.startswith("///"):
-        rest = f"///{rest.removeprefix('//')}"  # SQLite has no host: what stands there is the file
-    options = rest.partition("?")[2]
-    if scheme.startswith("postgres") and (
-        "@" in options or not all("=" in part for part in options.split("&") if part)
-    ):
-        raise SettingsError(_ESCAPE)
-    return f"{scheme}{colon}{rest}"
-
-
-def _with_known_options(url: URL) -> URL:
-    import psycopg
-
-    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items()}
-    if query.get("sslmode") == "true":
-        query["sslmode"] = "require"
-    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-    for name in sorted({*query} - known):
-        raise SettingsError(f"DATABASE_URL has the option {name}, which PostgreSQL's client doesn't know: remove it.")
-    return url.set(query=query)
-
-
 def _begin_immediate(connection: sa.Connection) -> None:
     # get_isolation_level() answers SERIALIZABLE inside autocommit_block(); the options are right.
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
@@ -251,6 +185,9 @@ def _create(url: URL, options: Mapping[str, Any]) -> sa.Engine:
         engine = sa.create_engine(url, **_options(url, options))
     except (ImportError, NoSuchModuleError) as error:
         raise _unusable(url, error) from None
+    except ValueError:
+        names = ", ".join(sorted(url.query))
+        raise SettingsError(f"DATABASE_URL has an option whose value can't be read ({names}).") from None
     sa.event.listen(engine, "handle_error", _cut_undecodable)
     return engine
 
@@ -291,7 +228,3 @@ def _options(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
         arguments["prepare_threshold"] = None
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     return {"hide_parameters": True, **given, "connect_args": arguments | dict(given.get("connect_args", {}))}
-
-
-def _quoted(path: Path) -> str:
-    return path.absolute().as_posix().replace("%", "%25").replace("?", "%3f").replace("#", "%23")

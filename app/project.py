@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from app import db, settings
+from app import database_url, settings
 from app.migrations.project import Limits, Project
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def _base() -> "type[DeclarativeBase]":
 
 
 def _database_url() -> sa.URL:
-    url = db.database_url(settings.load().database_url)
-    file, folder = db.sqlite_file(url), settings.folder()
+    url = database_url.parse(settings.load().database_url)
+    file, folder = database_url.sqlite_file(url), settings.folder()
     if file is None or file.is_absolute() or folder == Path.cwd():
         return url
     name = str(url.database)

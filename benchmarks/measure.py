@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 FEWEST_ROUNDS = 9
@@ -72,11 +73,15 @@ class Result:
     processor_ratio: float
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Reads the command line that all benchmarks share."""
+def arguments(description: str, *, before: bool = False) -> argparse.Namespace:
+    """Reads the command line that all benchmarks share; with `before`, another checkout can be measured beside."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=15, help=f"at least {FEWEST_ROUNDS}; 15 unless told otherwise")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    if before:
+        parser.add_argument(
+            "--before", type=Path, metavar="FOLDER", help="a checkout of another commit, measured beside"
+        )
     options = parser.parse_args()
     if options.rounds < FEWEST_ROUNDS:
         parser.error(f"fewer than {FEWEST_ROUNDS} rounds say nothing")

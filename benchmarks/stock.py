@@ -64,7 +64,7 @@ class Environment:
     def process(self, variables: Mapping[str, str]) -> Callable[[], None]:
         """The command, as a process of its own."""
         alembic = (sys.executable, "-m", "alembic", "-c", str(self.ini))
-        return process({**variables, "DATABASE_URL": self.url}, *alembic, "upgrade", "head")
+        return process({**variables, "DATABASE_URL": self.url}, *alembic, "upgrade", "head", folder=self.ini.parent)
 
     def in_process(self) -> Callable[[], None]:
         """What a program calls for it: no file is read, so that env.py sets up no logging."""
@@ -82,9 +82,9 @@ class Environment:
         return upgrade
 
 
-def ours(url: str) -> Environment:
-    """This project's own environment."""
-    return Environment(ROOT / "alembic.ini", url, ours=True)
+def ours(url: str, root: Path = ROOT) -> Environment:
+    """This project's own environment, or that of another checkout."""
+    return Environment(root / "alembic.ini", url, ours=True)
 
 
 def environment(
@@ -122,11 +122,11 @@ def environment(
     return Environment(ini, url)
 
 
-def process(variables: Mapping[str, str], *args: str) -> Callable[[], None]:
-    """A process with these variables, in the project's root; it must succeed."""
+def process(variables: Mapping[str, str], *args: str, folder: Path = ROOT) -> Callable[[], None]:
+    """A process with these variables in a folder; it must succeed."""
 
     def run() -> None:
-        done = subprocess.run(args, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+        done = subprocess.run(args, cwd=folder, env=variables, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(args)} failed:\n{done.stderr}")
 

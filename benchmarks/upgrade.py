@@ -1,6 +1,6 @@
 """What a full upgrade costs: `alembic upgrade head` from an empty database, as a process and in process.
 
-python -m benchmarks.upgrade [--rounds 15] [--json]
+python -m benchmarks.upgrade [--rounds 15] [--json] [--before FOLDER]
 """
 
 import tempfile
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from app import db
+from app import database_url, db
 from benchmarks import measure, stock
 from benchmarks.measure import Case
 from tests.postgres import Server
@@ -16,19 +16,23 @@ from tests.postgres import Server
 
 def main() -> None:
     """Measures and prints."""
-    options = measure.arguments("Times alembic upgrade head from an empty database.")
+    options = measure.arguments("Times alembic upgrade head from an empty database.", before=True)
     with tempfile.TemporaryDirectory() as name, Server() as server, measure.environment() as variables:
         folder = Path(name)
         urls = {
             measure.sqlite(): f"sqlite:///{folder}/gateway.db",
             f"PostgreSQL {server.major}": server.create_database(),
         }
-        cases = [case for database, url in urls.items() for case in full(database, url, folder / database, variables)]
+        cases = [
+            case
+            for database, url in urls.items()
+            for case in full(database, url, folder / database, variables, options.before)
+        ]
         results = measure.measure(cases, options.rounds)
     measure.report(results, options.rounds, list(urls), as_json=options.json)
 
 
-def full(database: str, url: str, folder: Path, variables: Mapping[str, str]) -> Iterator[Case]:
+def full(database: str, url: str, folder: Path, variables: Mapping[str, str], before: Path | None) -> Iterator[Case]:
     """Upgrades of an empty database: as processes, and in this one."""
     ours = stock.ours(url)
     bare = {"bare env.py": stock.environment(folder / "bare", url, operations=True)}
@@ -37,7 +41,8 @@ def full(database: str, url: str, folder: Path, variables: Mapping[str, str]) ->
             folder / "transactions", url, operations=True, sqlite_transactions=True
         )
     emptied = partial(empty, url)
-    for name, environment in {**bare, "ours": ours}.items():
+    former = {} if before is None else {"before": stock.ours(url, before)}
+    for name, environment in {**bare, "ours": ours, **former}.items():
         yield Case(f"full alembic upgrade head, {database}", name, environment.process(variables), emptied)
     for name, environment in {**bare, "ours": ours}.items():
         yield Case(f"the same in process, {database}", name, environment.in_process(), emptied)
@@ -45,7 +50,7 @@ def full(database: str, url: str, folder: Path, variables: Mapping[str, str]) ->
 
 def empty(url: str) -> None:
     """Empties the database."""
-    if file := db.sqlite_file(db.database_url(url)):
+    if file := database_url.sqlite_file(database_url.parse(url)):
         for path in file.parent.glob(f"{file.name}*"):
             path.unlink()
         return

@@ -243,7 +243,7 @@ def _move_examples_last(commands: typer.Typer) -> None:
         assert group.typer_instance is not None
         _move_examples_last(group.typer_instance)
     infos: list[Any] = [*commands.registered_commands, commands.registered_callback]
-    for info in [info for info in infos if info is not None]:
+    for info in [info for info in infos if info is not None and (info.help or info.callback.__doc__)]:  # none with -OO
         text, _, example = inspect.cleandoc(info.help or info.callback.__doc__).partition("\n\nExample: ")
         info.help = text
         info.short_help = " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".") + "."
@@ -255,6 +255,7 @@ _move_examples_last(app)
 
 def run(project: Project) -> None:
     """Runs the command line of this process for a project; another project's `__main__.py` is this one call."""
+    terminal.complete_streams()
     app(obj=project)
 
 

@@ -1,6 +1,7 @@
 """Answers of a command: text or JSON on standard output, one line on standard error after a failure."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,12 @@ class Answer:
 
 def show(answer: Answer, *, as_json: bool) -> NoReturn:
     """Prints an answer and ends the command with its exit code."""
-    typer.echo(_json(answer.values) if as_json else answer.text)
+    try:
+        with terminal.output_errors_in_one_line("The command has done its work."):
+            sys.stdout.write(f"{_json(answer.values) if as_json else answer.text}\n")
+    except SchemaError as failure:
+        typer.echo(f"FAILED: {failure}", err=True)
+        raise typer.Exit(answer.exit_code or failure.exit_code) from None
     raise typer.Exit(answer.exit_code)
 
 

@@ -52,7 +52,7 @@ def _revision(revision: RevisionStatus, width: int) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    attempt = f"{entry.direction:<9}  {entry.revision:<14}  {entry.outcome:<11}"
+    attempt = f"{entry.direction:<9}  {entry.revision:<14}  {entry.newer or entry.outcome:<11}"
     reason = entry.error or entry.reason
     return f"{when(entry.started_at)}  {attempt}{_seconds(entry)}  {entry.by}" + (f"\n      {reason}" if reason else "")
 
@@ -180,9 +180,10 @@ def _values(difference: Difference) -> dict[str, Any]:
 
 def adopted(done: Adopted) -> Answer:
     """Answers `schema check --adopt`."""
+    other = "PostgreSQL" if done.snapshot.parent.name == "sqlite" else "SQLite"
     lines = [
         f"Wrote {done.file}; it is recorded here as applied. Read it before you commit it.",
-        f"Wrote {done.snapshot}; on a database of the other kind make the other: schema snapshot",
+        f"Wrote {done.snapshot}. Make the snapshot for {other}, and commit both: {done.make_snapshots}",
     ]
     lines += ["In the models:", *(f"  {edit}" for edit in done.model_edits)] if done.model_edits else []
     return Answer({"code": "ok"} | asdict(done), "\n".join(lines))

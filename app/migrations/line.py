@@ -177,7 +177,7 @@ def standing_checksums(attempts: Iterable[Attempt]) -> dict[str, str | None]:
     """
     standing: dict[str, str | None] = {}
     for attempt in attempts:
-        if attempt.direction == "check":
+        if attempt.direction not in ("upgrade", "downgrade", "stamp"):  # a check, or something of newer code
             continue
         if attempt.direction == "stamp" and attempt.outcome == "applied":
             standing.clear()

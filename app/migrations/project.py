@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 from app.backfill import LEASES_TABLE
 from app.errors import SettingsError
 from app.migrations.line import Line, read_line
@@ -159,7 +159,7 @@ class Project:
         """
         line = _line(self.root / "alembic" / "versions")
         if isinstance(bind, sa.Engine):
-            if (file := db.sqlite_file(bind.url)) is not None and not file.exists():
+            if (file := database_url.sqlite_file(bind.url)) is not None and not file.exists():
                 return line.lacks([], [])  # connecting would create it
             with bind.connect() as connection:
                 return self.missing(connection)
@@ -171,7 +171,7 @@ class Project:
 
 def _url_of_config(text: str) -> sa.URL:
     try:
-        return db.database_url(text)
+        return database_url.parse(text)
     except SettingsError as error:
         raise SettingsError(str(error).replace("DATABASE_URL", "sqlalchemy.url of the configuration")) from None
 

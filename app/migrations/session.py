@@ -11,7 +11,8 @@ from alembic.config import Config
 from app.migrations.terminal import Ask
 
 LockCheck = Callable[[], None]
-"""Raises `LockNotObtained` if the database's migration lock was lost, with the connection or the server."""
+"""Raises `LockNotObtained`, with the reason as a clause, if the migration lock was lost with
+the connection, the server or the file."""
 
 
 class Command(StrEnum):
@@ -59,6 +60,7 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     CHECK = "check"
+    UNKNOWN = "unknown"  # newer code's; no attempt of this code
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from app import db, server_session
+from app import database_url, db, server_session
 from app.backfill import LEASE_ROWS, Leases, Pace, Report, Table
 from app.backfill.workers import Worker, change_leased_ranges, process_name, run_workers, stop_requested
 from app.encryption import FieldCipher
@@ -69,9 +69,8 @@ class Options:
         if not groups:
             names = ", ".join(f"{c.table.name}.{c.column.name}" for c in columns)
             raise SettingsError(f"There is no such column of secrets. There are: {names}.")
-        path = db.sqlite_file(url := self.database_url())
-        if path is not None and not path.exists():
-            raise SchemaError(f"There is no database at {db.shown(url)}.")
+        if not db.has_file(url := self.database_url()):
+            raise SchemaError(f"There is no database at {database_url.shown(url)}.")
         return [Task(self.find, url, table, tuple(names), action, self.pace) for (table, _), names in groups.items()]
 
 

@@ -326,13 +326,34 @@ def test_an_exception_in_a_revision(
 ) -> None:
     failing = project.add(f"op.create_table('u', sa.Column('n', sa.Integer))\n{body}")
     done = project.process("upgrade", "head", url=url)
-    if name == "exit":
-        assert done.returncode == 3
-    else:
-        kind = f".{sa.make_url(url).get_backend_name()}" if name in ("statement", "operation") else ""
-        approve(f"runner/exception.{name}{kind}.txt", refused(done, 1))
+    kind = f".{sa.make_url(url).get_backend_name()}" if name in ("statement", "operation") else ""
+    approve(f"runner/exception.{name}{kind}.txt", refused(done, 1))
     assert (revision_of(url), "u" in tables(url)) == (table_of, False)
     assert attempts(url) == [(table_of, "upgrade", "applied"), (failing, "upgrade", "failed")]
+
+
+INTERRUPTED_IN_DRIVER = """
+op.create_table("u", sa.Column("n", sa.Integer))
+dialect = op.get_bind().dialect
+execute = dialect.do_execute
+
+def interrupt(cursor, statement, *args):
+    if "INTO u" in statement:
+        dialect.do_execute = execute
+        raise KeyboardInterrupt
+    execute(cursor, statement, *args)
+
+dialect.do_execute = interrupt
+op.execute("INSERT INTO u VALUES (1)")
+"""
+
+
+def test_a_signal_at_the_moment_a_statement_is_sent(project: ProjectCopy, url: str, table_of: str) -> None:
+    # SQLAlchemy gives up the connection then, and the failure is written down on a new one.
+    interrupted = project.add(INTERRUPTED_IN_DRIVER)
+    refused(project.process("upgrade", "head", url=url), 130)
+    assert (revision_of(url), "u" in tables(url)) == (table_of, False)
+    assert attempts(url) == [(table_of, "upgrade", "applied"), (interrupted, "upgrade", "failed")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.command_processes import start_schema
-from tests.support.database_access import execute
+from tests.support.database_access import connected, execute
 from tests.support.project_copy import ProjectCopy
 
 TABLE = "op.create_table('t', sa.Column('n', sa.Integer))"
@@ -37,6 +38,22 @@ def test_a_revision_that_fails_ends_with_1(project: ProjectCopy, url: str) -> No
 def test_a_malformed_option_ends_with_2(project: ProjectCopy, url: str) -> None:
     project.add(TABLE)
     assert project.process("-x", "lock_timeout=soon", "upgrade", "head", url=url).returncode == 2
+
+
+@pytest.mark.parametrize("option", ["lock-timeout=0.3", "accept_data_loss=20260301120000", "Decrypt_Secrets=yes"])
+def test_a_misspelt_option_ends_with_2_before_anything_runs(project: ProjectCopy, option: str, url: str) -> None:
+    project.add(TABLE)
+    done = project.alembic("-x", option, "upgrade", "head", url=url)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"FAILED: There is no option -x {option.partition('=')[0]!r}: write -x ")
+    assert done.stderr.count("\n") == 1
+    with connected(url) as connection:
+        assert sa.inspect(connection).get_table_names() == []
+
+
+def test_an_option_of_another_kind_is_left_to_the_project(project: ProjectCopy, url: str) -> None:
+    project.add(TABLE)
+    assert project.alembic("-x", "tenant=north", "upgrade", "head", url=url).returncode == 0
 
 
 def test_a_check_of_a_database_that_is_behind_ends_with_3(project: ProjectCopy, url: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.migrations.run import scratch
+from app.migrations.run import revision_files, scratch
 from app.project import PROJECT
 from tests.support.command_processes import failed
 from tests.support.drift_cases import HEAD
@@ -80,5 +80,5 @@ def test_the_printed_command_is_one_that_this_environment_has(
     if installed:
         (tmp_path / "schema").touch()
     command = "schema snapshot" if installed else "python3 scripts/dev.py schema snapshot"
-    assert scratch.snapshot_command(PROJECT) == command
+    assert revision_files.snapshot_command(PROJECT.root) == command
     assert (ROOT / "scripts" / "dev.py").exists()

@@ -300,15 +300,16 @@ import threading
 import sqlalchemy
 from app import db
 from app.project import PROJECT
-read, todo, once = [], [os.environ[name] for name in ("CHANGE",) if name in os.environ], threading.Lock()
+read, todo = [], [os.environ[name] for name in ("CHANGE",) if name in os.environ]
 def write(statement):
     with db.migration_engine(PROJECT.database_url()).begin() as other:
         other.exec_driver_sql(statement)
 def change(connection, cursor, statement, *_):
-    with once:  # whoever looks for blockers executes statements too, from a thread of its own
-        statements = [todo.pop()] if read and todo else []
-    for statement_of_another in statements:
-        another = threading.Thread(target=write, args=[statement_of_another])
+    # Statements of other threads (the search for blockers, our own write) may come at any moment of the page.
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if read and todo:
+        another = threading.Thread(target=write, args=[todo.pop()])
         another.start()
         another.join()
     if "FROM {table} " in statement and "<=" in statement:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app import db, settings
+from app import database_url, db, settings
 from app.errors import DatabaseUnreachable, SettingsError
 from app.project import PROJECT
 from tests.support.database_access import rows, run
@@ -75,7 +75,7 @@ def tables(url: str) -> list[str]:
     "spelling", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg"]
 )
 def test_postgresql_is_reached_through_psycopg(postgres_url: str, spelling: str) -> None:
-    url = db.database_url(make_url(postgres_url).set(drivername=spelling).render_as_string(hide_password=False))
+    url = database_url.parse(make_url(postgres_url).set(drivername=spelling).render_as_string(hide_password=False))
     engine = db.migration_engine(url)
     assert engine.dialect.driver == "psycopg"
     with engine.connect() as connection:
@@ -88,7 +88,7 @@ def test_sqlite_is_reached_through_pythons_own_module(spelling: str) -> None:
 
 
 def test_the_rest_of_a_url_is_kept() -> None:
-    url = db.database_url("postgres://us%40er:pass%2Fword@host:6543/name?sslmode=require")
+    url = database_url.parse("postgres://us%40er:pass%2Fword@host:6543/name?sslmode=require")
     assert (url.username, url.password, url.host, url.port) == ("us@er", "pass/word", "host", 6543)
     assert (url.database, dict(url.query)) == ("name", {"sslmode": "require"})
 
@@ -104,7 +104,7 @@ def test_the_rest_of_a_url_is_kept() -> None:
     ],
 )
 def test_a_url_is_shown_without_its_password_wherever_that_stands(url: str, shown: str) -> None:
-    assert db.shown(db.database_url(url)) == shown
+    assert database_url.shown(database_url.parse(url)) == shown
 
 
 def test_a_connection_that_fails_shows_no_password() -> None:
@@ -286,7 +286,7 @@ def test_a_reader_cannot_write(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:shared?mode=memory&uri=true"])
 def test_a_database_in_memory_has_no_file(url: str) -> None:
-    assert db.sqlite_file(make_url(url)) is None
+    assert database_url.sqlite_file(make_url(url)) is None
     engine = db.migration_engine(url, read_only=True)
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT 1")) == 1
@@ -297,7 +297,7 @@ def test_a_database_in_memory_has_no_file(url: str) -> None:
 def test_a_file_can_have_any_name(tmp_path: Path, name: str) -> None:
     url = URL.create("sqlite", database=str(tmp_path / name))
     text = url.render_as_string(hide_password=False)
-    assert db.sqlite_file(db.database_url(text)) == tmp_path / name
+    assert database_url.sqlite_file(database_url.parse(text)) == tmp_path / name
     run(text, "CREATE TABLE found (id integer PRIMARY KEY)")
     spellings: list[str | URL] = [url, text]
     for rounds, spelling in enumerate(spellings, 1):
@@ -415,7 +415,7 @@ def test_text_that_is_not_utf8_is_in_no_error(execute: Callable[..., Any], sqlit
     ],
 )
 def test_what_other_tools_write_is_understood(text: str, meant: str) -> None:
-    assert db.database_url(text).render_as_string() == meant
+    assert database_url.parse(text).render_as_string() == meant
 
 
 @pytest.mark.parametrize(
@@ -436,6 +436,6 @@ def test_what_other_tools_write_is_understood(text: str, meant: str) -> None:
 )
 def test_no_part_of_a_url_that_may_be_a_secret_is_shown(text: str) -> None:
     with pytest.raises(SettingsError) as error:
-        db.database_url(text)
+        database_url.parse(text)
     assert str(error.value).startswith("DATABASE_URL ")
     assert PASSWORD not in str(error.value)

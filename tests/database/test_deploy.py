@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 from app.migrations import commands
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from app.project import PROJECT
@@ -56,7 +56,7 @@ def test_a_dry_run_tells_and_changes_nothing(at: At, approve: Approve) -> None:
     before = schema_of(url), attempts(url)
     done = schema("deploy", "--dry-run", DATABASE_URL=url)
     assert (done.returncode, done.stderr) == (0, "")
-    approve("deploy/dry_run.txt", done.stdout.replace(db.shown(db.database_url(url)), "DATABASE"))
+    approve("deploy/dry_run.txt", done.stdout.replace(database_url.shown(database_url.parse(url)), "DATABASE"))
     assert (schema_of(url), attempts(url)) == before
 
 

@@ -4,8 +4,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from alembic import command
 
-from app import db
+from app import database_url
+from app.migrations.errors import LockNotObtained
+from app.migrations.session import Session
+from tests.support.alembic_in_process import config, revision_of
 from tests.support.command_processes import failed
 from tests.support.database_access import connected, execute, query
 from tests.support.databases import ONE_A_DAY
@@ -112,7 +116,7 @@ def test_a_lock_after_an_index_was_built_concurrently_says_that_it_is_kept(proje
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_sqlite_reports_success_only_after_the_commit(project: ProjectCopy, url: str) -> None:
     """A reader keeps a writer from its commit, and from nothing before that."""
-    file = db.sqlite_file(db.database_url(url))
+    file = database_url.sqlite_file(database_url.parse(url))
     revision = project.add(
         "global reader\n"
         f"reader = __import__('sqlite3').connect({str(file)!r}, isolation_level=None)\n"
@@ -139,3 +143,29 @@ def test_postgresql_reports_success_only_after_the_commit(project: ProjectCopy, 
     assert f"upgrade {first} " in done.stderr
     assert f"upgrade {second}" not in done.stderr
     assert [outcome for _, _, outcome in attempts(url)] == ["applied", "applied", "failed"]
+
+
+LOST = "The lock file was removed, so another run may have begun"
+
+
+@pytest.mark.parametrize("checks", [1, 2, 3])
+def test_a_lost_lock_names_the_revisions_between_which_the_run_stops(checks: int, url: str, tmp_path: Path) -> None:
+    project = ProjectCopy(tmp_path, revisions=False)
+    names = ["", *(project.add("pass") for _ in range(3)), ""]
+    left = [checks]
+
+    def still_held() -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise LockNotObtained(LOST)
+
+    made = config(url, project.ini)
+    Session.of(made).lock = still_held
+    with pytest.raises(LockNotObtained) as caught:
+        command.upgrade(made, "head")
+    done = f"{names[checks - 1]} had finished, and stays applied" if checks > 1 else "nothing had begun"
+    assert str(caught.value) == (
+        f"{LOST}: stopping before the revision {names[checks]}. No revision was running: {done}. See what that run has "
+        "done (schema status), and run the same command again."
+    )
+    assert revision_of(url) == (names[checks - 1] or None)

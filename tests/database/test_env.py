@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from app import db
+from app import database_url, db
 from tests.support.alembic_in_process import INI, History, Memory, config, revision_of
 from tests.support.database_access import execute, query
 from tests.support.databases import At
@@ -92,7 +92,7 @@ def test_reading_creates_nothing(name: str, url: str, project: ProjectCopy) -> N
     done = project.alembic(name, url=url)
     # A database without revisions is behind, and `check` says so; for the others that is an answer like any.
     assert done.returncode == (3 if name == "check" else 0), done.stderr
-    if (file := db.sqlite_file(db.database_url(url))) is not None:
+    if (file := database_url.sqlite_file(database_url.parse(url))) is not None:
         assert list(file.parent.iterdir()) == []
     else:
         assert query(url, "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace") == []

@@ -1,5 +1,6 @@
 """Ways past the gate that somebody has found, and false alarms: the first are closed, the second stay away."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -404,3 +405,31 @@ def test_a_server_that_does_not_answer_in_time_is_reported(postgres_url: str) ->
         ["opaque what fill t sets off, which the server didn't tell in time"],
     ]
     assert told[1][0].where == "line 3"
+
+
+@pytest.mark.parametrize(
+    ("body", "together"),
+    [("pg_sleep(9)::text::name", 0.3), ("(1/0)::text::name", 9), ("'public'::name", 0)],
+    ids=["slow", "an error", "no time left"],
+)
+def test_a_search_path_that_the_server_does_not_tell_is_unknown(postgres_url: str, body: str, together: float) -> None:
+    function = "FUNCTION public.current_schema() RETURNS name LANGUAGE sql AS"
+    execute(postgres_url, f"CREATE {function} $$ SELECT {body} $$")
+    with connected(postgres_url) as connection:
+        connection.exec_driver_sql("SET search_path = public, pg_catalog")
+        assert Questions(connection, together).home() is None
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1  # the transaction goes on
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_without_a_search_path_rows_are_looked_for_all_the_same(url: str, rows: int, tmp_path: Path) -> None:
+    project = ProjectCopy(tmp_path, revisions=False)
+    project.add("op.execute('CREATE TABLE t (a TEXT)')")
+    project.upgrade(url)
+    execute(url, *["INSERT INTO t VALUES ('x')"] * rows)
+    project.add("op.create_table('made', sa.Column('n', sa.Integer))\nop.drop_table('made')\nop.drop_table('t')")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DataLossRefused) if rows else nullcontext():
+        patch.setattr(Questions, "home", lambda _: None)
+        project.upgrade(url)
+    with connected(url) as connection:
+        assert sa.inspect(connection).has_table("t") is bool(rows)

@@ -17,6 +17,7 @@ from alembic import command
 from app import db
 from app.migrations.data_loss import preview
 from app.migrations.errors import DataLossRefused, MigrationError
+from app.migrations.run import blockers
 from app.migrations.run.ledger import Ledger
 from tests.support import sample_rows
 from tests.support.alembic_in_process import config, revision_of
@@ -722,7 +723,10 @@ TEMPORARY = {
 }
 
 
-def test_a_preview_leaves_no_connection_no_table_and_no_setting_behind(url: str, project: ProjectCopy) -> None:
+def test_a_preview_leaves_no_connection_no_table_and_no_setting_behind(
+    url: str, project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blockers, "POLL_SECONDS", 0.0)  # it looks for blockers at once, on a connection of the pool
     start(url, project, ["t"], with_rows=True)
     project.add(MUCH)
     engine = sa.create_engine(url, pool_size=3)  # whose connections are used again

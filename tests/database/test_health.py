@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS, upgrade
 from tests.support.database_access import execute
@@ -38,7 +38,7 @@ def test_a_connection_keeps_its_transaction(head_url: str) -> None:
 def test_a_file_that_isnt_there_is_not_made(sqlite_url: str) -> None:
     engine = db.engine(sqlite_url)
     assert PROJECT.missing(engine) == REVISIONS
-    file = db.sqlite_file(engine.url)
+    file = database_url.sqlite_file(engine.url)
     assert file is not None
     assert list(file.parent.iterdir()) == []
 

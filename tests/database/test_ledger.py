@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 
-from app import db
+from app import database_url, db
 from app.migrations import checksums, commands
 from app.migrations.errors import MigrationError
-from app.migrations.run import ledger
+from app.migrations.line import Line
+from app.migrations.run import ledger, preflight
 from app.migrations.run.ledger import Outcome
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS, Alembic, downgrade, revision_of, upgrade
@@ -85,7 +87,7 @@ def test_a_command_that_has_nothing_to_do_leaves_none(head_url: str, alembic: Al
 def test_reading_creates_nothing(line: str, project: ProjectCopy, url: str) -> None:
     project.add(TABLE)
     project.alembic(*line.split(), url=url)
-    if (file := db.sqlite_file(db.database_url(url))) is not None:
+    if (file := database_url.sqlite_file(database_url.parse(url))) is not None:
         assert list(file.parent.iterdir()) == []
     else:
         assert not has_table(url, "alembic_version")
@@ -460,3 +462,25 @@ def test_a_role_that_may_read_nothing_is_told_so(
     with pytest.raises(MigrationError) as caught:
         commands.read_status(PROJECT, db.migration_engine(roles["reader"]))
     approve("runner/may_not_read.status.txt", f"{caught.value}\n")
+
+
+# --- the revisions' files -----------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["upgrade", "upgrade again", "downgrade"])
+def test_the_files_are_read_once_for_the_order_of_a_run(
+    direction: str, project: ProjectCopy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        project.add("pass")
+    if direction != "upgrade":
+        project.upgrade(url)
+    read, line_of = [], preflight.line_of
+
+    def counted(script: ScriptDirectory) -> Line:
+        read.append(script)
+        return line_of(script)
+
+    monkeypatch.setattr(preflight, "line_of", counted)
+    (project.downgrade if direction == "downgrade" else project.upgrade)(url)
+    assert len(read) == 1

@@ -464,6 +464,78 @@ def test_a_unique_column_refuses_the_second_of_two_equal_values(history: History
         execute(url, "UPDATE notes SET x = 'a' WHERE id = 2")
 
 
+# A column whose type brings a CHECK; the names that SQLite has then, a value that is refused, and one that is taken.
+ENUM = """sa.Column("x", sa.Enum("a", "it's :b", native_enum=False, create_constraint=True{}){})"""
+OF_ITS_TYPE: dict[str, tuple[str, set[str], str, str]] = {
+    "an Enum": (ENUM.format("", ""), {"notes_x_check"}, "'c'", "'it''s :b'"),
+    "an Enum with a name": (ENUM.format(", name='letter'", ""), {"letter"}, "'c'", "'a'"),
+    "an Enum that is required": (
+        ENUM.format("", ", server_default='a', nullable=False"),
+        {"notes_x_check"},
+        "NULL",
+        "'it''s :b'",
+    ),
+    "a Boolean": ('sa.Column("x", sa.Boolean(create_constraint=True))', {"notes_x_check"}, "2", "1"),
+    "a Boolean with a name": ('sa.Column("x", sa.Boolean(create_constraint=True, name="yes"))', {"yes"}, "2", "0"),
+    "a Boolean that is required": (
+        'sa.Column("x", sa.Boolean(create_constraint=True), server_default=sa.false(), nullable=False)',
+        {"notes_x_check"},
+        "2",
+        "1",
+    ),
+    "a Boolean that is unique": (
+        'sa.Column("x", sa.Boolean(create_constraint=True), unique=True)',
+        {"notes_x_check", "notes_x_key"},
+        "2",
+        "1",
+    ),
+}
+
+
+# Types that hold such a type.
+HOLDS_ONE = {
+    "a variant": """sa.String(9).with_variant(sa.Enum("a", native_enum=False, create_constraint=True), "sqlite")""",
+    "a decorator": """type("Kind", (sa.TypeDecorator,), {"cache_ok": True,
+        "impl": sa.Enum("a", native_enum=False, create_constraint=True)})()""",
+}
+
+
+@pytest.mark.parametrize("kind", HOLDS_ONE)
+def test_a_check_of_a_type_within_another_is_kept(kind: str, history: History, sqlite_url: str) -> None:
+    history.add(sql(PARENTS, NOTES_OF_TWO))
+    history.add(f'op.add_column("notes", sa.Column("x", {HOLDS_ONE[kind]}))', 'op.drop_column("notes", "x")')
+    history.upgrade(sqlite_url)
+    execute(sqlite_url, "INSERT INTO notes (id, x) VALUES (1, 'a')")
+    with pytest.raises(sa.exc.IntegrityError):
+        execute(sqlite_url, "INSERT INTO notes (id, x) VALUES (2, 'b')")
+
+
+@pytest.mark.parametrize("in_a_batch", [False, True], ids=["plain", "batch"])
+@pytest.mark.parametrize("kind", OF_ITS_TYPE)
+def test_a_new_column_brings_the_check_of_its_type(kind: str, in_a_batch: bool, history: History, at: At) -> None:
+    column, names, refused, taken = OF_ITS_TYPE[kind]
+    start, url = history.add(sql(PARENTS, NOTES_OF_TWO)), at("base")
+    history.upgrade(url)
+    execute(url, "INSERT INTO notes (id, y) VALUES (1, 2)")
+    plain = f'op.add_column("notes", {column})', 'op.drop_column("notes", "x")'
+    batch = f"{IN_A_BATCH}add_column({column})", f'{IN_A_BATCH}drop_column("x")'
+    added = history.add(*(batch if in_a_batch else plain))
+    history.upgrade(url)
+    if "postgresql" in url and "Boolean" in kind:  # has a type of its own, which needs no CHECK
+        names, refused, taken = names - {"notes_x_check", "yes"}, "'maybe'", "true"
+    assert names_in(url) == names
+    with pytest.raises(sa.exc.DBAPIError):
+        execute(url, f"UPDATE notes SET x = {refused}")
+    execute(url, f"UPDATE notes SET x = {taken}")
+    history.add('op.alter_column("notes", "y", existing_type=sa.Integer(), nullable=False)')  # copies the table again
+    history.upgrade(url)
+    assert names_in(url) == names
+    with pytest.raises(sa.exc.DBAPIError):
+        execute(url, f"UPDATE notes SET x = {refused}")
+    history.downgrade(url, start, accept=[added])
+    assert (names_in(url), query(url, "SELECT * FROM notes")) == (set(), [(1, 2)])
+
+
 MENTIONED = [
     """CREATE TABLE notes (id INTEGER NOT NULL CHECK (id > 0), x INTEGER UNIQUE CHECK (x > 0), y VARCHAR(5), z INTEGER,
     CONSTRAINT notes_pkey PRIMARY KEY (id), CONSTRAINT a CHECK (z < X), CONSTRAINT b CHECK (y <> 'x'),

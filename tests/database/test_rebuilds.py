@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from alembic.util import CommandError
 
-from app import db
+from app import database_url, db
 from tests.support.alembic_in_process import History, config, revision_of
 from tests.support.database_access import connected, execute, query, run_script
 
@@ -236,7 +236,7 @@ def refused(history: History, url: str) -> str:
 
 
 def dump(url: str) -> list[str]:
-    with sqlite3.connect(db.database_url(url).database or "") as connection:
+    with sqlite3.connect(database_url.parse(url).database or "") as connection:
         lines = list(connection.iterdump())
     connection.close()
     return [line for line in lines if "alembic_version" not in line and "schema_ledger" not in line]

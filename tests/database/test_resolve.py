@@ -11,7 +11,7 @@ from textwrap import indent
 
 import pytest
 
-from app import db
+from app import database_url
 from app.migrations import commands
 from app.migrations.drift import Claim
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError, UnresolvedFailure
@@ -345,7 +345,15 @@ def test_a_false_claim_makes_no_database(sqlite_url: str) -> None:
 
 def _add_check(url: str) -> None:
     check = "CONSTRAINT users_old CHECK (github_user_id > 1)"
-    if db.database_url(url).get_backend_name() == "sqlite":
+    if database_url.parse(url).get_backend_name() == "sqlite":
         by_hand(url, f"users | CONSTRAINT users_pkey | {check}, CONSTRAINT users_pkey")
     else:
         by_hand(url, f"ALTER TABLE users ADD {check}")
+
+
+@pytest.mark.parametrize("change", ["outcome = 'quarantined'", "direction = 'repair'"])
+@one_a_day
+def test_what_newer_code_left_open_is_proved(scene: Scene, change: str) -> None:
+    execute(scene.url, f"UPDATE schema_ledger SET {change} WHERE revision = '{HEAD}'")
+    assert scene.applied(HEAD) == {HEAD: Outcome.ADOPTED}
+    assert scene.applied(HEAD) == {}

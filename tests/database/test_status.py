@@ -12,8 +12,12 @@ import sqlalchemy as sa
 from app import db
 from app.cli import texts
 from app.migrations import commands
-from app.migrations.errors import ConfigurationError, MigrationError
+from app.migrations.errors import ConfigurationError, HistoryError, MigrationError, UnresolvedFailure
+from app.migrations.line import read_line
+from app.migrations.project import _attempts
+from app.migrations.run.ledger import Ledger, Outcome
 from app.migrations.run.status import State, Status
+from app.migrations.session import Direction
 from app.project import PROJECT
 from tests.support.alembic_in_process import REVISIONS
 from tests.support.approved_texts import Approve, plain
@@ -85,6 +89,13 @@ def half_done(project: ProjectCopy, url: str) -> None:
         project.upgrade(url)
 
 
+def half_done_downgrade(project: ProjectCopy, url: str) -> None:
+    project.add("pass", HALF)
+    upgraded(project, url)
+    with pytest.raises(MigrationError):
+        project.downgrade(url)
+
+
 def before_the_ledger(project: ProjectCopy, url: str) -> None:
     upgraded(project, url)
     execute(url, "DROP TABLE schema_ledger")
@@ -126,6 +137,7 @@ SCENES: list[Scene] = [
     crashed,
     crashed_downgrade,
     half_done,
+    half_done_downgrade,
     before_the_ledger,
     edited,
     ahead,
@@ -138,17 +150,62 @@ SCENES: list[Scene] = [
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_a_status_describes_each_scene(scene: Scene, project: ProjectCopy, url: str, approve: Approve) -> None:
     scene(project, url)
-    kind = f".{sa.make_url(url).get_backend_name()}" if scene is half_done else ""
+    kind = f".{sa.make_url(url).get_backend_name()}" if scene in (half_done, half_done_downgrade) else ""
     approve(f"status/{scene.__name__}{kind}.txt", shown(read(url)))
 
 
-@pytest.mark.parametrize("scene", [edited, ahead, two_heads, no_history, half_done], ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize(
+    "scene",
+    [edited, ahead, two_heads, no_history, half_done, half_done_downgrade],
+    ids=lambda scene: scene.__name__,
+)
 def test_a_problem_is_what_an_upgrade_refuses_with(scene: Scene, project: ProjectCopy, sqlite_url: str) -> None:
     scene(project, sqlite_url)
     (problem,) = read(sqlite_url).problems
     with pytest.raises(type(problem)) as caught:
         project.upgrade(sqlite_url)
     assert str(caught.value) == str(problem)
+
+
+def test_a_half_done_downgrade_is_in_the_json_and_ends_with_4(project: ProjectCopy, url: str) -> None:
+    half_done_downgrade(project, url)
+    done = schema("status", "--json", "--exit-code", DATABASE_URL=url, ALEMBIC_CONFIG=str(project.ini))
+    values = json.loads(done.stdout)
+    assert (done.returncode, values["code"]) == (4, "failed")
+    last = values["revisions"][-1]
+    assert (last["state"], last["applied"], last["unresolved"]) == ("failed", True, True)
+    assert (
+        f"schema resolve {last['revision']} --rolled-back (nothing of it is left)" in values["problems"][0]["message"]
+    )
+
+
+LATER = ["pass", "op.create_table('later', sa.Column('n', sa.Integer))", HALF.replace("half", "later")]
+
+
+@pytest.mark.parametrize("later", LATER, ids=["nothing", "a table", "outside"])
+def test_no_revision_runs_on_what_a_half_done_downgrade_left(project: ProjectCopy, later: str, url: str) -> None:
+    half_done_downgrade(project, url)
+    before = [entry.outcome for entry in read(url).entries]
+    project.add(later)
+    with pytest.raises(UnresolvedFailure, match="The downgrade of "):
+        project.upgrade(url)
+    assert [entry.outcome for entry in read(url).entries] == before
+
+
+def test_a_downgrade_that_failed_in_its_transaction_left_all_in_order(project: ProjectCopy, url: str) -> None:
+    project.add("pass", "raise ValueError")
+    upgraded(project, url)
+    with pytest.raises(MigrationError):
+        project.downgrade(url)
+    assert (read(url).exit_code, {revision.state for revision in read(url).revisions}) == (0, {State.APPLIED})
+
+
+def test_a_stamp_is_the_last_word_on_a_half_done_downgrade(project: ProjectCopy, url: str) -> None:
+    half_done_downgrade(project, url)
+    for revision in ("base", str(read(url).head)):
+        assert project.alembic("stamp", revision, url=url).returncode == 0
+    project.upgrade(url)
+    assert read(url).exit_code == 0
 
 
 @pytest.mark.exhaustive
@@ -218,3 +275,64 @@ def test_a_configuration_that_isnt_there(sqlite_url: str, tmp_path: Path, monkey
     monkeypatch.setenv("ALEMBIC_CONFIG", str(tmp_path / "nowhere.ini"))
     with pytest.raises(ConfigurationError, match="script_location"):
         read(sqlite_url)
+
+
+# --- rows that newer code wrote ---------------------------------------------------------------------------------------
+
+NEWER = {
+    "an outcome": ("outcome = 'quarantined'", "quarantined"),
+    "another": ("outcome = 'half_applied'", "half_applied"),
+    "a direction": ("direction = 'repair'", "repair"),
+    "both": ("outcome = 'parked', direction = 'repair'", "repair, parked"),
+    "our word for it": ("outcome = 'unknown'", "unknown"),
+}
+newer = pytest.mark.parametrize(("change", "word"), NEWER.values(), ids=NEWER)
+
+
+@newer
+def test_a_row_of_newer_code_is_read_and_named(project: ProjectCopy, change: str, word: str, url: str) -> None:
+    upgraded(project, url)
+    execute(url, f"UPDATE schema_ledger SET {change}")
+    found = read(url)
+    first = found.revisions[0].revision
+    assert (found.code, found.at, [revision.state for revision in found.revisions]) == ("ok", [first], [State.APPLIED])
+    said = f"Newer code wrote rows of the ledger that this code can't judge, and leaves aside: {word} of {first}."
+    assert found.notes == [said]
+    assert f"{word:<11}" in texts.status(found, history=True).text
+    with db.migration_engine(url).connect() as connection:
+        assert read_line(project.versions).lacks(found.at, _attempts(connection)) == []  # as `is_current` asks
+    for line, code in (
+        ("current", 0),
+        ("upgrade head", 0),
+        ("downgrade base", 5),
+    ):  # the version table says where it is
+        done = project.alembic(*line.split(), url=url)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+
+
+@newer
+def test_a_revision_that_newer_code_was_last_at_waits_for_a_word(
+    project: ProjectCopy, change: str, word: str, url: str
+) -> None:
+    failed(project, url)
+    revision = read(url).revisions[1].revision
+    execute(url, f"UPDATE schema_ledger SET {change} WHERE revision = '{revision}'")
+    status = read(url)
+    assert ([problem.exit_code for problem in status.problems], len(status.pending)) == ([5], 2)
+    with pytest.raises(HistoryError, match=f"has written '{word}' for the revision {revision} into the ledger"):
+        project.upgrade(url)
+    assert [entry.newer for entry in read(url).entries] == [None, word]
+    file = project.file(revision)
+    file.write_text(file.read_text(encoding="utf-8").replace("raise ValueError('no')", "pass"), encoding="utf-8")
+    with db.migration_engine(url).begin() as connection:  # as `schema resolve` does, once it is proved
+        Ledger(connection).record(revision, Direction.STAMP, Outcome.ROLLED_BACK, None, "by hand")
+    project.upgrade(url)
+    assert read(url).code == "ok"
+
+
+@pytest.mark.parametrize("change", ["outcome = ''", "outcome = 'ODD'", "direction = 'up, down'", "outcome = '1'"])
+def test_a_row_that_no_code_wrote_is_told_in_one_line(project: ProjectCopy, change: str, url: str) -> None:
+    upgraded(project, url)
+    execute(url, f"UPDATE schema_ledger SET {change}")
+    with pytest.raises(MigrationError, match="has a row that can't be read"):
+        read(url)

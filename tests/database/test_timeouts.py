@@ -223,6 +223,31 @@ def test_each_kind_of_statement_has_its_timeouts(project: ProjectCopy, busy_url:
     approve("runner/timeouts.txt", "".join(in_force))
 
 
+# Notes the lock timeout that is in force when a row of the ledger is written, in the column of the host.
+NOTE_ROWS = """
+CREATE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.host := current_setting('lock_timeout'); RETURN NEW; END $$;
+CREATE TRIGGER note_row BEFORE INSERT ON schema_ledger FOR EACH ROW EXECUTE FUNCTION note_row();
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "in_force"),
+    [({"lock": 7}, "7s"), ({"lock": 0.25}, "250ms"), ({"lock": 0}, "0"), ({"statement": 9}, "3s"), ({}, "3s")],
+)
+def test_the_row_before_a_revision_has_the_timeouts_of_the_revision(
+    declared: dict[str, float], in_force: str, project: ProjectCopy, busy_url: str
+) -> None:
+    project.add("pass")
+    project.upgrade(busy_url)
+    run(busy_url, NOTE_ROWS)
+    revision = project.add(ADD, "pass")
+    project.declare(revision, f"timeouts = {declared}")
+    project.upgrade(busy_url)
+    project.downgrade(busy_url)
+    assert query(busy_url, f"SELECT host FROM schema_ledger WHERE revision = '{revision}'") == [(in_force,)] * 2
+
+
 def test_timeouts_are_set_again_after_a_rollback_and_gone_when_it_is_over(project: ProjectCopy, busy_url: str) -> None:
     run(busy_url, NOTE)
     project.add(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app import db
+from app import database_url
 from tests.support.alembic_in_process import command_line
 from tests.support.command_processes import Done
 from tests.support.database_access import execute
@@ -50,7 +50,7 @@ class Surroundings:
 
     def __init__(self, folder: Path, sqlite: str, postgresql: str) -> None:
         self.folder, self.sqlite, self.postgresql = folder, sqlite, postgresql
-        self.file = db.sqlite_file(db.database_url(sqlite)) or Path()
+        self.file = database_url.sqlite_file(database_url.parse(sqlite)) or Path()
         keys = {"ENCRYPTION_KEY": KEY, "GITHUB_TOKEN_ENCRYPTION_KEY": PASSPHRASE}
         self.env = variables(sqlite) | keys | {"SCHEMA_LOCK_TIMEOUT": "0", "SCHEMA_RETRY_TIMEOUT": "0"}
         self.held: list[sqlite3.Connection] = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app import db
+from app import database_url
 from tests.support.command_processes import Running
 from tests.support.database_access import execute, query
 from tests.support.ledger_rows import applied, attempts, holder
@@ -34,7 +34,7 @@ with op.get_context().autocommit_block():
 
 def take_lock_away(url: str) -> None:
     """Ends the session that holds the lock, as an administrator or a failover does; on SQLite removes the lock file."""
-    file = db.sqlite_file(db.database_url(url))
+    file = database_url.sqlite_file(database_url.parse(url))
     if file is not None:
         file.with_name(f"{file.name}-migrating").unlink()
         return
@@ -135,5 +135,5 @@ def test_no_further_revision_begins_without_the_lock(url: str, tmp_path: Path) -
     runs.go_on()
     done = run.wait()
     assert done.returncode == 6, done.stderr
-    assert "Revisions that finished stay applied" in done.stderr
+    assert f"{runs.revision} had finished, and stays applied" in done.stderr
     assert applied(runs.url) == [runs.first, runs.revision]

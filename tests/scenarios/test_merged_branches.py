@@ -27,6 +27,8 @@ pytestmark = pytest.mark.exhaustive
 
 EDIT = re.compile(r"in (\S+) write down_revision = (\S+|\(.*?\)) instead of (\(.*?\)|'\w+'|None)")
 X, Y = ["20270101000001", "20270101000003"], ["20270101000002", "20270101000004"]
+Z = ["20270101000005", "20270101000006"]
+BRANCHES = {"X": X, "Y": Y, "Z": Z}
 ALL = sorted([*X, *Y])
 MERGE = "cafe12345678"
 # By what has run, as Alembic's branches allow it: each branch as far as it was.
@@ -58,7 +60,16 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("t{revision}")
 '''
-_EMPTY = f'revision = "{MERGE}"\ndown_revision = {(X[-1], Y[-1])!r}\n\n\ndef upgrade(): ...\n\n\ndef downgrade(): ...\n'
+_EMPTY = """\
+revision = "cafe12345678"
+down_revision = {parents!r}
+
+
+def upgrade(): ...
+
+
+def downgrade(): ...
+"""
 
 
 class Branches:
@@ -79,26 +90,38 @@ class Branches:
 
     def checkout(self, *names: str) -> None:
         """Leaves the files of these branches: `X`, `Y`, or both as after a merge."""
-        for revision in [*ALL, MERGE]:
+        for revision in [*ALL, *Z, MERGE]:
             (self.editable.versions / f"{revision}_test.py").unlink(missing_ok=True)
         for name in names:
-            self.write(*(X if name == "X" else Y))
+            self.write(*BRANCHES[name])
 
     def bring(self, url: str, state: Sequence[str]) -> None:
         """Lets a database run what is in `state`, each branch by the code of that branch."""
         rows = []
-        for name, branch in (("X", X), ("Y", Y)):
+        for name, branch in BRANCHES.items():
             if ran := [revision for revision in state if revision in branch]:
                 self.checkout(name)
                 execute(url, f"UPDATE alembic_version SET version_num = '{HEAD}'")
                 upgrade(url, ran[-1], self.editable.ini)
                 rows.append(ran[-1])
-        if len(rows) > 1:  # as `alembic upgrade heads` of older code left it
-            execute(url, f"INSERT INTO alembic_version VALUES ('{rows[0]}')")
+        for row in rows[:-1]:  # as `alembic upgrade heads` of older code left it
+            execute(url, f"INSERT INTO alembic_version VALUES ('{row}')")
 
-    def merge(self) -> None:
+    def merge(self, *ends: str) -> None:
         """Writes what `alembic merge heads` wrote."""
-        (self.editable.versions / f"{MERGE}_test.py").write_text(_EMPTY, encoding="utf-8")
+        text = _EMPTY.format(parents=ends or (X[-1], Y[-1]))
+        (self.editable.versions / f"{MERGE}_test.py").write_text(text, encoding="utf-8")
+
+    def ran_merge(self, url: str, ends: tuple[str, ...]) -> None:
+        """Leaves a database as older code did, which ran the merge revision."""
+        checksum = checksums.checksum(_EMPTY.format(parents=ends).encode())
+        execute(
+            url,
+            "DELETE FROM alembic_version",
+            f"INSERT INTO alembic_version VALUES ('{MERGE}')",
+            "INSERT INTO schema_ledger (revision, direction, outcome, started_at, checksum, repeatable) VALUES "
+            f"('{MERGE}', 'upgrade', 'applied', '2027-01-01 00:00:00', '{checksum}', true)",
+        )
 
     def follow(self, url: str) -> list[str]:
         """Follows what is printed until the upgrade succeeds; returns the messages."""
@@ -126,13 +149,13 @@ class Branches:
         assert text.count(old) == 1, (old, text)
         file.write_text(text.replace(old, new), encoding="utf-8")
 
-    def require_in_order(self, url: str) -> None:
+    def require_in_order(self, url: str, revisions: Sequence[str] = ALL) -> None:
         """Asserts that a database is at head, has what the models want, and ran every revision once."""
         command.check(config(url, self.editable.ini))
         ran = [
             revision for revision, direction, outcome in attempts(url) if (direction, outcome) == ("upgrade", "applied")
         ]
-        assert sorted(revision for revision in ran if revision in ALL) == ALL
+        assert sorted(revision for revision in ran if revision in revisions) == [*revisions]
         status = commands.read_status(PROJECT, engine(url))
         assert (status.code, status.at, status.pending) == ("ok", [status.head], [])
         assert query(url, "SELECT count(*) FROM alembic_version") == [(1,)]
@@ -206,15 +229,7 @@ def test_a_merge_revision_that_older_code_has_run_becomes_part_of_the_line(branc
     branches.bring(head_url, ALL)
     branches.checkout("X", "Y")
     branches.merge()
-    checksum = checksums.checksum(_EMPTY.encode())
-    execute(
-        head_url,
-        f"UPDATE schema_ledger SET checksum = checksum WHERE revision = '{X[0]}'",
-        "DELETE FROM alembic_version",
-        f"INSERT INTO alembic_version VALUES ('{MERGE}')",
-        "INSERT INTO schema_ledger (revision, direction, outcome, started_at, checksum, repeatable) VALUES "
-        f"('{MERGE}', 'upgrade', 'applied', '2027-01-01 00:00:00', '{checksum}', true)",
-    )
+    branches.ran_merge(head_url, (X[-1], Y[-1]))
     assert branches.missing(head_url) == []
     branches.follow(head_url)
     branches.require_in_order(head_url)
@@ -296,3 +311,62 @@ def test_two_edits_that_were_merged_make_a_circle(branches: Branches, head_url: 
     (said,) = branches.follow(head_url)
     assert "follow each other" in said
     branches.require_in_order(head_url)
+
+
+# --- three branches -----------------------------------------------------------
+
+OF_THREE = sorted([*ALL, *Z])
+STATES_OF_THREE: dict[str, list[str]] = {
+    "nothing": [],
+    "the first": X,
+    "the middle": Y,
+    "half of the last": Z[:1],
+    "first and last": [*X, *Z],
+    "middle, half of the last": [*Y, *Z[:1]],
+    "all, half": [X[0], Y[0], Z[0]],
+    "all": [*X, *Y, *Z],
+}
+
+
+@pytest.fixture
+def three(branches: Branches) -> Branches:
+    branches.editable.edit_models(
+        "; ".join(f"sa.Table('t{r}', metadata, sa.Column('n', sa.Integer, nullable=False))" for r in OF_THREE)
+    )
+    return branches
+
+
+@pytest.mark.parametrize("state", everyday(STATES_OF_THREE, {"middle, half of the last", "all"}))
+@pytest.mark.parametrize("merged", [False, True], ids=["three ends", "a merge"])
+def test_three_branches_have_a_way_out_in_one_message(state: str, merged: bool, three: Branches, head_url: str) -> None:
+    three.bring(head_url, STATES_OF_THREE[state])
+    three.checkout("X", "Y", "Z")
+    if merged:
+        three.merge(Y[-1], Z[-1], X[-1])
+    lacks = [revision for revision in OF_THREE if revision not in STATES_OF_THREE[state]]
+    assert three.missing(head_url) == [*lacks, *[MERGE] * merged]
+    (said,) = three.follow(head_url)
+    assert ("merges three branches" if merged else "3 ends") in said
+    three.require_in_order(head_url, OF_THREE)
+
+
+@pytest.mark.parametrize("ends", [(X[-1], Y[-1], Z[-1]), (Z[-1], X[-1], Y[-1])], ids=["sorted", "as found"])
+def test_a_merge_of_three_that_older_code_has_run_becomes_part_of_the_line(
+    ends: tuple[str, ...], three: Branches, head_url: str
+) -> None:
+    three.bring(head_url, OF_THREE)
+    three.checkout("X", "Y", "Z")
+    three.merge(*ends)
+    three.ran_merge(head_url, ends)
+    assert three.missing(head_url) == []
+    three.follow(head_url)
+    three.require_in_order(head_url, OF_THREE)
+
+
+def test_branches_of_branches_and_a_merge_before_another_have_a_way_out(three: Branches, head_url: str) -> None:
+    three.bring(head_url, X)
+    three.checkout("X", "Y")
+    three.merge()
+    three.write(*Z, parent=X[0])  # begins in the midst of a branch
+    three.follow(head_url)
+    three.require_in_order(head_url, OF_THREE)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 
 
 @lru_cache(maxsize=32)
@@ -49,7 +49,7 @@ def insert(url: str, table: str, *records: Mapping[str, Any]) -> None:
 
 def run_script(url: str, script: str) -> None:
     """Runs a script as the database's own shell would that stops at the first error."""
-    if (file := db.sqlite_file(db.database_url(url))) is not None:
+    if (file := database_url.sqlite_file(database_url.parse(url))) is not None:
         connection = sqlite3.connect(file, isolation_level=None)
         try:
             connection.executescript(script)

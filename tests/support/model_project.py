@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
-from app import db
+from app import database_url as urls
 from app.cli import texts
 from app.errors import SchemaError
 from app.migrations import Project, commands
@@ -84,7 +84,7 @@ def project_in(folder: Path) -> Project:
         return type("Base", (DeclarativeBase,), {"metadata": metadata_of(parts)})
 
     def database_url() -> sa.URL:
-        return db.database_url(os.environ["DATABASE_URL"])
+        return urls.parse(os.environ["DATABASE_URL"])
 
     return Project(folder, base, database_url)
 

@@ -4,13 +4,16 @@ import base64
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from app.cli import texts
 from app.cli.main import app
 from app.encryption import PassphraseKey, RawKey
+from app.migrations.commands import Adopted
 from app.project import PROJECT
 from tests.support.approved_texts import APPROVED, Approve
 
@@ -110,3 +113,11 @@ def test_a_key_is_never_an_argument() -> None:
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "unexpected extra argument" in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "other"), [("sqlite", "PostgreSQL"), ("postgresql", "SQLite")])
+@pytest.mark.parametrize("command", ["schema snapshot", "python3 scripts/dev.py schema snapshot"])
+def test_an_adoption_says_how_the_other_snapshot_is_made(kind: str, other: str, command: str) -> None:
+    made = Path("alembic/snapshots", kind, "1.json")
+    text = texts.adopted(Adopted("1", Path("alembic/versions/1.py"), made, command, [])).text
+    assert text.splitlines()[-1] == f"Wrote {made}. Make the snapshot for {other}, and commit both: {command}"

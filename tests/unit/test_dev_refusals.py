@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import db, settings
+from app import database_url, settings
 from app.migrations.autogenerate import offered_name
 from app.migrations.commands.dev import develop
 from app.migrations.errors import ConfigurationError
@@ -18,7 +18,7 @@ from tests.support.approved_texts import Approve
 def test_a_host_from_the_environment_is_refused_like_one_in_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
     with pytest.raises(ConfigurationError, match=r"db\.example"):
-        require_local(db.database_url("postgresql:///x"))
+        require_local(database_url.parse("postgresql:///x"))
 
 
 def test_a_remote_database_is_not_even_asked(approve: Approve, monkeypatch: pytest.MonkeyPatch) -> None:

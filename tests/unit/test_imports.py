@@ -12,7 +12,7 @@ from tests.support.environment import ROOT
 # Each may import from the groups above its own, and from itself.
 GROUPS = [
     ["app.errors", "app.server_session"],
-    ["app.throwaway_server"],
+    ["app.throwaway_server", "app.database_url"],
     ["app.encryption", "app.triggers", "app.dialect_text", "app.sql_text", "app.db"],
     ["app.settings", "app.backfill"],
     ["app.migrations.sql"],
@@ -21,7 +21,7 @@ GROUPS = [
     ["app.migrations.terminal", "app.migrations.one_command", "app.migrations.checksums"],
     ["app.migrations.line"],
     ["app.migrations.session", "app.migrations.project"],
-    ["app.migrations.guard"],
+    ["app.migrations.guard", "app.migrations.x_options"],
     ["app.migrations.snapshots", "app.migrations.rules"],
     ["app.migrations.operations"],
     ["app.migrations.data_loss", "app.migrations.autogenerate"],
@@ -33,7 +33,7 @@ GROUPS = [
     ["app.cli", "app.testing"],
 ]
 # The engine serves any project; what it needs of this one arrives as an argument.
-ENGINE = ["app.encryption", "app.backfill", "app.secrets", "app.migrations", "app.db"]
+ENGINE = ["app.encryption", "app.backfill", "app.secrets", "app.migrations", "app.db", "app.database_url"]
 OURS = ["app.models", "app.settings", "app.project"]
 OF_A_REVISION = ["app.revision_api"]
 # Folders: who is outside imports their face, or one of their modules as a whole (`from room import module`).

@@ -25,8 +25,8 @@ def entry(name: str, direction: str = "upgrade", outcome: str = "applied", check
     return Entry(1, name, Direction(direction), Outcome(outcome), moment, checksum=checksum)
 
 
-@pytest.mark.parametrize("parents", [None, "b", "20260101000001", ("b", "c"), ("c", "b")])
-@pytest.mark.parametrize("now", [None, "a", ("a", "b")])
+@pytest.mark.parametrize("parents", [None, "b", "20260101000001", ("b", "c"), ("c", "b"), ("c", "a", "b")])
+@pytest.mark.parametrize("now", [None, "a", ("a", "b"), ("a", "b", "c")])
 def test_the_recorded_parent_is_found(parents: object, now: object) -> None:
     known = ("a", "b", "c", "20260101000001")
     expected = () if parents is None else (parents,) if isinstance(parents, str) else parents
@@ -34,6 +34,14 @@ def test_the_recorded_parent_is_found(parents: object, now: object) -> None:
     annotated = source("r", now).replace(b"down_revision =", b"down_revision: str | None =")
     before = source("r", parents).replace(b"down_revision =", b"down_revision: str | None =")
     assert recorded_parents(annotated, checksum(before), known) == expected
+
+
+@pytest.mark.parametrize("later", [0, 30])
+def test_three_recorded_parents_are_found_shortly_before_their_merge(later: int) -> None:
+    known = tuple(f"{number:02}" for number in range(60))
+    merge = known[-1 - later]
+    parents = tuple(reversed(known[-4 - later : -1 - later]))
+    assert recorded_parents(source(merge, parents[0]), checksum(source(merge, parents)), known) == parents
 
 
 @pytest.mark.parametrize("code", [b"def upgrade(): pass", b"x = 1", b"repeatable = True\ndef upgrade(): ..."])

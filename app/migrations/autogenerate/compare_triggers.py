@@ -12,14 +12,15 @@ from alembic.util import PriorityDispatchResult
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.triggers import UPDATED_AT_FUNCTION, Function, Trigger, declared_triggers, updated_at_trigger
 
+_SCHEMA = "to_regnamespace(quote_ident(current_schema()))"  # a name may have capitals
 _TRIGGERS = {
-    "postgresql": """
+    "postgresql": f"""
         SELECT t.tgname, c.relname, pg_get_triggerdef(t.oid, true)
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-        WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace""",
+        WHERE NOT t.tgisinternal AND c.relnamespace = {_SCHEMA}""",
     "sqlite": "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'",
 }
-_FUNCTION = "SELECT prosrc FROM pg_proc WHERE proname = :name AND pronamespace = current_schema()::regnamespace"
+_FUNCTION = f"SELECT prosrc FROM pg_proc WHERE proname = :name AND pronamespace = {_SCHEMA}"
 
 
 def compare_triggers(

@@ -10,9 +10,9 @@ from alembic.autogenerate.api import AutogenContext
 from app.migrations import terminal
 from app.migrations.errors import ConfigurationError
 from app.migrations.session import Session
+from app.migrations.x_options import NOT_A_RENAME
 
 INFO_KEY = "renamed_from"
-OPTION = "not-a-rename"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Decisions:
         environment, config = context.migration_context.environment_context, context.migration_context.config
         self._session = Session.of(config) if config is not None else Session()
         arguments = environment.get_x_argument() if environment is not None else []
-        denied = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{OPTION}=")]
+        denied = [argument.partition("=")[2] for argument in arguments if argument.startswith(f"{NOT_A_RENAME}=")]
         self._not_renames = {*denied, *self._session.not_a_rename}
         # `alembic check` compares too: it writes nothing, so there is nothing to decide.
         self._writes = bool(context.opts.get("writes_revision"))
@@ -83,7 +83,11 @@ class Decisions:
         is_column = "." in pair.old
         declared = f"mapped_column(..., info={info})" if is_column else f'__table_args__ = ({{"info": {info}}},)'
         by_schema = self._session.called_by_schema
-        option = f"schema dev --{OPTION} {pair.old}" if by_schema else f"alembic -x {OPTION}={pair.old} revision …"
+        option = (
+            f"schema dev --{NOT_A_RENAME} {pair.old}"
+            if by_schema
+            else f"alembic -x {NOT_A_RENAME}={pair.old} revision …"
+        )
         return (
             f"Was {pair.old} renamed to {pair.new}? They have the same shape, and a guess could lose data. "
             f"If it was, say so in the model of {pair.new}: {declared}. If it wasn't: {option}"

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 
-from app import db
+from app import database_url, db
 from app.migrations import run
 from app.migrations.commands.status import read_status, require_no_problem
 from app.migrations.drift import unaccepted
@@ -122,7 +122,7 @@ def _require_source(url: sa.URL, target: Path) -> Path:
     """Returns the SQLite file of a URL, which may not exist yet."""
     if url.get_backend_name() == "postgresql":
         raise ConfigurationError(f"--backup copies a SQLite file. For this database, run: {pg_dump_line(url, target)}")
-    source = db.sqlite_file(url)
+    source = database_url.sqlite_file(url)
     if source is None:
         raise ConfigurationError("--backup copies a SQLite file, and this database is in memory.")
     if target.exists():

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 from app.migrations import run
 from app.migrations.drift import Claim, Resolution, Resolver
 from app.migrations.project import Project
@@ -16,8 +16,9 @@ def read_status(project: Project, engine: sa.Engine | None = None) -> Status:
         SchemaError: the database can't be reached, or its version table can't be read.
     """
     history = run.history(project)
-    file = db.sqlite_file(engine.url if engine is not None else run.database_url(project))
-    missing_file = file.absolute() if file is not None and not file.exists() else None
+    url = engine.url if engine is not None else run.database_url(project)
+    file = database_url.sqlite_file(url)
+    missing_file = file.absolute() if file is not None and not db.has_file(url) else None
     with run.reading(project, engine) as connection:
         status = run.read_status(connection, project, history, run.shown(project, engine), project.tables)
     if missing_file is not None:
@@ -44,8 +45,10 @@ def resolve(
 
     Raises:
         UnresolvedFailure: the claim doesn't hold; the message lists what contradicts it.
+        ConfigurationError: the claim is forced, without a reason.
         MigrationError: the revision doesn't exist or isn't the next one, or the lock isn't free.
     """
+    claim.require_reason()
     with (
         run.writing(project, engine, lock_timeout) as (_, held_engine),
         run.transaction(held_engine) as connection,

@@ -198,4 +198,5 @@ class DataLoss(Guard):
         return False
 
     def _nothing_made(self, *, live: bool) -> MadeSoFar:
-        return MadeSoFar(live=live, home=self._questions.home(), any_case=self._questions.dialect.name == "sqlite")
+        home, any_case = self._questions.home(), self._questions.dialect.name == "sqlite"
+        return MadeSoFar(live=live, home=home or "", any_case=any_case, blind=home is None)

@@ -14,7 +14,8 @@ class MadeSoFar:
         live: the run is under way, so the database has its new names already.
         home: the schema of a table whose name is written without one.
         any_case: `T` is the same table as `t`.
-        blind: the search path may have changed, so a name says too little: nothing more counts as made by the run.
+        blind: the search path may be another than `home` says, so a name says too little: nothing more counts as made
+            by the run.
         temporary: names of temporary tables; they hide others of the same name.
         touched: names of tables whose rows changed.
         gone: names of tables that were dropped or renamed; `gone_columns` those of columns.

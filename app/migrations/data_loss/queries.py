@@ -78,12 +78,12 @@ class Questions:
         except _Unanswered:
             return None
 
-    def home(self) -> str:
-        """Returns the schema of a table whose name is written without one."""
-        if self.dialect.name == "postgresql":
-            ((schema,),) = self._rows("SELECT current_schema()")
-            return schema or ""
-        return effects.HOME["sqlite"]
+    def home(self) -> str | None:
+        """Returns the schema of a table whose name is written without one; None if there is no answer."""
+        if self.dialect.name != "postgresql":
+            return effects.HOME["sqlite"]
+        rows = self.rows("SELECT current_schema()")
+        return None if rows is None else rows[0][0] or ""
 
     def exists(self, table: str, column: str = "") -> bool:
         """Returns whether there is a table of that name, or that column of it; no answer means yes."""
@@ -140,7 +140,8 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
     begin = "SAVEPOINT question;" if not idle else "BEGIN;" if driver.autocommit else ""
     # Statements that go together cost one way to the server and back.
     driver.execute(
-        f"{begin} SELECT set_config('statement_timeout', '{seconds * 1000:.0f}', true), "
+        # 0 would be no limit.
+        f"{begin} SELECT set_config('statement_timeout', '{max(seconds * 1000, 1):.0f}', true), "
         f"set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS * 1000:.0f}', true), "
         # An expression of a revision may call what writes, such as nextval().
         "set_config('transaction_read_only', 'on', true), "

@@ -40,13 +40,15 @@ class Adopted:
 
     Attributes:
         file: the revision.
-        snapshot: its snapshot for this kind of database; the one for the other kind is still to be made.
+        snapshot: its snapshot for this kind of database.
+        make_snapshots: the command that makes the one for the other kind, on whichever database it runs.
         model_edits: what to change in the models, a line each.
     """
 
     revision: str
     file: Path
     snapshot: Path
+    make_snapshots: str
     model_edits: list[str]
 
 
@@ -83,7 +85,8 @@ def adopt(
         with run.transaction(held_engine) as connection:
             record_adopted(connection, project.root, run.history(project), written.revision, message)
     files = run.from_root(project, Path(written.path)), run.from_root(project, file)
-    return Adopted(written.revision, *files, model_edits(project, adoption.differences, adoption.operations))
+    edits = model_edits(project, adoption.differences, adoption.operations)
+    return Adopted(written.revision, *files, run.snapshot_command(project.root), edits)
 
 
 @dataclass(eq=False)

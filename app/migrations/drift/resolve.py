@@ -37,6 +37,11 @@ class Claim:
     force: bool = False
     reason: str = ""
 
+    def require_reason(self) -> None:
+        """Raises `ConfigurationError` if the claim is forced and gives no reason."""
+        if self.force and not self.reason.strip():
+            raise ConfigurationError("--force needs a --reason: it is kept in the ledger, and shown in the status.")
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -72,11 +77,8 @@ class Resolver:
 
         Raises:
             HistoryError: there is no such revision, or it isn't its turn.
-            ConfigurationError: the claim is forced, without a reason.
             UnresolvedFailure: the claim doesn't hold; the message says what contradicts it.
         """
-        if claim.force and not claim.reason.strip():
-            raise ConfigurationError("--force needs a --reason: it is kept in the ledger, and shown in the status.")
         at = self._current_revision()
         if claim.revision not in self._line:
             raise HistoryError(f"There is no revision {claim.revision}.")
@@ -111,7 +113,9 @@ class Resolver:
         """Returns whether the ledger is to be corrected for a revision that the database needn't be moved over."""
         attempts = [e for e in entries if e.revision == claim.revision and e.direction is not Direction.CHECK]
         outcome = attempts[-1].outcome if attempts else None
-        if outcome in (Outcome.FAILED, Outcome.RUNNING) or (claim.applied and outcome is Outcome.SKIPPED):
+        if outcome in (Outcome.FAILED, Outcome.RUNNING, Outcome.UNKNOWN) or (
+            claim.applied and outcome is Outcome.SKIPPED
+        ):
             return True
         if claim.applied and claim.revision in self._missing(entries):
             return True

@@ -71,13 +71,13 @@ def accept(
     Raises:
         ConfigurationError: the object doesn't differ, or no reason is given.
     """
+    if not reason.strip():
+        raise ConfigurationError("--accept needs a --reason: it is kept in the ledger, and shown in the status.")
     with (
         run.writing(project, engine, lock_timeout) as (_, held_engine),
         run.transaction(held_engine) as connection,
     ):
         drift = current_drift(project, connection)
-        if not reason.strip():
-            raise ConfigurationError("--accept needs a --reason: it is kept in the ledger, and shown in the status.")
         revision = drift.revision or BASE
         accepted = [difference for difference in drift.open if difference.name == name]
         if not accepted:

@@ -120,6 +120,8 @@ def _separated(operation: ops.AddColumnOp) -> list[ops.MigrateOperation]:
     for check in column.constraints:
         if isinstance(check, sa.CheckConstraint):
             check.name = check.name or f"{table}_{name}_check"
+    if isinstance(column.type, sa.Enum | sa.Boolean) and column.type.create_constraint:
+        column.type.name = column.type.name or f"{table}_{name}_check"  # which is that of its CHECK
     is_indexed, column.unique, column.index = bool(column.index), False, False
     if is_indexed:
         return [ops.CreateIndexOp(f"ix_{table}_{name}", table, [name], unique=unique)]

@@ -125,9 +125,10 @@ def _fits_in_place(column: sa.Column[Any]) -> bool:
     default = getattr(column.server_default, "arg", None)
     text = default.text if isinstance(default, sa.TextClause) else default
     constant = isinstance(default, str) or (isinstance(text, str) and _CONSTANT.fullmatch(text) is not None)
-    constrained = column.unique or column.primary_key or column.foreign_keys or column.constraints
-    # A CHECK that comes with a type, as that of an Enum.
-    plain = not (constrained or getattr(column.type, "create_constraint", False))
+    constrained = column.unique or column.primary_key or column.foreign_keys
+    # A table also has the CHECK that comes with a type, such as that of an Enum.
+    alone = sa.Table("alone", sa.MetaData(), column._copy())  # noqa: SLF001 - as Alembic does
+    plain = not (constrained or any(isinstance(item, sa.CheckConstraint) for item in alone.constraints))
     return plain and (bool(column.nullable) if column.server_default is None else constant)
 
 

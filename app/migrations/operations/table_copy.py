@@ -66,8 +66,12 @@ class TableCopies(Guard):
     @classmethod
     def of(cls, connection: sa.Connection) -> "TableCopies":
         """Watches a connection; its own statements go to the driver, past all guards."""
-        driver: Any = connection.connection.driver_connection
-        return cls(lambda question: driver.execute(question).fetchall(), driver.execute)
+
+        def execute(statement: str) -> Any:
+            driver: Any = connection.connection.driver_connection  # another one after an interrupted statement
+            return driver.execute(statement)
+
+        return cls(lambda question: execute(question).fetchall(), execute)
 
     def statement(self, statement: Statement) -> None:
         """Watches the statements of the connection itself: see `watch`."""

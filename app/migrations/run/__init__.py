@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         line_of,
         require_complete,
         require_known_heads,
-        require_single_head,
     )
     from app.migrations.run.reporter import Reporter, log
+    from app.migrations.run.revision_files import require_single_head, snapshot_command
     from app.migrations.run.scratch import NoScratch, prepare, scratch_database, snapshot, stale_snapshots, upgrade
     from app.migrations.run.signals import interruptible
     from app.migrations.run.status import RevisionStatus, Status, read_status, when
@@ -55,6 +55,7 @@ __all__ = [
     "scratch_database",
     "shown",
     "snapshot",
+    "snapshot_command",
     "stale_snapshots",
     "transaction",
     "upgrade",
@@ -63,7 +64,17 @@ __all__ = [
     "writing",
 ]
 
-_MODULES = ("ledger", "preflight", "reporter", "signals", "connections", "status", "scratch", "catch_up")
+_MODULES = (
+    "ledger",
+    "preflight",
+    "revision_files",
+    "reporter",
+    "signals",
+    "connections",
+    "status",
+    "scratch",
+    "catch_up",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -73,18 +73,21 @@ def watching(engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None
         # Without blockers to name, an error text is only shorter.
         broken = (sa.exc.SQLAlchemyError, SchemaError, engine.dialect.loaded_dbapi.Error)
         with suppress(*broken), db.connect(engine) as connection:
-            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
             while not done.wait(POLL_SECONDS):
-                rows = autocommit.execute(sa.text(_BLOCKERS), {"pid": pid}).all()
+                # No AUTOCOMMIT: the pool of a handed-over engine would get back a connection that names its isolation.
+                rows = connection.execute(sa.text(_BLOCKERS), {"pid": pid}).all()
+                connection.rollback()
                 looked([Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows])
 
     thread = threading.Thread(target=watch, name="blockers", daemon=True)
-    thread.start()
+    with suppress(RuntimeError):  # a container may allow no more threads; without blockers to name, all goes on
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def redacted(query: str) -> str:

@@ -11,11 +11,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from app import database_url as urls
 from app import db
 from app.errors import database_errors_in_one_line
 from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.project import Project
-from app.migrations.run import lock, preflight
+from app.migrations.run import lock, preflight, revision_files
 from app.migrations.run.reporter import Reporter
 from app.migrations.session import Session
 
@@ -29,10 +30,10 @@ def history(project: Project) -> ScriptDirectory:
         file = Path(str(config.config_file_name)).absolute()
         where = f"in {file}" if file.is_file() else f"there is no file {file}"
         raise ConfigurationError(f"{str(error).rstrip('.')}: {where}") from None
-    except (UnicodeDecodeError, configparser.Error) as error:
+    except (ValueError, ImportError, configparser.Error) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"{config.config_file_name}: can't be read ({reason}).") from None
-    preflight.require_loadable(script)
+    revision_files.require_loadable(script)
     return script
 
 
@@ -48,7 +49,7 @@ def database_url(project: Project) -> sa.URL:
 
 def shown(project: Project, engine: sa.Engine | None) -> str:
     """Returns the database's URL for people."""
-    return db.shown(engine.url if engine is not None else database_url(project))
+    return urls.shown(engine.url if engine is not None else database_url(project))
 
 
 @contextmanager
@@ -56,6 +57,7 @@ def reading(project: Project, engine: sa.Engine | None) -> Iterator[sa.Connectio
     """Gives a connection that only reads; a SQLite file that isn't there reads as empty, and isn't made."""
     engine = engine if engine is not None else db.migration_engine(database_url(project), read_only=True)
     with database_errors_in_one_line(), db.connect(engine) as connection:
+        preflight.require_one_schema(connection)
         yield connection
 
 
@@ -81,9 +83,9 @@ def writing(
     try:
         with database_errors_in_one_line():
             engine = engine if engine is not None else db.migration_engine(database_url(project))
-            file = db.sqlite_file(engine.url)
+            file = urls.sqlite_file(engine.url)
             if not (create or file is None or file.exists()):
-                raise MigrationError(f"There is no database yet at {db.shown(engine.url)}. Make it: schema deploy")
+                raise MigrationError(f"There is no database yet at {urls.shown(engine.url)}. Make it: schema deploy")
             wait = project.limits().lock if lock_timeout is None else lock_timeout
             with lock.held(engine, wait=wait, waiting=reporter.waiting) as held:
                 config = project.config(engine)
@@ -98,6 +100,7 @@ def writing(
 def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Gives one transaction, DDL included on SQLite too, with foreign keys off there."""
     with db.connect(engine) as connection, db.revision_transactions(connection), connection.begin():
+        preflight.require_one_schema(connection)
         yield connection
 
 
@@ -107,7 +110,7 @@ def require_local(url: sa.URL) -> None:
         return
     if far := [host for host in _hosts(url) if not _is_local(host)]:
         raise ConfigurationError(
-            f"{db.shown(url)} is on {', '.join(far)}, which isn't this machine, and schema dev changes the database "
+            f"{urls.shown(url)} is on {', '.join(far)}, which isn't this machine, and schema dev changes the database "
             "that it looks at. If it is yours alone, say --remote"
         )
 

@@ -15,10 +15,10 @@ from alembic.util import CommandError
 
 import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db, server_session
-from app.migrations import one_command, terminal
-from app.migrations.errors import Interrupted, MigrationError, PendingRevisions, as_migration_error
+from app.migrations import one_command, terminal, x_options
+from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions, as_migration_error
 from app.migrations.project import BASE, Project
-from app.migrations.run import preflight, signals
+from app.migrations.run import preflight, revision_files, signals
 from app.migrations.run.ledger import Ledger
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.runner import Runner
@@ -41,6 +41,9 @@ def run(context: EnvironmentContext, project: Project) -> None:
     try:
         with ExitStack() as stack:
             if on_command_line:
+                terminal.complete_streams()
+                if getattr(context.config, "stdout", None) is None:
+                    context.config.stdout = sys.stdout
                 stack.enter_context(signals.interruptible())
                 stack.enter_context(terminal.warnings_in_one_line())
             _run(context, project)
@@ -72,23 +75,26 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     # From here on the environment itself: `context` stands for that of whichever thread came last.
     env = context.get_context().environment_context
     assert env is not None
+    x_options.require_spelling(env)
     opts = env.get_context().opts
     command = Command.of(opts)
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
         if env.config.file_config.has_section("loggers"):
-            logging.config.fileConfig(env.config.config_file_name, disable_existing_loggers=False)
+            _set_up_logging(env.config.config_file_name)
         else:  # a project need not say how its progress is shown
             terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
-    preflight.require_loadable(env.script)
+    revision_files.require_loadable(env.script)
     if command is not Command.LOOK:
-        preflight.require_single_head(env.script)
+        revision_files.require_single_head(env.script)
     if env.is_offline_mode():
-        _write_script(env, dialect, options)
+        with terminal.output_errors_in_one_line("The script is cut off: don't run it."):
+            _write_script(env, dialect, options)
         return
     if command.compares:
         options |= _comparison(env.config, project, command)
     with _connection(given, project, opts, command) as connection:
+        preflight.require_one_schema(connection)
         if not command.moves_revisions:
             _read(env, connection, options, command)
             return
@@ -98,6 +104,16 @@ def _run(context: EnvironmentContext, project: Project) -> None:
             Runner(env, connection, reporter, project, command).run(**options)
         finally:
             reporter.close()
+
+
+def _set_up_logging(file: Any) -> None:
+    try:
+        logging.config.fileConfig(file, disable_existing_loggers=False)
+    except Exception as error:  # noqa: BLE001 - whatever a handler's class raises, or a section that is missing
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigurationError(
+            f"{file}: logging can't be set up as its [loggers] and [handlers] say ({reason})."
+        ) from None
 
 
 def _comparison(config: Config, project: Project, command: Command) -> dict[str, Any]:
@@ -133,9 +149,9 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
     opts = context.get_context().opts
     writes = command is Command.REVISION and opts["revision_context"].command_args["autogenerate"]
     if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).adopts:
-        from app.migrations.run.stand_in import stand_in
+        from app.migrations.autogenerate import stand_in
 
-        with stand_in(context.config, context.script, connection) as other:
+        with stand_in.stand_in(context.config, context.script, connection) as other:
             _compare(context, other if other is not None else connection, options, command)
         return
     _compare(context, connection, options, command)
@@ -144,15 +160,15 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
 def _compare(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
     opts = context.get_context().opts
+    heads = context.get_context().get_current_heads()
+    preflight.require_known_heads(context.script, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
-        heads = context.get_context().get_current_heads()
         preflight.require_complete(preflight.line_of(context.script).place(heads, Ledger(connection).entries()))
     try:
         context.run_migrations()
     except CommandError as error:
         if "not up to date" in str(error):
             raise PendingRevisions("The database isn't at head. Bring it there: alembic upgrade head") from None
-        preflight.require_known_heads(context.script, context.get_context().get_current_heads(), [])
         raise
     if command is Command.CHECK:
         from app.migrations import autogenerate

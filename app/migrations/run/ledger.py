@@ -11,6 +11,7 @@ code lacks. Columns are only ever added, nullable or with a default, so older co
 
 import getpass
 import os
+import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,9 +55,14 @@ table = sa.Table(
 # By name: a table of older code lacks columns, one of newer code has more.
 _EVERYTHING = sa.text(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id").columns(**{c.name: c.type for c in table.columns})
 
+_WORD = re.compile("[a-z][a-z_]*")  # anything else was written by hand
+
 
 class Outcome(StrEnum):
-    """The end of an attempt."""
+    """The end of an attempt.
+
+    Newer code may write others. Such a row is `UNKNOWN`: read, shown, and counted neither as applied nor as failed.
+    """
 
     RUNNING = "running"
     APPLIED = "applied"
@@ -66,6 +72,7 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ACCEPTED = "accepted"
     REVERTED = "reverted"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Entry:
         code_version: the commit that the code was at, or the setting `SCHEMA_CODE_VERSION`.
         subject: the object that `schema check` was told about, such as `column users.nick`; `checksum` is of the
             difference then.
+        newer: the direction or the outcome, if only newer code knows it; `outcome` is `UNKNOWN` then.
     """
 
     id: int
@@ -98,6 +106,7 @@ class Entry:
     code_version: str | None = None
     reason: str | None = None
     subject: str | None = None
+    newer: str | None = None
 
     @property
     def by(self) -> str:
@@ -229,8 +238,19 @@ class Ledger:
 
 def _entry(row: sa.Row[Any]) -> Entry:
     values = {name: value for name, value in row._mapping.items() if name in table.columns}  # noqa: SLF001 - documented
-    values["direction"] = Direction(values["direction"])
-    values["outcome"] = Outcome(values["outcome"])
+    for name, value in values.items():
+        column = table.columns[name]
+        if not (column.nullable if value is None else isinstance(value, column.type.python_type)):
+            raise TypeError(f"{name} is {type(value).__name__}")  # not its text, which may be anything
+    words = values["direction"], values["outcome"]
+    newer = [
+        word for word, known in zip(words, (Direction, Outcome), strict=True) if word not in {*known} - {"unknown"}
+    ]
+    if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in newer):
+        raise ValueError(f"direction {words[0]!r}, outcome {words[1]!r}")
+    values["direction"] = Direction.UNKNOWN if words[0] in newer else Direction(words[0])
+    values["outcome"] = Outcome.UNKNOWN if newer else Outcome(words[1])
+    values["newer"] = ", ".join(newer) or None
     for name in ("started_at", "finished_at"):
         moment = values.get(name)
         if moment is not None:

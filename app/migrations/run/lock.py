@@ -23,7 +23,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import db
+from app import database_url, db
 from app.migrations.errors import LockNotObtained, MigrationError
 from app.migrations.one_command import process
 from app.migrations.session import LockCheck
@@ -31,9 +31,7 @@ from app.migrations.session import LockCheck
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 _KEY = 0x736368656D61
 _POLL_SECONDS = (0.05, 1.0)
-_STOPPING = (
-    ", so another run may have begun: stopping here. Revisions that finished stay applied; run the same command again."
-)
+_LOST = ", so another run may have begun"
 _HOST_LENGTH = 36  # PostgreSQL cuts an application name off after 63 bytes; the pid must not be what goes
 
 
@@ -79,7 +77,7 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[LockCh
         lock: AbstractContextManager[LockCheck] = nullcontext(_lasts)
         if engine.dialect.name == "postgresql":
             lock = _postgresql(engine, pause)
-        elif (path := db.sqlite_file(engine.url)) is not None:
+        elif (path := database_url.sqlite_file(engine.url)) is not None:
             lock = _sqlite(path, pause)
         with lock as check:
             yield check
@@ -91,7 +89,7 @@ def holder(connection: sa.Connection) -> Holder | None:
     """Returns the holder of the lock of a connection's database; None if it is free. Writes and creates nothing."""
     if connection.dialect.name == "postgresql":
         return _postgresql_holder(connection)
-    path = db.sqlite_file(connection.engine.url)
+    path = database_url.sqlite_file(connection.engine.url)
     return _sqlite_holder(path) if path is not None else None
 
 
@@ -115,7 +113,7 @@ def _postgresql(engine: sa.Engine, pause: Waiting) -> Iterator[LockCheck]:
         try:
             connection.exec_driver_sql("SELECT 1")
         except sa.exc.DBAPIError:
-            raise LockNotObtained(f"The connection that holds the migration lock is gone{_STOPPING}") from None
+            raise LockNotObtained(f"The connection that holds the migration lock is gone{_LOST}") from None
 
     with db.connect(engine) as connection:
         try:
@@ -169,7 +167,7 @@ def _sqlite(database: Path, pause: Waiting) -> Iterator[LockCheck]:
 
         def check() -> None:
             if _identity(path) != identity:
-                raise LockNotObtained(f"The lock file {path} was removed or replaced{_STOPPING}")
+                raise LockNotObtained(f"The lock file {path} was removed or replaced{_LOST}")
 
         yield check
 

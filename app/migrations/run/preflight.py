@@ -3,19 +3,12 @@
 Each reads and none writes. The texts name what is wrong, where, and the command or the edit that mends it.
 """
 
-import os
-import re
 import sqlite3
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import CycleDetected
-from alembic.util import CommandError
 
 from app.migrations.checksums import checksum, recorded_parents
 from app.migrations.errors import (
@@ -23,71 +16,13 @@ from app.migrations.errors import (
     HistoryError,
     PendingRevisions,
     UnresolvedFailure,
-    place_in_revision,
 )
-from app.migrations.line import Line, Place, Revision, read_line
-from app.migrations.project import BASE, OWN_TABLES
+from app.migrations.line import Line, Place, Revision
+from app.migrations.project import OWN_TABLES, VERSION_TABLE
 from app.migrations.run.ledger import Entry, Outcome, attempts, last_applied
 from app.migrations.session import Direction
 
 _MINIMUM_SQLITE = (3, 35)
-_AFTER_THE_EDIT = (
-    "Then run alembic upgrade head on every database: it applies what is missing there, whichever branch ran before."
-)
-
-
-def require_loadable(script: ScriptDirectory) -> None:
-    """Loads every revision; raises `HistoryError` if a file is missing or isn't one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
-            with _compiled_anew():
-                revisions = list(script.walk_revisions())
-    except CommandError as error:
-        circle = _circle(Path(script.versions)) if isinstance(error.__cause__, CycleDetected) else None
-        raise circle or HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
-    except UserWarning as warning:
-        text = " ".join(str(warning).split())
-        raise HistoryError(f"The history can't be read: {text}.{_files_of(script, text)}") from None
-    except Exception as error:
-        place = "" if place_in_revision(error) or getattr(error, "filename", None) else _unreadable(script)
-        raise HistoryError(f"The history can't be read: {place}{_described(error)}.") from error
-    for revision in revisions:
-        if not callable(getattr(revision.module, "upgrade", None)):
-            raise HistoryError(f"The history can't be read: {Path(revision.path).name} has no function upgrade().")
-
-
-@contextmanager
-def _compiled_anew() -> Iterator[None]:
-    """Makes Python compile what it imports meanwhile from the source.
-
-    Python takes bytecode that it kept for a file's own if the size and the second of the change are the same. After an
-    edit of an id in the same second, or in images that give all files one date, it would run another revision than
-    the one whose checksum the ledger gets.
-    """
-    before = sys.pycache_prefix, sys.dont_write_bytecode
-    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
-    try:
-        yield
-    finally:
-        sys.pycache_prefix, sys.dont_write_bytecode = before
-
-
-def _circle(versions: Path) -> HistoryError | None:
-    """Makes the error for revisions that follow each other, with the edit that makes one of them the first again.
-
-    Returns None if no file is named after that one.
-    """
-    line = read_line(versions)
-    first = next((revision for revision in line.in_circle if line.parents(revision)), "")
-    before = line.order[-len(line.in_circle) - 1] if len(line.order) > len(line.in_circle) else None
-    files = [*versions.glob(f"{first}*.py")] if first else []
-    if len(files) != 1:
-        return None
-    return HistoryError(
-        f"Revisions follow each other in a circle ({', '.join(line.in_circle)}), as after a merge of two edits: in "
-        f"{files[0].name} write down_revision = {before!r} instead of {line.parents(first)[0]!r}. {_AFTER_THE_EDIT}"
-    )
 
 
 def require_supported(connection: sa.Connection) -> None:
@@ -99,30 +34,31 @@ def require_supported(connection: sa.Connection) -> None:
         )
 
 
-def require_single_head(script: ScriptDirectory) -> None:
-    """Raises `HistoryError` if the history isn't one line, with the edits that make it one again."""
-    heads = sorted(script.get_heads())
-    merges = [revision for revision in script.walk_revisions() if isinstance(revision.down_revision, tuple)]
-    if merges:
-        merge = merges[-1]  # the oldest
-        stays, moves = sorted(merge.down_revision or ())[:2]
-        raise HistoryError(
-            f"{Path(merge.path).name} merges two branches, and the history must be one line. Put them one after the "
-            f"other: in {_edit_of_parent(script, stays, moves)}, and in {Path(merge.path).name} write down_revision = "
-            f"{moves!r} instead of {merge.down_revision!r}. {_AFTER_THE_EDIT}"
-        )
-    if len(heads) > 1:
-        raise HistoryError(
-            f"The history has {len(heads)} ends ({', '.join(heads)}), as after a merge of two branches. Put one after "
-            f"the other: in {_edit_of_parent(script, heads[0], heads[-1])}. {_AFTER_THE_EDIT}"
-        )
+def require_one_schema(connection: sa.Connection) -> None:
+    """Raises `ConfigurationError` if new tables would be made in another schema than the one that has the others.
 
-
-def _edit_of_parent(script: ScriptDirectory, stays: str, moves: str) -> str:
-    """Returns the edit that puts the branch with the end `moves` after `stays`."""
-    shared = {revision.revision for revision in script.iterate_revisions(stays, BASE)}
-    first = [r for r in script.iterate_revisions(moves, BASE) if r.revision not in shared][-1]
-    return f"{Path(first.path).name} write down_revision = {stays!r} instead of {first.down_revision!r}"
+    So it is where a schema of the role's name was created after the tables, since `"$user"` comes first in the path.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    began = not connection.in_transaction()
+    query = f"""SELECT quote_ident(current_schema()), current_setting('search_path'), quote_ident(
+        (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = to_regclass('{VERSION_TABLE}')))"""
+    current, path, home = connection.exec_driver_sql(query).one()
+    if began:
+        connection.rollback()
+    if current is None:
+        raise ConfigurationError(
+            f"The search path of this session is {path or 'empty'}, and none of its schemas exists or may be used: "
+            "ALTER ROLE … SET search_path = the schema of the tables."
+        )
+    if home not in (None, current):
+        raise ConfigurationError(
+            f"{VERSION_TABLE} is in the schema {home}, and new tables would be made in {current}, which comes before "
+            f"it in the search path ({path}). Migrate with the schema of the tables first: ALTER ROLE … SET "
+            f"search_path = {home}"
+        )
 
 
 def line_of(script: ScriptDirectory) -> Line:
@@ -159,14 +95,22 @@ def require_settled(place: Place, heads: Iterable[str]) -> None:
 def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
     """Raises `HistoryError` if the database is at a revision that the code doesn't have."""
     revisions = {revision.revision for revision in script.walk_revisions()}
+    heads = list(heads)
     for head in heads:
         if head not in revisions:
             raise ahead_of_code(head, entries)
+        if heads.count(head) > 1:
+            raise HistoryError(f"The table {VERSION_TABLE} holds {head} {heads.count(head)} times: delete all but one.")
 
 
-def ahead_of_code(revision: str, entries: list[Entry]) -> HistoryError:
-    """Makes the error for a database at a revision that this code doesn't have."""
-    entry = last_applied(entries, revision)
+def ahead_of_code(revision: object, entries: list[Entry]) -> HistoryError:
+    """Makes the error for a database at a revision that this code doesn't have, or at what can be none."""
+    if not isinstance(revision, str) or not revision or revision != revision.strip():
+        return HistoryError(
+            f"The table {VERSION_TABLE} holds {revision!r}, which can't be a revision. Only migrations write it: put "
+            "the id of the revision that the schema equals there, as text."
+        )
+    entry = last_applied(entries, str(revision))
     when = f", applied {entry.started_at:%Y-%m-%d %H:%M} UTC by {entry.by}" if entry else ""
     version = f" from code {entry.code_version[:12]}" if entry and entry.code_version else ""
     return HistoryError(
@@ -180,7 +124,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
 
     `model_tables` imports the models, so it is called only if there are tables at all.
     """
-    if any(heads):
+    if list(heads):
         return
     present = set(sa.inspect(connection).get_table_names()) - set(OWN_TABLES)
     ours = sorted(present & set(model_tables())) if present else []
@@ -201,7 +145,7 @@ def edited(
     same as today's, by revision.
     """
     changed = []
-    known = tuple(sorted(revision.revision for revision in script.walk_revisions()))
+    known = tuple(revision.revision for revision in script.walk_revisions())[::-1]
     for revision in sorted(applied):
         with_checksum = [
             entry
@@ -235,13 +179,50 @@ def checksum_of(revision: Script) -> str:
 
 def unresolved_failure(entry: Entry) -> UnresolvedFailure:
     """Makes the error for an attempt that failed half-way."""
+    subject, left = f"The revision {entry.revision}", "part of it may have been done"
+    is_there, is_gone = "--applied (it won't)", "--rolled-back (it will run again)"
+    if entry.direction is Direction.DOWNGRADE:
+        subject, left = f"The downgrade of {entry.revision}", "part of the revision may be gone"
+        is_there, is_gone = "--applied (all of it is there again)", "--rolled-back (nothing of it is left)"
     return UnresolvedFailure(
-        f"The revision {entry.revision} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
-        f"transaction ({entry.error or 'it crashed'}), so part of it may have been done, and it can't simply be run "
-        "again. Undo or complete what is there, then say which: "
-        f"schema resolve {entry.revision} --rolled-back (it will run again), or --applied (it won't). What you say is "
-        "proved first, and a refusal tells what is left to do."
+        f"{subject} failed on {entry.started_at:%Y-%m-%d %H:%M} UTC after it had left its "
+        f"transaction ({entry.error or 'it crashed'}), so {left}, and it can't simply be run "
+        f"again. Undo or complete what is there, then say which: schema resolve {entry.revision} {is_gone}, or "
+        f"{is_there}. What you say is proved first, and a refusal tells what is left to do."
     )
+
+
+def require_resolved(entries: list[Entry], planned: Iterable[str], applied: Iterable[str]) -> None:
+    """Raises an error if the last attempt at a revision leaves open what the database has of it.
+
+    Raises:
+        UnresolvedFailure: a planned revision failed half-way, or the downgrade of an applied one did.
+        HistoryError: newer code has written the end of the last attempt at a planned revision.
+    """
+    planned = list(planned)
+    for revision in planned:
+        require_known_outcome(entries, revision)
+    of_plan = (unresolved(entries, revision) for revision in planned)
+    for entry in [*of_plan, *(half_reverted(entries, revision) for revision in sorted(applied))]:
+        if entry is not None:
+            raise unresolved_failure(entry)
+
+
+def require_known_outcome(entries: list[Entry], revision: str) -> None:
+    """Raises `HistoryError` if only newer code knows how the last attempt at a revision ended.
+
+    To run it could be to run it twice, and to pass over it could be to leave it out. Only a planned revision is
+    refused: where the version table is past one, it is applied, whatever the ledger says. `schema resolve` is the way
+    out without that code: it proves what the database has, and its row counts from then on.
+    """
+    tried = attempts(entries, revision)
+    if tried and tried[-1].newer:
+        by = f" ({tried[-1].code_version[:12]})" if tried[-1].code_version else ""
+        raise HistoryError(
+            f"Newer code{by} has written {tried[-1].newer!r} for the revision {revision} into the ledger, which this "
+            "code doesn't know, so it can't tell whether that is applied. Upgrade with that code; or let it be proved: "
+            f"schema resolve {revision} --applied, or --rolled-back"
+        )
 
 
 def unresolved(entries: list[Entry], revision: str) -> Entry | None:
@@ -253,30 +234,10 @@ def unresolved(entries: list[Entry], revision: str) -> Entry | None:
     return None
 
 
-def _described(error: Exception) -> str:
-    """Returns an error of a revision's code, after its file and line."""
-    found, text = place_in_revision(error), " ".join(str(error).split())
-    if isinstance(error, SyntaxError):
-        found = (Path(error.filename).name, error.lineno) if error.filename else found
-        text = error.msg
-    return f"{f'{found[0]} line {found[1]}: ' if found else ''}{type(error).__name__}: {text}"
-
-
-def _unreadable(script: ScriptDirectory) -> str:
-    """Names the first file that Python can't compile, as the beginning of a sentence."""
-    for path in sorted(Path(script.versions).glob("*.py")):
-        try:
-            compile(path.read_bytes(), path, "exec")
-        except (SyntaxError, ValueError, OSError):
-            return f"{path.name}: "
-    return ""
-
-
-def _files_of(script: ScriptDirectory, warning: str) -> str:
-    """Names the files of a revision that a warning says is there more than once."""
-    found = re.search(r"Revision (\S+) is present more than once", warning)
-    if found is None:
-        return ""
-    id_in_file = re.compile(rf"^revision\b.*=\s*[\"']{re.escape(found[1])}[\"']".encode(), re.MULTILINE)
-    files = [path.name for path in sorted(Path(script.versions).glob("*.py")) if id_in_file.search(path.read_bytes())]
-    return f" In {' and '.join(files)}: give one of them another id." if files else ""
+def half_reverted(entries: list[Entry], revision: str) -> Entry | None:
+    """Returns the downgrade of an applied revision that failed half-way, unless it was resolved or stamped since."""
+    entry = unresolved(entries, revision)
+    if entry is None or entry.direction is not Direction.DOWNGRADE:
+        return None
+    stamped = any(e.direction is Direction.STAMP and e.outcome is Outcome.APPLIED and e.id > entry.id for e in entries)
+    return None if stamped else entry

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,11 +17,12 @@ from alembic.runtime.environment import EnvironmentContext
 
 from app import db, server_session
 from app.errors import met_a_lock
-from app.migrations.errors import ConfigurationError
+from app.migrations import x_options
+from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard, StatementHook
-from app.migrations.line import Place
+from app.migrations.line import Line, Place
 from app.migrations.project import Project
-from app.migrations.run import catch_up, explanations, lock, preflight, signals
+from app.migrations.run import catch_up, explanations, lock, preflight, revision_files, signals
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
@@ -64,6 +66,7 @@ class Runner:
         self._data_loss: DataLoss | None = None
         self._hook = StatementHook(connection)
         self._step: Step | None = None
+        self._finished: Step | None = None
         self._blockers: list[Blocker] = []
 
     def run(self, **options: Any) -> None:
@@ -104,7 +107,7 @@ class Runner:
         return guards
 
     def _lock(self) -> AbstractContextManager[LockCheck]:
-        wait = _lock_wait(self._env, self._limits.lock)
+        wait = x_options.lock_wait(self._env, self._limits.lock)
         return lock.held(self._connection.engine, wait=wait, waiting=self._reporter.waiting)
 
     def _until_done(self, still_held: LockCheck) -> None:
@@ -116,7 +119,7 @@ class Runner:
                 with watching:
                     self._try(still_held)
             except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
-                error = KeyboardInterrupt() if signals.came() else caught  # SQLite makes another error of it
+                error = _meant(caught)
                 again = self._failed(error)
                 now = time.monotonic()
                 deadline = deadline or now + self._limits.retry
@@ -142,8 +145,12 @@ class Runner:
         if self._connection.in_transaction():
             self._connection.commit()
 
+    @cached_property
+    def _line(self) -> Line:
+        return preflight.line_of(self._env.script)  # reads every revision's file, and a run asks three times
+
     def _place(self, heads: tuple[str, ...]) -> Place:
-        return preflight.line_of(self._env.script).place(heads, self._ledger.entries())
+        return self._line.place(heads, self._ledger.entries())
 
     def _plan(self, heads: tuple[str, ...], context: Any, place: Place) -> list[Any]:
         """Returns Alembic's steps; before those of an upgrade, what the database lacks below its version."""
@@ -157,14 +164,14 @@ class Runner:
             place = self._place(heads)
             self._connection.rollback()
             if {*heads} != {*place.rows}:
-                still_held()
+                self._require_lock(still_held, None)
                 catch_up.settle(self._connection, self._ledger.books(), place, heads)
 
     def _preflight(self) -> bool:
         """Makes sure that all is in order; returns whether there is anything to do."""
         script, context = self._env.script, self._env.get_context()
         preflight.require_supported(self._connection)
-        preflight.require_single_head(script)
+        revision_files.require_single_head(script)
         heads = context.get_current_heads()
         entries = self._ledger.entries()
         preflight.require_known_heads(script, heads, entries)
@@ -177,9 +184,8 @@ class Runner:
             preflight.require_settled(place, heads)
         steps = [*map(Step.of, self._plan(heads, context, place))]
         plan = [step for step in steps if step.direction is not Direction.STAMP]
-        for step in plan:
-            if (entry := preflight.unresolved(entries, step.revision)) is not None:
-                raise preflight.unresolved_failure(entry)
+        applied = place.applied if self._command is Command.UPGRADE else ()
+        preflight.require_resolved(entries, [step.revision for step in plan], applied)
         # An empty database has nothing to lose.
         rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
         self._connection.rollback()
@@ -190,7 +196,7 @@ class Runner:
     def _refuse_losses(self, plan: list[Step]) -> None:
         from app.migrations.data_loss import DataLoss
 
-        self._data_loss = DataLoss(self._connection, _accepted_losses(self._env), self._reporter.note)
+        self._data_loss = DataLoss(self._connection, x_options.accepted_losses(self._env), self._reporter.note)
         self._data_loss.refuse(plan)
         self._hook.guards = self._guards()
 
@@ -202,7 +208,7 @@ class Runner:
             self._connection.commit()
         self._ledger.begin(plan)
         for step, alembic_step in zip(plan, steps, strict=True):
-            still_held()
+            self._require_lock(still_held, step)
             self._step = step
             self._hook.kept = False
             for guard in self._hook.guards:
@@ -211,8 +217,21 @@ class Runner:
             yield alembic_step
             for guard in self._hook.guards:  # Alembic asks for the next step after it has committed this one
                 guard.committed(step)
-            self._step = None
+            self._step, self._finished = None, step
         self._reporter.finished(len(plan))
+
+    def _require_lock(self, still_held: LockCheck, following: Step | None) -> None:
+        """Raises `LockNotObtained` between two steps if the lock was lost."""
+        try:
+            still_held()
+        except LockNotObtained as error:
+            before, after = following and following.revision, self._finished and self._finished.revision
+            stopped = f"before the revision {before}" if before else "after the last revision"
+            done = f"{after} had finished, and stays applied" if after else "nothing had begun"
+            raise LockNotObtained(
+                f"{error}: stopping {stopped}. No revision was running: {done}. See what that run has done (schema "
+                "status), and run the same command again."
+            ) from None
 
     def _after(self, *_: Any, **__: Any) -> None:
         """Ends a step: Alembic calls this in the revision's transaction, after it has written the version."""
@@ -245,20 +264,9 @@ class Runner:
         self._reporter.blocked(self._step, blockers)
 
 
-def _lock_wait(env: EnvironmentContext, default: float) -> float:
-    """Returns the longest wait for another run, in seconds: `-x lock_timeout=SECONDS`."""
-    try:
-        value = float(env.get_x_argument(as_dictionary=True).get("lock_timeout", default))
-    except ValueError:
-        value = -1
-    if not 0 <= value < float("inf"):
-        raise ConfigurationError("-x lock_timeout must be a number of seconds, 0 or more.")
-    return value
-
-
-def _accepted_losses(env: EnvironmentContext) -> set[str]:
-    """Returns the revisions whose losses the operator accepts: `-x accept-data-loss=REVISION,REVISION`."""
-    pairs = [argument.partition("=") for argument in env.get_x_argument()]
-    values = [value.strip(" ,") for name, _, value in pairs if name == "accept-data-loss"]
-    named = {revision.strip() for value in values for revision in value.split(",")}
-    return named | set(Session.of(env.config).accepted_losses)
+def _meant(caught: BaseException) -> BaseException:
+    if signals.came():
+        return KeyboardInterrupt()  # SQLite makes another error of it
+    if isinstance(caught, SystemExit) and signals.listening():  # else the command would end with its code, even 0
+        return RuntimeError("the revision calls sys.exit()").with_traceback(caught.__traceback__)
+    return caught

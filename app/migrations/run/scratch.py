@@ -3,8 +3,6 @@
 import ast
 import io
 import secrets
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -20,12 +18,12 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import URL
 
-from app import db, sql_text
+from app import database_url, db, sql_text
 from app.errors import Failure, SchemaError, database_errors_in_one_line
 from app.migrations import snapshots
 from app.migrations.errors import MigrationError
 from app.migrations.project import BASE, Project
-from app.migrations.run import connections
+from app.migrations.run import connections, revision_files
 from app.migrations.run.reporter import Silent, log
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot, Snapshots
@@ -100,14 +98,6 @@ def stale_snapshots(project: Project, engine: sa.Engine | None = None) -> list[P
     return [connections.from_root(project, path) for path in stale]
 
 
-def snapshot_command(project: Project) -> str:
-    """Returns the line that makes snapshots in this environment: `scripts/dev.py` doesn't install the project."""
-    installed = shutil.which("schema") or Path(sys.executable).with_name("schema").exists()
-    if installed or not (project.root / "scripts" / "dev.py").is_file():
-        return "schema snapshot"
-    return "python3 scripts/dev.py schema snapshot"
-
-
 def keep_snapshots(project: Project, path: str, options: Any) -> None:
     """Makes the snapshots of a new revision, on PostgreSQL too if the project's server is local: a write hook.
 
@@ -131,7 +121,9 @@ def keep_snapshots(project: Project, path: str, options: Any) -> None:
         made.append(dialect)
     missing = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
     parts = [f"made for {' and '.join(made)}"] if made else []
-    parts += [f"to be made on {' and '.join(missing)}, with: {snapshot_command(project)}"] if missing else []
+    if missing:
+        command = revision_files.snapshot_command(project.root)
+        parts.append(f"to be made on {' and '.join(missing)}, with: {command}")
     log.info("%s", f"Snapshots of {file.name}: {'; '.join(parts)}")
 
 
@@ -182,7 +174,7 @@ def _server(own: sa.URL) -> Iterator[sa.URL]:
     from app.throwaway_server import Server
 
     with Server() as server:
-        yield db.database_url(server.url)
+        yield database_url.parse(server.url)
 
 
 def _snapshots_on(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
@@ -214,9 +206,9 @@ def _within_reach(project: Project) -> dict[str, sa.URL]:
     except SchemaError:
         return urls
     if url.get_backend_name() == "sqlite":
-        from app.migrations.run.stand_in import server_url  # imports this module
+        from app.migrations.autogenerate import stand_in  # needed only here
 
-        own = server_url()
+        own = stand_in.server_url()
         return {**urls, "postgresql": own} if own is not None else urls
     return {**urls, "postgresql": url}
 

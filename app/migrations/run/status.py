@@ -12,7 +12,7 @@ from alembic.script import Script, ScriptDirectory
 from app.migrations.errors import MigrationError
 from app.migrations.line import Place
 from app.migrations.project import Project
-from app.migrations.run import lock, preflight
+from app.migrations.run import lock, preflight, revision_files
 from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied
 from app.migrations.run.lock import Holder
 from app.migrations.session import Direction
@@ -109,7 +109,7 @@ def read_status(
     entries, notes = _entries(connection)
     holder = lock.holder(connection)
     heads = sorted(script.get_heads())
-    problems = _problem(lambda: preflight.require_single_head(script))
+    problems = _problem(lambda: revision_files.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
     place = preflight.line_of(script).place(at, entries)
     applied = {*place.applied}
@@ -120,14 +120,17 @@ def read_status(
         for revision in reversed(list(ours.values()))
     ]
     for revision in [revision for revision in at if revision not in ours]:
-        last = last_applied(entries, revision)
-        revisions.append(RevisionStatus(revision, "not in this code", State.UNKNOWN, True, last))
-        problems.append(preflight.ahead_of_code(revision, entries))
+        last = last_applied(entries, str(revision))
+        revisions.append(RevisionStatus(str(revision), "not in this code", State.UNKNOWN, True, last))
+    problems += _problem(lambda: preflight.require_known_heads(script, at, entries))
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
+    problems += [p for r in revisions if not r.applied for p in _problem(_known_outcome(entries, r.revision))]
+    notes += _of_newer_code(entries)
     head = heads[0] if len(heads) == 1 else None
-    return Status(database, sorted(at), head, holder, revisions, problems, notes, entries, place)
+    shown = sorted(str(revision) or "''" for revision in at)
+    return Status(database, shown, head, holder, revisions, problems, notes, entries, place)
 
 
 def _heads(connection: sa.Connection) -> list[str]:
@@ -158,6 +161,8 @@ def _of_ours(
     if last is not None and last.outcome is Outcome.RUNNING:
         state = State.RUNNING if held else State.CRASHED
         return RevisionStatus(name, title, state, applied, last, not (held or last.repeatable))
+    if applied and (reverted := preflight.half_reverted(entries, name)) is not None:
+        return RevisionStatus(name, title, State.FAILED, applied, reverted, unresolved=True)
     if applied:
         done = (Outcome.APPLIED, Outcome.ADOPTED, Outcome.SKIPPED)
         ups = [entry for entry in tried if entry.outcome in done and entry.direction is not Direction.DOWNGRADE]
@@ -169,6 +174,17 @@ def _of_ours(
     if last is not None and last.outcome is Outcome.FAILED:
         return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
     return RevisionStatus(name, title, State.PENDING, applied, None)
+
+
+def _known_outcome(entries: list[Entry], revision: str) -> Callable[[], None]:
+    return lambda: preflight.require_known_outcome(entries, revision)
+
+
+def _of_newer_code(entries: list[Entry]) -> list[str]:
+    rows = [f"{entry.newer} of {entry.revision}" for entry in entries if entry.newer]
+    if not rows:
+        return []
+    return [f"Newer code wrote rows of the ledger that this code can't judge, and leaves aside: {', '.join(rows)}."]
 
 
 def _problem(check: Callable[[], None]) -> list[MigrationError]:

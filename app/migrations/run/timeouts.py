@@ -95,15 +95,25 @@ class TimeoutGuard(Guard):
                 self._connection.commit()
 
     def before(self, step: Step) -> None:
-        """Takes what the revision declares."""
+        """Takes what the revision declares; the ledger's rows, before and after it, wait no longer than that either."""
         self._declared = self._default.declared_by(step)
         self._noted, self._wrote = bool(getattr(step.module, "repeatable", False)), False
+
+    def committed(self, step: Step) -> None:
+        """Goes back to the run's own."""
+        del step
+        self._declared = self._default
+
+    def failed(self, error: BaseException) -> None:
+        """Goes back to the run's own."""
+        del error
+        self._declared = self._default
 
     def statement(self, statement: Statement) -> None:
         """Sets the statement's time-outs, unless they are in force."""
         if not statement.own:
             return
-        driver, timeouts = statement.driver, self._declared if statement.of_revision else self._default
+        driver, timeouts = statement.driver, self._declared
         outside = statement.transaction is Transaction.NONE
         shared = outside and server_session.is_pooled(self._connection)
         may_run = not shared or statement.reads or timeouts.of(statement) == Timeouts(0, 0)

