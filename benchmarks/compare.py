@@ -22,7 +22,11 @@ def main() -> None:
             measure.sqlite(): [f"sqlite:///{folder}/{whose}.db" for whose in ("stock", "ours")],
             f"PostgreSQL {server.major}": [server.create_database() for _ in range(2)],
         }
-        cases = [case for name, two in urls.items() for case in comparisons(name, *two, folder / name, variables)]
+        cases = [
+            case
+            for kind, (stock_url, our_url) in urls.items()
+            for case in comparisons(kind, stock_url, our_url, folder / kind, variables)
+        ]
         results = measure.measure(cases, options.rounds)
     measure.report(results, options.rounds, list(urls), as_json=options.json)
 
