@@ -61,10 +61,10 @@ class Environment:
     url: str
     ours: bool = False
 
-    def process(self, variables: Mapping[str, str]) -> Callable[[], None]:
-        """The command, as a process of its own."""
-        alembic = (sys.executable, "-m", "alembic", "-c", str(self.ini))
-        return process({**variables, "DATABASE_URL": self.url}, *alembic, "upgrade", "head", folder=self.ini.parent)
+    def process(self, variables: Mapping[str, str], *args: str) -> Callable[[], None]:
+        """A command of Alembic's as a process of its own: `upgrade head`, where nothing else is said."""
+        alembic = (sys.executable, "-m", "alembic", "-c", str(self.ini), *(args or ("upgrade", "head")))
+        return process({**variables, "DATABASE_URL": self.url}, *alembic, folder=self.ini.parent)
 
     def in_process(self) -> Callable[[], None]:
         """What a program calls for it: no file is read, so that env.py sets up no logging."""
