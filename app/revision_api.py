@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 from alembic import context, op
 
-from app.backfill import BackfillError, Rejected, Report, backfill, count_rows, guard, has_rows
+from app import backfill
+from app.backfill import BackfillError, Rejected, Report
 
 if TYPE_CHECKING:
     from app.encryption import FieldCipher
@@ -54,9 +55,9 @@ class Backfill:
         migration = op.get_context()
         if migration.as_sql:
             problem, reason = "has rows still to do", "which SQL cannot change"
-            op.execute(guard(migration.dialect, self.table, self.todo, problem=problem, reason=reason))
+            op.execute(backfill.guard(migration.dialect, self.table, self.todo, problem=problem, reason=reason))
             return
-        self._run(self.change, finished=lambda: not has_rows(op.get_bind(), self.table, self.todo))
+        self._run(self.change, finished=lambda: not backfill.has_rows(op.get_bind(), self.table, self.todo))
         if remaining := self.verify(op.get_bind()):
             raise BackfillError(
                 f"{self.table}: {remaining} rows are still to do ({self.todo}): a program still writes such rows, or "
@@ -73,12 +74,14 @@ class Backfill:
 
     def verify(self, connection: sa.Connection) -> int:
         """Counts the rows still to do."""
-        return count_rows(connection, self.table, self.todo)
+        return backfill.count_rows(connection, self.table, self.todo)
 
     def _run(self, change: Callable[[Any], Any], finished: Callable[[], bool] | None = None) -> None:
         with op.get_context().autocommit_block():
             nulls, key, bind = self.with_nulls, self.key, op.get_bind()
-            report = backfill(bind, self.table, self.columns, change, key=key, with_nulls=nulls, finished=finished)
+            report = backfill.backfill(
+                bind, self.table, self.columns, change, key=key, with_nulls=nulls, finished=finished
+            )
         report.refuse_rejections("values", "Correct these rows")
 
 

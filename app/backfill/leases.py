@@ -17,10 +17,9 @@ import sqlalchemy as sa
 
 from app import db
 from app.backfill.passes import Passes
-from app.backfill.report import Report, Tally
+from app.backfill.report import LEASES_TABLE, Report, Tally
 from app.backfill.table import KeyRange, RowKey, Table
 
-LEASES_TABLE = "schema_leases"
 LEASE_SECONDS = 30.0
 LEASE_ROWS = 20_000
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from app.errors import SchemaError
 
+LEASES_TABLE = "schema_leases"  # here, where it costs least: every command asks which tables are our own
+
 KEPT_REJECTIONS = 20
 
 

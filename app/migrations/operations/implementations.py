@@ -13,8 +13,6 @@ import sqlalchemy as sa
 from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
-from app.migrations.operations import batches
-from app.migrations.operations.exact_table import exact_table
 from app.migrations.operations.statements import execute
 
 _CONSTANT = re.compile(r"\(?\s*('(?:[^']|'')*'|[-+]?[0-9.]+|true|false|null)\s*\)?", re.IGNORECASE)
@@ -65,6 +63,8 @@ def _copies_table(original: _Implementation) -> _Implementation:
         if isinstance(operation, ops.AlterColumnOp):
             operation.modify_comment = False
         if isinstance(operations.impl, BatchOperationsImpl):
+            from app.migrations.operations import batches  # only table copies need it, and what it imports
+
             return batches.enlist(operations, operation, original)
         is_foreign_key = isinstance(operation, ops.CreateForeignKeyOp)
         table = str(operation.source_table if is_foreign_key else operation.table_name)
@@ -106,10 +106,10 @@ def _is_done_already(operations: Operations, operation: Any, table: str) -> bool
     match operation:
         case ops.AddColumnOp(if_not_exists=True):
             operation.if_not_exists = None
-            return operation.column.name in exact_table(batches.database(operations), table).columns
+            return operation.column.name in _table(operations, table).columns
         case ops.DropColumnOp(if_exists=True):
             operation.if_exists = None
-            return operation.column_name not in exact_table(batches.database(operations), table).columns
+            return operation.column_name not in _table(operations, table).columns
         case ops.DropConstraintOp(if_exists=True):
             operation.if_exists = None
             return operation.constraint_name not in _constraints(operations, table, _NAMES)
@@ -117,7 +117,13 @@ def _is_done_already(operations: Operations, operation: Any, table: str) -> bool
 
 
 def _constraints(operations: Operations, table: str, names: dict[str, str] | None) -> set[object]:
-    return {constraint.name for constraint in exact_table(batches.database(operations), table, names).constraints}
+    return {constraint.name for constraint in _table(operations, table, names).constraints}
+
+
+def _table(operations: Operations, table: str, names: dict[str, str] | None = None) -> sa.Table:
+    from app.migrations.operations import batches, exact_table  # only table copies need them, and what they import
+
+    return exact_table.exact_table(batches.database(operations), table, names)
 
 
 def _fits_in_place(column: sa.Column[Any]) -> bool:

@@ -14,8 +14,6 @@ import sqlalchemy as sa
 
 from app.migrations.errors import MigrationError
 from app.migrations.guard import Guard
-from app.migrations.operations.broken_objects import broken_objects
-from app.migrations.operations.exact_table import refuse
 from app.migrations.session import Step
 from app.migrations.sql import Statement
 from app.sql_text import NAME, RAISE, TABLE_COPY, copy_of, literal, quoted, unquoted
@@ -171,9 +169,13 @@ class TableCopies(Guard):
 
     def _refuse_losses(self, table: str, old: str, new: str) -> None:
         if lost := list(_unseen(old) - _unseen(new)):
+            from app.migrations.operations.exact_table import refuse  # only a loss needs it
+
             refuse(table, lost)
 
     def _refuse_broken_objects(self) -> None:
+        from app.migrations.operations.broken_objects import broken_objects  # a run of nothing doesn't need it
+
         before, self._schema = self._schema, None
         after = self._read(_SCHEMA) if before is not None else []
         if before is None or before == after or not (broken := broken_objects(after)):

@@ -4,13 +4,12 @@ The texts name the file, and the edit that mends it.
 """
 
 import inspect
-import os
+import marshal
 import re
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from alembic.script import Script, ScriptDirectory
@@ -23,6 +22,7 @@ from app.migrations.project import BASE
 
 # Calling such a function makes an object, and runs none of its lines.
 _LAZY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_BYTECODE_HEADER = 16  # bytes: PEP 552
 
 
 def require_loadable(script: ScriptDirectory) -> None:
@@ -30,11 +30,11 @@ def require_loadable(script: ScriptDirectory) -> None:
     for folder in script._version_locations:  # noqa: SLF001 - of all, `versions` only of one
         if not Path(folder).is_dir():  # as in an image without the revisions: there would be "nothing to do"
             raise HistoryError(f"The history can't be read: there is no folder of revisions {folder}.")
+        _remove_bytecode_of_other_texts(Path(folder))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", r"Revision .* is (present more than once|not present)", UserWarning)
-            with _compiled_anew():
-                revisions = list(script.walk_revisions())
+            revisions = list(script.walk_revisions())
     except CommandError as error:
         circle = _circle(script) if isinstance(error.__cause__, CycleDetected) else None
         raise circle or HistoryError(f"The history can't be read: {' '.join(str(error).split())}") from None
@@ -63,20 +63,29 @@ def _require_functions(revision: Script) -> None:
             )
 
 
-@contextmanager
-def _compiled_anew() -> Iterator[None]:
-    """Makes Python compile what it imports meanwhile from the source.
+def _remove_bytecode_of_other_texts(folder: Path) -> None:
+    """Removes bytecode that Python would run though it isn't the file's.
 
-    Python takes bytecode that it kept for a file's own if the size and the second of the change are the same. After an
-    edit of an id in the same second, or in images that give all files one date, it would run another revision than
-    the one whose checksum the ledger gets.
+    Python takes what it kept if the size and the second of the change are the same. After an edit of an id in the same
+    second, or in images that give all files one date, it would run another revision than the one whose checksum the
+    ledger gets.
+
+    Raises:
+        HistoryError: such a file can't be removed.
     """
-    before = sys.pycache_prefix, sys.dont_write_bytecode
-    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
-    try:
-        yield
-    finally:
-        sys.pycache_prefix, sys.dont_write_bytecode = before
+    for file in folder.glob("*.py"):
+        kept = Path(cache_from_source(str(file)))
+        try:
+            own = marshal.loads(kept.read_bytes()[_BYTECODE_HEADER:]) == compile(file.read_bytes(), file, "exec")  # noqa: S302
+        except FileNotFoundError:
+            continue
+        except (OSError, SyntaxError, ValueError, EOFError, TypeError, RecursionError):
+            own = False
+        if not own:
+            try:
+                kept.unlink(missing_ok=True)
+            except OSError as error:
+                raise HistoryError(f"{kept} isn't the bytecode of {file.name}: delete it ({error.strerror}).") from None
 
 
 def _circle(script: ScriptDirectory) -> HistoryError | None:
