@@ -24,7 +24,6 @@ with PROJECT.sessions().begin() as session:
 with PROJECT.sessions()() as session:
     print(session.scalars(sa.select(ServiceProvider.name)).all())
 """
-MODULES = [path.stem for path in sorted((ROOT / "app").iterdir()) if not path.name.startswith("__")]
 
 
 def python(code: str, *path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -79,9 +78,3 @@ def test_a_service_with_a_package_of_that_name(service: Path, wheel: Path) -> No
         done = python("import app.handlers", service, ours, folder=service)
         assert (done.stdout, done.stderr) == ("['one']\n", "")
         (service / "gateway.db").unlink()
-
-
-def test_the_readme_names_the_modules_that_are_taken() -> None:
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    taken = text.partition("No module may exist in both: the names ")[2].partition(" are taken")[0]
-    assert taken.replace("`", "").replace(" and ", ", ").split(", ") == [name for name in MODULES if name != "py"]

@@ -48,3 +48,11 @@ def test_each_lock_file_contains_those_before_it() -> None:
 def test_a_lock_file_names_no_host(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert not re.search(r"https?:|file:|--(?:extra-)?index|--find-links", text)
+
+
+def test_the_readme_names_the_modules_that_are_taken() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    taken = text.partition("No module may exist in both: the names ")[2].partition(" are taken")[0]
+    app = ROOT / "app"
+    modules = {path.relative_to(app).parts[0].removesuffix(".py") for path in app.rglob("*.py")} - {"__init__"}
+    assert taken.replace("`", "").replace(" and ", ", ").split(", ") == sorted(modules)
