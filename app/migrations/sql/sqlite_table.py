@@ -82,7 +82,7 @@ def foreign_keys(read: Read, table: str) -> list[ForeignKey]:
 def uniques(read: Read, table: str, origin: str = "u") -> list[Unique]:
     """Returns the unique constraints of a table; for the origin `pk` its primary key, if that has an index."""
     create = statement_of(read, table)
-    names = {_columns_of(clause): clause.name for clause in clauses(create) if clause.kind == "UNIQUE"}
+    names = {columns_of(clause): clause.name for clause in clauses(create) if clause.kind == "UNIQUE"}
     own = {name: collation(part) for name, part in columns(create).items()}
     result = []
     indexes = f"SELECT name FROM pragma_index_list({literal(table)}) WHERE origin = {literal(origin)} ORDER BY seq DESC"
@@ -139,7 +139,8 @@ def _primary_key(read: Read, table: str) -> tuple[str, ...]:
     return tuple(name for (name,) in rows)
 
 
-def _columns_of(unique: Clause) -> tuple[str, ...]:
+def columns_of(unique: Clause) -> tuple[str, ...]:
+    """Returns the columns of a unique constraint, in small letters."""
     if unique.body is None:
         return (unique.column.lower(),)
     return tuple(plain(words(term)[0]).lower() for term in lexer.split(unique.body))

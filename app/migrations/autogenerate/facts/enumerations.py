@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 
-from app.migrations.autogenerate.facts.sides import Side
+from app.migrations.autogenerate.facts.sides import Subject
+from app.migrations.autogenerate.facts.statements import qualified
 from app.migrations.operations import ExecuteOnOp
 from app.migrations.snapshots import Difference, Snapshot, address_of, of_kind, own_name, owner_of
 from app.sql_text import literal, quoted
 
 
-def changed(side: Side, difference: Difference) -> list[ExecuteOnOp]:
+def changed(subject: Subject, difference: Difference) -> list[ExecuteOnOp]:
     """Returns the operation that gives an enumeration its labels, and takes them away again.
 
     PostgreSQL can add a label, and take none away: then the columns move to a new type of the same name, which fails
     if a row has a label that goes.
     """
+    side = subject.own
     name, old, new = address_of(difference.name), difference.found, difference.expected
     down = [*_replaced(name, old, side.comparison.found)]
     # In the transaction that adds a label, a default can't have it.
@@ -23,6 +25,8 @@ def changed(side: Side, difference: Difference) -> list[ExecuteOnOp]:
         up = [*_added(name, old, new)]
     else:
         up = [*_replaced(name, new, side.comparison.found)]
+    schemas = subject.schemas | ({_former(name): subject.schemas[name]} if name in subject.schemas else {})
+    up, down = ([qualified(side, schemas, text) for text in half] for half in (up, down))
     return [ExecuteOnOp("postgresql", up, down, [difference])]
 
 
@@ -34,7 +38,7 @@ def _added(name: str, old: list[str], new: list[str]) -> Iterator[str]:
 
 
 def _replaced(name: str, labels: list[str], snapshot: Snapshot) -> Iterator[str]:
-    former = f"{name}_former"[:63]
+    former = _former(name)
     yield f"ALTER TYPE {quoted(name)} RENAME TO {quoted(former)}"
     yield f"CREATE TYPE {quoted(name)} AS ENUM ({', '.join(map(literal, labels))})"
     for column in of_kind(snapshot, "column"):
@@ -50,3 +54,7 @@ def _replaced(name: str, labels: list[str], snapshot: Snapshot) -> Iterator[str]
         if "default" in facts:
             yield f"{alter} {own} SET DEFAULT {facts['default']}"
     yield f"DROP TYPE {quoted(former)}"
+
+
+def _former(name: str) -> str:
+    return f"{name[:56]}_former"
