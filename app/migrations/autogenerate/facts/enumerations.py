@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from app.migrations.autogenerate.facts.sides import Subject
 from app.migrations.autogenerate.facts.statements import qualified
 from app.migrations.operations import ExecuteOnOp
-from app.migrations.snapshots import Difference, Snapshot, address_of, of_kind, own_name, owner_of
-from app.sql_text import literal, quoted
+from app.migrations.snapshots import Difference, Snapshot, address_of, of_kind, own_name, owner_of, quote
+from app.sql_text import literal
 
 
 def changed(subject: Subject, difference: Difference) -> list[ExecuteOnOp]:
@@ -34,26 +34,26 @@ def _added(name: str, old: list[str], new: list[str]) -> Iterator[str]:
     for place, label in enumerate(new):
         if label not in old:
             where = f"AFTER {literal(new[place - 1])}" if place else f"BEFORE {literal(old[0])}"
-            yield f"ALTER TYPE {quoted(name)} ADD VALUE IF NOT EXISTS {literal(label)} {where}"
+            yield f"ALTER TYPE {quote(name)} ADD VALUE IF NOT EXISTS {literal(label)} {where}"
 
 
 def _replaced(name: str, labels: list[str], snapshot: Snapshot) -> Iterator[str]:
     former = _former(name)
-    yield f"ALTER TYPE {quoted(name)} RENAME TO {quoted(former)}"
-    yield f"CREATE TYPE {quoted(name)} AS ENUM ({', '.join(map(literal, labels))})"
+    yield f"ALTER TYPE {quote(name)} RENAME TO {quote(former)}"
+    yield f"CREATE TYPE {quote(name)} AS ENUM ({', '.join(map(literal, labels))})"
     for column in of_kind(snapshot, "column"):
         facts = snapshot[column]
         kind = str(facts["type"])
         if kind.removesuffix("[]").strip('"') != name:
             continue
         array = "[]" if kind.endswith("[]") else ""
-        alter, own = f"ALTER TABLE {quoted(owner_of(column))} ALTER COLUMN", quoted(own_name(column))
+        alter, own = f"ALTER TABLE {quote(owner_of(column))} ALTER COLUMN", quote(own_name(column))
         if "default" in facts:
             yield f"{alter} {own} DROP DEFAULT"
-        yield f"{alter} {own} TYPE {quoted(name)}{array} USING {own}::text{array}::{quoted(name)}{array}"
+        yield f"{alter} {own} TYPE {quote(name)}{array} USING {own}::text{array}::{quote(name)}{array}"
         if "default" in facts:
             yield f"{alter} {own} SET DEFAULT {facts['default']}"
-    yield f"DROP TYPE {quoted(former)}"
+    yield f"DROP TYPE {quote(former)}"
 
 
 def _former(name: str) -> str:

@@ -10,9 +10,9 @@ from app.migrations.autogenerate.facts.sides import Side, Subject
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.errors import MigrationError
 from app.migrations.operations import CreateTriggerOp, ExecuteOnOp
-from app.migrations.snapshots import NAME, Difference, kind_of
+from app.migrations.snapshots import NAME, Difference, kind_of, quote
 from app.migrations.sql import lexer
-from app.sql_text import quoted, unquoted
+from app.sql_text import unquoted
 
 _FIRST = ("enum", "domain", "sequence", "collation")  # columns need them
 
@@ -54,7 +54,7 @@ def qualified(side: Side, schemas: Mapping[str, str], statement: str) -> str:
     for (_, before), (place, token) in pairwise(words):
         schema = schemas.get(unquoted(token)) if not token.startswith("'") else None
         if schema is not None and before not in (".", "TO"):  # a new name stands alone
-            tokens[place] = f"{quoted(schema)}.{token}"
+            tokens[place] = f"{quote(schema)}.{token}"
     return "".join(tokens)
 
 
