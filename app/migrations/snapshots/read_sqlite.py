@@ -87,11 +87,11 @@ def _constraints(connection: sa.Connection, table: str, create: str) -> dict[str
         return list(connection.exec_driver_sql(question))
 
     definitions: list[tuple[str | None, str]] = []
-    key = sa.inspect(connection).get_pk_constraint(table)
     clauses = [*create_table.clauses(create)]
-    if key["constrained_columns"]:
-        conflict = next((_conflict(clause) for clause in clauses if clause.kind == "PRIMARY"), "")
-        definitions.append((key["name"], f"PRIMARY KEY ({_listed(key['constrained_columns'])}){conflict}"))
+    if key := sqlite_table.primary_key(read, table):
+        primary = next((clause for clause in clauses if clause.kind == "PRIMARY"), None)
+        name, conflict = (primary.name, _conflict(primary)) if primary else (None, "")
+        definitions.append((name, f"PRIMARY KEY ({_listed(key)}){conflict}"))
     conflicts = {sqlite_table.columns_of(clause): _conflict(clause) for clause in clauses if clause.kind == "UNIQUE"}
     for unique in sqlite_table.uniques(read, table):
         conflict = conflicts.get(tuple(name.lower() for name in unique.columns), "")

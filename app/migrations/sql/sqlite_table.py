@@ -73,7 +73,7 @@ def foreign_keys(read: Read, table: str) -> list[ForeignKey]:
     keys = []
     for parts, clause in zip(rows.values(), written, strict=True):
         target, _, to, on_update, on_delete = parts[0]
-        referred = tuple(row[2] for row in parts) if to is not None else _primary_key(read, target)
+        referred = tuple(row[2] for row in parts) if to is not None else primary_key(read, target)
         names = tuple(row[1] for row in parts)
         keys.append(ForeignKey(clause.name, names, target, referred, on_update, on_delete, clause.deferred))
     return keys
@@ -134,7 +134,8 @@ def _columns(read: Read, table: str) -> Iterator[str]:
         yield text + (f", number {key} of the primary key" if key else "") + (", generated" if hidden else "")
 
 
-def _primary_key(read: Read, table: str) -> tuple[str, ...]:
+def primary_key(read: Read, table: str) -> tuple[str, ...]:
+    """Returns the columns of a table's primary key, in its order."""
     rows = read(f"SELECT name FROM pragma_table_info({literal(table)}) WHERE pk ORDER BY pk")
     return tuple(name for (name,) in rows)
 
