@@ -61,9 +61,15 @@ def _unset(effect: effects.Effect, words: Words) -> str:
 
 
 def _changed(effect: effects.Effect, words: Words) -> Question:
-    """Asks for values that another type changes; where nothing leads back from it, any value is one."""
+    """Asks for values that another type changes; without a cast back from it, for those that it spells otherwise."""
     question = _rows_where(_changed_by_cast, Verdict.AT_RISK)(effect, words)
-    return replace(question, otherwise=_rows_where(_set, Verdict.AT_RISK)(effect, words))
+    return replace(question, otherwise=_rows_where(_spelt_otherwise, Verdict.AT_RISK)(effect, words))
+
+
+def _spelt_otherwise(effect: effects.Effect, words: Words) -> str:
+    assert isinstance(effect, effects.AlterType)
+    name = words.column(effect.columns[0])
+    return f"(({effect.using or name})::{effect.to})::text IS DISTINCT FROM {name}::text"
 
 
 def _changed_by_cast(effect: effects.Effect, words: Words) -> str:

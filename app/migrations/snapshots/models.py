@@ -236,6 +236,6 @@ def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Sn
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, NotImplementedError) as error:  # SQLAlchemy's, for sequences on SQLite
         reason = " ".join(str(getattr(error, "orig", None) or error).split("\n")[0].split())
         raise NoScratchModels(f"the models can't be built in this database: {reason}") from None
