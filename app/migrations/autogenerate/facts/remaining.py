@@ -56,6 +56,7 @@ def _only_there(subject: Subject, upgrade_ops: ops.UpgradeOps) -> list[Differenc
     """Returns what differs on the other database alone; gives its columns their operations."""
     assert subject.other is not None
     own = {d.name for d in subject.own.differences if not _is_only_here(d)}
+    altered = _altered(subject)
     left: list[Difference] = []
     columns: dict[str, dict[str, Difference]] = {}
     for difference in subject.other.differences:
@@ -63,7 +64,7 @@ def _only_there(subject: Subject, upgrade_ops: ops.UpgradeOps) -> list[Differenc
         if kind in ("trigger", "function") or (name in own and kind != "column"):
             continue
         if kind == "column" and difference.attribute:
-            here = {d.attribute for d in subject.own.differences if d.name == name}
+            here = {d.attribute for d in altered if d.name == name}
             if difference.attribute not in here and not _is_generated(subject.own, difference):
                 columns.setdefault(name, {})[difference.attribute] = difference
         elif kind != "column" or name not in own:
