@@ -236,8 +236,20 @@ def _make(project: ModelProject, parts: Parts) -> dict[str, object]:
         for need in project.needs:
             connection.exec_driver_sql(f"CREATE {need}")
         metadata.create_all(connection)
+        if connection.dialect.name == "sqlite":  # to which `create_all` can't add the foreign keys of a cycle
+            for table in metadata.tables.values():
+                if any(
+                    key.use_alter or key.referred_table in _referring_to(table) for key in table.foreign_key_constraints
+                ):
+                    table.drop(connection)
+                    connection.execute(sa.schema.CreateTable(table))
         connection.commit()
         return schema_of(url)
+
+
+def _referring_to(table: sa.Table) -> set[sa.Table]:
+    others = [other for other in table.metadata.tables.values() if other is not table]
+    return {o for o in others if any(key.referred_table is table for key in o.foreign_key_constraints)}
 
 
 def _writes_nothing(project: ModelProject, done: Done, written: list[Path]) -> None:

@@ -112,9 +112,21 @@ def _on_sqlite(
 
         with _refusals():
             metadata.create_all(own, checkfirst=False)
+            _complete_cycles(own, metadata)
             present = own.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars()
             _create_triggers(own, metadata, set(present))
         yield Scratch(own, read(), read)
+
+
+def _complete_cycles(connection: sa.Connection, metadata: sa.MetaData) -> None:
+    """Makes the tables anew that lack foreign keys: those of a cycle are added by an ALTER, which SQLite lacks."""
+    for table in metadata.tables.values():
+        query = "SELECT count(DISTINCT id) FROM pragma_foreign_key_list(?)"
+        if connection.exec_driver_sql(query, (table.name,)).scalar_one() < len(table.foreign_key_constraints):
+            table.drop(connection, checkfirst=False)
+            connection.execute(sa.schema.CreateTable(table))
+            for index in table.indexes:
+                index.create(connection, checkfirst=False)
 
 
 @contextmanager
@@ -160,7 +172,8 @@ class _Build:
         rewrite = _in_temporary_schema if self._name == _TEMPORARY else _in_transaction
         sa.event.listen(self._connection, "before_cursor_execute", rewrite, retval=True)
         try:
-            self._metadata.create_all(bound, tables=tables, checkfirst=False)
+            with _rules_kept(self._metadata):
+                self._metadata.create_all(bound, tables=tables, checkfirst=False)
             query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class "
             query += "WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
             _create_triggers(self._connection, self._metadata, set(self._connection.exec_driver_sql(query).scalars()))
@@ -187,6 +200,18 @@ class _Build:
 
     def _run(self, statement: str) -> None:
         self._connection.exec_driver_sql(for_driver(statement, self._connection.dialect))
+
+
+@contextmanager
+def _rules_kept(metadata: sa.MetaData) -> Iterator[None]:
+    """Lets the models' constraints be: what `create_all` adds by an ALTER, no later CREATE TABLE would have."""
+    constraints = [constraint for table in metadata.tables.values() for constraint in table.constraints]
+    rules = [constraint._create_rule for constraint in constraints]  # noqa: SLF001 - where SQLAlchemy notes it
+    try:
+        yield
+    finally:
+        for constraint, rule in zip(constraints, rules, strict=True):
+            constraint._create_rule = rule  # noqa: SLF001 - as above
 
 
 def _create_triggers(connection: sa.Connection, metadata: sa.MetaData, present: set[str]) -> None:

@@ -7,7 +7,6 @@ operation ends gets one of ours, or is named.
 
 import logging
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +19,7 @@ from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.expressions import expression_of, texts_of
 from app.migrations.autogenerate.facts.checks import without_constraints_of_columns
 from app.migrations.autogenerate.facts.columns import alter_columns
+from app.migrations.autogenerate.facts.order import put_in_order
 from app.migrations.autogenerate.facts.remaining import operations_for
 from app.migrations.autogenerate.facts.sides import Side, Subject, other_side
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
@@ -86,22 +86,9 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     if not session.adopts:  # an adoption has statements of its own for the rest
         operations_for(subject, upgrade_ops, covered)
     without_constraints_of_columns(subject, upgrade_ops)
-    _put_parents_first(subject, upgrade_ops)
+    put_in_order(subject, upgrade_ops)
     upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if owner_of(d.name) in moved]
     return PriorityDispatchResult.CONTINUE
-
-
-def _put_parents_first(subject: Subject, upgrade_ops: ops.UpgradeOps) -> None:
-    """Creates a table before those that inherit from it, and drops it after them: Alembic knows foreign keys alone."""
-    for kind, wanted in ((ops.CreateTableOp, True), (ops.DropTableOp, False)):
-        found = [operation for operation in upgrade_ops.ops if isinstance(operation, kind)]
-        tables: dict[str, Any] = {operation.table_name: operation for operation in found}
-        parents = {name: subject.own.facts_of(f"table {name}", wanted=wanted).get("inherits", ()) for name in tables}
-        if any(parents.values()):
-            within = {name: [parent for parent in of if parent in tables] for name, of in parents.items()}
-            order = [tables[name] for name in TopologicalSorter(within).static_order()]
-            moved = iter(order if wanted else reversed(order))
-            upgrade_ops.ops[:] = [next(moved) if op in found else op for op in upgrade_ops.ops]
 
 
 def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:
