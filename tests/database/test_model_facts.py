@@ -106,6 +106,21 @@ def test_what_alembic_does_not_see_is_a_difference(url: str) -> None:
     assert [line for line, beginning in zip(found, CHANGED, strict=True) if not line.startswith(beginning)] == []
 
 
+def test_a_constraint_that_nobody_validated_is_a_difference(postgres_url: str) -> None:
+    bare, checked, unchecked = named(), named(), named()
+    table(bare)
+    table(checked, sa.CheckConstraint("id > 0", name="positive"))
+    table(unchecked, sa.CheckConstraint("id > 0", name="positive", postgresql_not_valid=True))
+    bare.create_all(db.migration_engine(postgres_url))
+    execute(postgres_url, "ALTER TABLE t ADD CONSTRAINT t_positive_check CHECK (id > 0) NOT VALID")
+    with connected(postgres_url) as connection:
+        assert compared(connection, checked) == ["constraint t.t_positive_check: valid is false, should be true"]
+        assert compared(connection, unchecked) == []
+    execute(postgres_url, "ALTER TABLE t VALIDATE CONSTRAINT t_positive_check")
+    with connected(postgres_url) as connection:
+        assert compared(connection, checked) == compared(connection, unchecked) == []
+
+
 def of_postgresql(metadata: sa.MetaData, *, later: bool) -> None:
     mood = sa.Enum(*["new", "it's"], *(["x%"] if later else []), name="mood")
     check = sa.text("VALUE IN ('a', 'b', 'c')" if later else "VALUE IN ('a', 'b')")

@@ -13,7 +13,6 @@ from app.triggers import UPDATED_AT_FUNCTION, updated_at_trigger
 _OF_REVISIONS = ("view", "function", "policy", "statistics", "collation")
 _NO_OPTION_OF_MODELS = {
     "table": ("row_security", "forced_row_security"),
-    "constraint": ("valid",),
     "index": ("valid",),
     "trigger": ("enabled",),
 }
@@ -42,11 +41,17 @@ def without_what_models_cannot_say(models: Snapshot, found: Snapshot) -> Snapsho
             continue
         silent = models.get(name, {})
         result[name] = {
-            fact: silent.get(fact, value) if fact in _NO_OPTION_OF_MODELS.get(kind, ()) else value
+            fact: silent.get(fact, value) if _is_any(kind, fact, silent) else value
             for fact, value in facts.items()
             if fact not in _NO_OPTION_OF_MODELS.get(kind, ()) or fact in silent or name not in models
         }
     return result
+
+
+def _is_any(kind: str, fact: str, models: Facts) -> bool:
+    """Returns whether the models' value of a fact stands for any: of those that they can't state, or don't ask for."""
+    asks_for_nothing = kind == "constraint" and fact == "valid" and not models.get("valid", True)
+    return asks_for_nothing or fact in _NO_OPTION_OF_MODELS.get(kind, ())
 
 
 def traces(differences: list[Difference]) -> tuple[list[Difference], list[str]]:
