@@ -9,7 +9,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.util import sqla_compat
 
-from app.migrations.autogenerate.expressions import code_of, texts_of
+from app.migrations.autogenerate.expressions import DIALECTS, code_of, texts_of
 from app.migrations.autogenerate.type_code import code_of_type
 
 _BRACKETS = re.compile(r"\(('(?:[^']|'')*'|\w+)\)")
@@ -22,7 +22,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         case "server_default":
             return _render_default(item)
         case "check":
-            return _render_check(item, context)
+            return _render_check(item)
         case "type":
             return code_of_type(item, context) or False
     return False
@@ -46,10 +46,10 @@ def _render_default(item: Any) -> str | Literal[False]:
     return False
 
 
-def _render_check(item: sa.CheckConstraint, context: AutogenContext) -> str | Literal[False]:
+def _render_check(item: sa.CheckConstraint) -> str | Literal[False]:
     if sqla_compat._is_type_bound(item):  # noqa: SLF001 - as Alembic does; the table has another one in its place
         return False
-    name = sqla_compat._get_constraint_final_name(item, context.dialect)  # noqa: SLF001 - as Alembic does
+    name = sqla_compat._get_constraint_final_name(item, DIALECTS["postgresql"])  # noqa: SLF001 - as Alembic does
     options = f", name=op.f({str(name)!r})" if name else ""
     options += f", comment={item.comment!r}" if item.comment else ""
     code = f"sa.CheckConstraint({code_of(texts_of(item.sqltext), plain=True)}{options})"

@@ -74,7 +74,11 @@ def exact_table(
     _complete_columns(table, read, {column.name for column in stated if isinstance(column, sa.Column)})
     _complete_foreign_keys(table, keys)
     _complete_uniques(table, read)
-    _complete_checks(table, sqlite_table.statement_of(read, name))
+    create = sqlite_table.statement_of(read, name)
+    _complete_checks(table, create)
+    for clause in create_table.clauses(create):
+        if clause.kind == "PRIMARY" and clause.name:  # SQLAlchemy's reflection keeps doubled quotes
+            table.primary_key.name = clause.name
     # Alembic copies them in the order of these sets: a script is to be the same each time.
     table.constraints = OrderedSet(sorted(table.constraints, key=lambda constraint: str(constraint.name)))
     table.indexes = OrderedSet(sorted(table.indexes, key=lambda index: str(index.name)))

@@ -8,7 +8,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy.ext.compiler import compiles
 
-from app.sql_text import without_parameters
+from app.sql_text import quote_for, without_parameters
 from app.triggers import Function, Trigger
 
 
@@ -145,7 +145,7 @@ class ValidateConstraintOp(StatementOp):
 
     def statement(self, dialect: sa.Dialect) -> str | None:
         """Returns ALTER TABLE ... VALIDATE CONSTRAINT."""
-        name, table = map(dialect.identifier_preparer.quote, (self.name, self.table))
+        name, table = map(quote_for(dialect), (self.name, self.table))
         return f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}" if dialect.name == "postgresql" else None
 
     def call(self) -> str:

@@ -8,7 +8,8 @@ from app.migrations.errors import MigrationError
 from app.migrations.snapshots.store import Facts, kind_of, own_name, owner_of
 from app.sql_text import literal
 
-quote = Dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+# With named parameters no percent sign is doubled: `for_driver` does that.
+quote = Dialect(paramstyle="named").identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 KINDS = ("enum", "domain", "sequence", "collation", "policy", "statistics")
 _OF_SEQUENCE = {"min": "MINVALUE", "max": "MAXVALUE", "cache": "CACHE"}

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from app import db
 from app.migrations.snapshots import read_postgresql, read_sqlite
 from app.migrations.snapshots.ddl import goal, plan
 from app.migrations.snapshots.differences import differences
 from app.migrations.snapshots.store import Snapshot, in_order
-from app.sql_text import for_driver, quoted
+from app.sql_text import for_driver, quoted, unquoted
 from app.triggers import UPDATED_AT_FUNCTION, Function, Trigger, declared_triggers
 
 _TEMPORARY = "pg_temp"
@@ -184,8 +185,10 @@ class _Build:
     def read(self) -> Snapshot:
         """Returns the snapshot of the scratch, in which nothing is qualified by it."""
         beside = [name for name in (self._home, _TEMPORARY) if name]
-        facts = read_postgresql.read(self._connection, beside)
-        return in_order(_unqualified(facts, [self._name, *beside]))
+        facts = _unqualified(read_postgresql.read(self._connection, beside), [self._name, *beside])
+        for name in _left_unvalidated(self._metadata) & facts.keys():
+            facts[name] = {**facts[name], "valid": False}  # an empty table's are valid at once
+        return in_order(facts)
 
     def _stub(self, table: sa.Table) -> bool:
         """Makes a stand-in for another tool's table; a foreign key to the live one would block its writers."""
@@ -242,6 +245,17 @@ def schemas_of(metadata: sa.MetaData) -> dict[str, str]:
     items: list[Any] = [*tables, *metadata._sequences.values()]  # noqa: SLF001 - there is no other list of them
     items += [getattr(column.type, "item_type", column.type) for table in tables for column in table.columns]
     return {item.name: item.schema for item in items if getattr(item, "schema", None)}
+
+
+def _left_unvalidated(metadata: sa.MetaData) -> set[str]:
+    """Returns the constraints that the models leave NOT VALID."""
+    preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+    return {
+        f"constraint {table.name}.{unquoted(str(preparer.format_constraint(constraint)))}"
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if constraint.dialect_kwargs.get("postgresql_not_valid")
+    }
 
 
 def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Snapshot:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 from alembic.util import sqla_compat
 
-from app.migrations.autogenerate.expressions import escaped, expression_of, texts_of
+from app.migrations.autogenerate.expressions import DIALECTS, escaped, expression_of, texts_of
 from app.migrations.autogenerate.facts import enumerations
 from app.migrations.autogenerate.facts.checks import constraints_of
 from app.migrations.autogenerate.facts.columns import alter_on_other_side, changes_of_table, remaining_of
@@ -153,7 +153,7 @@ def _is_on(subject: Subject, index: sa.Index, column: str) -> bool:
 def _index_operations(subject: Subject, difference: Difference) -> list[MigrateOperation]:
     table, name = owner_of(difference.name), own_name(difference.name)
     wanted = subject.tables[table].indexes if table in subject.tables else ()
-    index = next((index for index in wanted if _final_name(subject, index) == name), None)
+    index = next((index for index in wanted if _final_name(index) == name), None)
     made: list[MigrateOperation] = []
     if subject.own.facts_of(difference.name):
         made.append(ops.DropIndexOp(name, table))
@@ -168,7 +168,7 @@ def _constraint_operations(subject: Subject, difference: Difference) -> list[Mig
     """Drops a constraint, and adds it as the models have it; one that the models don't name is left to its text."""
     table, name = owner_of(difference.name), own_name(difference.name)
     wanted = constraints_of(subject.tables[table]) if table in subject.tables else []
-    constraint = next((item for item in wanted if _final_name(subject, item) == name), None)
+    constraint = next((item for item in wanted if _final_name(item) == name), None)
     old, new = (subject.own.facts_of(difference.name, wanted=side) for side in (False, True))
     if name.startswith("(") or (new and constraint is None):
         return []
@@ -210,9 +210,8 @@ def _check_text(definition: str) -> str:
     return escaped(definition.removeprefix("CHECK (").removesuffix(")"))
 
 
-def _final_name(subject: Subject, item: Any) -> str | None:
+def _final_name(item: Any) -> str | None:
     if item.name is None:
         return None
-    dialect = subject.context.dialect
-    name = sqla_compat._get_constraint_final_name(item, dialect)  # noqa: SLF001 - as Alembic's comparators do
+    name = sqla_compat._get_constraint_final_name(item, DIALECTS["postgresql"])  # noqa: SLF001 - as Alembic does
     return str(name) if name else None
