@@ -21,6 +21,7 @@ from app.migrations.autogenerate.facts.checks import without_constraints_of_colu
 from app.migrations.autogenerate.facts.columns import alter_columns
 from app.migrations.autogenerate.facts.remaining import operations_for
 from app.migrations.autogenerate.facts.sides import Side, Subject, other_side
+from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.migrations.session import Session
@@ -76,6 +77,9 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     _judge(upgrade_ops, subject)
     alter_columns(subject, upgrade_ops)
     covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, subject)}
+    widened = [difference for difference in own.differences if own.is_widened_key(difference.name)]
+    upgrade_ops.ops += map(UnwrittenOp, widened)
+    covered |= {difference.name for difference in widened}
     if not session.adopts:  # an adoption has statements of its own for the rest
         operations_for(subject, upgrade_ops, covered)
     without_constraints_of_columns(subject, upgrade_ops)
