@@ -40,7 +40,7 @@ def undeclared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def alembic(editable: EditableProject, url: str, *args: str) -> Done:
-    return command_line(*args, env=variables(url), folder=editable.folder)
+    return command_line(*args, env=variables(url) | {"ALEMBIC_CONFIG": str(editable.ini)}, folder=editable.folder)
 
 
 def revision(editable: EditableProject, url: str) -> Done:

@@ -2,8 +2,9 @@
 
 from app.migrations.snapshots.comparison import Comparison, compare_with_models, without_spelling
 from app.migrations.snapshots.ddl import Plan, goal, plan
+from app.migrations.snapshots.ddl_postgresql_types import quote
 from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
-from app.migrations.snapshots.models import NoScratchModels, take_with
+from app.migrations.snapshots.models import NoScratchModels, schemas_of, take_with
 from app.migrations.snapshots.partitioned import Declared, in_plain_form, is_widened_key, none_declared
 from app.migrations.snapshots.store import (
     PARTS,
@@ -46,6 +47,8 @@ __all__ = [
     "own_name",
     "owner_of",
     "plan",
+    "quote",
+    "schemas_of",
     "take",
     "take_with",
     "without_spelling",

@@ -7,6 +7,7 @@ operation ends gets one of ours, or is named.
 
 import logging
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.migrations.session import Session
-from app.migrations.snapshots import NoScratchModels, address_of
+from app.migrations.snapshots import NoScratchModels, address_of, owner_of
 
 log = logging.getLogger("app.migrations")
 
@@ -70,20 +71,45 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         log.warning("%s", f"Only what Alembic's own inspector reports was compared: {reason}.")
         return PriorityDispatchResult.CONTINUE
     session.notes += comparison.notes
-    own = Side(connection.dialect.name, comparison)
     renames = [*_renames(upgrade_ops)]
-    subject = Subject(context, metadata, own, other_side(context, metadata, own.dialect, renames), renames)
+    own, other = (
+        Side(connection.dialect.name, comparison),
+        other_side(context, metadata, connection.dialect.name, renames),
+    )
+    # Whose columns a table has then, no statement of ours settles.
+    moved = {owner_of(d.name) for d in own.differences if d.attribute == "inherits"}
+    subject = Subject(context, metadata, own.without(moved), other and other.without(moved), renames)
     context.migration_context.opts["subject"] = subject
     _judge(upgrade_ops, subject)
     alter_columns(subject, upgrade_ops)
     covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, subject)}
-    widened = [difference for difference in own.differences if own.is_widened_key(difference.name)]
-    upgrade_ops.ops += map(UnwrittenOp, widened)
-    covered |= {difference.name for difference in widened}
+    covered |= _name_widened_keys(own, upgrade_ops)
     if not session.adopts:  # an adoption has statements of its own for the rest
         operations_for(subject, upgrade_ops, covered)
     without_constraints_of_columns(subject, upgrade_ops)
+    _put_parents_first(subject, upgrade_ops)
+    upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if owner_of(d.name) in moved]
     return PriorityDispatchResult.CONTINUE
+
+
+def _name_widened_keys(own: Side, upgrade_ops: ops.UpgradeOps) -> set[str]:
+    """Names the keys that no statement settles, since their table is partitioned; returns them."""
+    widened = [difference for difference in own.differences if own.is_widened_key(difference.name)]
+    upgrade_ops.ops += map(UnwrittenOp, widened)
+    return {difference.name for difference in widened}
+
+
+def _put_parents_first(subject: Subject, upgrade_ops: ops.UpgradeOps) -> None:
+    """Creates a table before those that inherit from it, and drops it after them: Alembic knows foreign keys alone."""
+    for kind, wanted in ((ops.CreateTableOp, True), (ops.DropTableOp, False)):
+        found = [operation for operation in upgrade_ops.ops if isinstance(operation, kind)]
+        tables: dict[str, Any] = {operation.table_name: operation for operation in found}
+        parents = {name: subject.own.facts_of(f"table {name}", wanted=wanted).get("inherits", ()) for name in tables}
+        if any(parents.values()):
+            within = {name: [parent for parent in of if parent in tables] for name, of in parents.items()}
+            order = [tables[name] for name in TopologicalSorter(within).static_order()]
+            moved = iter(order if wanted else reversed(order))
+            upgrade_ops.ops[:] = [next(moved) if op in found else op for op in upgrade_ops.ops]
 
 
 def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:
