@@ -17,6 +17,7 @@ from app import database_url, db
 from app.backfill import LEASES_TABLE
 from app.errors import SettingsError
 from app.migrations.line import Line, read_line
+from app.partitions import declared_partitions
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -87,6 +88,10 @@ class Project:
     def tables(self) -> list[str]:
         """Returns the names of the models' tables."""
         return list(self.metadata().tables)
+
+    def partitions(self) -> Mapping[str, str]:
+        """Returns the tables that may be partitioned, each with its partition column."""
+        return declared_partitions(self.metadata())
 
     def encrypted_columns(self) -> "Iterable[EncryptedColumn]":
         """Returns the columns of secrets of the models."""

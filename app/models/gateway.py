@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, MappedColumn, mapped_column, relationship
 from app.encryption import EncryptedText, encrypted
 from app.models.base import BIG_ID, FALSE, JSON, TRUE, UTC_NOW, Base, UtcDateTime, utc_now
 from app.models.keys import API_KEYS
+from app.partitions import Partitioned
 
 
 def _created_at() -> MappedColumn[dt.datetime]:
@@ -166,6 +167,7 @@ class RequestLog(Base):
         sa.Index("idx_request_logs_time_apikey", "request_time", "api_key_id"),
         sa.Index("idx_request_logs_model", "requested_model"),
         sa.Index("idx_request_logs_api_key", "api_key_id"),
+        Partitioned(by="request_time"),
         {"comment": "One row per proxied request."},
     )
 

@@ -257,7 +257,7 @@ def test_a_partitioned_table_is_one(new: New) -> None:
         "CREATE INDEX parts_at_idx ON parts (at)",
     )
     assert [str(difference) for difference in commands.check(PROJECT, engine(url)).drift.open] == [
-        "table parts: is there, and should not be (kind 'partitioned')"
+        "table parts: is there, and should not be (kind 'partitioned', partitioned_by 'RANGE (at)')"
     ]
     commands.revert(PROJECT, engine(url))
     assert said(url) == []

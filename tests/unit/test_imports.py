@@ -13,7 +13,7 @@ from tests.support.environment import ROOT
 GROUPS = [
     ["app.errors", "app.server_session"],
     ["app.throwaway_server", "app.database_url"],
-    ["app.encryption", "app.triggers", "app.dialect_text", "app.sql_text", "app.db"],
+    ["app.encryption", "app.partitions", "app.triggers", "app.dialect_text", "app.sql_text", "app.db"],
     ["app.settings", "app.backfill"],
     ["app.migrations.sql"],
     ["app.models", "app.secrets"],

@@ -17,7 +17,7 @@ _TRIGGERS = {
     "postgresql": f"""
         SELECT t.tgname, c.relname, pg_get_triggerdef(t.oid, true)
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-        WHERE NOT t.tgisinternal AND c.relnamespace = {_SCHEMA}""",
+        WHERE NOT t.tgisinternal AND NOT c.relispartition AND c.relnamespace = {_SCHEMA}""",
     "sqlite": "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'",
 }
 _FUNCTION = f"SELECT prosrc FROM pg_proc WHERE proname = :name AND pronamespace = {_SCHEMA}"

@@ -6,11 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import util
+from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
-from alembic.util import DispatchPriority
+from alembic.util import DispatchPriority, PriorityDispatchResult
 
 from app.migrations.autogenerate import postgresql_only
 from app.migrations.autogenerate.compare_triggers import compare_triggers
@@ -30,12 +31,31 @@ from app.migrations.session import Session
 
 log = logging.getLogger("app.migrations")
 
+_PARTITIONS = sa.text(
+    "SELECT nullif(n.nspname, current_schema()), c.relname FROM pg_class c "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relispartition"
+)
+
+
+def _find_partitions(
+    context: AutogenContext, _upgrade_ops: ops.UpgradeOps, _schemas: set[str | None]
+) -> PriorityDispatchResult:
+    """Fills the option `partitions`: Alembic's inspector lists them as tables, and it would propose to drop them."""
+    connection = context.connection
+    assert connection is not None
+    partitions = context.opts.get("partitions")  # None where another program compares, with options of its own
+    if partitions is not None and connection.dialect.name == "postgresql":
+        partitions.update(tuple(row) for row in connection.execute(_PARTITIONS))
+    return PriorityDispatchResult.CONTINUE
+
+
 # Alembic's own comparators, then ours. Ours are registered here, once in a process: registering twice is an error.
 PLUGINS = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "app.migrations.autogenerate"]
 _plugin = Plugin(PLUGINS[-1])
 _plugin.add_autogenerate_comparator(setup_default, "column", "server_default", priority=DispatchPriority.FIRST)
 _plugin.add_autogenerate_comparator(compare_facts, "autogenerate", "facts", priority=DispatchPriority.LAST)
 _plugin.add_autogenerate_comparator(require_names, "schema", "names", priority=DispatchPriority.FIRST)
+_plugin.add_autogenerate_comparator(_find_partitions, "schema", "partitions", priority=DispatchPriority.FIRST)
 _plugin.add_autogenerate_comparator(compare_triggers, "schema", "triggers", priority=DispatchPriority.LAST)
 _plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priority=DispatchPriority.LAST)
 
@@ -43,11 +63,13 @@ _plugin.add_autogenerate_comparator(compare_renames, "schema", "renames", priori
 def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> dict[str, Any]:
     """Returns the options of `context.configure()` for a comparison with `metadata`."""
     schemas = {table.schema for table in metadata.tables.values() if table.schema is not None}
+    partitions = set[tuple[str | None, str]]()
     return {
         "target_metadata": metadata,
         "autogenerate_plugins": PLUGINS,
         "compare_type": True,
-        "include_name": partial(_include_name, schemas),
+        "include_name": partial(_include_name, schemas, partitions),
+        "partitions": partitions,
         "include_schemas": bool(schemas),
         "include_object": Unmanaged(config).include_object,
         "render_item": render_item,
@@ -115,9 +137,11 @@ def _process_revision_directives(
         directives += _split_checks(script)
 
 
-def _include_name(schemas: set[str], name: str | None, kind: str, _parents: Any) -> bool:
+def _include_name(schemas: set[str], partitions: set[Any], name: str | None, kind: str, parents: Any) -> bool:
     if kind == "schema":
         return name is None or name in schemas
+    if kind == "table" and (parents["schema_name"], name) in partitions:
+        return False
     return not (kind == "table" and name in OWN_TABLES)
 
 

@@ -126,7 +126,7 @@ class _Adoption:
             _require_valid_index(difference)
         accepted = {name for d in drift.accepted for name in (d.name, d.found_name)}
         self._dialect = connection.dialect.name
-        self._present = snapshots.take(connection)
+        self._present = drift.read(connection)
         self._addresses = {address_of(name) for d in self._undo for name in (d.name, d.found_name)}
         self._tables = {owner_of(d.name) for d in self._undo if kind_of(d.name) == "table" and not d.attribute}
         self.expected = drift.expected

@@ -20,7 +20,7 @@ from app.migrations.autogenerate import Unmanaged, changes_of, describe
 from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
 from app.migrations.run import Entry, Outcome, Status
-from app.migrations.snapshots import NAME, Difference, Snapshot, Snapshots, address_of, kind_of
+from app.migrations.snapshots import NAME, Declared, Difference, Snapshot, Snapshots, address_of, kind_of, none_declared
 
 ROWS_TO_DO = "rows still to do"
 
@@ -36,6 +36,7 @@ class Drift:
         open: the differences, without accepted ones.
         accepted: the accepted differences.
         notes: what couldn't be read.
+        declared: the models' partitioned tables.
     """
 
     revision: str | None
@@ -44,6 +45,11 @@ class Drift:
     open: list[Difference]
     accepted: list[Difference]
     notes: list[str] = field(default_factory=list)
+    declared: Declared = none_declared
+
+    def read(self, connection: sa.Connection) -> Snapshot:
+        """Returns the schema that is there now, in the form that is compared."""
+        return snapshots.in_plain_form(self.expected, snapshots.take(connection), self.declared)
 
     @property
     def of_schema(self) -> list[Difference]:
@@ -84,17 +90,23 @@ def check(project: Project, engine: sa.Engine | None = None) -> Check:
     script = run.history(project)
     with run.reading(project, engine) as connection:
         state = run.read_status(connection, project, script, run.shown(project, engine))
-        return compare(connection, project.config(), script, state)
+        return compare(connection, project.config(), script, state, project.partitions)
 
 
-def compare(connection: sa.Connection, config: Config, script: ScriptDirectory, state: Status) -> Check:
+def compare(
+    connection: sa.Connection,
+    config: Config,
+    script: ScriptDirectory,
+    state: Status,
+    declared: Declared = none_declared,
+) -> Check:
     """Compares the database of `connection`, which has the status `state`: see `check`."""
     run.require_complete(state.place)
     revision = state.at[0] if len(state.at) == 1 else None
     if revision is not None and revision not in {known.revision for known in script.walk_revisions()}:
         # The status reports it; it has no snapshot to compare with.
         return Check(state, Drift(revision, {}, {}, [], []), [])
-    drift = find_drift(connection, config, script, revision, state.entries)
+    drift = find_drift(connection, config, script, revision, state.entries, declared)
     return Check(state, drift, _wanted(connection, config, drift) if revision == state.head else [])
 
 
@@ -103,11 +115,17 @@ def current_drift(project: Project, connection: sa.Connection) -> Drift:
     script = run.history(project)
     state = run.read_status(connection, project, script, "")
     run.require_complete(state.place)
-    return find_drift(connection, project.config(), script, state.at[0] if state.at else None, state.entries)
+    revision = state.at[0] if state.at else None
+    return find_drift(connection, project.config(), script, revision, state.entries, project.partitions)
 
 
 def find_drift(
-    connection: sa.Connection, config: Config, script: ScriptDirectory, revision: str | None, entries: list[Entry]
+    connection: sa.Connection,
+    config: Config,
+    script: ScriptDirectory,
+    revision: str | None,
+    entries: list[Entry],
+    declared: Declared = none_declared,
 ) -> Drift:
     """Returns the differences of a database from what `revision` makes; None is an empty schema.
 
@@ -117,12 +135,13 @@ def find_drift(
     unmanaged = Unmanaged(config)
     dialect = connection.dialect.name
     expected = unmanaged.without(Snapshots(config).of(dialect, revision))
-    found = snapshots.as_former(dialect, expected, unmanaged.without(snapshots.take(connection)))
+    present = snapshots.in_plain_form(expected, unmanaged.without(snapshots.take(connection)), declared)
+    found = snapshots.as_former(dialect, expected, present)
     rows, notes = _rows_to_do(connection, script, revision)
     of_schema = snapshots.without_spelling(connection, expected, snapshots.differences(expected, found))
     differences = [*of_schema, *rows]
     accepted = _accepted(differences, entries)
-    return Drift(revision, expected, found, [d for d in differences if d not in accepted], accepted, notes)
+    return Drift(revision, expected, found, [d for d in differences if d not in accepted], accepted, notes, declared)
 
 
 def unaccepted(diffs: Iterable[Any], entries: list[Entry]) -> list[Any]:

@@ -126,7 +126,8 @@ class Resolver:
         return run.line_of(self._script).place(self._context.get_current_heads(), entries).missing
 
     def _contradictions(self, claim: Claim, passed: list[str], target: str | None, entries: list[Entry]) -> list[str]:
-        drift = find_drift(self._connection, self._config, self._script, target, entries)
+        declared = self._project.partitions
+        drift = find_drift(self._connection, self._config, self._script, target, entries, declared)
         if drift.open:
             return [str(difference) for difference in drift.open]
         return [

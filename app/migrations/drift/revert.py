@@ -135,7 +135,7 @@ def _losses(connection: sa.Connection, plan: Plan) -> list[str]:
 
 def _require_no_difference(connection: sa.Connection, drift: Drift) -> None:
     undone = {difference.name for difference in drift.of_schema}
-    left = [d for d in snapshots.differences(drift.expected, snapshots.take(connection)) if d.name in undone]
+    left = [d for d in snapshots.differences(drift.expected, drift.read(connection)) if d.name in undone]
     if left:
         raise MigrationError(
             f"The statements ran, and the schema still isn't what {drift.revision or BASE} makes:{_listed(left)}"

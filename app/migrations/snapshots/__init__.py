@@ -5,6 +5,7 @@ from app.migrations.snapshots.ddl import Plan, goal, plan
 from app.migrations.snapshots.ddl_postgresql_types import quote
 from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
 from app.migrations.snapshots.models import NoScratchModels, schemas_of, take_with
+from app.migrations.snapshots.partitioned import Declared, in_plain_form, is_widened_key, none_declared
 from app.migrations.snapshots.store import (
     PARTS,
     Facts,
@@ -24,6 +25,7 @@ __all__ = [
     "NAME",
     "PARTS",
     "Comparison",
+    "Declared",
     "Difference",
     "Facts",
     "NoScratchModels",
@@ -37,7 +39,10 @@ __all__ = [
     "differences",
     "goal",
     "in_order",
+    "in_plain_form",
+    "is_widened_key",
     "kind_of",
+    "none_declared",
     "of_kind",
     "own_name",
     "owner_of",

@@ -11,8 +11,10 @@ from app.migrations.snapshots import ddl_postgresql_types, read_sqlite
 from app.migrations.snapshots.differences import Difference, in_former_names, raw_differences, rename
 from app.migrations.snapshots.history import canonical, traces, without_what_models_cannot_say
 from app.migrations.snapshots.models import NoScratchModels, Scratch, scratch_of, scratch_of_facts
+from app.migrations.snapshots.partitioned import in_plain_form
 from app.migrations.snapshots.respelling import respelt, uncast
 from app.migrations.snapshots.store import PARTS, Facts, Snapshot, address_of, kind_of, own_name, owner_of
+from app.partitions import declared_partitions
 from app.sql_text import unquoted
 
 _QUOTES: dict[str, Callable[[str], str]] = {"postgresql": ddl_postgresql_types.quote, "sqlite": read_sqlite.quote}
@@ -65,6 +67,7 @@ def compare_with_models(
     with scratch_of(connection, metadata, is_unmanaged) as scratch:
         dialect = connection.dialect.name
         made, present = keep(scratch.facts), _renamed(keep(found), renames, _QUOTES[dialect])
+        present = in_plain_form(made, present, partial(declared_partitions, metadata))
         models = canonical(dialect, made)
         found = without_what_models_cannot_say(models, canonical(dialect, present, like=models))
         remaining, notes = traces(raw_differences(models, found))
@@ -116,6 +119,8 @@ def _with_column(other: str, facts: Facts, column: str, new: str) -> Facts:
     table, old = owner_of(column), own_name(column)
     if kind_of(other) in PARTS and owner_of(other) == table:
         return in_former_names(facts, {old: new})
+    if other == f"table {table}" and "partitioned_by" in facts:
+        return {**facts, **in_former_names({"partitioned_by": facts["partitioned_by"]}, {old: new})}
     if facts.get("owner") == address_of(column):
         return {**facts, "owner": f"{table}.{unquoted(new)}"}
     text, refers = str(facts.get("definition", "")), f"REFERENCES {table}("

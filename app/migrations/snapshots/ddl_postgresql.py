@@ -195,6 +195,8 @@ def _alter(name: str, old: Facts, new: Facts) -> Iterator[str]:
 
 
 def _alter_table(name: str, table: str, old: Facts, new: Facts) -> Iterator[str]:
+    if old.get("partitioned_by") != new.get("partitioned_by"):
+        raise MigrationError(f"{name}: no statement changes how a table is partitioned: copy its rows to a new one.")
     if old.get("unlogged") != new.get("unlogged"):
         yield f"{table} SET {'UNLOGGED' if new.get('unlogged') else 'LOGGED'}"
     if old.get("row_security") != new.get("row_security"):

@@ -12,13 +12,20 @@ from app.sql_text import quoted
 
 _OWN = ", ".join(f"'{name}'" for name in (*OWN_TABLES, f"{LEDGER_TABLE}_id_seq"))
 _SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
-# Partitions are left out: they come and go with the rows, and not with a revision.
+# Partitions are left out with all that is theirs: they come and go with the rows, and not with a revision.
 _OURS = f"""c.relnamespace = {_SCHEMA} AND c.relname NOT IN ({_OWN}) AND NOT c.relispartition
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"""
 _PARENTS = (
     "SELECT array_agg(i.inhparent::regclass::text ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid"
 )
 _OF_NO_EXTENSION = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = p.oid AND e.deptype = 'e')"
+
+# A sequence of a partition's column is left out, unless the partitioned table counts by it: that is the sequence of the
+# former table, which became a partition.
+_OF_NO_PARTITION = """NOT EXISTS (SELECT FROM pg_depend e JOIN pg_class o ON o.oid = e.refobjid
+            WHERE e.objid = c.oid AND e.classid = 'pg_class'::regclass AND e.deptype IN ('a', 'i') AND o.relispartition)
+        OR EXISTS (SELECT FROM pg_depend e JOIN pg_attrdef f ON f.oid = e.objid JOIN pg_class o ON o.oid = f.adrelid
+            WHERE e.refobjid = c.oid AND e.classid = 'pg_attrdef'::regclass AND NOT o.relispartition)"""
 
 # The first column is the name, the others are facts; NULL is no fact.
 _QUERIES: dict[str, str] = {
@@ -48,7 +55,7 @@ _QUERIES: dict[str, str] = {
                regexp_replace(pg_get_constraintdef(o.oid), ' NOT VALID$', '') AS definition, o.convalidated AS valid,
                obj_description(o.oid, 'pg_constraint') AS comment
         FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
-        WHERE o.contype IN ('p', 'u', 'f', 'c', 'x') AND {_OURS}""",
+        WHERE o.contype IN ('p', 'u', 'f', 'c', 'x') AND o.conparentid = 0 AND {_OURS}""",
     "index": f"""
         SELECT c.relname || '.' || i.relname,
                replace(pg_get_indexdef(i.oid), ' ' || quote_ident(current_schema()) || '.', ' ') AS definition,
@@ -76,14 +83,16 @@ _QUERIES: dict[str, str] = {
                CASE WHEN s.seqcycle THEN true END AS cycles,
                NULLIF(s.seqmin, d.least) AS min, NULLIF(s.seqmax, d.most) AS max, NULLIF(s.seqcache, 1) AS cache,
                NULLIF(s.seqstart, CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END) AS start,
-               (SELECT o.relname || '.' || a.attname FROM pg_depend d JOIN pg_class o ON o.oid = d.refobjid
+               (SELECT coalesce(r.relname, o.relname) || '.' || a.attname
+                FROM pg_depend d JOIN pg_class o ON o.oid = d.refobjid
                 JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum = d.refobjsubid
+                LEFT JOIN pg_class r ON o.relispartition AND r.oid = pg_partition_root(o.oid)
                 WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')) AS owner
         FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid,
              LATERAL (SELECT 256::numeric ^ (SELECT typlen FROM pg_type WHERE oid = s.seqtypid) / 2 AS size) z,
              LATERAL (SELECT CASE WHEN s.seqincrement > 0 THEN 1 ELSE -z.size END::numeric AS least,
                              CASE WHEN s.seqincrement > 0 THEN z.size - 1 ELSE -1 END::numeric AS most) d
-        WHERE {_OURS}""",
+        WHERE {_OURS} AND ({_OF_NO_PARTITION})""",
     "enum": f"""
         SELECT p.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels,
                obj_description(p.oid, 'pg_type') AS comment
@@ -106,7 +115,8 @@ _QUERIES: dict[str, str] = {
     "statistics": f"""
         SELECT p.stxname,
                replace(pg_get_statisticsobjdef(p.oid), ' ' || quote_ident(current_schema()) || '.', ' ') AS definition
-        FROM pg_statistic_ext p WHERE p.stxnamespace = {_SCHEMA} AND {_OF_NO_EXTENSION}""",
+        FROM pg_statistic_ext p WHERE p.stxnamespace = {_SCHEMA} AND {_OF_NO_EXTENSION}
+        AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.stxrelid AND c.relispartition)""",
     "collation": f"""
         SELECT p.collname, p.collprovider AS provider, p.collisdeterministic AS deterministic,
                coalesce(p.collcollate, to_jsonb(p) ->> 'colllocale', to_jsonb(p) ->> 'colliculocale') AS locale

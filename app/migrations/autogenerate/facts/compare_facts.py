@@ -72,10 +72,8 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         return PriorityDispatchResult.CONTINUE
     session.notes += comparison.notes
     renames = [*_renames(upgrade_ops)]
-    own, other = (
-        Side(connection.dialect.name, comparison),
-        other_side(context, metadata, connection.dialect.name, renames),
-    )
+    own = Side(connection.dialect.name, comparison)
+    other = other_side(context, metadata, own.dialect, renames)
     # Whose columns a table has then, no statement of ours settles.
     moved = {owner_of(d.name) for d in own.differences if d.attribute == "inherits"}
     subject = Subject(context, metadata, own.without(moved), other and other.without(moved), renames)
@@ -83,12 +81,20 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     _judge(upgrade_ops, subject)
     alter_columns(subject, upgrade_ops)
     covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, subject)}
+    covered |= _name_widened_keys(own, upgrade_ops)
     if not session.adopts:  # an adoption has statements of its own for the rest
         operations_for(subject, upgrade_ops, covered)
     without_constraints_of_columns(subject, upgrade_ops)
     put_in_order(subject, upgrade_ops)
     upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if owner_of(d.name) in moved]
     return PriorityDispatchResult.CONTINUE
+
+
+def _name_widened_keys(own: Side, upgrade_ops: ops.UpgradeOps) -> set[str]:
+    """Names the keys that no statement settles, since their table is partitioned; returns them."""
+    widened = [difference for difference in own.differences if own.is_widened_key(difference.name)]
+    upgrade_ops.ops += map(UnwrittenOp, widened)
+    return {difference.name for difference in widened}
 
 
 def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:

@@ -60,9 +60,15 @@ class Side:
         return (self.comparison.made if wanted else self.comparison.present).get(name, {})
 
     def is_beyond_alembic(self, name: str) -> bool:
-        """Returns whether an operation of Alembic's would lose a part of a constraint."""
+        """Returns whether an operation of Alembic's would lose a part of a constraint, or isn't possible."""
+        if self.is_widened_key(name):
+            return True
         texts = [str(self.facts_of(name, wanted=side).get("definition", "")) for side in (False, True)]
         return any(" ON CONFLICT " in text or (text.startswith("UNIQUE") and " INCLUDE " in text) for text in texts)
+
+    def is_widened_key(self, name: str) -> bool:
+        """Returns whether a key differs because its table is partitioned, which the models don't declare."""
+        return snapshots.is_widened_key(name, self.comparison.models, self.comparison.found)
 
     def unnamed_constraints(self, table: str) -> set[str]:
         """Returns the constraints of a table that differ, for an operation that names none of them."""

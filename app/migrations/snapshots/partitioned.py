@@ -1,0 +1,80 @@
+"""Partitioned tables of PostgreSQL beside plain ones: the form that a comparison reads."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from app.migrations.snapshots.ddl_postgresql_types import quote
+from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, of_kind, owner_of
+
+Declared = Callable[[], Mapping[str, str]]
+"""Returns the tables that may be partitioned, each with its partition column."""
+
+_AFTER_KEY = re.compile(r" (?:INCLUDE|WHERE|WITH) ")
+
+
+def none_declared() -> Mapping[str, str]:
+    """Returns no tables."""
+    return {}
+
+
+def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Snapshot:
+    """Returns what was found with the partitioned tables written as the plain ones that are expected.
+
+    A table that isn't declared keeps its partition key, and its keys keep the partition column: these differ. Its
+    indexes are the same as a plain table's.
+
+    Args:
+        expected: the facts that `found` is compared with; a table that is partitioned there is left as it is.
+        found: the facts of a database.
+        declared: asked only if such a table is there, as it imports the models.
+    """
+    tables = {address_of(name) for name in _unexpectedly_partitioned(expected, found)}
+    if not tables:
+        return found
+    columns = {table: by for table, by in declared().items() if _is_by(found, table, by)}
+    return {name: _plain(expected, name, facts, tables, columns) for name, facts in found.items()}
+
+
+def is_widened_key(name: str, expected: Snapshot, found: Snapshot) -> bool:
+    """Returns whether a key differs because its table is partitioned: PostgreSQL has no other key there."""
+    differs = name in expected and name in found and expected[name] != found[name]
+    return differs and _is_key(found[name]) and f"table {owner_of(name)}" in _unexpectedly_partitioned(expected, found)
+
+
+def _unexpectedly_partitioned(expected: Snapshot, found: Snapshot) -> Iterator[str]:
+    for name in of_kind(found, "table"):
+        if name in expected and "partitioned_by" in found[name] and "kind" not in expected[name]:
+            yield name
+
+
+def _is_by(found: Snapshot, table: str, by: str) -> bool:
+    return found.get(f"table {table}", {}).get("partitioned_by") == f"RANGE ({quote(by)})"
+
+
+def _plain(expected: Snapshot, name: str, facts: Facts, tables: set[str], columns: Mapping[str, str]) -> Facts:
+    table, kind = owner_of(name), kind_of(name)
+    if table not in tables or kind not in ("table", "constraint", "index"):
+        return facts
+    if kind == "table":
+        plain = ("kind", "partitioned_by") if table in columns else ("kind",)  # the partition key says as much
+        return {fact: value for fact, value in facts.items() if fact not in plain}
+    if kind == "index":
+        facts = {**facts, "definition": str(facts["definition"]).replace(" ON ONLY ", " ON ", 1)}
+    if table in columns and _is_key(facts):
+        wanted = str(expected.get(name, {}).get("definition", ""))
+        if wanted in _narrowed(str(facts["definition"]), quote(columns[table])):
+            return {**facts, "definition": wanted}
+    return facts
+
+
+def _is_key(facts: Facts) -> bool:
+    return str(facts.get("definition", "")).startswith(("PRIMARY KEY ", "UNIQUE ", "CREATE UNIQUE INDEX "))
+
+
+def _narrowed(definition: str, column: str) -> Iterator[str]:
+    """Yields the definition of a key without a column, wherever that is named in the key."""
+    end = _AFTER_KEY.search(definition)
+    key, rest = (definition[: end.start()], definition[end.start() :]) if end else (definition, "")
+    word = re.escape(column)
+    for match in re.finditer(rf", {word}(?=[,)])|(?<=\(){word}, ", key):
+        yield key[: match.start()] + key[match.end() :] + rest
