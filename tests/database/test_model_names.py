@@ -21,6 +21,7 @@ FAULTS = {
     "a column": (ADD.format(f'"{LONG}", sa.Integer'), f"the name of the column {LONG} of users has 64 bytes"),
     "a column of umlauts": (ADD.format('"ä" * 32, sa.Integer'), "has 64 bytes, and PostgreSQL keeps 63"),
     "a table": (TABLE.replace('"things"', f'"{LONG}"').format(""), f"the name of the table {LONG}"),
+    "a table with a dot": (TABLE.replace('"things"', '"my.things"').format(""), "the table my.things has a dot"),
     "an index": (TABLE.format(f'sa.Index("{LONG}", "id")'), f"the name of the index {LONG} of things"),
     "a unique constraint": (TABLE.format(f'sa.UniqueConstraint("id", name="{LONG}")'), f"the unique {LONG} of things"),
     "a CHECK": (TABLE.format(f'sa.CheckConstraint("id > 0", name="{LONG}")'), "the name of the check"),

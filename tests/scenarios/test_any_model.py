@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.any_model import KINDS, Case, Matrix, cases
+from tests.support.approved_texts import Approve
 from tests.support.database_access import engine, execute
 from tests.support.databases import DATABASES, Servers, database
 from tests.support.model_features import AS_IT_IS, BOTH, FEATURES, Feature
@@ -45,6 +46,19 @@ VALUES = [
     ("pg_citext", "a text", "Mixed"),
     ("pg_collated", "other", "é"),
     ("domain", "its type", "a@b"),
+]
+# What a person would read before a deploy; the first stays in the default run.
+READ = [
+    ("enum", "value added"),
+    ("enum", "value removed"),
+    ("check", "text"),
+    ("index_partial", "predicate"),
+    ("utc", "with time zone"),
+    ("json", "binary"),
+    ("computed_stored", "expression"),
+    ("identity", "always"),
+    ("exclude", "operator"),
+    ("unique_on_conflict", "abort"),
 ]
 PLAIN = [("plain", AS_IT_IS)]
 REQUIRED = [("plain", "required")]
@@ -114,6 +128,17 @@ def test_the_file_is_the_same_whichever_database_it_was_written_against(
     fault = matrix.same_file(feature, changed).fault
     if fault:
         pytest.fail(fault, pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("feature", "changed"), [pytest.param(*case, marks=[pytest.mark.exhaustive] * (case != READ[0])) for case in READ]
+)
+def test_a_revision_reads_as_a_person_would_write_it(
+    matrix: Matrix, approve: Approve, feature: str, changed: str
+) -> None:
+    outcome = matrix.outcome(Case(FEATURES[feature], changed, "postgresql"))
+    assert outcome.fault == ""
+    approve(f"revisions/{feature}_{changed.replace(' ', '_')}.py.txt", outcome.text)
 
 
 @pytest.mark.exhaustive

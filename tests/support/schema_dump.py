@@ -68,7 +68,11 @@ def _sqlite(connection: sa.Connection) -> Schema:
             found[f"{kind} {table}.{name}"] = _words(sql)
             continue
         options = connection.exec_driver_sql(f"SELECT wr, strict FROM pragma_table_list('{table}')").one()
-        found[f"table {table}"] = (*options, "AUTOINCREMENT" in sql.upper(), "COLLATE" in sql.upper())
+        found[f"table {table}"] = (
+            *options,
+            "AUTOINCREMENT" in sql.upper(),
+            re.search(r'COLLATE "?(?!BINARY)\w', sql.upper()) is not None,
+        )
         columns = f"SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo('{table}')"
         for column in connection.exec_driver_sql(columns).all():
             found[f"column {table}.{column[0]}"] = (*column[1:3], _bare(column[3]), *column[4:])

@@ -1,4 +1,4 @@
-"""Names in the models that PostgreSQL would cut, or that are missing: refused before anything is compared."""
+"""Names in the models that are missing, or that no database would keep as they are: refused before a comparison."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ def require_names(
     """Reads the names of everything in the models.
 
     Raises:
-        ConfigurationError: one is too long, or a CHECK has none that its naming convention needs.
+        ConfigurationError: one is too long, a table's has a dot, or a CHECK has none that its naming convention needs.
     """
     assert isinstance(context.metadata, sa.MetaData)
     faults = [fault for table in context.metadata.sorted_tables for fault in _faults(table)]
@@ -32,6 +32,11 @@ def require_names(
 
 
 def _faults(table: sa.Table) -> Iterator[str]:
+    if "." in table.name:
+        yield (
+            f"the name of the table {table.name} has a dot, which stands between a table and its parts in messages and "
+            "snapshots: give it another name, and its schema with schema='…'"
+        )
     names = [("table", table.name), *(("column", column.name) for column in table.columns)]
     names += [("type", getattr(column.type, "name", None) or "") for column in table.columns]
     items: list[Any] = [*table.constraints, *table.indexes]

@@ -28,7 +28,8 @@ def code_of_type(item: sa.types.TypeEngine[Any], context: AutogenContext) -> str
     for dialect in DIALECTS if code else ():
         if names[dialect] not in (None, spelt(_made(code), dialect)):
             variant = _code(impl(item, dialect), imports.add)
-            parts.append(f".with_variant({variant}, {dialect!r})" if variant else "")
+            if variant != code:
+                parts.append(f".with_variant({variant}, {dialect!r})" if variant else "")
     if not all(parts):
         on_postgresql = names["postgresql"]
         other = names["sqlite"] or on_postgresql

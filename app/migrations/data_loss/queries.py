@@ -22,6 +22,7 @@ LOCK_TIMEOUT_SECONDS = 0.5
 
 Answer = tuple[Verdict, int | None, str]
 
+_NO_CAST = "42846"
 _MISSING = {"42P01", "42703", "3F000", "42704"}
 
 
@@ -53,6 +54,8 @@ class Questions:
         except _Unanswered as error:
             if error.missing:
                 return Verdict.SAFE, 0, ""
+            if error.no_cast and question.otherwise is not None:
+                return self.ask(question.otherwise)
             if error.refused:  # a value that the new type doesn't take
                 return Verdict.AT_RISK, None, str(error)
             return question.doubt, None, str(error)
@@ -126,10 +129,11 @@ class Questions:
 class _Unanswered(Exception):  # noqa: N818 - an outcome
     """A question got no answer."""
 
-    def __init__(self, reason: str, *, missing: bool = False, refused: bool = False) -> None:
+    def __init__(self, reason: str, *, missing: bool = False, refused: bool = False, no_cast: bool = False) -> None:
         super().__init__(reason)
         self.missing = missing
         self.refused = refused
+        self.no_cast = no_cast
 
 
 def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
@@ -154,7 +158,9 @@ def _postgresql(driver: Any, sql: str, seconds: float) -> list[Any]:
         if error.sqlstate in ("57014", "55P03"):
             raise _Unanswered("there was no answer in time") from None
         reason, state = str(error.diag.message_primary or error).partition(":")[0], error.sqlstate or ""
-        raise _Unanswered(reason, missing=state in _MISSING, refused=state.startswith("22")) from None
+        raise _Unanswered(
+            reason, missing=state in _MISSING, refused=state.startswith("22"), no_cast=state == _NO_CAST
+        ) from None
     finally:
         if idle:
             driver.rollback()

@@ -21,11 +21,13 @@ class Question:
         sql: gives the number of rows at risk, or any number above 0.
         doubt: the verdict if there is no answer in time.
         each: `sql` gives tables and conditions instead; rows that meet one are at risk.
+        otherwise: asked instead if the server has no cast that `sql` needs.
     """
 
     sql: str
     doubt: Verdict
     each: bool = False
+    otherwise: "Question | None" = None
 
 
 @dataclass(frozen=True)

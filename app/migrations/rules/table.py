@@ -1,7 +1,7 @@
 """The rule table: effects that lose data or fail, what to do instead, and the code for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.migrations.rules import dependents
 from app.migrations.rules.casts import widens
@@ -60,6 +60,18 @@ def _unset(effect: effects.Effect, words: Words) -> str:
     return " OR ".join(f"{words.column(column)} IS NULL" for column in effect.columns)
 
 
+def _changed(effect: effects.Effect, words: Words) -> Question:
+    """Asks for values that another type changes; without a cast back from it, for those that it spells otherwise."""
+    question = _rows_where(_changed_by_cast, Verdict.AT_RISK)(effect, words)
+    return replace(question, otherwise=_rows_where(_spelt_otherwise, Verdict.AT_RISK)(effect, words))
+
+
+def _spelt_otherwise(effect: effects.Effect, words: Words) -> str:
+    assert isinstance(effect, effects.AlterType)
+    name = words.column(effect.columns[0])
+    return f"(({effect.using or name})::{effect.to})::text IS DISTINCT FROM {name}::text"
+
+
 def _changed_by_cast(effect: effects.Effect, words: Words) -> str:
     assert isinstance(effect, effects.AlterType)
     (column,) = effect.columns
@@ -102,7 +114,7 @@ RULES: dict[type[effects.Effect], Rule] = {
     effects.AlterType: Rule(
         "changing {what} to {to} would change or refuse the values of {rows}.",
         "add a column of the new type, copy what fits, look at what doesn't, then swap them.",
-        _rows_where(_changed_by_cast, Verdict.AT_RISK),
+        _changed,
     ),
     effects.SetNotNull: Rule(
         "{what} can't become NOT NULL: it is NULL in {rows}.",

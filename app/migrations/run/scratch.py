@@ -112,12 +112,13 @@ def keep_snapshots(project: Project, path: str, options: Any) -> None:
     made = []
     for dialect, url in _within_reach(project).items():
         try:
-            with scratch_database(project, db.migration_engine(url)) as engine:
-                _run_alone(file, config, engine)
-                with engine.connect() as connection:
-                    Snapshots(config).save(dialect, file.name.partition("_")[0], snapshots.take(connection))
+            try:
+                snapshot = _snapshot_alone(project, file, config, db.migration_engine(url))
+            except (CommandError, SchemaError):  # a schema or an extension, say, which no snapshot has
+                snapshot = _snapshots_on(project, db.migration_engine(url))[_id(file)]
         except (CommandError, SchemaError):  # `schema snapshot` says what is in the way
             continue
+        Snapshots(config).save(dialect, _id(file), snapshot)
         made.append(dialect)
     missing = [dialect for dialect in ("sqlite", "postgresql") if dialect not in made]
     parts = [f"made for {' and '.join(made)}"] if made else []
@@ -188,14 +189,22 @@ def _snapshots_on(project: Project, engine: sa.Engine) -> dict[str, Snapshot]:
     return taken
 
 
-def _run_alone(file: Path, config: Config, engine: sa.Engine) -> None:
-    config.attributes["connection"] = engine
-    script = ScriptDirectory.from_config(config)
-    revision = script.get_revision(file.name.partition("_")[0])
-    before = str(revision.down_revision) if revision.down_revision else None
-    with connections.transaction(engine) as connection:
-        prepare(connection, Snapshots(config).of(engine.dialect.name, before), script, before)
-    upgrade(config, revision.revision)
+def _snapshot_alone(project: Project, file: Path, config: Config, engine: sa.Engine) -> Snapshot:
+    """Makes the snapshot of a revision from that of its parent, without the revisions before it."""
+    with scratch_database(project, engine) as empty:
+        config.attributes["connection"] = empty
+        script = ScriptDirectory.from_config(config)
+        revision = script.get_revision(_id(file))
+        before = str(revision.down_revision) if revision.down_revision else None
+        with connections.transaction(empty) as connection:
+            prepare(connection, Snapshots(config).of(empty.dialect.name, before), script, before)
+        upgrade(config, revision.revision)
+        with empty.connect() as connection:
+            return snapshots.take(connection)
+
+
+def _id(file: Path) -> str:
+    return file.name.partition("_")[0]
 
 
 def _within_reach(project: Project) -> dict[str, sa.URL]:

@@ -7,8 +7,9 @@ from app.migrations.snapshots.comparison import (
     without_spelling,
 )
 from app.migrations.snapshots.ddl import Plan, goal, plan
+from app.migrations.snapshots.ddl_postgresql_types import quote
 from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
-from app.migrations.snapshots.models import NoScratchModels, take_with
+from app.migrations.snapshots.models import NoScratchModels, schemas_of, take_with
 from app.migrations.snapshots.store import (
     NOT_READ,
     PARTS,
@@ -49,6 +50,8 @@ __all__ = [
     "own_name",
     "owner_of",
     "plan",
+    "quote",
+    "schemas_of",
     "take",
     "take_with",
     "without_spelling",

@@ -82,7 +82,8 @@ def _create(name: str, table: str, end: Snapshot) -> str:
         options.remove("AUTOINCREMENT")
         named, key = next(constraint for constraint in constraints if constraint[1].startswith("PRIMARY KEY"))
         constraints.remove((named, key))
-        autoincrement[key.removeprefix("PRIMARY KEY (").removesuffix(")")] = f"{named}PRIMARY KEY AUTOINCREMENT"
+        column, _, conflict = key.removeprefix("PRIMARY KEY (").partition(")")
+        autoincrement[column] = f"{named}PRIMARY KEY{conflict} AUTOINCREMENT"
     parts = [_column(column, end[column], autoincrement) for column in of_kind(end, "column", table)]
     parts += [f"{named}{definition}" for named, definition in constraints]
     # IF NOT EXISTS, so that TableCopies doesn't take it for one of Alembic's copies, which lose objects.
@@ -100,4 +101,6 @@ def _column(name: str, facts: Facts, autoincrement: dict[str, str]) -> str:
     parts += [f"COLLATE {facts['collation']}"] if "collation" in facts else []
     parts += [f"GENERATED ALWAYS AS {facts['generated']}"] if "generated" in facts else []
     parts += [f"DEFAULT ({facts['default']})"] if "default" in facts else []
-    return " ".join([*parts, *([] if facts["nullable"] else ["NOT NULL"])])
+    parts += [] if facts["nullable"] else ["NOT NULL"]
+    parts += [f"ON CONFLICT {facts['on_conflict']}"] if "on_conflict" in facts else []
+    return " ".join(parts)

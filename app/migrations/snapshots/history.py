@@ -36,10 +36,9 @@ def canonical(dialect: str, snapshot: Snapshot, like: Snapshot | None = None) ->
 def without_what_models_cannot_say(models: Snapshot, found: Snapshot) -> Snapshot:
     """Returns what was found without the objects and facts that only a revision can make."""
     result: Snapshot = {}
-    used = _types_and_sequences(found)
     for name, facts in found.items():
         kind = kind_of(name)
-        if name not in models and _is_of_a_revision(name, facts, used):
+        if name not in models and _is_of_a_revision(name):
             continue
         silent = models.get(name, {})
         result[name] = {
@@ -77,22 +76,14 @@ def _is_key(facts: Facts | None) -> bool:
     return str((facts or {}).get("definition", "")).startswith(("PRIMARY KEY", "FOREIGN KEY"))
 
 
-def _is_of_a_revision(name: str, facts: Facts, used: str) -> bool:
+def _is_of_a_revision(name: str) -> bool:
     match kind_of(name):
         case "trigger":
             return own_name(name) != updated_at_trigger(owner_of(name)).name
         case "function":
             return address_of(name) != f"{UPDATED_AT_FUNCTION.name}()"
-        case "enum" | "domain" | "sequence":
-            # One that no column uses isn't of the models.
-            return "owner" not in facts and not re.search(rf"(?<!\w){re.escape(address_of(name))}(?!\w)", used)
         case kind:
             return kind in _OF_REVISIONS
-
-
-def _types_and_sequences(found: Snapshot) -> str:
-    columns = of_kind(found, "column")
-    return " ".join(f"{found[name]['type']} {found[name].get('default', '')}" for name in columns)
 
 
 def _sequences_by_owner(snapshot: Snapshot, like: Snapshot) -> Snapshot:

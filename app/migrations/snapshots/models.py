@@ -81,7 +81,7 @@ def take_with(connection: sa.Connection, metadata: sa.MetaData) -> Snapshot:
     query = "SELECT current_schema(), current_setting('search_path')"
     home, path = connection.exec_driver_sql(query).one()
     facts = read_postgresql.read(connection)
-    others = sorted(_schemas(metadata) - {home})
+    others = sorted({*schemas_of(metadata).values()} - {home})
     for schema in others:
         connection.execute(_SET_PATH, {"path": quoted(schema)})
         facts = {**read_postgresql.read(connection, [home or "public", _TEMPORARY]), **facts}
@@ -167,7 +167,7 @@ class _Build:
         if self._name != _TEMPORARY:
             self._run(f"CREATE SCHEMA {self._name}")
         self._run(f"SET LOCAL search_path = {self._name}, {quoted(self._home or 'public')}, {_TEMPORARY}")
-        names = {self._home or "public", *_schemas(self._metadata)}
+        names = {self._home or "public", *schemas_of(self._metadata).values()}
         tables = [table for table in self._metadata.tables.values() if not self._stub(table)]
         bound = self._connection.execution_options(schema_translate_map=dict.fromkeys(names, self._name))
         rewrite = _in_temporary_schema if self._name == _TEMPORARY else _in_transaction
@@ -224,12 +224,12 @@ def _in_temporary_schema(*arguments: Any) -> tuple[str, Any]:
     return re.sub(rf'(?<![\w."]){UPDATED_AT_FUNCTION.name}\(', f"{_TEMPORARY}.\\g<0>", statement), parameters
 
 
-def _schemas(metadata: sa.MetaData) -> set[str]:
-    """Returns the schemas that the models name."""
+def schemas_of(metadata: sa.MetaData) -> dict[str, str]:
+    """Returns the schemas that the models name, by the name of the table, sequence or type."""
     tables = metadata.tables.values()
     items: list[Any] = [*tables, *metadata._sequences.values()]  # noqa: SLF001 - there is no other list of them
     items += [getattr(column.type, "item_type", column.type) for table in tables for column in table.columns]
-    return {schema for item in items if (schema := getattr(item, "schema", None))}
+    return {item.name: item.schema for item in items if getattr(item, "schema", None)}
 
 
 def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Snapshot:
@@ -249,6 +249,6 @@ def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Sn
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except (sa.exc.SQLAlchemyError, NotImplementedError) as error:  # a dialect that has no such thing
+    except (sa.exc.SQLAlchemyError, NotImplementedError) as error:  # SQLAlchemy's, for sequences on SQLite
         reason = " ".join(str(getattr(error, "orig", None) or error).split("\n")[0].split())
         raise NoScratchModels(reason, "Once the server takes them, everything is compared.") from None

@@ -85,6 +85,8 @@ def _columns(connection: sa.Connection, table: str, texts: dict[str, str]) -> di
         text = texts.get(name.lower(), "")
         if (collation := create_table.collation(text)) != "BINARY":
             facts["collation"] = collation
+        if conflict := create_table.conflict_of_null(text):
+            facts["on_conflict"] = conflict
         if (generated := create_table.generated(text)) is not None:
             facts["generated"] = f"{generated[0]} {'STORED' if generated[1] else 'VIRTUAL'}"
         columns[f"column {table}.{name}"] = facts
@@ -96,20 +98,29 @@ def _constraints(connection: sa.Connection, table: str, create: str) -> dict[str
         return list(connection.exec_driver_sql(question))
 
     definitions: list[tuple[str | None, str]] = []
-    key = sa.inspect(connection).get_pk_constraint(table)
-    if key["constrained_columns"]:
-        definitions.append((key["name"], f"PRIMARY KEY ({_listed(key['constrained_columns'])})"))
-    definitions += [(unique.name, f"UNIQUE ({unique.listed(quote)})") for unique in sqlite_table.uniques(read, table)]
+    clauses = [*create_table.clauses(create)]
+    if key := sqlite_table.primary_key(read, table):
+        primary = next((clause for clause in clauses if clause.kind == "PRIMARY"), None)
+        name, conflict = (primary.name, _conflict(primary)) if primary else (None, "")
+        definitions.append((name, f"PRIMARY KEY ({_listed(key)}){conflict}"))
+    conflicts = {sqlite_table.columns_of(clause): _conflict(clause) for clause in clauses if clause.kind == "UNIQUE"}
+    for unique in sqlite_table.uniques(read, table):
+        conflict = conflicts.get(tuple(name.lower() for name in unique.columns), "")
+        definitions.append((unique.name, f"UNIQUE ({unique.listed(quote)}){conflict}"))
     for foreign in sqlite_table.foreign_keys(read, table):
         target = f"{quote(foreign.table)}({_listed(foreign.referred)})"
         text = f"FOREIGN KEY ({_listed(foreign.columns)}) REFERENCES {target}"
         actions = {"ON DELETE": foreign.on_delete, "ON UPDATE": foreign.on_update}
         text += "".join(f" {words} {action}" for words, action in actions.items() if action != "NO ACTION")
         definitions.append((foreign.name, text + " DEFERRABLE INITIALLY DEFERRED" * foreign.deferred))
-    checks = (clause for clause in create_table.clauses(create) if clause.kind == "CHECK")
-    definitions += [(check.name, f"CHECK ({normalised(check.body or '')})") for check in checks]
+    checks = (clause for clause in clauses if clause.kind == "CHECK")
+    definitions += [(check.name, f"CHECK ({normalised(check.body or '')}){_conflict(check)}") for check in checks]
     # A constraint without a name is identified by its text.
     return {f"constraint {table}.{name or f'({text})'}": {"definition": text} for name, text in definitions}
+
+
+def _conflict(clause: create_table.Clause) -> str:
+    return f" ON CONFLICT {clause.conflict}" if clause.conflict else ""
 
 
 def _listed(names: Iterable[str]) -> str:

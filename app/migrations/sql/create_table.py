@@ -21,6 +21,7 @@ class Clause:
         column: the first word of the part that it stands in: the column, if the clause is a column's.
         body: what stands in the brackets after the first word; for REFERENCES, after the name of the table.
         deferred: a foreign key is checked when its transaction ends.
+        conflict: what ends a conflict, such as `IGNORE`; empty if nothing is said.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Clause:
     column: str
     body: str | None
     deferred: bool = False
+    conflict: str = ""
 
 
 def parts(create: str) -> Iterator[str]:
@@ -79,6 +81,15 @@ def collation(part: str) -> str:
     return next((plain(said[place + 1]).upper() for place in places), "BINARY")
 
 
+def conflict_of_null(part: str) -> str:
+    """Returns what ends a conflict with the NOT NULL of a column; empty if nothing is said."""
+    said = words(part)
+    places = (
+        place for place in range(len(said) - 1) if [word.upper() for word in said[place : place + 2]] == ["NOT", "NULL"]
+    )
+    return next((_conflict(said[place + 2 :]) for place in places), "")
+
+
 def generated(part: str) -> tuple[str, bool] | None:
     """Returns the expression of a generated column with its brackets, and whether its values are stored."""
     said = words(part)
@@ -120,14 +131,25 @@ def _clauses_of(part: list[str]) -> Iterator[Clause]:
                 (other for other in rest[: 2 if kind in ("PRIMARY", "REFERENCES") else 1] if other[0] == "("), None
             )
             inside = body[1:-1].strip() if body else None
-            yield Clause(kind, name, plain(part[0]), inside, kind == "REFERENCES" and _is_deferred(rest))
+            deferred = kind == "REFERENCES" and _is_deferred(rest)
+            yield Clause(kind, name, plain(part[0]), inside, deferred, _conflict(rest))
         # A name is that of the clause after it; FOREIGN KEY (a) REFERENCES … is one clause.
         if kind in (*_KINDS, "NOT", "NULL", "DEFAULT", "COLLATE", "GENERATED", "AS"):
             name = None
 
 
-def _is_deferred(after: list[str]) -> bool:
+def _conflict(after: list[str]) -> str:
+    said = _until_next(after, "NOT", "NULL", "DEFAULT")
+    place = next((place for place, word in enumerate(said[:-2]) if said[place : place + 2] == ["ON", "CONFLICT"]), None)
+    return "" if place is None else said[place + 2]
+
+
+def _until_next(after: list[str], *more: str) -> list[str]:
+    """Returns the words, in capitals, up to the next clause."""
     said = [word.upper() for word in after]
-    end = next((place for place, word in enumerate(said) if word in ("CONSTRAINT", *_KINDS)), len(said))
-    text = " ".join(said[:end])
+    return said[: next((place for place, word in enumerate(said) if word in ("CONSTRAINT", *_KINDS, *more)), None)]
+
+
+def _is_deferred(after: list[str]) -> bool:
+    text = " ".join(_until_next(after))
     return _DEFERRED in text and f"NOT {_DEFERRED}" not in text

@@ -73,7 +73,7 @@ def foreign_keys(read: Read, table: str) -> list[ForeignKey]:
     keys = []
     for parts, clause in zip(rows.values(), written, strict=True):
         target, _, to, on_update, on_delete = parts[0]
-        referred = tuple(row[2] for row in parts) if to is not None else _primary_key(read, target)
+        referred = tuple(row[2] for row in parts) if to is not None else primary_key(read, target)
         names = tuple(row[1] for row in parts)
         keys.append(ForeignKey(clause.name, names, target, referred, on_update, on_delete, clause.deferred))
     return keys
@@ -82,7 +82,7 @@ def foreign_keys(read: Read, table: str) -> list[ForeignKey]:
 def uniques(read: Read, table: str, origin: str = "u") -> list[Unique]:
     """Returns the unique constraints of a table; for the origin `pk` its primary key, if that has an index."""
     create = statement_of(read, table)
-    names = {_columns_of(clause): clause.name for clause in clauses(create) if clause.kind == "UNIQUE"}
+    names = {columns_of(clause): clause.name for clause in clauses(create) if clause.kind == "UNIQUE"}
     own = {name: collation(part) for name, part in columns(create).items()}
     result = []
     indexes = f"SELECT name FROM pragma_index_list({literal(table)}) WHERE origin = {literal(origin)} ORDER BY seq DESC"
@@ -134,12 +134,14 @@ def _columns(read: Read, table: str) -> Iterator[str]:
         yield text + (f", number {key} of the primary key" if key else "") + (", generated" if hidden else "")
 
 
-def _primary_key(read: Read, table: str) -> tuple[str, ...]:
+def primary_key(read: Read, table: str) -> tuple[str, ...]:
+    """Returns the columns of a table's primary key, in its order."""
     rows = read(f"SELECT name FROM pragma_table_info({literal(table)}) WHERE pk ORDER BY pk")
     return tuple(name for (name,) in rows)
 
 
-def _columns_of(unique: Clause) -> tuple[str, ...]:
+def columns_of(unique: Clause) -> tuple[str, ...]:
+    """Returns the columns of a unique constraint, in small letters."""
     if unique.body is None:
         return (unique.column.lower(),)
     return tuple(plain(words(term)[0]).lower() for term in lexer.split(unique.body))

@@ -81,7 +81,7 @@ FEATURES: list[Feature] = [
     _feature("reserved", "select", "order"),
     _feature("spaces", "a table of words", "a column of words"),
     _feature("percent_and_colon", "per%cent:colon", "per%cent :colon"),
-    _feature("dots", "dotted.table", "dotted.column"),
+    _feature("dots", "dots", "dotted.column"),
     _feature("quotes", 'a "quoted" table', 'it\'s "quoted"'),
     _feature("unicode_names", "größe", "名前"),
     _feature("digits_first", "2nd", "1st"),

@@ -10,7 +10,7 @@ from alembic.operations import ops
 
 from app.migrations.autogenerate.facts.sides import Subject
 from app.migrations.operations import CreateTriggerOp, NamedType
-from app.migrations.snapshots import Difference, Facts, kind_of, own_name, owner_of
+from app.migrations.snapshots import Difference, Facts, kind_of, own_name, owner_of, quote
 
 _ZONE = " with time zone"
 
@@ -189,7 +189,7 @@ def _is_column(old: str, new: str, name: str) -> bool:
 
 def using(name: str, old: Facts, new: Facts) -> str | None:
     """Returns the conversion that keeps what values mean; None where PostgreSQL's own does."""
-    before, after, column = str(old["type"]), str(new["type"]), _quoted(own_name(name))
+    before, after, column = str(old["type"]), str(new["type"]), quote(own_name(name))
     if before == after:
         return None
     if before.startswith("time") and after.startswith("time") and (_ZONE in before) != (_ZONE in after):
@@ -221,13 +221,6 @@ def _casts_itself(before: str, after: str) -> bool:
 def _base(kind: str) -> str:
     head, _, tail = kind.partition("(")
     return (head + tail.partition(")")[2]) if tail else head
-
-
-def _quoted(name: str) -> str:
-    from sqlalchemy.dialects import postgresql
-
-    quoted: str = postgresql.dialect().identifier_preparer.quote(name)  # type: ignore[no-untyped-call]
-    return quoted
 
 
 def remaining_of(subject: Subject) -> Iterator[Difference]:

@@ -6,6 +6,7 @@ operation ends gets one of ours, or is named.
 """
 
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.migrations.session import Session
-from app.migrations.snapshots import NoScratchModels, address_of
+from app.migrations.snapshots import NoScratchModels, address_of, owner_of
 
 
 def setup_default(
@@ -68,9 +69,14 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         _compare_with_head(context, upgrade_ops, session, reason)
         return PriorityDispatchResult.CONTINUE
     session.notes, session.left_out = comparison.notes, ""
-    own = Side(connection.dialect.name, comparison)
     renames = [*_renames(upgrade_ops)]
-    subject = Subject(context, metadata, own, other_side(context, metadata, own.dialect, renames), renames)
+    own, other = (
+        Side(connection.dialect.name, comparison),
+        other_side(context, metadata, connection.dialect.name, renames),
+    )
+    # Whose columns a table has then, no statement of ours settles.
+    moved = {owner_of(d.name) for d in own.differences if d.attribute == "inherits"}
+    subject = Subject(context, metadata, own.without(moved), other and other.without(moved), renames)
     context.migration_context.opts["subject"] = subject
     _judge(upgrade_ops, subject)
     alter_columns(subject, upgrade_ops)
@@ -78,6 +84,8 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     if not session.adopts:  # an adoption has statements of its own for the rest
         operations_for(subject, upgrade_ops, covered)
     without_constraints_of_columns(subject, upgrade_ops)
+    _put_parents_first(subject, upgrade_ops)
+    upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if owner_of(d.name) in moved]
     return PriorityDispatchResult.CONTINUE
 
 
@@ -104,6 +112,19 @@ def _compare_with_head(
     covered |= {f"column {operation.table_name}.{operation.column_name}" for operation in altered}
     if not session.adopts:  # an adoption has the differences from the snapshot already
         upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if d.name not in covered]
+
+
+def _put_parents_first(subject: Subject, upgrade_ops: ops.UpgradeOps) -> None:
+    """Creates a table before those that inherit from it, and drops it after them: Alembic knows foreign keys alone."""
+    for kind, wanted in ((ops.CreateTableOp, True), (ops.DropTableOp, False)):
+        found = [operation for operation in upgrade_ops.ops if isinstance(operation, kind)]
+        tables: dict[str, Any] = {operation.table_name: operation for operation in found}
+        parents = {name: subject.own.facts_of(f"table {name}", wanted=wanted).get("inherits", ()) for name in tables}
+        if any(parents.values()):
+            within = {name: [parent for parent in of if parent in tables] for name, of in parents.items()}
+            order = [tables[name] for name in TopologicalSorter(within).static_order()]
+            moved = iter(order if wanted else reversed(order))
+            upgrade_ops.ops[:] = [next(moved) if op in found else op for op in upgrade_ops.ops]
 
 
 def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from app.migrations.autogenerate.expressions import escaped
 from app.migrations.autogenerate.type_code import generic, impl, spelt
 from app.migrations.operations import ExecuteOnOp, NamedType
 from app.migrations.snapshots import Facts, Snapshot, of_kind, own_name
+from app.migrations.sql import sqlite_table
 
 _NAME = r'(?:"[^"]+"|\w+)'
 _SIMPLE_INDEX = re.compile(
@@ -55,6 +56,8 @@ def _restore(container: ops.OpContainer, before: Before) -> None:
             continue
         place = container.ops.index(operation)
         match operation:
+            case ops.DropIndexOp():
+                operation.kw = {}
             case ops.CreateIndexOp():
                 container.ops[place : place + 1] = _index(operation, before)
             case ops.CreateCheckConstraintOp():
@@ -121,7 +124,8 @@ def _checks(operation: ops.CreateTableOp, before: Before) -> None:
 
 
 def _inner(definition: str) -> str:
-    return definition.removesuffix(" NOT VALID").removeprefix("CHECK (").removesuffix(")")
+    text = definition.removesuffix(" NOT VALID").removeprefix("CHECK (").removesuffix(")")
+    return sqlite_table.without_brackets(text)
 
 
 def _text(texts: dict[str, str]) -> Any:
@@ -152,7 +156,8 @@ def _column(table: str, column: sa.Column[Any], before: Before) -> None:
 
 
 def _generated(dialect: str, facts: Facts) -> str:
-    return str(facts["default"]) if dialect == "postgresql" else str(facts["generated"]).rpartition(" ")[0][1:-1]
+    text = str(facts["default"]) if dialect == "postgresql" else str(facts["generated"]).rpartition(" ")[0]
+    return sqlite_table.without_brackets(text)
 
 
 def _altered(operation: ops.AlterColumnOp, before: Before) -> None:

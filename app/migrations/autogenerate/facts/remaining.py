@@ -1,25 +1,22 @@
 """Operations for the differences that none of Alembic's comparators has seen."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 from alembic.util import sqla_compat
 
-from app.migrations import snapshots
 from app.migrations.autogenerate.expressions import escaped, expression_of, texts_of
 from app.migrations.autogenerate.facts import enumerations
 from app.migrations.autogenerate.facts.checks import constraints_of
 from app.migrations.autogenerate.facts.columns import alter_on_other_side, changes_of_table, remaining_of
 from app.migrations.autogenerate.facts.sides import Side, Subject
+from app.migrations.autogenerate.facts.statements import execute_on
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
-from app.migrations.errors import MigrationError
-from app.migrations.operations import CreateTriggerOp, ExecuteOnOp
 from app.migrations.snapshots import NAME, Difference, kind_of, own_name, owner_of
 from app.migrations.sql import create_table, lexer
 
-_FIRST = ("enum", "domain", "sequence", "collation")  # columns need them
 _TYPES = {"CHECK": "check", "UNIQUE": "unique", "FOREIGN": "foreignkey", "PRIMARY": "primary"}
 
 
@@ -43,22 +40,23 @@ def operations_for(subject: Subject, upgrade_ops: ops.UpgradeOps, covered: set[s
             case "constraint" if difference.attribute in ("", "definition"):
                 _add(upgrade_ops, difference, _constraint_operations(subject, difference), rest)
             case "enum" if difference.attribute == "labels":
-                upgrade_ops.ops[:0] = enumerations.changed(subject.own, difference)
+                upgrade_ops.ops[:0] = enumerations.changed(subject, difference)
             case "column" if difference.attribute == "type":
                 upgrade_ops.ops.append(UnwrittenOp(difference))
             case "trigger" | "function":
                 continue  # compare_triggers has seen them, or they are a revision's own
             case _:
                 rest.append(difference)
-    _execute_on(upgrade_ops, subject.own, rest)
+    execute_on(subject, upgrade_ops, subject.own, rest)
     if subject.other is not None:
-        _execute_on(upgrade_ops, subject.other, _only_there(subject, upgrade_ops))
+        execute_on(subject, upgrade_ops, subject.other, _only_there(subject, upgrade_ops))
 
 
 def _only_there(subject: Subject, upgrade_ops: ops.UpgradeOps) -> list[Difference]:
     """Returns what differs on the other database alone; gives its columns their operations."""
     assert subject.other is not None
     own = {d.name for d in subject.own.differences if not _is_only_here(d)}
+    altered = _altered(subject)
     left: list[Difference] = []
     columns: dict[str, dict[str, Difference]] = {}
     for difference in subject.other.differences:
@@ -66,7 +64,7 @@ def _only_there(subject: Subject, upgrade_ops: ops.UpgradeOps) -> list[Differenc
         if kind in ("trigger", "function") or (name in own and kind != "column"):
             continue
         if kind == "column" and difference.attribute:
-            here = {d.attribute for d in subject.own.differences if d.name == name}
+            here = {d.attribute for d in altered if d.name == name}
             if difference.attribute not in here and not _is_generated(subject.own, difference):
                 columns.setdefault(name, {})[difference.attribute] = difference
         elif kind != "column" or name not in own:
@@ -218,83 +216,3 @@ def _final_name(subject: Subject, item: Any) -> str | None:
     dialect = subject.context.dialect
     name = sqla_compat._get_constraint_final_name(item, dialect)  # noqa: SLF001 - as Alembic's comparators do
     return str(name) if name else None
-
-
-def _execute_on(upgrade_ops: ops.UpgradeOps, side: Side, differences: Iterable[Difference]) -> None:
-    """Adds statements made from facts; a difference for which there are none is named."""
-    possible: list[Difference] = []
-    for difference in differences:
-        if _statements(side, [difference]) is None and not _comes_with_identity(side, difference):
-            upgrade_ops.ops.append(UnwrittenOp(difference))
-        else:
-            possible.append(difference)
-    first = [
-        d
-        for d in possible
-        if kind_of(d.name) in _FIRST and d.found is None and not d.attribute and not _comes_with_identity(side, d)
-    ]
-    later = [d for d in possible if d not in first]
-    if first:
-        upgrade_ops.ops.insert(0, _operation(side, first))
-    if later:
-        place = next((i for i, op in enumerate(upgrade_ops.ops) if isinstance(op, CreateTriggerOp)), None)
-        upgrade_ops.ops.insert(len(upgrade_ops.ops) if place is None else place, _operation(side, later))
-
-
-def _operation(side: Side, differences: list[Difference]) -> ExecuteOnOp:
-    statements = _statements(side, differences)
-    assert statements is not None
-    return ExecuteOnOp(side.dialect, statements[0], statements[1], differences)
-
-
-def _statements(side: Side, differences: list[Difference]) -> tuple[list[str], list[str]] | None:
-    """Returns the statements there and back; None if there is no way."""
-    if side.dialect == "sqlite" and any(kind_of(d.name) in ("table", "column") for d in differences):
-        return None
-    if any(_moves_a_sequence(side, difference) for difference in differences):
-        return None
-    models, found = side.comparison.models, side.comparison.found
-    if side.dialect == "sqlite":
-        models, found = side.comparison.made, side.comparison.present
-    inverse = [_inverse(d) for d in differences if not _is_new(side, d)]
-    there = dict(found)
-    for difference in differences:
-        if _is_new(side, difference):
-            facts = models[difference.name].items()
-            there[difference.name] = {fact: value for fact, value in facts if fact != difference.attribute}
-    try:
-        up = snapshots.plan(side.dialect, snapshots.goal(there, models, differences))
-        down = snapshots.plan(side.dialect, snapshots.goal(models, found, inverse))
-    except (MigrationError, KeyError):
-        return None
-    if not up.all:
-        return None
-    return up.within_a_transaction, down.within_a_transaction
-
-
-def _comes_with_identity(side: Side, difference: Difference) -> bool:
-    """Returns whether a sequence is that of a column which becomes an identity, or is none any more."""
-    facts = difference.expected or difference.found
-    if difference.attribute or kind_of(difference.name) != "sequence":
-        return False
-    column = f"column {facts.get('owner')}"
-    sides = [side.facts_of(column, wanted=wanted) for wanted in (False, True)]
-    return any("identity" in own for own in sides) and not _moves_a_sequence(side, Difference(column, "", {}, {}))
-
-
-def _inverse(difference: Difference) -> Difference:
-    name = difference.name if difference.attribute != NAME else difference.found_name
-    return Difference(name, difference.attribute, difference.found, difference.expected)
-
-
-def _moves_a_sequence(side: Side, difference: Difference) -> bool:
-    """Returns whether a column's identity becomes a default or the reverse: the sequence has the same name in both."""
-    if kind_of(difference.name) != "column":
-        return False
-    facts = [side.facts_of(difference.name, wanted=wanted) for wanted in (False, True)]
-    return any("identity" in own for own in facts) and any("nextval(" in str(own.get("default")) for own in facts)
-
-
-def _is_new(side: Side, difference: Difference) -> bool:
-    """Returns whether the object comes with its table, but for one fact."""
-    return difference.attribute not in ("", NAME) and difference.name not in side.comparison.found

@@ -1,7 +1,7 @@
 """The two sides of a new revision: the database that is compared, and the other kind's committed snapshot."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,11 @@ class Side:
         """Returns what the revision has to end."""
         return self.comparison.differences
 
+    def without(self, tables: set[str]) -> "Side":
+        """Returns the same without the differences of some tables."""
+        kept = [difference for difference in self.differences if owner_of(difference.name) not in tables]
+        return replace(self, comparison=replace(self.comparison, differences=kept))
+
     def concerns(self, subject: str) -> bool:
         """Returns whether an object differs, or `object: fact`, or the table or column that it is a part of."""
         name, _, fact = subject.partition(": ")
@@ -57,7 +62,7 @@ class Side:
     def is_beyond_alembic(self, name: str) -> bool:
         """Returns whether an operation of Alembic's would lose a part of a constraint."""
         texts = [str(self.facts_of(name, wanted=side).get("definition", "")) for side in (False, True)]
-        return any(text.startswith("UNIQUE") and " INCLUDE " in text for text in texts)
+        return any(" ON CONFLICT " in text or (text.startswith("UNIQUE") and " INCLUDE " in text) for text in texts)
 
     def unnamed_constraints(self, table: str) -> set[str]:
         """Returns the constraints of a table that differ, for an operation that names none of them."""
@@ -87,6 +92,11 @@ class Subject:
     def tables(self) -> dict[str, sa.Table]:
         """Returns the tables of the models by name."""
         return {table.name: table for table in self.metadata.tables.values()}
+
+    @cached_property
+    def schemas(self) -> dict[str, str]:
+        """Returns the schema of each object that the models have in another than the database's own, by name."""
+        return snapshots.schemas_of(self.metadata)
 
     def side(self, dialect: str) -> Side | None:
         """Returns the side of a kind of database."""
