@@ -32,7 +32,8 @@ class Looker:
         self.url, self._project = url, project
 
     def alembic(self, *args: str) -> Done:
-        return command_line(*args, env=variables(self.url), folder=self._project.folder)
+        env = variables(self.url) | {"ALEMBIC_CONFIG": str(self._project.ini)}
+        return command_line(*args, env=env, folder=self._project.folder)
 
     def check(self, *args: str) -> Done:
         return schema("check", *args, DATABASE_URL=self.url, ALEMBIC_CONFIG=str(self._project.ini))
