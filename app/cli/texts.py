@@ -10,6 +10,8 @@ from app.migrations.drift import Check, Drift, Resolution
 from app.migrations.run import Entry, Outcome, RevisionStatus, Status, when
 from app.migrations.snapshots import Difference, Plan, kind_of
 
+_EQUALS = {"whole": "equals the models", "partly": "differs from the models in nothing that was compared"}
+
 
 def status(status: Status, *, history: bool = False, exit_code: bool = False) -> Answer:
     """Answers `schema status`."""
@@ -73,8 +75,10 @@ def deployment(done: Deployment) -> Answer:
     else:
         count = len(done.applied)
         applied = f"{count} revision{'s' if count > 1 else ''} applied in {done.seconds:.1f} s"
-        text = f"{applied if count else 'Nothing to do'}; the database is at {done.head}, and equals the models."
+        equals = _EQUALS[done.models_compared]
+        text = f"{applied if count else 'Nothing to do'}; the database is at {done.head}, and {equals}."
         text += f"\nBackup: {done.backup}" if done.backup else ""
+        text += "".join(f"\nNote: {note}" for note in done.notes)
     return Answer(asdict(done) | {"code": "ok"}, text)
 
 
@@ -87,7 +91,9 @@ def development(done: Development) -> Answer:
     """Answers `schema dev`."""
     files = ", ".join(map(str, done.files))
     subject = f"Wrote and applied {files}; the database" if files else f"Nothing has changed: {done.database}"
-    return Answer(asdict(done) | {"code": "ok"}, f"{subject} is at {done.at}, and equals the models.")
+    notes = "".join(f"\nNote: {note}" for note in done.notes)
+    text = f"{subject} is at {done.at}, and {_EQUALS[done.models_compared]}.{notes}"
+    return Answer(asdict(done) | {"code": "ok"}, text)
 
 
 def page(file: object, *, check: bool) -> Answer:
@@ -108,6 +114,7 @@ def snapshots(files: list[Any], *, check: bool) -> Answer:
 def check(check: Check) -> Answer:
     """Answers `schema check`."""
     status, drift = check.status, check.drift
+    notes = [*drift.notes, *check.notes_on_models]
     values = {
         "code": check.code,
         "database": status.database,
@@ -118,10 +125,12 @@ def check(check: Check) -> Answer:
         "accepted": [_values(difference) for difference in drift.accepted],
         "models_want": check.wanted,
         "problems": [{"code": problem.word, "message": str(problem)} for problem in status.problems],
-        "notes": drift.notes,
+        "models_compared": check.models_compared,
+        "notes": notes,
+        "not_read": check.not_read,
     }
     expected = f"what {drift.revision or ', '.join(status.at)} makes" if status.at else "empty"
-    models = ", and equals the models" if status.at == [status.head] else ""
+    models = f", and {_EQUALS[check.models_compared]}" if status.at == [status.head] else ""
     lines = _heading(status)
     if drift.open:
         lines += ["", f"Not {expected}:", *(f"  {difference}" for difference in drift.open), *ways_out(drift)]
@@ -131,7 +140,7 @@ def check(check: Check) -> Answer:
     if not (drift.open or check.wanted):
         lines += ["", f"The database is {expected}{models}."]
     lines += [f"Accepted  {difference}" for difference in drift.accepted]
-    lines += [f"Note: {note}" for note in drift.notes]
+    lines += [f"Note: {note}" for note in notes]
     if status.pending:
         lines += [f"{len(status.pending)} pending; the models are compared at head: alembic upgrade head"]
     lines += [f"\n{problem}" for problem in status.problems]

@@ -113,7 +113,9 @@ class Session:
         accepted_losses: revisions whose losses the operator accepts.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
         facts: the snapshot from which the compared database was made just now; None for any other database.
-        notes: what a comparison with the models has to say beside the differences.
+        notes: differences that only the history of the database has left, by the last comparison with the models.
+        left_out: a line on what that comparison couldn't compare; empty if it compared everything.
+        answers_notes: the caller's answer has both, so they aren't logged.
     """
 
     lock: LockCheck | None = None
@@ -126,6 +128,18 @@ class Session:
     called_by_schema: bool = False
     facts: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
+    left_out: str = ""
+    answers_notes: bool = False
+
+    @property
+    def models_compared(self) -> str:
+        """Returns a stable word: the last comparison with the models was `whole` or `partly` made."""
+        return "partly" if self.left_out else "whole"
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Returns what that comparison left out, and the notes."""
+        return [*filter(None, [self.left_out]), *self.notes]
 
     @classmethod
     def of(cls, config: Config) -> "Session":

@@ -77,7 +77,7 @@ def typed(source_copy: SourceCopy, *args: str, url: str, answers: list[tuple[str
 
 def unstamped(text: str, *places: Path | str) -> str:
     """A text without what differs from run to run, and between the databases."""
-    text = re.sub(r"^(?:Comments, time zones and array defaults|Snapshots of).*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(?:Compared on a throw-away PostgreSQL|Snapshots of).*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b20\d{12}(?=_|\b)", lambda found: found[0] if found[0] in REVISIONS else "NEW", text)
     return plain(text, *places)
 

@@ -1,5 +1,6 @@
 """`schema check`: each kind of drift is named, and nothing else; each way out ends in a clean check."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -18,12 +19,13 @@ from app.migrations.errors import ConfigurationError, DataLossRefused, DriftDete
 from app.migrations.run import status
 from app.project import PROJECT
 from app.triggers import updated_at_trigger
-from tests.support.alembic_in_process import config, downgrade, revision_of, scripts, upgrade
+from tests.support.alembic_in_process import command_line, config, downgrade, revision_of, scripts, upgrade
 from tests.support.approved_texts import Approve, plain
 from tests.support.database_access import engine, query
 from tests.support.databases import ONE_A_DAY, At, Servers, database
 from tests.support.drift_cases import HEAD, KINDS, Kind
 from tests.support.editable_project import EditableProject, by_hand
+from tests.support.environment import variables
 from tests.support.known_keys import KEY
 from tests.support.schema_dump import schema_of
 from tests.support.schema_in_process import schema
@@ -154,6 +156,28 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, ed
     assert schema_of(other) == changed
     downgrade(other, HEAD, editable.ini)
     assert schema_of(other) == pristine
+
+
+def test_an_adopted_default_means_the_same_on_the_other_kind(new: New, editable: EditableProject) -> None:
+    postgres_head, sqlite_head = new("postgresql"), new("sqlite")
+    by_hand(postgres_head, "ALTER TABLE users ADD COLUMN level VARCHAR(9) DEFAULT 'low' NOT NULL")
+    done = commands.adopt(PROJECT, "Take over the level", engine(postgres_head))
+    upgrade(sqlite_head, done.revision, editable.ini)
+    question = "SELECT dflt_value FROM pragma_table_info('users') WHERE name = 'level'"
+    assert query(sqlite_head, question) == [("'low'",)]
+
+
+def test_a_trace_of_the_history_is_a_note(head_url: str, editable: EditableProject) -> None:
+    made = 'op.create_table("notes", sa.Column("id", sa.Text()), sa.PrimaryKeyConstraint("id", name="notes_pkey"))'
+    editable.snap(head_url, editable.add(f'{made}\nop.rename_table("notes", "remarks")'))
+    editable.edit_models('sa.Table("remarks", metadata, sa.Column("id", sa.Text, primary_key=True))')
+    note = "constraint remarks.remarks_pkey is called notes_pkey here"
+    done = schema("check", DATABASE_URL=head_url, ALEMBIC_CONFIG=str(editable.ini))
+    assert (done.returncode, done.stdout.splitlines().count(f"Note: {note}")) == (0, 1), done.stdout
+    done = schema("check", "--json", DATABASE_URL=head_url, ALEMBIC_CONFIG=str(editable.ini))
+    assert note in json.loads(done.stdout)["notes"]
+    done = command_line("check", env=variables(head_url), folder=editable.folder)
+    assert (done.returncode, done.stderr.splitlines().count(f"Not a difference: {note}")) == (0, 1), done.stderr
 
 
 @pytest.mark.exhaustive

@@ -189,12 +189,46 @@ def test_what_a_former_type_left_is_a_note(postgres_url: str) -> None:
     assert [note.partition(":")[0] for note in comparison.notes] == ["column t.s"]
 
 
-def test_another_tools_table_is_not_locked(postgres_url: str) -> None:
+_LOCKS = """
+    SELECT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+    WHERE l.pid = %(pid)s AND c.relnamespace = 'public'::regnamespace AND l.mode <> 'AccessShareLock'
+"""
+
+
+def test_no_live_table_is_locked(role: str, postgres_url: str) -> None:
     metadata = named()
     table(metadata, name="theirs")
-    table(metadata, Column("o", sa.ForeignKey("theirs.id")))
+    table(metadata, Column("o", sa.ForeignKey("theirs.id")), Column("c", sa.Integer, index=True))
     execute(postgres_url, "CREATE TABLE theirs (id serial PRIMARY KEY)")
-    with connected(postgres_url) as connection, connected(postgres_url) as writer:
-        writer.exec_driver_sql("INSERT INTO theirs DEFAULT VALUES")
-        found = snapshots.compare_with_models(connection, metadata, {}, is_unmanaged=lambda name: name == "theirs")
-    assert "table t" in {difference.name for difference in found.differences}
+    table(metadata, Column("o", sa.ForeignKey("theirs.id")), name="second")
+    metadata.create_all(db.migration_engine(postgres_url))
+    name = sa.make_url(role).username
+    execute(postgres_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
+    found: list[Any] = []
+    with db.connect(engine_of(role)) as connection, connected(postgres_url) as writer:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        writer.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+        writes = ["INSERT INTO theirs DEFAULT VALUES", "INSERT INTO t (c) VALUES (1)", "UPDATE t SET c = c + 1"]
+        for write in writes:
+            writer.exec_driver_sql(write)
+
+        def look(*about: Any) -> None:
+            for write in writes:
+                writer.exec_driver_sql(write)
+            found.extend(writer.exec_driver_sql(_LOCKS, {"pid": pid}))
+            statements.append(about[2])
+
+        statements: list[str] = []
+        sa.event.listen(connection, "after_cursor_execute", look)
+        snapshot = snapshots.take_with(connection, metadata)
+        comparison = snapshots.compare_with_models(
+            connection,
+            metadata,
+            snapshot,
+            is_unmanaged=lambda name: name == "theirs",
+            keep=lambda facts: {name: own for name, own in facts.items() if "theirs" not in name},
+        )
+    assert found == []
+    assert any("REFERENCES" in statement for statement in statements)
+    assert any("LIKE" in statement for statement in statements)
+    assert comparison.differences == []

@@ -28,8 +28,11 @@ from app.migrations.errors import DriftDetected, MigrationError
 from app.migrations.operations import ValidateConstraintOp
 from app.migrations.project import OWN_TABLES
 from app.migrations.session import Session
+from app.migrations.snapshots import Snapshot
 
 log = logging.getLogger("app.migrations")
+
+_STOOD_IN = "Compared on a throw-away PostgreSQL, which was made from the snapshot of {}."
 
 _PARTITIONS = sa.text(
     "SELECT nullif(n.nspname, current_schema()), c.relname FROM pg_class c "
@@ -84,6 +87,7 @@ def refuse_differences(revision_context: Any) -> None:
     Raises:
         DriftDetected: the database differs from the models; the message describes each difference.
     """
+    _say_notes(Session.of(revision_context.config))
     script = revision_context.generated_revisions[-1]
     diffs = [diff for upgrade_ops in script.upgrade_ops_list for diff in upgrade_ops.as_diffs()]
     if diffs:
@@ -109,25 +113,27 @@ def _process_revision_directives(
     assert script.upgrade_ops is not None
     session = Session.of(config)
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
+    on_postgresql: Snapshot = {}
     if autogenerate and context.dialect.name == "sqlite" and not session.adopts:
-        log.info(postgresql_only.add(context, script))
+        on_postgresql, line = postgresql_only.add(context, script)
+        log.warning("%s", line)
     elif session.facts is not None:
         compared = history.get_current_head() or "an empty schema"
-        log.info("%s", postgresql_only.COMPARED.format(compared))
+        log.info("%s", _STOOD_IN.format(compared))
     assert script.downgrade_ops is not None
     unwritten = [*taken_out(script.upgrade_ops)]
     list(taken_out(script.downgrade_ops))
     for difference in unwritten:
         log.warning("Nothing was written for: %s", difference)
-    for note in session.notes:
-        log.info("Not a difference: %s", note)
+    _say_notes(session)
     if autogenerate and script.upgrade_ops.is_empty():
         util.msg("No revision was written." if unwritten else "Nothing has changed: no revision was written.")
         directives[:] = []
         return
     if autogenerate:
         _fill_in_from_models(context, script)
-        _finish(context, script, adopts=session.adopts)
+        if not session.adopts:
+            _finish(context, script, on_postgresql)
     if session.name_revision is not None and not script.message:
         script.message = session.name_revision(script.upgrade_ops.as_diffs())
     if not (script.message or "").strip():
@@ -135,6 +141,15 @@ def _process_revision_directives(
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts:
         directives += _split_checks(script)
+
+
+def _say_notes(session: Session) -> None:
+    if session.answers_notes:
+        return
+    if session.left_out:
+        log.warning("%s", session.left_out)
+    for note in session.notes:
+        log.info("Not a difference: %s", note)
 
 
 def _include_name(schemas: set[str], partitions: set[Any], name: str | None, kind: str, parents: Any) -> bool:
@@ -145,13 +160,13 @@ def _include_name(schemas: set[str], partitions: set[Any], name: str | None, kin
     return not (kind == "table" and name in OWN_TABLES)
 
 
-def _finish(context: MigrationContext, script: ops.MigrationScript, *, adopts: bool) -> None:
+def _finish(context: MigrationContext, script: ops.MigrationScript, on_postgresql: Snapshot) -> None:
     subject: Any = context.opts.get("subject")
-    if subject is None or adopts:
-        return
-    sides = [side for side in (subject.own, subject.other) if side is not None]
-    if context.dialect.name == "postgresql":
-        before = {side.dialect: side.comparison.present for side in sides}
+    sides = [side for side in (subject.own, subject.other) if side is not None] if subject is not None else []
+    before = {side.dialect: side.comparison.present for side in sides}
+    if before and on_postgresql:
+        before["postgresql"] = on_postgresql
+    if "postgresql" in before:
         finish(script, before, {side.dialect: side.comparison.made for side in sides})
 
 

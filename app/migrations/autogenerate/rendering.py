@@ -12,7 +12,6 @@ from alembic.util import sqla_compat
 from app.migrations.autogenerate.expressions import DIALECTS, code_of, texts_of
 from app.migrations.autogenerate.type_code import code_of_type
 
-_BRACKETS = re.compile(r"\(('(?:[^']|'')*'|\w+)\)")
 _CAST = re.compile(r"('(?:[^']|'')*')::[\w ]+(?:\(\d+\))?")
 
 
@@ -38,8 +37,8 @@ def _render_default(item: Any) -> str | Literal[False]:
     if isinstance(default, str):
         return repr(default)
     if isinstance(default, sa.TextClause):
-        # SQLite and Alembic put a default in brackets, PostgreSQL adds the type of a literal.
-        plain = _BRACKETS.fullmatch(default.text) or _CAST.fullmatch(default.text)
+        # An adoption takes the text of Alembic's inspector, to which only PostgreSQL adds the type of a literal.
+        plain = _CAST.fullmatch(default.text)
         return f"sa.text({(plain[1] if plain else default.text)!r})"
     if isinstance(default, sa.ClauseElement):
         return code_of(texts_of(default))

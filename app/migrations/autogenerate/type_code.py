@@ -1,16 +1,18 @@
 """The code of column types: plain SQLAlchemy that spells each type on both databases as the models do."""
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from app.migrations.autogenerate.expressions import DIALECTS
-from app.migrations.autogenerate.postgresql_only import type_of
 from app.migrations.operations import NamedType
 
+_TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?( with(?:out)? time zone)?")
 _IMPORT = "from sqlalchemy.dialects import {}"
 _NAMES: dict[str, Any] = {"sa": sa, "postgresql": postgresql, "sqlite": sqlite}
 Add = Callable[[str], object]
@@ -52,6 +54,21 @@ def generic(item: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
         return item
     of_sqlite = type(item).__module__.startswith("sqlalchemy.dialects.sqlite")
     return other if of_sqlite or spelt(other, "postgresql") == spelt(item, "postgresql") else item
+
+
+def type_of(text: str) -> sa.types.TypeEngine[Any] | None:
+    """Returns the type that PostgreSQL calls `text`; None for a type that isn't PostgreSQL's own."""
+    if text.endswith("[]"):
+        item = type_of(text.removesuffix("[]"))
+        return postgresql.ARRAY(item) if item is not None else None
+    match = _TYPE.fullmatch(text)
+    kind = ischema_names.get(match[1]) if match else None
+    if match is None or kind is None:
+        return None
+    numbers = [int(number) for number in (match[2], match[3]) if number]
+    if issubclass(kind, postgresql.TIMESTAMP | postgresql.TIME):
+        return kind(timezone=match[4] == " with time zone", precision=numbers[0] if numbers else None)
+    return cast("sa.types.TypeEngine[Any]", kind(*numbers))
 
 
 def impl(item: Any, dialect: str) -> Any:

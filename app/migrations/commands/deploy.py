@@ -5,7 +5,7 @@ import shlex
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from app.migrations.drift import unaccepted
 from app.migrations.errors import ConfigurationError, DriftDetected, MigrationError
 from app.migrations.project import Project
 from app.migrations.run import Ledger, Reporter, Status
-from app.migrations.session import Step
+from app.migrations.session import Session, Step
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Deployment:
         database: the database's URL without the password.
         applied: the revisions that were applied, oldest first; with `dry_run`, those that would be.
         backup: the copy of the database.
+        models_compared: `whole`, `partly`, or `not` with `dry_run`.
+        notes: what that comparison left out, and what the history of the database has left.
     """
 
     database: str
@@ -39,6 +41,8 @@ class Deployment:
     dry_run: bool
     seconds: float
     backup: Path | None
+    models_compared: str = "not"
+    notes: list[str] = field(default_factory=list)
 
 
 def deploy(
@@ -65,7 +69,7 @@ def deploy(
     """
     started = time.monotonic()
     run.history(project)  # an unreadable history is refused before SQLite's lock makes its file
-    copy = None
+    copy, session = None, None
     if dry_run:
         before = _require_upgradable(project, engine)
     else:
@@ -75,9 +79,12 @@ def deploy(
                 copy = backup_sqlite(held_engine, backup)
             before = read_status(project, held_engine)
             command.upgrade(config, "head")
+            session = Session.of(config)
+            session.answers_notes = True
             _require_equal_to_models(config, held_engine)
     applied = [revision.revision for revision in before.pending]
-    return Deployment(before.database, before.head or "", applied, dry_run, time.monotonic() - started, copy)
+    compared = (session.models_compared, session.all_notes) if session is not None else ("not", [])
+    return Deployment(before.database, before.head or "", applied, dry_run, time.monotonic() - started, copy, *compared)
 
 
 def script(project: Project, engine: sa.Engine | None = None) -> str:

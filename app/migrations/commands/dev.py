@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Development:
         applied: the revisions that were pending before, oldest first.
         written: the revisions that were written and applied; none if the models and the database were equal.
         files: the files of those, relative to the project's root.
+        models_compared: `whole` or `partly`.
+        notes: what the last comparison left out, and what the history of the database has left.
     """
 
     database: str
@@ -38,6 +40,8 @@ class Development:
     applied: list[str]
     written: list[str]
     files: list[Path]
+    models_compared: str = "whole"
+    notes: list[str] = field(default_factory=list)
 
 
 def develop(
@@ -69,6 +73,7 @@ def develop(
     config = project.config(engine)
     session = Session.of(config)
     session.reporter, session.ask, session.called_by_schema = Reporter(live=live), ask, True
+    session.answers_notes = True
     session.not_a_rename, session.name_revision = not_a_rename, _namer(ask)
     before = read_status(project, engine)
     require_no_problem(before)
@@ -81,7 +86,8 @@ def develop(
     at = scripts[-1].revision if scripts else before.head or ""
     applied, written = ([script.revision for script in group] for group in (before.pending, scripts))
     files = [run.from_root(project, Path(script.path)) for script in scripts]
-    return Development(before.database, at, applied, written, files)
+    compared = session.models_compared, session.all_notes
+    return Development(before.database, at, applied, written, files, *compared)
 
 
 def _write_revision(project: Project, config: Config, message: str | None) -> list[Script]:

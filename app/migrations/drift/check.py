@@ -20,7 +20,18 @@ from app.migrations.autogenerate import Unmanaged, changes_of, describe
 from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
 from app.migrations.run import Entry, Outcome, Status
-from app.migrations.snapshots import NAME, Declared, Difference, Snapshot, Snapshots, address_of, kind_of, none_declared
+from app.migrations.session import Session
+from app.migrations.snapshots import (
+    NAME,
+    NOT_READ,
+    Declared,
+    Difference,
+    Snapshot,
+    Snapshots,
+    address_of,
+    kind_of,
+    none_declared,
+)
 
 ROWS_TO_DO = "rows still to do"
 
@@ -63,11 +74,17 @@ class Check:
 
     Attributes:
         wanted: what the models want and the database lacks, a few words each.
+        models_compared: `whole`, `partly`, or `not` if the database isn't at head.
+        notes_on_models: what that comparison left out, and what the history of the database has left.
+        not_read: what no comparison of this kind of database reads.
     """
 
     status: Status
     drift: Drift
-    wanted: list[str]
+    wanted: list[str] = field(default_factory=list)
+    models_compared: str = "not"
+    notes_on_models: list[str] = field(default_factory=list)
+    not_read: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -105,9 +122,15 @@ def compare(
     revision = state.at[0] if len(state.at) == 1 else None
     if revision is not None and revision not in {known.revision for known in script.walk_revisions()}:
         # The status reports it; it has no snapshot to compare with.
-        return Check(state, Drift(revision, {}, {}, [], []), [])
+        return Check(state, Drift(revision, {}, {}, [], []))
     drift = find_drift(connection, config, script, revision, state.entries, declared)
-    return Check(state, drift, _wanted(connection, config, drift) if revision == state.head else [])
+    not_read = NOT_READ[connection.dialect.name]
+    if revision != state.head:
+        return Check(state, drift, not_read=not_read)
+    session = Session.of(config)
+    session.answers_notes = True
+    wanted = _wanted(connection, config, drift)
+    return Check(state, drift, wanted, session.models_compared, session.all_notes, not_read)
 
 
 def current_drift(project: Project, connection: sa.Connection) -> Drift:

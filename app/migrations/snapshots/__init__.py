@@ -1,12 +1,18 @@
 """Snapshots of a schema: read from a catalog, kept as files, compared, and turned into DDL."""
 
-from app.migrations.snapshots.comparison import Comparison, compare_with_models, without_spelling
+from app.migrations.snapshots.comparison import (
+    Comparison,
+    compare_with_models,
+    compare_with_snapshot,
+    without_spelling,
+)
 from app.migrations.snapshots.ddl import Plan, goal, plan
 from app.migrations.snapshots.ddl_postgresql_types import quote
 from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
 from app.migrations.snapshots.models import NoScratchModels, schemas_of, take_with
 from app.migrations.snapshots.partitioned import Declared, in_plain_form, is_widened_key, none_declared
 from app.migrations.snapshots.store import (
+    NOT_READ,
     PARTS,
     Facts,
     Snapshot,
@@ -23,6 +29,7 @@ from app.migrations.snapshots.store import (
 
 __all__ = [
     "NAME",
+    "NOT_READ",
     "PARTS",
     "Comparison",
     "Declared",
@@ -36,6 +43,7 @@ __all__ = [
     "as_former",
     "as_json",
     "compare_with_models",
+    "compare_with_snapshot",
     "differences",
     "goal",
     "in_order",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.migrations.errors import MigrationError
 from app.migrations.snapshots import ddl_postgresql_types, read_sqlite
-from app.migrations.snapshots.differences import Difference, in_former_names, raw_differences, rename
+from app.migrations.snapshots.differences import Difference, as_former, in_former_names, raw_differences, rename
 from app.migrations.snapshots.history import canonical, traces, without_what_models_cannot_say
 from app.migrations.snapshots.models import NoScratchModels, Scratch, scratch_of, scratch_of_facts
 from app.migrations.snapshots.partitioned import in_plain_form
@@ -81,6 +81,19 @@ def compare_with_models(
                 case _:
                     differences.append(difference)
         return Comparison(models, found, made, present, differences, notes)
+
+
+def compare_with_snapshot(
+    connection: sa.Connection, metadata: sa.MetaData, expected: Snapshot, found: Snapshot, keep: Keep
+) -> Comparison:
+    """Compares what was found with a snapshot, in the place of models that can't be built."""
+    dialect, made = connection.dialect.name, keep(expected)
+    plain = in_plain_form(made, keep(found), partial(declared_partitions, metadata))
+    present = as_former(dialect, made, plain)
+    models = canonical(dialect, made)
+    found = without_what_models_cannot_say(models, canonical(dialect, present, like=models))
+    remaining, notes = traces(raw_differences(models, found))
+    return Comparison(models, found, made, present, without_spelling(connection, expected, remaining), notes)
 
 
 def without_spelling(connection: sa.Connection, expected: Snapshot, found: Iterable[Difference]) -> list[Difference]:

@@ -29,7 +29,16 @@ _LITERAL = "'(?:[^']|'')*'"
 
 
 class NoScratchModels(Exception):  # noqa: N818 - a state, rather than a fault
-    """The models can't be built on this server; the text says why."""
+    """The models can't be built on this server.
+
+    Args:
+        reason: a clause.
+        remedy: a sentence on what to do about it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"The models can't be built in this database: {reason}")
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -153,12 +162,16 @@ class _Build:
         self._connection, self._metadata, self._is_unmanaged = connection, metadata, is_unmanaged
         query = (
             "SELECT current_schema(), pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, "
-            "has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), 'TEMP')"
+            "has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), 'TEMP'), "
+            "quote_ident(current_database()), quote_ident(current_user)"
         )
-        self._home, is_read_only, may_create, may_have_temporary = connection.exec_driver_sql(query).one()
-        if is_read_only or not (may_create or may_have_temporary):
-            reason = "this session is read-only" if is_read_only else "the role has neither CREATE nor TEMP on it"
-            raise NoScratchModels(f"the models can't be built in this database, for {reason}")
+        row = connection.exec_driver_sql(query).one()
+        self._home, is_read_only, may_create, may_have_temporary, database, role = row
+        if is_read_only:
+            raise NoScratchModels("the session is read-only", "Run it in a session that may write, on the primary.")
+        if not (may_create or may_have_temporary):
+            remedy = f"Let the role make temporary tables: GRANT TEMP ON DATABASE {database} TO {role}"
+            raise NoScratchModels(f"the role {role} has neither CREATE nor TEMP on it", remedy)
         self._name = f"schema_scratch_{secrets.token_hex(6)}" if may_create else _TEMPORARY
 
     def make(self) -> None:
@@ -277,4 +290,4 @@ def _refusals() -> Iterator[None]:
         yield
     except (sa.exc.SQLAlchemyError, NotImplementedError) as error:  # SQLAlchemy's, for sequences on SQLite
         reason = " ".join(str(getattr(error, "orig", None) or error).split("\n")[0].split())
-        raise NoScratchModels(f"the models can't be built in this database: {reason}") from None
+        raise NoScratchModels(reason, "Once the server takes them, everything is compared.") from None

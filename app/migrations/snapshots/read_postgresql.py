@@ -27,6 +27,34 @@ _OF_NO_PARTITION = """NOT EXISTS (SELECT FROM pg_depend e JOIN pg_class o ON o.o
         OR EXISTS (SELECT FROM pg_depend e JOIN pg_attrdef f ON f.oid = e.objid JOIN pg_class o ON o.oid = f.adrelid
             WHERE e.refobjid = c.oid AND e.classid = 'pg_attrdef'::regclass AND NOT o.relispartition)"""
 
+# In the words of docs/operations.md; answered by `schema check --json`.
+NOT_READ = (
+    "owners, privileges and default privileges",
+    "security labels",
+    "STORAGE, COMPRESSION, statistics targets and n_distinct of columns",
+    "the order of columns",
+    "names of NOT NULL constraints",
+    "storage parameters of TOAST tables and of the indexes of constraints",
+    "replica identity",
+    "the index that CLUSTER uses",
+    "partitions",
+    "rules",
+    "whether a trigger fires on replicas",
+    "defaults of views' columns",
+    "whether a materialized view is filled",
+    "unlogged sequences",
+    "statistics targets of extended statistics",
+    "comments on anything but tables and their columns, constraints, indexes, views, enumerations and domains",
+    "composite types",
+    "aggregates, operators, casts and text search objects",
+    "foreign tables, servers and data wrappers",
+    "event triggers",
+    "extensions, their objects, and languages",
+    "publications and subscriptions",
+    "settings of the database and of roles",
+    "schemas that no model names",
+)
+
 # The first column is the name, the others are facts; NULL is no fact.
 _QUERIES: dict[str, str] = {
     "table": f"""

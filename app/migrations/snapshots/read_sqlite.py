@@ -10,6 +10,17 @@ from sqlalchemy.dialects.sqlite import dialect as Dialect  # noqa: N812 - a clas
 from app.migrations.project import OWN_TABLES
 from app.migrations.sql import create_table, lexer, sqlite_table
 
+# In the words of docs/operations.md; answered by `schema check --json`.
+NOT_READ = (
+    "names of NOT NULL constraints",
+    "MATCH of foreign keys",
+    "DESC and COLLATE in primary keys",
+    "the order of columns",
+    "modules and arguments of virtual tables",
+    "settings that a pragma keeps in the file",
+    "attached databases and temporary objects",
+)
+
 _WORDS = {
     *("AFTER", "AND", "AS", "ASC", "BEFORE", "BEGIN", "CHECK", "COLLATE", "CREATE", "DELETE", "DESC", "EACH", "END"),
     *("EXISTS", "FOR", "FROM", "IF", "IN", "INDEX", "INSERT", "INSTEAD", "INTO", "IS", "NOT", "NULL", "OF", "ON", "OR"),

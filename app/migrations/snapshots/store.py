@@ -21,6 +21,8 @@ Snapshot = dict[str, Facts]
 
 PARTS = ("column", "constraint", "index", "trigger")  # of a table
 
+NOT_READ = {"postgresql": read_postgresql.NOT_READ, "sqlite": read_sqlite.NOT_READ}
+
 
 class Snapshots:
     """The committed snapshots of a history.

@@ -139,7 +139,7 @@ def _changed(
     if attributes & {"type", "collation"}:
         operation.modify_type = column.type
         if subject.own.dialect == "postgresql":
-            operation.using, operation.using_back = _using(name, old, new), _using(name, new, old)
+            operation.using, operation.using_back = using(name, old, new), using(name, new, old)
     if "nullable" in attributes:
         operation.modify_nullable = bool(new["nullable"])
     if "default" in attributes:
@@ -187,7 +187,7 @@ def _is_column(old: str, new: str, name: str) -> bool:
     return old.startswith("column ") and new == own_name(name) and owner_of(old) == owner_of(name)
 
 
-def _using(name: str, old: Facts, new: Facts) -> str | None:
+def using(name: str, old: Facts, new: Facts) -> str | None:
     """Returns the conversion that keeps what values mean; None where PostgreSQL's own does."""
     before, after, column = str(old["type"]), str(new["type"]), quote(own_name(name))
     if before == after:

@@ -5,7 +5,6 @@ server, and both are read by one reader: an operation for which no fact differs 
 operation ends gets one of ours, or is named.
 """
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,14 +20,13 @@ from app.migrations.autogenerate.facts.checks import without_constraints_of_colu
 from app.migrations.autogenerate.facts.columns import alter_columns
 from app.migrations.autogenerate.facts.order import put_in_order
 from app.migrations.autogenerate.facts.remaining import operations_for
+from app.migrations.autogenerate.facts.second_best import compare_with_head, take_out_guesses
 from app.migrations.autogenerate.facts.sides import Side, Subject, other_side
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.migrations.session import Session
 from app.migrations.snapshots import NoScratchModels, address_of, owner_of
-
-log = logging.getLogger("app.migrations")
 
 
 def setup_default(
@@ -68,9 +66,9 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
             renames=[*_renames(upgrade_ops)],
         )
     except NoScratchModels as reason:
-        log.warning("%s", f"Only what Alembic's own inspector reports was compared: {reason}.")
+        _compare_with_head(context, upgrade_ops, session, reason)
         return PriorityDispatchResult.CONTINUE
-    session.notes += comparison.notes
+    session.notes, session.left_out = comparison.notes, ""
     renames = [*_renames(upgrade_ops)]
     own = Side(connection.dialect.name, comparison)
     other = other_side(context, metadata, own.dialect, renames)
@@ -95,6 +93,31 @@ def _name_widened_keys(own: Side, upgrade_ops: ops.UpgradeOps) -> set[str]:
     widened = [difference for difference in own.differences if own.is_widened_key(difference.name)]
     upgrade_ops.ops += map(UnwrittenOp, widened)
     return {difference.name for difference in widened}
+
+
+def _compare_with_head(
+    context: AutogenContext, upgrade_ops: ops.UpgradeOps, session: Session, reason: NoScratchModels
+) -> None:
+    """Keeps Alembic's proposals, and names what differs from the snapshot of head besides."""
+    connection, metadata, migration = context.connection, context.metadata, context.migration_context
+    assert connection is not None
+    assert isinstance(metadata, sa.MetaData)
+    assert migration.config is not None
+    assert migration.script is not None
+    comparison, session.left_out = compare_with_head(connection, metadata, migration.config, migration.script, reason)
+    session.notes = comparison.notes
+    renames = [*_renames(upgrade_ops)]
+    own = Side(connection.dialect.name, comparison)
+    subject = Subject(context, metadata, own, other_side(context, metadata, own.dialect, renames), renames)
+    migration.opts["subject"] = subject
+    take_out_guesses(metadata, upgrade_ops)
+    without_constraints_of_columns(subject, upgrade_ops)
+    operations = [*flat(upgrade_ops.ops)]
+    covered = {name.partition(": ")[0] for operation in operations for name in covers(operation, subject)}
+    altered = [operation for operation in operations if isinstance(operation, ops.AlterColumnOp)]
+    covered |= {f"column {operation.table_name}.{operation.column_name}" for operation in altered}
+    if not session.adopts:  # an adoption has the differences from the snapshot already
+        upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if d.name not in covered]
 
 
 def _renames(upgrade_ops: ops.UpgradeOps) -> Iterator[tuple[str, str]]:

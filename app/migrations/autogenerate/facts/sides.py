@@ -124,7 +124,7 @@ class Subject:
 def other_side(context: AutogenContext, metadata: sa.MetaData, dialect: str, renames: Iterable[Rename]) -> Side | None:
     """Compares the models with the committed snapshot of SQLite at head, if PostgreSQL is compared.
 
-    The reverse needs a server: `postgresql_only` reads PostgreSQL's snapshot without the models' facts.
+    The reverse needs a server: see `stand_in`, and `postgresql_only` where there is none.
     """
     migration = context.migration_context
     config, script = migration.config, migration.script
