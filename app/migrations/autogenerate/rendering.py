@@ -22,6 +22,8 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
             return _render_default(item)
         case "check":
             return _render_check(item)
+        case "primary_key":
+            return _render_key(item)
         case "type":
             return code_of_type(item, context) or False
     return False
@@ -54,6 +56,16 @@ def _render_check(item: sa.CheckConstraint) -> str | Literal[False]:
     code = f"sa.CheckConstraint({code_of(texts_of(item.sqltext), plain=True)}{options})"
     only = item.info.get("only")
     return f"{code}.ddl_if(dialect={only!r})" if only else code
+
+
+def _render_key(item: sa.PrimaryKeyConstraint) -> str | Literal[False]:
+    if not (item.deferrable or item.initially):
+        return False
+    name = sqla_compat._get_constraint_final_name(item, DIALECTS["postgresql"])  # noqa: SLF001 - as Alembic does
+    parts = [*(repr(str(column.name)) for column in item.columns), *([f"name=op.f({str(name)!r})"] if name else [])]
+    options = {"deferrable": item.deferrable, "initially": item.initially}
+    parts += [f"{option}={value!r}" for option, value in options.items() if value is not None]
+    return f"sa.PrimaryKeyConstraint({', '.join(parts)})"
 
 
 def only_on(item: sa.CheckConstraint) -> str:

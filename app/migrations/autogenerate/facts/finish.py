@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite.base import ischema_names
 from app.dialect_text import DialectText
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.expressions import escaped
+from app.migrations.autogenerate.facts.sides import as_postgresql_keeps
 from app.migrations.autogenerate.type_code import generic, impl, spelt
 from app.migrations.operations import ExecuteOnOp, NamedType
 from app.migrations.snapshots import Facts, Snapshot, of_kind, own_name
@@ -40,13 +41,28 @@ def finish(script: ops.MigrationScript, before: Before, after: Before) -> None:
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
     _restore(script.downgrade_ops, before)
+    whole = {**_whole_names(before), **_whole_names(after)}
     for half, start, end in ((script.upgrade_ops, before, after), (script.downgrade_ops, after, before)):
         for operation in flat(half.ops):
+            _name_whole(operation, whole)
             if isinstance(operation, ops.AlterColumnOp) and operation.modify_type is not None:
                 name = f"column {operation.table_name}.{operation.column_name}"
                 old, new = (facts.get("sqlite", {}).get(name, {}) for facts in (start, end))
                 if new:
                     operation.modify_type = with_collation_taken_away(operation.modify_type, old, new)
+
+
+def _whole_names(facts: Before) -> dict[str, str]:
+    """Returns the names that PostgreSQL has cut, each with the whole one, which a revision says on both databases."""
+    names = {name: as_postgresql_keeps(name) for name in facts.get("sqlite", {})}
+    return {own_name(cut): own_name(name) for name, cut in names.items() if cut != name}
+
+
+def _name_whole(operation: Any, whole: dict[str, str]) -> None:
+    for attribute in ("constraint_name", "index_name"):
+        name = getattr(operation, attribute, None)
+        if name in whole:
+            setattr(operation, attribute, sa.schema.conv(whole[name]))
 
 
 def _restore(container: ops.OpContainer, before: Before) -> None:

@@ -11,7 +11,7 @@ from app.migrations.autogenerate.expressions import DIALECTS, escaped, expressio
 from app.migrations.autogenerate.facts import enumerations
 from app.migrations.autogenerate.facts.checks import constraints_of
 from app.migrations.autogenerate.facts.columns import alter_on_other_side, changes_of_table, remaining_of
-from app.migrations.autogenerate.facts.sides import Side, Subject
+from app.migrations.autogenerate.facts.sides import Side, Subject, as_postgresql_keeps
 from app.migrations.autogenerate.facts.statements import execute_on
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.snapshots import NAME, Difference, kind_of, own_name, owner_of
@@ -61,7 +61,7 @@ def _only_there(subject: Subject, upgrade_ops: ops.UpgradeOps) -> list[Differenc
     columns: dict[str, dict[str, Difference]] = {}
     for difference in subject.other.differences:
         name, kind = difference.name, kind_of(difference.name)
-        if kind in ("trigger", "function") or (name in own and kind != "column"):
+        if kind in ("trigger", "function") or (as_postgresql_keeps(name) in own and kind != "column"):
             continue
         if kind == "column" and difference.attribute:
             here = {d.attribute for d in altered if d.name == name}

@@ -10,6 +10,8 @@ from alembic.autogenerate.api import AutogenContext
 
 from app import db
 from app.migrations import snapshots
+from app.migrations.autogenerate.expressions import DIALECTS
+from app.migrations.autogenerate.model_names import MOST_BYTES
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import HistoryError
 from app.migrations.snapshots import (
@@ -20,6 +22,7 @@ from app.migrations.snapshots import (
     Snapshots,
     address_of,
     kind_of,
+    own_name,
     owner_of,
 )
 
@@ -64,7 +67,12 @@ class Side:
         if self.is_widened_key(name):
             return True
         texts = [str(self.facts_of(name, wanted=side).get("definition", "")) for side in (False, True)]
-        return any(" ON CONFLICT " in text or (text.startswith("UNIQUE") and " INCLUDE " in text) for text in texts)
+        return any(
+            " ON CONFLICT " in text
+            or (text.startswith("UNIQUE") and " INCLUDE " in text)
+            or (text.startswith("PRIMARY KEY") and ("DEFERRABLE" in text or " INCLUDE " in text))
+            for text in texts
+        )
 
     def is_widened_key(self, name: str) -> bool:
         """Returns whether a key differs because its table is partitioned, which the models don't declare."""
@@ -119,6 +127,16 @@ class Subject:
             (address_of(old) for old, new in self.renames if old.startswith("table ") and new == table), table
         )
         return sa.Table(former, sa.MetaData(), autoload_with=self.context.connection, resolve_fks=False)
+
+
+def as_postgresql_keeps(name: str) -> str:
+    """Returns the name of an object as on PostgreSQL, for which SQLAlchemy cuts a long one that a convention makes."""
+    own = own_name(name)
+    if kind_of(name) not in ("constraint", "index") or len(own) <= MOST_BYTES or own.startswith("("):
+        return name
+    preparer: Any = DIALECTS["postgresql"].identifier_preparer
+    cut = preparer.truncate_and_render_constraint_name(sa.schema.conv(own), _alembic_quote=False)
+    return f"{kind_of(name)} {owner_of(name)}.{cut}"
 
 
 def other_side(context: AutogenContext, metadata: sa.MetaData, dialect: str, renames: Iterable[Rename]) -> Side | None:
