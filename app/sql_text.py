@@ -9,7 +9,7 @@ MOST_CHARACTERS_OF_A_COPY = 50  # Alembic cuts longer names of copies
 # abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
 RAISE = "abs(-9223372036854775807 - 1)"
 
-NAME = r'("(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'  # a name of SQLite, in a regular expression
+NAME = r'("(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w[\w$]*)'  # a name of SQLite, in a regular expression
 
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
 

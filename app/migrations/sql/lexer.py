@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 _TOKEN = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?(?:\*/|\Z)|\s+|[:@$]?\w+|.""", re.DOTALL
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\[[^]]*]|`[^`]*`|--[^\n]*|/\*.*?(?:\*/|\Z)|\s+|[:@$]?\w[\w$]*|.""", re.DOTALL
 )
 _CONSTANT = {
     *("and", "as", "between", "cast", "false", "in", "integer", "is", "like", "not", "null", "or", "text", "true"),
