@@ -1,4 +1,7 @@
-"""Autogenerate and check, over the features of models: a round trip, and no change kept silent."""
+"""Autogenerate and check, over the features of models: a round trip, and no change kept silent.
+
+`python -m tests.support.any_model` tries each feature and each change alone.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -11,17 +14,19 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from tests.support.any_model import KINDS, Case, Matrix, cases
+from tests.support.any_model import KINDS, MAJORS, Case, Matrix, cases
 from tests.support.approved_texts import Approve
 from tests.support.database_access import engine, execute
-from tests.support.databases import DATABASES, Servers, database
-from tests.support.model_features import AS_IT_IS, BOTH, FEATURES, Feature
+from tests.support.databases import Servers, database
+from tests.support.model_features import AS_IT_IS, BOTH, FEATURES, POSTGRESQL
+from tests.support.model_groups import Group, change_each, groups
 from tests.support.model_project import ModelProject, metadata_of
-from tests.support.model_promises import BrokenPromise, change, is_clean, is_made_of, left_over, round_trip
+from tests.support.model_promises import BrokenPromise, change, is_clean, is_made_of, left_over, round_trip, same_text
 
 LEAST = 80
-# One of a kind each; the exhaustive run has all.
-EVERYDAY = {"plain": AS_IT_IS, "columns": "one more", "key_with_options": "immediate"}
+EVERYDAY = [("columns", "one more", "sqlite"), ("key_with_options", "immediate", "postgresql")]
+GROUPS = groups()
+OLDER = "postgresql17"
 NOON = dt.datetime(2020, 7, 1, 12, 30, 15, 123456, dt.UTC)
 # What the application wrote before a change of the type.
 VALUES = [
@@ -64,30 +69,6 @@ PLAIN = [("plain", AS_IT_IS)]
 REQUIRED = [("plain", "required")]
 
 
-def _every_day(feature: Feature, change_: str, kind: str = "") -> list[pytest.MarkDecorator]:
-    chosen = kind != "postgresql17" and EVERYDAY.get(feature.name) == change_
-    return [] if chosen else [pytest.mark.exhaustive]
-
-
-def _cases(*, changed: bool, kinds: tuple[str, ...]) -> list[Any]:
-    return [
-        pytest.param(case, id=str(case), marks=_every_day(case.feature, case.change, case.kind))
-        for case in cases(kinds)
-        if bool(case.change) is changed
-    ]
-
-
-def _files() -> list[Any]:
-    return [
-        pytest.param(
-            feature, change_, id=f"{feature.name}{':' if change_ else ''}{change_}", marks=pytest.mark.exhaustive
-        )
-        for feature in FEATURES.values()
-        if feature.dialects == BOTH
-        for change_ in (AS_IT_IS, *feature.changes)
-    ]
-
-
 @pytest.fixture(scope="module")
 def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
     made = Matrix(servers, tmp_path_factory.mktemp("matrix"))
@@ -95,7 +76,7 @@ def matrix(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made.close()
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)])
 def applied(request: pytest.FixtureRequest, matrix: Matrix) -> Iterator[ModelProject]:
     """A project at head of the plain models."""
     with ExitStack() as exits:
@@ -104,30 +85,31 @@ def applied(request: pytest.FixtureRequest, matrix: Matrix) -> Iterator[ModelPro
         yield project
 
 
-def holds(matrix: Matrix, case: Case) -> None:
-    fault = matrix.outcome(case).fault
-    if fault:
-        pytest.fail(fault, pytrace=False)
-
-
-@pytest.mark.parametrize("case", _cases(changed=False, kinds=KINDS))
-def test_a_database_is_brought_to_the_models_and_back(matrix: Matrix, case: Case) -> None:
-    holds(matrix, case)
-
-
-# A change is written from facts, which the round trips have read on both servers.
-@pytest.mark.parametrize("case", _cases(changed=True, kinds=BOTH))
+@pytest.mark.parametrize("case", [Case(FEATURES[name], change_, kind) for name, change_, kind in EVERYDAY], ids=str)
 def test_a_change_is_in_the_revision_or_named(matrix: Matrix, case: Case) -> None:
-    holds(matrix, case)
+    assert matrix.outcome(case).fault == ""
 
 
-@pytest.mark.parametrize(("feature", "changed"), _files())
-def test_the_file_is_the_same_whichever_database_it_was_written_against(
-    matrix: Matrix, feature: Feature, changed: str
-) -> None:
-    fault = matrix.same_file(feature, changed).fault
-    if fault:
-        pytest.fail(fault, pytrace=False)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("group", GROUPS, ids=str)
+def test_each_feature_goes_there_and_back_and_changes_one_option_at_a_time(matrix: Matrix, group: Group) -> None:
+    texts: dict[str, list[str]] = {}
+    for dialect in group.dialects:
+        with ExitStack() as exits:
+            project = matrix.project(dialect, exits, group.needs)
+            texts[dialect] = [round_trip(project, group.as_they_are)]
+            texts[dialect] += [change_each(project, group.as_they_are, after) for after in group.changes]
+    for ones in zip(*texts.values(), strict=True):  # the same file, whichever database it was written against
+        same_text(ones[0], ones[-1])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("group", [group for group in GROUPS if POSTGRESQL[0] in group.dialects], ids=str)
+def test_an_older_server_is_brought_to_the_models_and_back(matrix: Matrix, group: Group) -> None:
+    known = [feature for feature in group.features if feature.since <= MAJORS[OLDER]]
+    with ExitStack() as exits:
+        project = matrix.project(OLDER, exits, group.needs)
+        round_trip(project, [(feature.name, AS_IT_IS) for feature in known])
 
 
 @pytest.mark.parametrize(

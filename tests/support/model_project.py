@@ -15,11 +15,11 @@ from sqlalchemy.orm import DeclarativeBase
 from app import database_url as urls
 from app.cli import texts
 from app.errors import SchemaError
-from app.migrations import Project, commands
+from app.migrations import Project, commands, snapshots
 from app.models.base import NAMING_CONVENTION
 from tests.support.alembic_in_process import Memory, command_line, own_process
 from tests.support.command_processes import Done
-from tests.support.database_access import engine
+from tests.support.database_access import connected, engine
 from tests.support.environment import ROOT, variables
 from tests.support.model_features import AS_IT_IS, FEATURES
 
@@ -168,6 +168,11 @@ class ModelProject:
                 errors.write(traceback.format_exc())
         return Done(code, output.getvalue(), errors.getvalue())
 
+    def schema(self) -> snapshots.Snapshot:
+        """Reads the database; two schemas of the same facts are the same to every comparison."""
+        with connected(self.url) as connection:
+            return snapshots.take(connection)
+
     def revisions(self) -> list[Path]:
         return sorted(self.versions.glob("*.py"))
 
@@ -175,6 +180,13 @@ class ModelProject:
         """Returns the id of the last revision, `base` if there is none."""
         files = self.revisions()
         return files[-1].name[:14] if files else "base"
+
+    def remove(self, files: Sequence[Path]) -> None:
+        """Removes revisions, and their snapshots."""
+        for file in files:
+            file.unlink()
+            for snapshot in (self.folder / "alembic" / "snapshots").glob(f"*/{file.name[:14]}.json"):
+                snapshot.unlink()
 
     @contextmanager
     def without(self, files: Sequence[Path]) -> Iterator[None]:

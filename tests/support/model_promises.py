@@ -48,13 +48,13 @@ def round_trip(project: ModelProject, parts: Parts) -> str:
     written = written_for(project, parts)
     if not written:
         raise BrokenPromise("autogenerate: no revision was written for an empty database")
-    _succeeds(project, "upgrade", "head")
+    succeeds(project, "upgrade", "head")
     is_clean(project)
     is_made_of(project, parts)
-    _succeeds(project, "downgrade", "base")
+    succeeds(project, "downgrade", "base")
     if left := left_over(project.url):
         raise BrokenPromise(f"downgrade base: left behind: {', '.join(left)}")
-    _succeeds(project, "upgrade", "head")
+    succeeds(project, "upgrade", "head")
     is_clean(project, "again")
     return text_of(written)
 
@@ -94,24 +94,28 @@ def change(
     if not written:
         _is_named(project, done, before, seen=_dialect(project) in told_by)
         return ""
-    _require(done, 0, "autogenerate")
-    _succeeds(project, "upgrade", "head")
+    require(done, 0, "autogenerate")
+    at_start = project.schema()
+    succeeds(project, "upgrade", "head")
+    at_end = project.schema()
     if partly and project.check().returncode == DRIFT:
         again = project.alembic("revision", "--autogenerate", "-m", "change it once more")
         _is_named(project, again, before, seen=True)
         return text_of(written)
-    is_clean(project)
+    is_clean(project, "after upgrade")
     if not traces:
         is_made_of(project, after)
-    _succeeds(project, "downgrade", start)
-    project.use(before)
-    with project.without(written):
-        is_clean(project, "after downgrade")
-        if not traces:
-            is_made_of(project, before, "after downgrade")
-    project.use(after)
-    _succeeds(project, "upgrade", "head")
-    is_clean(project, "again")
+    succeeds(project, "downgrade", start)
+    if project.schema() != at_start:  # else it is as clean as it was
+        project.use(before)
+        with project.without(written):
+            is_clean(project, "after downgrade")
+            if not traces:
+                is_made_of(project, before, "after downgrade")
+        project.use(after)
+    succeeds(project, "upgrade", "head")
+    if project.schema() != at_end:
+        is_clean(project, "again")
     return text_of(written)
 
 
@@ -134,12 +138,12 @@ def keep(project: ModelProject, before: Parts, after: Parts, value: object) -> s
         connection.execute(table.insert().values(id=1, value=value))
     start = project.head()
     project.use(after)
-    _require(project.alembic("revision", "--autogenerate", "-m", "change it"), 0, "autogenerate")
+    require(project.alembic("revision", "--autogenerate", "-m", "change it"), 0, "autogenerate")
     for parts, command in ((after, ("upgrade", "head")), (before, ("downgrade", start))):
         done = project.alembic(*command)
         if done.returncode == REFUSED:
             return _line(done)
-        _require(done, 0, " ".join(command))
+        require(done, 0, " ".join(command))
         (table,) = metadata_of(parts).tables.values()
         with connected(project.url) as connection:
             read = connection.scalar(sa.select(table.c.value))
@@ -152,7 +156,7 @@ def written_for(project: ModelProject, parts: Parts) -> list[Path]:
     """Writes a revision for models, and returns its files."""
     known = project.revisions()
     project.use(parts)
-    _require(project.alembic("revision", "--autogenerate", "-m", "first tables"), 0, "autogenerate")
+    require(project.alembic("revision", "--autogenerate", "-m", "first tables"), 0, "autogenerate")
     return [file for file in project.revisions() if file not in known]
 
 
@@ -163,8 +167,8 @@ def is_clean(project: ModelProject, when: str = "") -> None:
         BrokenPromise: one of them ends otherwise than with 0.
     """
     if not when:  # the other one compares the models in the same way
-        _require(project.alembic("check"), 0, "alembic check", when)
-    _require(project.check(), 0, "schema check", when)
+        require(project.alembic("check"), 0, "alembic check", when)
+    require(project.check(), 0, "schema check", when)
 
 
 def is_made_of(project: ModelProject, parts: Parts, when: str = "") -> None:
@@ -173,13 +177,19 @@ def is_made_of(project: ModelProject, parts: Parts, when: str = "") -> None:
     Raises:
         BrokenPromise: the two schemas differ.
     """
+    differing = unmade(project, parts)
+    if differing:
+        lines = [f"{name}: {found!r}, create_all makes {made!r}" for name, (found, made) in differing.items()]
+        raise BrokenPromise(f"not what create_all makes{f' {when}' if when else ''}: {'; '.join(lines)}")
+
+
+def unmade(project: ModelProject, parts: Parts) -> dict[str, tuple[object, object]]:
+    """Returns what differs from what `create_all` makes of the models: each as it is, and as it should be."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sa.exc.SAWarning)  # of what SQLAlchemy can't reflect, or not sort
         found, made = schema_of(project.url), _made(project, parts)
-    differing = [name for name in sorted({*found, *made}) if _plain(found.get(name)) != _plain(made.get(name))]
-    if differing:
-        lines = [f"{name}: {found.get(name)!r}, create_all makes {made.get(name)!r}" for name in differing]
-        raise BrokenPromise(f"not what create_all makes{f' {when}' if when else ''}: {'; '.join(lines)}")
+    both = {name: (found.get(name), made.get(name)) for name in sorted({*found, *made})}
+    return {name: pair for name, pair in both.items() if _plain(pair[0]) != _plain(pair[1])}
 
 
 def _plain(fact: object) -> object:
@@ -255,7 +265,7 @@ def _referring_to(table: sa.Table) -> set[sa.Table]:
 def _writes_nothing(project: ModelProject, done: Done, written: list[Path]) -> None:
     if written:
         raise BrokenPromise(f"a revision was written for what no database can tell: {text_of(written)}")
-    _require(done, 0, "autogenerate")
+    require(done, 0, "autogenerate")
     is_clean(project)
 
 
@@ -275,23 +285,27 @@ def _is_named(project: ModelProject, done: Done, parts: Parts, *, seen: bool) ->
             )
         if (
             "Nothing has changed" in text
-            or not any(_names(text, subject) for subject in subjects)
+            or not any(names(text, subject) for subject in subjects)
             or "Traceback" in text
         ):
             raise BrokenPromise(f"silent: nothing was written, and {command} says: {_line(answer)}")
 
 
-def _names(text: str, subject: str) -> bool:
+def names(text: str, subject: str) -> bool:
     """Returns whether a text names an object, as `check.value` or `of check`: `alembic check` doesn't name a table."""
     name = re.escape(subject)
-    return bool(re.search(rf"(?<!\w){name}[._]\w|\b(?:table|of|in|on|to|type|enum|domain|sequence) \"?{name}\b", text))
+    return bool(
+        re.search(
+            rf"(?<!\w){name}[._]\w|\b(?:table|of|in|on|to|type|enum|domain|sequence) \"?{name}\b", text, re.IGNORECASE
+        )
+    )
 
 
-def _succeeds(project: ModelProject, *args: str) -> None:
-    _require(project.alembic(*args), 0, " ".join(args[:2]))
+def succeeds(project: ModelProject, *args: str) -> None:
+    require(project.alembic(*args), 0, " ".join(args[:2]))
 
 
-def _require(done: Done, code: int, command: str, when: str = "") -> None:
+def require(done: Done, code: int, command: str, when: str = "") -> None:
     if done.returncode != code:
         raise BrokenPromise(f"{command}{f' {when}' if when else ''}: ends with {done.returncode}: {_line(done)}")
 

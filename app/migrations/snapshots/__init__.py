@@ -2,6 +2,7 @@
 
 from app.migrations.snapshots.comparison import (
     Comparison,
+    as_spelt,
     compare_with_models,
     compare_with_snapshot,
     without_spelling,
@@ -42,6 +43,7 @@ __all__ = [
     "address_of",
     "as_former",
     "as_json",
+    "as_spelt",
     "compare_with_models",
     "compare_with_snapshot",
     "differences",

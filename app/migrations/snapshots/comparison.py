@@ -111,6 +111,16 @@ def without_spelling(connection: sa.Connection, expected: Snapshot, found: Itera
         return found
 
 
+def as_spelt(connection: sa.Connection, expected: Snapshot, found: Snapshot) -> Snapshot:
+    """Returns what was found, with the texts of a snapshot where the server would spell both alike."""
+    different = raw_differences(expected, found)
+    left = without_spelling(connection, expected, different)
+    spelt = {(d.name, d.attribute): d.expected for d in different if d.attribute and d not in left}
+    return {
+        name: {fact: spelt.get((name, fact), value) for fact, value in facts.items()} for name, facts in found.items()
+    }
+
+
 def _has_two_texts(difference: Difference) -> bool:
     texts = difference.expected, difference.found
     return difference.attribute not in ("", "comment") and all(isinstance(text, str | list) for text in texts)

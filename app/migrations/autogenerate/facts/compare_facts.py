@@ -24,9 +24,10 @@ from app.migrations.autogenerate.facts.second_best import compare_with_head, tak
 from app.migrations.autogenerate.facts.sides import Side, Subject, other_side
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.unmanaged import Unmanaged
+from app.migrations.errors import HistoryError
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp
 from app.migrations.session import Session
-from app.migrations.snapshots import NoScratchModels, address_of, owner_of
+from app.migrations.snapshots import NoScratchModels, Snapshots, address_of, owner_of
 
 
 def setup_default(
@@ -60,7 +61,7 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         comparison = snapshots.compare_with_models(
             connection,
             metadata,
-            session.facts if session.facts is not None else snapshots.take_with(connection, metadata),
+            session.facts if session.facts is not None else _found(context, metadata),
             is_unmanaged=unmanaged.is_unmanaged_table if unmanaged else lambda _: False,
             keep=unmanaged.without if unmanaged else lambda snapshot: snapshot,
             renames=[*_renames(upgrade_ops)],
@@ -86,6 +87,20 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     put_in_order(subject, upgrade_ops)
     upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if owner_of(d.name) in moved]
     return PriorityDispatchResult.CONTINUE
+
+
+def _found(context: AutogenContext, metadata: sa.MetaData) -> snapshots.Snapshot:
+    """Reads the database; a revision takes the texts of the committed snapshot, as one written elsewhere does."""
+    connection, migration = context.connection, context.migration_context
+    assert connection is not None
+    found, config, script = snapshots.take_with(connection, metadata), migration.config, migration.script
+    if not migration.opts.get("writes_revision") or config is None or script is None:
+        return found
+    try:
+        expected = Snapshots(config).of(connection.dialect.name, script.get_current_head())
+    except HistoryError:
+        return found
+    return snapshots.as_spelt(connection, expected, found)
 
 
 def _name_widened_keys(own: Side, upgrade_ops: ops.UpgradeOps) -> set[str]:

@@ -52,9 +52,10 @@ def qualified(side: Side, schemas: Mapping[str, str], statement: str) -> str:
     tokens = list(lexer.tokens(statement))
     words = [(place, token) for place, token in enumerate(tokens) if not token.isspace()]
     for (_, before), (place, token) in pairwise(words):
-        schema = schemas.get(unquoted(token)) if not token.startswith("'") else None
+        name = token.removeprefix(":")  # of a cast
+        schema = schemas.get(unquoted(name)) if name and name[0] != "'" else None
         if schema is not None and before not in (".", "TO"):  # a new name stands alone
-            tokens[place] = f"{quote(schema)}.{token}"
+            tokens[place] = f"{token[: len(token) - len(name)]}{quote(schema)}.{name}"
     return "".join(tokens)
 
 
