@@ -167,6 +167,7 @@ def test_an_adopted_default_means_the_same_on_the_other_kind(new: New, editable:
     assert query(sqlite_head, question) == [("'low'",)]
 
 
+@pytest.mark.exhaustive
 def test_a_trace_of_the_history_is_a_note(head_url: str, editable: EditableProject) -> None:
     made = 'op.create_table("notes", sa.Column("id", sa.Text()), sa.PrimaryKeyConstraint("id", name="notes_pkey"))'
     editable.snap(head_url, editable.add(f'{made}\nop.rename_table("notes", "remarks")'))

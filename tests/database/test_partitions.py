@@ -72,6 +72,7 @@ def test_a_snapshot_has_no_partition(url: str) -> None:
     assert snapshots.in_plain_form(found, found, PROJECT.partitions) == found
 
 
+@pytest.mark.exhaustive
 def test_a_difference_of_the_partitioned_table_is_found_and_undone(url: str, editable: EditableProject) -> None:
     execute(url, f"DROP INDEX idx_{TABLE}_model", f"ALTER TABLE {TABLE} ADD COLUMN extra text")
     lines = schema("check", DATABASE_URL=url).stdout.splitlines()

@@ -77,7 +77,7 @@ def temporary(live: str, editable: EditableProject) -> Iterator[Looker]:
         yield Looker(url, editable)
 
 
-@pytest.fixture(params=["role", "session"])
+@pytest.fixture(params=["session", pytest.param("role", marks=pytest.mark.exhaustive)])
 def limited(request: pytest.FixtureRequest, live: str, editable: EditableProject) -> Iterator[tuple[Looker, str]]:
     """A role or a session that may make no scratch, and the line that says so."""
     if request.param == "session":
@@ -92,6 +92,7 @@ def limited(request: pytest.FixtureRequest, live: str, editable: EditableProject
         yield Looker(url, editable), f"{said}{SECOND_BEST}{remedy}"
 
 
+@pytest.mark.exhaustive
 def test_a_role_with_temp_compares_everything(temporary: Looker, editable: EditableProject) -> None:
     done = temporary.alembic("check")
     assert (done.returncode, done.stderr) == (0, "")
