@@ -100,10 +100,10 @@ class Server:
         self._connection.execute(statement.encode())
 
     def _initialise(self, settings: dict[str, str]) -> None:
-        options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-        self._run(
-            "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--username=postgres", *options
-        )
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--username=postgres")
+        lines = (f"{name} = '{value}'\n" for name, value in settings.items())  # initdb takes them from 16 on
+        with (self._base / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.writelines(lines)
 
     def _start(self) -> int:
         for attempts_left in (2, 1, 0):

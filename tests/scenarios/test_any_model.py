@@ -14,11 +14,14 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
+from app.migrations import snapshots
+from app.models import Base
+from tests.support.alembic_in_process import upgrade
 from tests.support.any_model import KINDS, MAJORS, Case, Matrix, cases
 from tests.support.approved_texts import Approve
-from tests.support.database_access import engine, execute
+from tests.support.database_access import connected, engine, execute
 from tests.support.databases import Servers, database
-from tests.support.model_features import AS_IT_IS, BOTH, FEATURES, POSTGRESQL
+from tests.support.model_features import AS_IT_IS, BOTH, FEATURES
 from tests.support.model_groups import Group, change_each, groups
 from tests.support.model_project import ModelProject, metadata_of
 from tests.support.model_promises import BrokenPromise, change, is_clean, is_made_of, left_over, round_trip, same_text
@@ -26,7 +29,7 @@ from tests.support.model_promises import BrokenPromise, change, is_clean, is_mad
 LEAST = 80
 EVERYDAY = [("columns", "one more", "sqlite"), ("key_with_options", "immediate", "postgresql")]
 GROUPS = groups()
-OLDER = "postgresql17"
+OLDER = ["postgresql17", "postgresql15"]
 NOON = dt.datetime(2020, 7, 1, 12, 30, 15, 123456, dt.UTC)
 # What the application wrote before a change of the type.
 VALUES = [
@@ -104,12 +107,23 @@ def test_each_feature_goes_there_and_back_and_changes_one_option_at_a_time(matri
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("group", [group for group in GROUPS if POSTGRESQL[0] in group.dialects], ids=str)
-def test_an_older_server_is_brought_to_the_models_and_back(matrix: Matrix, group: Group) -> None:
-    known = [feature for feature in group.features if feature.since <= MAJORS[OLDER]]
+@pytest.mark.parametrize("kind", OLDER)
+@pytest.mark.parametrize("group", [group for group in GROUPS if "postgresql" in group.dialects], ids=str)
+def test_an_older_server_is_brought_to_the_models_and_back(matrix: Matrix, group: Group, kind: str) -> None:
+    known = [(feature.name, AS_IT_IS) for feature in group.features if feature.since <= MAJORS[kind]]
     with ExitStack() as exits:
-        project = matrix.project(OLDER, exits, group.needs)
-        round_trip(project, [(feature.name, AS_IT_IS) for feature in known])
+        if known:
+            round_trip(matrix.project(kind, exits, group.needs), known)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", OLDER)
+def test_our_models_are_equal_on_an_older_server(servers: Servers, tmp_path: Path, kind: str) -> None:
+    with database(kind, servers, tmp_path) as url:
+        upgrade(url)
+        with connected(url) as connection:
+            found = snapshots.compare_with_models(connection, Base.metadata, snapshots.take(connection))
+        assert (found.differences, found.notes) == ([], [])
 
 
 @pytest.mark.parametrize(

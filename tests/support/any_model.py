@@ -25,7 +25,7 @@ from tests.support.model_project import ModelProject
 from tests.support.model_promises import BrokenPromise, change, keep, round_trip, same_text
 
 KINDS = ("sqlite", "postgresql", "postgresql17")
-MAJORS = {"postgresql": 18, "postgresql17": 17}
+MAJORS = {"postgresql": 18, "postgresql17": 17, "postgresql15": 15}
 KEPT = 4  # stages, for the changes of a feature follow each other
 
 
@@ -56,7 +56,7 @@ class _Stage:
 
 
 def dialect_of(kind: str) -> str:
-    return kind.removesuffix("17")
+    return kind.rstrip("0123456789")
 
 
 def cases(kinds: Sequence[str] = KINDS, patterns: Sequence[str] = ("*",)) -> Iterator[Case]:

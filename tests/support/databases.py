@@ -48,7 +48,7 @@ def database(kind: str, servers: Servers, folder: Path, template: str | None = N
             shutil.copyfile(template.removeprefix("sqlite:///"), file)
         yield f"sqlite:///{file}"
         return
-    server = servers[{"postgresql": 18, "postgresql17": 17}[kind]]
+    server = servers[int(kind.removeprefix("postgresql") or 18)]
     url = server.create_database(template)
     try:
         yield url
