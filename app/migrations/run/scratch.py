@@ -116,11 +116,7 @@ def keep_snapshots(project: Project, path: str, options: Any) -> None:
                 snapshot = _snapshot_alone(project, file, config, db.migration_engine(url))
             except (CommandError, SchemaError):  # a schema or an extension, say, which no snapshot has
                 snapshot = _snapshots_on(project, db.migration_engine(url))[_id(file)]
-        except (
-            CommandError,
-            SchemaError,
-            KeyError,
-        ):  # another history's file, or `schema snapshot` says what is in the way
+        except (CommandError, SchemaError, KeyError):  # or it is another history's: `schema snapshot` says more
             continue
         Snapshots(config).save(dialect, _id(file), snapshot)
         made.append(dialect)
