@@ -34,6 +34,17 @@ def _both(name: str, statements: list[str], named: list[str], models: str = "") 
     return Kind(name, named, statements, statements, models)
 
 
+def _index_again(table: str, name: str, **options: str) -> str:
+    """Code that replaces an index of the models by one with these options."""
+    listed = ", ".join(f"{option}={code}" for option, code in options.items())
+    return f"""\
+(index,) = [index for index in tables[{table!r}].indexes if index.name == {name!r}]
+tables[{table!r}].indexes.remove(index)
+sa.Index({name!r}, *index.columns, {listed})
+"""
+
+
+_WHERES = ("postgresql_where", "sqlite_where")
 _TOUCH = "CREATE TRIGGER touch AFTER INSERT ON users BEGIN UPDATE users SET is_whitelisted = true WHERE false; END"
 _NOT_OURS = "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
 _UPDATED = "update_users_updated_at"
@@ -179,6 +190,9 @@ KINDS = [
             "CREATE INDEX service_registry_is_active_idx ON service_registry (is_active) WHERE is_active",
         ],
         ["index service_registry.service_registry_is_active_idx: definition is 'CREATE INDEX "],
+        _index_again(
+            "service_registry", "service_registry_is_active_idx", **dict.fromkeys(_WHERES, 'sa.text("is_active")')
+        ),
     ),
     _both(
         "index made unique",
@@ -199,6 +213,7 @@ KINDS = [
             "DROP INDEX idx_request_logs_model",
             "CREATE INDEX idx_request_logs_model ON request_logs USING hash (requested_model)",
         ],
+        _index_again("request_logs", "idx_request_logs_model", postgresql_using='"hash"'),
     ),
     Kind(
         "index made invalid",
@@ -281,12 +296,17 @@ KINDS = [
             "ALTER TABLE request_logs DROP CONSTRAINT request_logs_provider_id_fkey",
             "ALTER TABLE request_logs ADD FOREIGN KEY (provider_id) REFERENCES service_providers NOT VALID",
         ],
+        """\
+for key in tables["request_logs"].c.provider_id.foreign_keys:
+    key.constraint.dialect_kwargs["postgresql_not_valid"] = True
+""",
     ),
     Kind(
         "primary key dropped",
         ["constraint service_audit_logs.service_audit_logs_pkey: is not there, and should be (PRIMARY KEY (id))"],
         ["service_audit_logs | CONSTRAINT service_audit_logs_pkey PRIMARY KEY (id) | "],
         ["ALTER TABLE service_audit_logs DROP CONSTRAINT service_audit_logs_pkey"],
+        wanted=["add constraint service_audit_logs_pkey of service_audit_logs"],
     ),
     Kind(
         "trigger disabled",
@@ -378,21 +398,33 @@ KINDS = [
         ["CREATE VIEW welcome AS SELECT id, '100 %:a' AS b FROM users WHERE is_whitelisted"],
         ["view welcome: is there, and should not be ("],
     ),
-    Kind("sequence added", ["sequence tickets: is there, and should not be ("], [], ["CREATE SEQUENCE tickets"]),
+    Kind(
+        "sequence added",
+        ["sequence tickets: is there, and should not be ("],
+        [],
+        ["CREATE SEQUENCE tickets"],
+        'sa.Sequence("tickets", metadata=metadata)',
+    ),
     Kind(
         "sequence changed",
         ["sequence api_keys_id_seq: increment is 10, should be 1"],
         [],
         ["ALTER SEQUENCE api_keys_id_seq INCREMENT 10"],
+        wanted=["change increment of api_keys_id_seq from 10 to 1"],
     ),
     Kind(
-        "enumeration added", ["enum mood: is there, and should not be ("], [], ["CREATE TYPE mood AS ENUM ('a', 'b')"]
+        "enumeration added",
+        ["enum mood: is there, and should not be ("],
+        [],
+        ["CREATE TYPE mood AS ENUM ('a', 'b')"],
+        'sa.Enum("a", "b", name="mood", metadata=metadata)',
     ),
     Kind(
         "table unlogged",
         ["table service_audit_logs: unlogged is true, should be not set"],
         [],
         ["ALTER TABLE service_audit_logs SET UNLOGGED"],
+        'tables["service_audit_logs"]._prefixes = ["UNLOGGED"]',
     ),
     Kind(
         "ids that count",
@@ -401,5 +433,6 @@ KINDS = [
             "api_keys | CONSTRAINT api_keys_pkey PRIMARY KEY (id) | ",
             "api_keys | id INTEGER NOT NULL | id INTEGER CONSTRAINT api_keys_pkey PRIMARY KEY AUTOINCREMENT NOT NULL",
         ],
+        models='tables["api_keys"].dialect_options["sqlite"]["autoincrement"] = True',
     ),
 ]

@@ -63,7 +63,8 @@ def traces(differences: list[Difference]) -> tuple[list[Difference], list[str]]:
             if same_table and not extra.attribute and extra.found == missing.expected and extra.name not in explained:
                 explained |= {missing.name, extra.name}
                 new, old = own_name(missing.name), own_name(extra.name)
-                if old.startswith("(") or _is_of_renamed_table(owner_of(missing.name), new, old):
+                unnamed = old.startswith("(") or new.startswith("(")  # SQLAlchemy names no key that counts
+                if unnamed or _is_of_renamed_table(owner_of(missing.name), new, old):
                     notes.append(f"{missing.name} is called {old} here")
                 else:
                     renamed.append(Difference(missing.name, NAME, new, old))
