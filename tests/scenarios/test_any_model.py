@@ -42,7 +42,6 @@ VALUES = [
     ("string", "a text", "it's 50% é"),
     ("string", "shorter", "a"),
     ("string", "shorter", "twenty letters, not 9"[:20]),
-    ("char", "longer", "abc"),
     ("numeric", "precision", Decimal("12.34")),
     ("numeric", "scale", Decimal("12.34")),
     ("json", "binary", {"a": [1, None, "it's"]}),

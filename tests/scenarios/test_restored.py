@@ -24,8 +24,8 @@ TABLE = """\
 sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("open", sa.Boolean, sa.Computed("state IN ('new', 'seen')", persisted=True)),
-    sa.CheckConstraint("state IN ('new', 'seen', 'done')", name="ck_orders_state"),
-    sa.CheckConstraint("state NOT IN ('', 'none')", name="ck_orders_state_told"),"""
+    sa.CheckConstraint("state IN ('new', 'seen', 'done')", name=sa.schema.conv("ck_orders_state")),
+    sa.CheckConstraint("state NOT IN ('', 'none')", name=sa.schema.conv("ck_orders_state_told")),"""
 MODELS = f"""
 sa.Table(
     "orders", metadata,

@@ -109,6 +109,10 @@ KINDS = [
         ["column api_keys.key_name: collation is "],
         ["api_keys | key_name VARCHAR(100) | key_name VARCHAR(100) COLLATE NOCASE"],
         ['ALTER TABLE api_keys ALTER key_name TYPE varchar(100) COLLATE "C"'],
+        """\
+kind = sa.String(100, "C").with_variant(sa.String(100, "NOCASE"), "sqlite")
+tables["api_keys"].c.key_name.type = kind
+""",
     ),
     Kind(
         "default changed",

@@ -242,6 +242,8 @@ def _subjects(diff: Any) -> set[str]:
     for change in changes_of(diff):
         subjects |= {change.table, *change.addresses}
         subjects |= {f"{change.table} itself"} if change.kind in ("table", "table comment") else set()
+        if change.fact == "owner":  # of a sequence, whose table is called otherwise
+            subjects |= {str(column).partition(".")[0] for column in (change.old, change.new)}
         for column in change.built_on:
             subjects |= {column.partition(".")[0], f"in {column}"}
     return subjects
