@@ -1,6 +1,7 @@
 """Names and values as SQL text: the one place that quotes, escapes and joins them."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 TABLE_COPY = "_alembic_tmp_"  # Alembic's prefix for the copy by which it alters a SQLite table
@@ -21,6 +22,12 @@ def literal(value: object) -> str:
 def quoted(name: str) -> str:
     """Returns a name in double quotes."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_for(dialect: Any) -> Callable[[str], str]:
+    """Returns what quotes a name where a dialect needs it, for a statement without parameters: no `%` is doubled."""
+    quote: Callable[[str], str] = type(dialect)(paramstyle="named").identifier_preparer.quote
+    return quote
 
 
 def unquoted(name: str) -> str:

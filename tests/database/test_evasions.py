@@ -32,6 +32,8 @@ START = [
     "INSERT INTO kept VALUES (1, 'one')",
     "CREATE TABLE tree (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES tree ON DELETE CASCADE)",
     "INSERT INTO tree VALUES (1, NULL), (2, 1)",
+    'CREATE TABLE "of 100%" ("a 50%" TEXT, b TEXT)',
+    "INSERT INTO \"of 100%\" VALUES ('x', NULL)",
 ]
 START_ON_POSTGRESQL = [
     "CREATE SCHEMA attic CREATE TABLE spare (a TEXT)",
@@ -88,6 +90,8 @@ LOSSY = {
         "ALTER TABLE v RENAME TO spare",
         "DROP TABLE spare",
     ),
+    "named_with_percent": "op.drop_table('of 100%')",
+    "column_named_with_percent": "op.drop_column('of 100%', 'a 50%')",
     "hidden_by_a_temporary_table": run("CREATE TEMPORARY TABLE t (a TEXT)", "DROP TABLE t", "DROP TABLE t"),
     "another_after_a_rollback": (
         "with op.get_bind().begin_nested() as nested:\n"

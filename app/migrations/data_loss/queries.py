@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from app.migrations.rules import COUNTED, Question, Verdict, Words
 from app.migrations.sql import effects
-from app.sql_text import bare, literal, parts_of
+from app.sql_text import bare, literal, parts_of, quote_for
 
 SECONDS_PER_QUESTION = 2.0
 SECONDS_BEFOREHAND = 20.0
@@ -35,7 +35,7 @@ class Questions:
 
     def __init__(self, connection: sa.Connection, together: float = SECONDS_BEFOREHAND) -> None:
         self.dialect = connection.dialect
-        quote = self.dialect.identifier_preparer.quote
+        quote = quote_for(self.dialect)
         self.words = Words(self.dialect.name, lambda name: ".".join(map(quote, parts_of(name))), quote, self._type_of)
         self._connection = connection
         self._left = together
