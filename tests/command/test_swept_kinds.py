@@ -127,6 +127,7 @@ def test_a_ledger_of_other_types_is_named(sqlite_head: str, alembic: Alembic, as
 # --- search paths ------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ["postgresql"], indirect=True)  # SQLite has no search path
 @pytest.mark.parametrize(
     "path", ["hers, public", pytest.param('"Her Own", hers, public', marks=pytest.mark.exhaustive)]

@@ -126,6 +126,7 @@ def test_a_revision_goes_up_and_down_online_and_as_a_script_and_keeps_every_valu
         assert all(other == first for other in others)
 
 
+@pytest.mark.exhaustive
 def test_the_whole_history_does_as_a_script_what_it_does_online(url: str) -> None:
     empty = schema_of(url)
     upgrade(url)
