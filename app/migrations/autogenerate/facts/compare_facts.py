@@ -6,6 +6,7 @@ operation ends gets one of ours, or is named.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,6 +72,9 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         return PriorityDispatchResult.CONTINUE
     session.notes, session.left_out = comparison.notes, ""
     renames = [*_renames(upgrade_ops)]
+    if session.adopts:  # a type of SQLAlchemy's reflection has no collation: statements settle it
+        kept = [difference for difference in comparison.differences if difference.attribute != "collation"]
+        comparison = replace(comparison, differences=kept)
     own = Side(connection.dialect.name, comparison)
     other = other_side(context, metadata, own.dialect, renames)
     # Whose columns a table has then, no statement of ours settles.
