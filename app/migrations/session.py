@@ -113,6 +113,7 @@ class Session:
         accepted_losses: revisions whose losses the operator accepts.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
         facts: the snapshot from which the compared database was made just now; None for any other database.
+        taken: the snapshot of the compared database, if the caller has read it already.
         notes: differences that only the history of the database has left, by the last comparison with the models.
         left_out: a line on what that comparison couldn't compare; empty if it compared everything.
         answers_notes: the caller's answer has both, so they aren't logged.
@@ -127,6 +128,7 @@ class Session:
     accepted_losses: Collection[str] = ()
     called_by_schema: bool = False
     facts: dict[str, Any] | None = None
+    taken: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     left_out: str = ""
     answers_notes: bool = False

@@ -159,6 +159,7 @@ def test_without_ruff_a_revision_is_written_and_not_formatted(source_copy: Sourc
 # --- how it is named ----------------------------------------------------------
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("options", [[], ["--autogenerate"], ["-m", "  "]])
 def test_a_revision_needs_a_message(options: list[str], source_copy: SourceCopy, at: At) -> None:
     url = at(HEAD)

@@ -311,6 +311,7 @@ def test_two_heads_are_refused_with_the_edit_that_makes_them_one(
 # --- what runs ----------------------------------------------------------------
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     ("name", "body"),
     [
@@ -356,6 +357,7 @@ def test_a_signal_at_the_moment_a_statement_is_sent(project: ProjectCopy, url: s
     assert attempts(url) == [(table_of, "upgrade", "applied"), (interrupted, "upgrade", "failed")]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["python", "statement"])
 def test_being_told_to_end_in_the_middle_of_a_revision(

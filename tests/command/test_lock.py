@@ -63,6 +63,7 @@ def lock_of(url: str) -> int:
 # --- waiting ------------------------------------------------------------------
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("line", COMMANDS, ids=" ".join)
 def test_a_command_that_moves_revisions_waits_for_the_lock_and_gives_up(
     line: tuple[str, str], project: ProjectCopy, url: str

@@ -49,6 +49,7 @@ def rewritten(path: Path, encoding: str, line_end: str = "\n") -> None:
     path.write_bytes((first + text.replace("Test", "Testé")).replace("\n", line_end).encode(encoding))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_a_revision_is_read_as_python_reads_it(url: str, tmp_path: Path, encoding: str, line_end: str) -> None:

@@ -400,6 +400,7 @@ def test_a_page_that_finds_the_database_locked_is_not_written(sqlite_url: str) -
         assert table.backfill().changed == 2
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("page", [0, 1, 4])
 def test_another_may_lock_the_whole_table_for_a_while(table: Table, page: int) -> None:
     """Before the first page, between two, or before the last look: the backfill waits longer than one statement may."""

@@ -91,6 +91,7 @@ def test_there_are_enough_kinds() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(("where", "kind"), cases())
 def test_drift_is_named(where: str, kind: Kind, request: pytest.FixtureRequest) -> None:
     if where == "sqlite":

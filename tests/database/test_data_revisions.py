@@ -131,6 +131,7 @@ def malformed(revision: DataRevision) -> list[str]:
 # --- what is encrypted, and what is not ---------------------------------------
 
 
+@pytest.mark.in_turn
 def test_plaintext_is_encrypted_and_nothing_else_is_touched(
     revision: DataRevision, project: ProjectCopy, at: At
 ) -> None:

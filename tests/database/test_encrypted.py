@@ -403,6 +403,7 @@ WAYS_IN = [
 ]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("write", WAYS_IN)
 def test_every_way_in_encrypts(
     session: Session, write: Callable[[Session], None], configure: Callable[..., None]
@@ -458,6 +459,7 @@ def selects() -> dict[str, sa.Select[Any]]:
     }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", selects())
 def test_every_way_out_decrypts(session: Session, name: str) -> None:
     session.add_all([Mirror(id=1, api_key=SECRET), Account(id=1, access_token=SECRET, api_key=SECRET)])

@@ -412,6 +412,7 @@ ASKING = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("way", ASKING)
 def test_a_revision_that_looks_first_is_refused_on_the_branch_that_it_takes(
     way: str, url: str, project: ProjectCopy, approve: Approve
@@ -448,6 +449,7 @@ MISSPELT = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
 @pytest.mark.parametrize("mistake", MISSPELT)
 def test_a_misspelt_consent_is_none(mistake: str, url: str, project: ProjectCopy) -> None:

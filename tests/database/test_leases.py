@@ -119,6 +119,7 @@ def test_a_worker_that_renews_its_lease_keeps_its_stretch(table: Table) -> None:
     assert claimed(other).key_range != lease.key_range
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("jump", ["1 hour", "-1 hour"])
 def test_a_clock_that_jumps_does_no_harm(table: Table, jump: str) -> None:
     one, two = table.worker("one"), table.worker("two")

@@ -41,6 +41,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_name_that_will_not_do_is_refused_by_check_and_autogenerate(
     kind: str, editable: EditableProject, at: At

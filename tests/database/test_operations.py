@@ -316,6 +316,7 @@ def sql(*statements: str) -> str:
     return "\n".join(f"op.execute({statement!r})" for statement in statements)
 
 
+@pytest.mark.in_turn
 @each_change
 def test_a_change_is_the_same_on_both_databases_and_keeps_the_rows(change: str, history: History, at: At) -> None:
     start, url = changed(change, history), at("base")
@@ -428,6 +429,7 @@ def names_in(url: str) -> set[str]:
     return {name.partition(".")[2] for name in schema_of(url) if name.startswith(kinds)} - {"notes_pkey"}
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", ADDED)
 def test_a_new_column_brings_its_constraints_and_takes_them_along(kind: str, history: History, at: At) -> None:
     column, names = ADDED[kind]
@@ -439,6 +441,7 @@ def test_a_new_column_brings_its_constraints_and_takes_them_along(kind: str, his
     assert names_in(url) == set()
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", ADDED)
 def test_a_batch_adds_and_drops_a_column_with_its_constraints(kind: str, history: History, sqlite_url: str) -> None:
     column, names = ADDED[kind]
@@ -510,6 +513,7 @@ def test_a_check_of_a_type_within_another_is_kept(kind: str, history: History, s
         execute(sqlite_url, "INSERT INTO notes (id, x) VALUES (2, 'b')")
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("in_a_batch", [False, True], ids=["plain", "batch"])
 @pytest.mark.parametrize("kind", OF_ITS_TYPE)
 def test_a_new_column_brings_the_check_of_its_type(kind: str, in_a_batch: bool, history: History, at: At) -> None:

@@ -97,6 +97,7 @@ def test_a_difference_is_adopted_for_plain_tables(url: str, editable: EditablePr
     assert facts[f"table {TABLE}"].keys() == {"comment"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("undeclared")
 def test_what_is_not_declared_is_named(url: str, editable: EditableProject) -> None:
     unwritten = "".join(f"Nothing was written for: {line}\n" for line in (KEY, PARTITIONED_BY))

@@ -262,6 +262,7 @@ def invoke(context: MigrationContext, container: ops.OpContainer) -> None:
             Operations(context).invoke(operation)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("case", CASES)
 def test_a_rename_goes_there_and_back(case: str, url: str) -> None:
     before, after, expected = CASES[case]

@@ -52,6 +52,7 @@ KEEPING = [
 ]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(("column", "kind", "using"), LOSING)
 def test_an_expression_that_changes_a_value_is_refused(
     filled: str, tmp_path: Path, column: str, kind: str, using: str
@@ -67,6 +68,7 @@ def test_an_expression_that_changes_a_value_is_refused(
     project.upgrade(filled)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(("column", "kind", "using"), KEEPING)
 def test_an_expression_that_keeps_every_value_is_applied(
     filled: str, tmp_path: Path, column: str, kind: str, using: str

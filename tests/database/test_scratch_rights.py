@@ -120,6 +120,7 @@ def test_the_second_best_is_said_in_one_line(limited: tuple[Looker, str]) -> Non
     assert (done.returncode, written, done.stderr.splitlines()) == (0, "", [line])
 
 
+@pytest.mark.exhaustive
 def test_the_second_best_names_an_edit_and_a_drift(
     limited: tuple[Looker, str], live: str, editable: EditableProject
 ) -> None:

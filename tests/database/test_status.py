@@ -147,6 +147,7 @@ SCENES: list[Scene] = [
 ]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_a_status_describes_each_scene(scene: Scene, project: ProjectCopy, url: str, approve: Approve) -> None:
     scene(project, url)
@@ -182,6 +183,7 @@ def test_a_half_done_downgrade_is_in_the_json_and_ends_with_4(project: ProjectCo
 LATER = ["pass", "op.create_table('later', sa.Column('n', sa.Integer))", HALF.replace("half", "later")]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("later", LATER, ids=["nothing", "a table", "outside"])
 def test_no_revision_runs_on_what_a_half_done_downgrade_left(project: ProjectCopy, later: str, url: str) -> None:
     half_done_downgrade(project, url)
@@ -289,6 +291,7 @@ NEWER = {
 newer = pytest.mark.parametrize(("change", "word"), NEWER.values(), ids=NEWER)
 
 
+@pytest.mark.in_turn
 @newer
 def test_a_row_of_newer_code_is_read_and_named(project: ProjectCopy, change: str, word: str, url: str) -> None:
     upgraded(project, url)
@@ -310,6 +313,7 @@ def test_a_row_of_newer_code_is_read_and_named(project: ProjectCopy, change: str
         assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
 
 
+@pytest.mark.in_turn
 @newer
 def test_a_revision_that_newer_code_was_last_at_waits_for_a_word(
     project: ProjectCopy, change: str, word: str, url: str
@@ -330,6 +334,7 @@ def test_a_revision_that_newer_code_was_last_at_waits_for_a_word(
     assert read(url).code == "ok"
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("change", ["outcome = ''", "outcome = 'ODD'", "direction = 'up, down'", "outcome = '1'"])
 def test_a_row_that_no_code_wrote_is_told_in_one_line(project: ProjectCopy, change: str, url: str) -> None:
     upgraded(project, url)

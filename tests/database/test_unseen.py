@@ -48,7 +48,7 @@ EDITS = {
 }
 
 
-EVERY_DAY = {"a default of an array", "a column more, one less"}
+EVERY_DAY = {"a default of an array"}
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,7 @@ def test_every_rule_has_a_good_and_a_bad_revision() -> None:
     assert set(NAMES) > POSTGRESQL_ONLY
 
 
+@pytest.mark.in_turn
 @each
 def test_a_bad_revision_is_refused_and_leaves_nothing_half_done(
     name: str, flows: ProjectCopy, url: str, approve: Approve
@@ -145,6 +146,7 @@ def test_a_bad_revision_is_refused_and_leaves_nothing_half_done(
     assert everything_in(url) == before
 
 
+@pytest.mark.in_turn
 @each
 def test_a_good_revision_is_applied_and_reverted(name: str, flows: ProjectCopy, url: str) -> None:
     take(f"good_{name}", flows)

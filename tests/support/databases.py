@@ -14,6 +14,7 @@ from tests.postgres import Server
 DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
 # Where every day one will do: a test that takes long, of what hardly depends on the database.
 ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", "postgresql17"))]
+KINDS = ["sqlite", "postgresql"]
 
 
 def everyday(cases: Iterable[Any], chosen: Collection[Any]) -> list[Any]:
@@ -21,6 +22,22 @@ def everyday(cases: Iterable[Any], chosen: Collection[Any]) -> list[Any]:
     cases = list(cases)
     assert set(chosen) <= set(cases)
     return [case if case in chosen else pytest.param(case, marks=pytest.mark.exhaustive) for case in cases]
+
+
+def mark_in_turn(items: Iterable[pytest.Item]) -> None:
+    """Leaves each case of a test to one kind of database in the default run: every other one to the next."""
+    cases: dict[str, dict[str, dict[str, pytest.Item]]] = {}
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        given = item.callspec.params
+        where = next((value for value in given.values() if value in KINDS), None)
+        case = repr([value for value in given.values() if value is not where])
+        if where is not None:
+            cases.setdefault(f"{item.path}::{item.originalname}", {}).setdefault(case, {})[where] = item
+    for of_test in cases.values():
+        for number, kinds in enumerate(of_test.values()):
+            if len(kinds) == len(KINDS):
+                kinds[KINDS[1 - number % 2]].add_marker("exhaustive")
 
 
 class Servers:

@@ -48,6 +48,7 @@ class Drift:
         accepted: the accepted differences.
         notes: what couldn't be read.
         declared: the models' partitioned tables.
+        taken: the schema as it was read.
     """
 
     revision: str | None
@@ -57,6 +58,7 @@ class Drift:
     accepted: list[Difference]
     notes: list[str] = field(default_factory=list)
     declared: Declared = none_declared
+    taken: Snapshot | None = None
 
     def read(self, connection: sa.Connection) -> Snapshot:
         """Returns the schema that is there now, in the form that is compared."""
@@ -128,7 +130,7 @@ def compare(
     if revision != state.head:
         return Check(state, drift, not_read=not_read)
     session = Session.of(config)
-    session.answers_notes = True
+    session.answers_notes, session.taken = True, drift.taken
     wanted = _wanted(connection, config, drift)
     return Check(state, drift, wanted, session.models_compared, session.all_notes, not_read)
 
@@ -158,13 +160,15 @@ def find_drift(
     unmanaged = Unmanaged(config)
     dialect = connection.dialect.name
     expected = unmanaged.without(Snapshots(config).of(dialect, revision))
-    present = snapshots.in_plain_form(expected, unmanaged.without(snapshots.take(connection)), declared)
+    taken = snapshots.take(connection)
+    present = snapshots.in_plain_form(expected, unmanaged.without(taken), declared)
     found = snapshots.as_former(dialect, expected, present)
     rows, notes = _rows_to_do(connection, script, revision)
     of_schema = snapshots.without_spelling(connection, expected, snapshots.differences(expected, found))
     differences = [*of_schema, *rows]
     accepted = _accepted(differences, entries)
-    return Drift(revision, expected, found, [d for d in differences if d not in accepted], accepted, notes, declared)
+    left = [d for d in differences if d not in accepted]
+    return Drift(revision, expected, found, left, accepted, notes, declared, taken)
 
 
 def unaccepted(diffs: Iterable[Any], entries: list[Entry]) -> list[Any]:

@@ -6,7 +6,7 @@ memory. No live table is locked, and nothing stays.
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,19 +75,25 @@ def scratch_of(
         yield scratch
 
 
-def take_with(connection: sa.Connection, metadata: sa.MetaData) -> Snapshot:
-    """Reads a database, and the other schemas that the models name as if they were one with its own."""
+def take_with(connection: sa.Connection, metadata: sa.MetaData, taken: Snapshot | None = None) -> Snapshot:
+    """Reads a database, and the other schemas that the models name as if they were one with its own.
+
+    Args:
+        connection: to the database.
+        metadata: the models.
+        taken: the snapshot of the database itself, if it has been read already.
+    """
     if connection.dialect.name != "postgresql":
-        return in_order({**read_sqlite.read(connection)})
+        return taken if taken is not None else in_order({**read_sqlite.read(connection)})
     query = "SELECT current_schema(), current_setting('search_path')"
     home, path = connection.exec_driver_sql(query).one()
-    facts = read_postgresql.read(connection)
+    facts = taken if taken is not None else read_postgresql.read(connection)
     others = sorted({*schemas_of(metadata).values()} - {home})
     for schema in others:
         connection.execute(_SET_PATH, {"path": quoted(schema)})
         facts = {**read_postgresql.read(connection, [home or "public", _TEMPORARY]), **facts}
     connection.execute(_SET_PATH, {"path": path})
-    return in_order(_unqualified(facts, others) if others else {**facts})
+    return in_order(_unqualified({**facts}, others) if others else {**facts})
 
 
 @contextmanager
@@ -271,7 +277,7 @@ def _left_unvalidated(metadata: sa.MetaData) -> set[str]:
     }
 
 
-def _unqualified(facts: dict[str, dict[str, Any]], schemas: Iterable[str]) -> Snapshot:
+def _unqualified(facts: Mapping[str, Mapping[str, Any]], schemas: Iterable[str]) -> Snapshot:
     names = "|".join(re.escape(word) for name in schemas for word in {name, quoted(name)})
     word = re.compile(rf"({_LITERAL})|(?<![\w\".])(?:{names})\.")
     name_in_literal = re.compile(rf"'(?:{names})\.([^']+)'::regclass")

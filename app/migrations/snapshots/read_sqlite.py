@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +47,7 @@ def read(connection: sa.Connection) -> dict[str, dict[str, Any]]:
     return snapshot
 
 
+@lru_cache(maxsize=4096)
 def normalised(sql: str) -> str:
     """Returns SQL in one spelling: without comments, needless blanks and needless quotes."""
     text = "".join(_spelt(token) for token in lexer.tokens(sql))

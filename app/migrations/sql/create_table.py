@@ -1,13 +1,15 @@
 """The text of a CREATE TABLE of SQLite: its parts, and the clauses that no pragma reports in full."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.migrations.sql import lexer
 from app.sql_text import unquoted
 
 _DEPTH = {"(": 1, ")": -1}
 _KINDS = ("CHECK", "PRIMARY", "REFERENCES", "UNIQUE")
+_KEPT = 4096  # texts: a table is read more than once, and each of its columns for several facts
 _DEFERRED = "DEFERRABLE INITIALLY DEFERRED"
 
 
@@ -32,8 +34,13 @@ class Clause:
     conflict: str = ""
 
 
-def parts(create: str) -> Iterator[str]:
+@lru_cache(maxsize=_KEPT)
+def parts(create: str) -> tuple[str, ...]:
     """Returns what stands between the commas of the outer brackets, without comments."""
+    return tuple(_parts(create))
+
+
+def _parts(create: str) -> Iterator[str]:
     part, depth = "", 0
     for token in lexer.tokens(create):
         outside = depth == 0
@@ -50,13 +57,14 @@ def parts(create: str) -> Iterator[str]:
             return
 
 
-def clauses(create: str) -> Iterator[Clause]:
+@lru_cache(maxsize=_KEPT)
+def clauses(create: str) -> tuple[Clause, ...]:
     """Returns the clauses in the order in which they are written."""
-    for part in parts(create):
-        yield from _clauses_of(words(part))
+    return tuple(clause for part in parts(create) for clause in _clauses_of(words(part)))
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=_KEPT)
+def words(text: str) -> tuple[str, ...]:
     """Returns the words of a text; what stands in brackets is one word, with its brackets."""
     result: list[str] = []
     depth = 0
@@ -66,7 +74,7 @@ def words(text: str) -> list[str]:
         elif not token.isspace() and not token.startswith(("--", "/*")):
             result.append(token)
         depth += _DEPTH.get(token, 0)
-    return result
+    return tuple(result)
 
 
 def columns(create: str) -> dict[str, str]:
@@ -118,7 +126,7 @@ def plain(name: str) -> str:
     return name[1:-1].replace("''", "'") if name[0] == "'" else unquoted(name)
 
 
-def _clauses_of(part: list[str]) -> Iterator[Clause]:
+def _clauses_of(part: Sequence[str]) -> Iterator[Clause]:
     name = None
     for place, word in enumerate(part):
         rest = part[place + 1 :]
@@ -138,18 +146,18 @@ def _clauses_of(part: list[str]) -> Iterator[Clause]:
             name = None
 
 
-def _conflict(after: list[str]) -> str:
+def _conflict(after: Sequence[str]) -> str:
     said = _until_next(after, "NOT", "NULL", "DEFAULT")
     place = next((place for place, word in enumerate(said[:-2]) if said[place : place + 2] == ["ON", "CONFLICT"]), None)
     return "" if place is None else said[place + 2]
 
 
-def _until_next(after: list[str], *more: str) -> list[str]:
+def _until_next(after: Sequence[str], *more: str) -> list[str]:
     """Returns the words, in capitals, up to the next clause."""
     said = [word.upper() for word in after]
     return said[: next((place for place, word in enumerate(said) if word in ("CONSTRAINT", *_KINDS, *more)), None)]
 
 
-def _is_deferred(after: list[str]) -> bool:
+def _is_deferred(after: Sequence[str]) -> bool:
     text = " ".join(_until_next(after))
     return _DEFERRED in text and f"NOT {_DEFERRED}" not in text

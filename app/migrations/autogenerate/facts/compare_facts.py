@@ -62,7 +62,7 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         comparison = snapshots.compare_with_models(
             connection,
             metadata,
-            session.facts if session.facts is not None else _found(context, metadata),
+            session.facts if session.facts is not None else _found(context, metadata, session.taken),
             is_unmanaged=unmanaged.is_unmanaged_table if unmanaged else lambda _: False,
             keep=unmanaged.without if unmanaged else lambda snapshot: snapshot,
             renames=[*_renames(upgrade_ops)],
@@ -93,11 +93,12 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     return PriorityDispatchResult.CONTINUE
 
 
-def _found(context: AutogenContext, metadata: sa.MetaData) -> snapshots.Snapshot:
+def _found(context: AutogenContext, metadata: sa.MetaData, taken: snapshots.Snapshot | None) -> snapshots.Snapshot:
     """Reads the database; a revision takes the texts of the committed snapshot, as one written elsewhere does."""
     connection, migration = context.connection, context.migration_context
     assert connection is not None
-    found, config, script = snapshots.take_with(connection, metadata), migration.config, migration.script
+    found = snapshots.take_with(connection, metadata, taken)
+    config, script = migration.config, migration.script
     if not migration.opts.get("writes_revision") or config is None or script is None:
         return found
     try:
