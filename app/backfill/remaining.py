@@ -24,7 +24,7 @@ def guard(dialect: sa.Dialect, table: str, condition: str, *, problem: str, reas
     The message says the problem of the table, and the reason why SQL can't solve it. Raises `ValueError` for other
     dialects than PostgreSQL's and SQLite's.
     """
-    exists = f"EXISTS (SELECT 1 FROM {dialect.identifier_preparer.quote(table)} WHERE {condition})"
+    exists = f"EXISTS (SELECT 1 FROM {sql_text.quote_for(dialect)(table)} WHERE {condition})"
     if dialect.name == "postgresql":
         message = sql_text.literal(f"{table} {problem}, {reason}. Run: alembic upgrade head".replace("%", "%%"))
         return _text(f"DO $$ BEGIN IF {exists} THEN RAISE EXCEPTION {message}; END IF; END $$")
@@ -35,7 +35,7 @@ def guard(dialect: sa.Dialect, table: str, condition: str, *, problem: str, reas
 
 
 def _ask(connection: sa.Connection, question: str, table: str, condition: str) -> Any:
-    quoted = connection.dialect.identifier_preparer.quote(table)
+    quoted = sql_text.quote_for(connection.dialect)(table)
     statement = _text(question.format(quoted, condition))
     return patiently(connection, lambda: connection.execute(statement).scalar_one())
 

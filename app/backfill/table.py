@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from app.backfill.patience import patiently
 from app.backfill.report import BackfillError
+from app.sql_text import quote_for
 
 # Begins the UPDATE of each page: the run tells by it that the statement can be repeated at any time.
 MARKER = "/* backfill */"
@@ -91,6 +92,7 @@ class Table:
             raise BackfillError(f"{name} has no primary key: name columns that are unique together and never NULL.")
         self.quote = connection.dialect.identifier_preparer.quote
         self.quoted = self.quote(name)
+        self._address = quote_for(connection.dialect)(name)  # as a value: no percent sign is doubled
         # The types of all columns by name; empty on SQLite.
         self.types = self._postgresql_types() if connection.dialect.name == "postgresql" else {}
         self.key_list = ", ".join(map(self.quote, self.key))
@@ -130,7 +132,10 @@ class Table:
         if self.connection.dialect.name != "postgresql":
             return int(fetch(self.connection, f"SELECT count(*) FROM {self.quoted}")[0][0])
         statement = sa.text("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
-        return max(int(self.connection.execute(statement, {"table": self.quoted}).scalar_one()), 0)
+        return max(
+            int(self.connection.execute(statement, {"table": self._address}).scalar_one()),
+            0,
+        )
 
     def shown(self, key: RowKey) -> Any:
         """Returns a key as reports show it: the value itself if the key has one column."""
@@ -195,7 +200,7 @@ class Table:
             "SELECT attname, format_type(atttypid, -1) FROM pg_attribute "
             "WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"
         )
-        types = self.connection.execute(statement, {"table": self.quoted})
+        types = self.connection.execute(statement, {"table": self._address})
         return {name: kind.replace("%", "%%") for name, kind in types}
 
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from app import backfill
 from app.encryption import FieldCipher
+from app.sql_text import quote_for
 
 
 def count_plaintext(connection: sa.Connection, table: str, columns: Sequence[str], cipher: FieldCipher) -> int:
@@ -31,5 +32,5 @@ def guard(dialect: sa.Dialect, table: str, columns: Sequence[str], cipher: Field
 
 def condition(dialect: sa.Dialect, columns: Sequence[str], cipher: FieldCipher) -> str:
     """Returns the condition for a row with plaintext in one of the columns."""
-    quote = dialect.identifier_preparer.quote
+    quote = quote_for(dialect)
     return " OR ".join(cipher.format.plaintext_sql(quote(column), dialect.name) for column in columns)

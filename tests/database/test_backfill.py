@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import hypothesis
@@ -14,9 +15,10 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from app import db
-from app.backfill import MARKER, BackfillError, Pace, Rejected, Report, backfill
+from app.backfill import MARKER, BackfillError, Pace, Rejected, Report, backfill, count_rows, has_rows
 from app.backfill.passes import MAX_PASSES
 from app.backfill.report import KEPT_REJECTIONS, Tally
+from app.sql_text import for_driver, quoted
 from tests.support.database_access import autocommit
 from tests.support.databases import DATABASES, Servers, database
 
@@ -261,12 +263,25 @@ def test_no_other_column_is_touched(table: Table) -> None:
     assert (table.read("a"), table.read("b"), table.read("other")) == (["sealed:one"], ["two"], ["other"])
 
 
-def test_names_are_quoted(table: Table) -> None:
-    table.run('DROP TABLE IF EXISTS "Order items"')
-    table.run('CREATE TABLE "Order items" ("the key" integer PRIMARY KEY, "select" text)')
-    table.run("""INSERT INTO "Order items" VALUES (1, 'value')""")
-    assert backfill(table.ours, "Order items", ["select"], seal, key="the key").changed == 1
-    assert table.theirs.scalar(sa.text('SELECT "select" FROM "Order items"')) == "sealed:value"
+@pytest.mark.parametrize(
+    ("name", "key", "column"),
+    [("Order items", "the key", "select"), ("100%", "%s", "a %(b)s"), ('say "so"', "a.b", "it's")],
+)
+def test_names_are_quoted(name: str, key: str, column: str, table: Table) -> None:
+    quoted_name, quoted_key, quoted_column = map(quoted, (name, key, column))
+    run = partial(exec_driver_sql, table.theirs)
+    run(f"DROP TABLE IF EXISTS {quoted_name}")
+    run(f"CREATE TABLE {quoted_name} ({quoted_key} integer PRIMARY KEY, {quoted_column} text)")
+    run(f"INSERT INTO {quoted_name} VALUES (1, 'value')")
+    plain = f"{quoted_column} NOT LIKE 'sealed:%'"
+    assert (count_rows(table.ours, name, plain), has_rows(table.ours, name, plain)) == (1, True)
+    assert backfill(table.ours, name, [column], seal, key=key).changed == 1
+    assert run(f"SELECT {quoted_column} FROM {quoted_name}").scalar() == "sealed:value"
+    assert (count_rows(table.ours, name, plain), has_rows(table.ours, name, plain)) == (0, False)
+
+
+def exec_driver_sql(connection: sa.Connection, statement: str) -> sa.CursorResult[Any]:
+    return connection.exec_driver_sql(for_driver(statement, connection.dialect))
 
 
 @pytest.mark.parametrize("theirs", ["sealed:theirs", "theirs", "", None])
