@@ -7,11 +7,10 @@ memory. No live table is locked, and nothing stays.
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
@@ -193,7 +192,7 @@ class _Build:
         rewrite = _in_temporary_schema if self._name == _TEMPORARY else _in_transaction
         sa.event.listen(self._connection, "before_cursor_execute", rewrite, retval=True)
         try:
-            with _rules_kept(self._metadata), _without_waiting(self._connection):
+            with _rules_kept(self._metadata), server_session.without_waiting(self._connection):
                 self._metadata.create_all(bound, tables=tables, checkfirst=False)
             query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class "
             query += "WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
@@ -223,25 +222,6 @@ class _Build:
 
     def _run(self, statement: str) -> None:
         self._connection.exec_driver_sql(for_driver(statement, self._connection.dialect))
-
-
-@contextmanager
-def _without_waiting(connection: sa.Connection) -> Iterator[None]:
-    """Sends statements without waiting for the answer to each, which would take as long as the statements."""
-    driver: Any = connection.connection.driver_connection
-    if server_session.is_pooled(connection) or not psycopg.Pipeline.is_supported():
-        yield
-        return
-    with driver.pipeline() as pipeline:
-        try:
-            yield
-            pipeline.sync()
-        except (psycopg.Error, sa.exc.DBAPIError) as error:
-            with suppress(psycopg.Error):
-                pipeline.sync()  # else psycopg logs what it had to skip
-            if isinstance(error, sa.exc.DBAPIError):
-                raise
-            raise server_session.as_of_sqlalchemy(connection, "", error) from None
 
 
 @contextmanager
