@@ -42,8 +42,8 @@ class EncryptedAttribute(hybrid_property[_T]):
         self._column_type.label = f"{owner.__name__}.{name}"
 
     def _get(self, instance: Any) -> Any:
-        stored = getattr(instance, self.key)
-        if stored is None:
+        # Only a value that isn't loaded, or was never set, needs SQLAlchemy's attribute.
+        if (stored := instance.__dict__.get(self.key)) is None and (stored := getattr(instance, self.key)) is None:
             return None
         try:
             return self.cipher.decrypt(stored)
@@ -52,9 +52,15 @@ class EncryptedAttribute(hybrid_property[_T]):
         return self.cipher.decrypt(stored, label=self._label(instance))  # raises again, with the label
 
     def _set(self, instance: Any, value: Any) -> None:
-        stored = sa.inspect(instance).dict.get(self.key)  # an expired value isn't loaded for this
-        if not self._is_current(stored, value):
-            setattr(instance, self.key, self._encrypt(value, self._label(instance)))
+        stored = instance.__dict__.get(self.key)  # an expired value isn't loaded for this
+        if isinstance(stored, Ciphertext) and self._is_current(stored, value):
+            return
+        encrypted, failed = None, False
+        try:
+            encrypted = self._encrypt(value, "the value")
+        except (CipherError, TypeError):  # see `_get`
+            failed = True
+        setattr(instance, self.key, self._encrypt(value, self._label(instance)) if failed else encrypted)
 
     def _expression(self, cls: Any) -> sa.Label[Any]:
         # Without a label of its own, two models' attributes of one name can't be selected together.
@@ -76,8 +82,8 @@ class EncryptedAttribute(hybrid_property[_T]):
             raise MalformedCiphertext(f"{label} was given a Ciphertext that is not one of its format.")
         return value
 
-    def _is_current(self, stored: Any, value: Any) -> bool:
-        if not isinstance(stored, Ciphertext) or not isinstance(value, str) or isinstance(value, Ciphertext):
+    def _is_current(self, stored: Ciphertext, value: Any) -> bool:
+        if not isinstance(value, str) or isinstance(value, Ciphertext):
             return False
         with suppress(CipherError):
             opened = self.cipher.open(stored)

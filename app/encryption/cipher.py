@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import repeat
+from os import urandom
 from threading import Lock
 from typing import Literal, NamedTuple
 
 from app.encryption.encoding import decode_utf8, encode_utf8, require_text
 from app.encryption.errors import CipherError, DecryptionError, MalformedCiphertext, PlaintextRefused
-from app.encryption.formats import Ciphertext, Format, State
+from app.encryption.formats import Ciphertext, Format, State, WholeCiphertext
 from app.encryption.keys import Key, Keyring, invalid_tag
 
 _VALUES_PER_SALT = 4096
@@ -88,7 +89,19 @@ class FieldCipher:
             CipherError: the text can't be written as UTF-8.
             TypeError: the value isn't a str, or is a `Ciphertext` already.
         """
-        return self._encrypt(plaintext, label, os.urandom(self.format.salt_bytes), os.urandom(self.format.nonce_bytes))
+        if type(plaintext) is not str:
+            if isinstance(plaintext, Ciphertext):
+                raise TypeError(f"{label} is encrypted already")
+            require_text(plaintext, label)
+        if (data := encode_utf8(plaintext)) is None:
+            raise CipherError(f"Failed to encrypt {label}: the text can't be written as UTF-8.")
+        keyring = self._override.get() or self._loaded or self.keyring
+        if (key := keyring.writing) is None:
+            raise keyring.missing(label, "encrypted")
+        format_ = self.format
+        salt = urandom(format_.salt_bytes) if format_.salt_bytes else b""  # no call of the system for no bytes
+        nonce = urandom(format_.nonce_bytes)
+        return Ciphertext(format_.spell(salt, nonce, key.cipher(salt).encrypt(nonce, data, None)))
 
     def batch(self) -> "Batch":
         """Starts encrypting pages of values that share salts."""
@@ -114,17 +127,30 @@ class FieldCipher:
             DecryptionError: no key opens the value; `MalformedCiphertext` if none could.
             KeyConfigurationError: there are no keys.
         """
-        state = self.state(stored)
-        if state is State.PLAINTEXT and self.refuses_plaintext:
-            problem = "is stored unencrypted and ENCRYPTION_PLAINTEXT=refuse"
-            raise PlaintextRefused(f"{label} {problem}. Run: schema secrets encrypt")
-        if state in (State.EMPTY, State.PLAINTEXT):
-            return stored
+        format_, parts = self.format, None
+        if type(stored) is WholeCiphertext and stored.of_format is format_:
+            parts = stored.parts
+        else:
+            parts = format_.parse(require_text(stored, label))
+        if parts is None:
+            state = self.state(stored)
+            if state is State.PLAINTEXT and self.refuses_plaintext:
+                problem = "is stored unencrypted and ENCRYPTION_PLAINTEXT=refuse"
+                raise PlaintextRefused(f"{label} {problem}. Run: schema secrets encrypt")
+            if state is not State.MALFORMED:
+                return stored
+        elif (key := (self._override.get() or self._loaded or self.keyring).writing) is not None:
+            salt, nonce, ciphertext = parts
+            aes = key.cipher(salt)
+            try:
+                return aes.decrypt(nonce, ciphertext, None).decode()
+            except (invalid_tag(), UnicodeDecodeError):
+                pass  # another key, or an error that must not have this one as its context
         return self.open(stored, label=label).plaintext
 
     def open(self, stored: str, *, label: str = "the value") -> Opened:
         """Decrypts a stored ciphertext, and names the key that opened it; raises as `decrypt` does."""
-        parts = self.format.parse(require_text(stored, label))
+        parts = self.format.parts_of(require_text(stored, label))
         if parts is None:
             marked = self.state(stored) is State.MALFORMED
             problem = "starts like a ciphertext but is not a whole one (truncated or edited)"
@@ -151,16 +177,6 @@ class FieldCipher:
         """Judges a stored value without a key: see `Format.state`."""
         return self.format.state(stored)
 
-    def _encrypt(self, plaintext: str, label: str, salt: bytes, nonce: bytes) -> Ciphertext:
-        if isinstance(plaintext, Ciphertext):
-            raise TypeError(f"{label} is encrypted already")
-        if (data := encode_utf8(require_text(plaintext, label))) is None:
-            raise CipherError(f"Failed to encrypt {label}: the text can't be written as UTF-8.")
-        keyring = self.keyring
-        if not keyring.writing:
-            raise keyring.missing(label, "encrypted")
-        return self.format.dump(keyring.writing.encrypt(data, salt, nonce))
-
 
 class Batch:
     """Encrypts pages of values, up to 4,096 of them under one salt, so that a passphrase is stretched once for all.
@@ -183,7 +199,7 @@ class Batch:
         if len(page) < len(plaintexts):
             raise CipherError(f"Failed to encrypt {label}: the text can't be written as UTF-8.")
         salt, size = self._salt_for(len(page)), format_.nonce_bytes
-        random = os.urandom(size * len(page))
+        random = urandom(size * len(page))
         nonces = [random[place : place + size] for place in range(0, len(random), size)]
         ciphertexts = map(keyring.writing.cipher(salt).encrypt, nonces, page, repeat(None))
         return format_.dump_page(salt, nonces, ciphertexts)
@@ -191,7 +207,7 @@ class Batch:
     def _salt_for(self, values: int) -> bytes:
         # A forked process must not go on with the salt of its parent.
         if self._left < values or self._process != os.getpid():
-            self._salt, self._left = os.urandom(self._cipher.format.salt_bytes), _VALUES_PER_SALT
+            self._salt, self._left = urandom(self._cipher.format.salt_bytes), _VALUES_PER_SALT
             self._process = os.getpid()
         self._left -= values
         return self._salt

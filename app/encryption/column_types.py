@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.encryption.cipher import FieldCipher
 from app.encryption.errors import CipherError, PlaintextRefused, PlaintextWarning
-from app.encryption.formats import Ciphertext, State
+from app.encryption.formats import Ciphertext, State, WholeCiphertext
 
 
 class EncryptedColumnComparison(CipherError, InvalidRequestError):  # noqa: N818 - the word that users search for
@@ -60,7 +60,8 @@ class EncryptedText(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
         """Marks ciphertext as such."""
-        return Ciphertext(value) if value and self.cipher.state(value) is State.ENCRYPTED else value
+        format_ = self.cipher.format
+        return WholeCiphertext(value, format_, parts) if value and (parts := format_.parse(value)) else value
 
     def coerce_compared_value(self, op: object, value: object) -> TypeEngine[Any]:  # noqa: ARG002
         """Accepts any text in a comparison, which stores nothing."""

@@ -7,8 +7,8 @@ context of the new error and show the whole text.
 import binascii
 from collections.abc import Iterable, Sequence
 
-_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
-_FROM_URLSAFE = bytes.maketrans(b"-_+/", b"+/  ")  # digits of the standard alphabet become invalid
+TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+FROM_URLSAFE = bytes.maketrans(b"-_+/", b"+/  ")  # digits of the standard alphabet become invalid
 
 
 def require_text(value: str, label: str) -> str:
@@ -34,24 +34,11 @@ def decode_utf8(data: bytes) -> str | None:
         return None
 
 
-# The module `base64` wraps binascii and checks every argument again: half the time of a decryption.
-def decode_base64(text: str, *, urlsafe: bool = False) -> bytes | None:
-    """Decodes canonical base64; returns None for every other spelling, which `a2b_base64` would accept too."""
-    try:
-        digits = text.encode("ascii")
-        if urlsafe:
-            digits = digits.translate(_FROM_URLSAFE)
-        data = binascii.a2b_base64(digits)
-    except ValueError:
-        return None
-    return data if binascii.b2a_base64(data, newline=False) == digits else None
-
-
 # Page functions make one call for all values, so that the loop runs in C.
 def encode_base64_page(page: Iterable[bytes], *, urlsafe: bool = False) -> list[str]:
     """Encodes each value in base64, with padding."""
     lines = b"".join(map(binascii.b2a_base64, page))  # each ends with a newline
-    return (lines.translate(_TO_URLSAFE) if urlsafe else lines).decode("ascii").split("\n")[:-1]
+    return (lines.translate(TO_URLSAFE) if urlsafe else lines).decode("ascii").split("\n")[:-1]
 
 
 def decode_base64_page(page: Sequence[str], *, urlsafe: bool = False) -> list[bytes] | None:
@@ -59,7 +46,7 @@ def decode_base64_page(page: Sequence[str], *, urlsafe: bool = False) -> list[by
     try:
         lines = "\n".join([*page, ""]).encode("ascii")
         if urlsafe:
-            lines = lines.translate(_FROM_URLSAFE)
+            lines = lines.translate(FROM_URLSAFE)
         values = list(map(binascii.a2b_base64, lines.split(b"\n")[:-1]))
     except ValueError:
         return None

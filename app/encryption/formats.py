@@ -3,18 +3,28 @@
 import re
 import string
 from abc import ABC, abstractmethod
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
 from operator import add
-from typing import ClassVar, Final, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 
-from app.encryption.encoding import decode_base64, decode_base64_page, encode_base64_page, require_text
+from app.encryption.encoding import (
+    FROM_URLSAFE,
+    TO_URLSAFE,
+    decode_base64_page,
+    encode_base64_page,
+    require_text,
+)
 
 _BLANKS = r"[ \t\n\r\f\v]*"
 _TAG_BYTES = 16
 _DIGITS = string.ascii_letters + string.digits + "+/"
+_ENC_LEAST = 12 + _TAG_BYTES
+_TOKEN_SIZES = (32, 16, _TAG_BYTES)
 _T = TypeVar("_T")
+_new_parts: Any = tuple.__new__  # the named tuple's own constructor is interpreted
 
 
 class State(StrEnum):
@@ -33,6 +43,28 @@ class Ciphertext(str):
 
     def __repr__(self) -> str:
         return "<Ciphertext>"
+
+
+class WholeCiphertext(Ciphertext):
+    """A ciphertext that was parsed or spelled here; it is pickled and copied as a plain `Ciphertext`.
+
+    Attributes:
+        of_format: the format of its parts.
+        parts: the parts, so that decrypting needn't parse it again.
+    """
+
+    __slots__ = ("of_format", "parts")
+    of_format: "Format"
+    parts: "Parts[bytes]"
+
+    def __new__(cls, text: str, of_format: "Format", parts: "Parts[bytes]") -> Self:
+        """Marks a text whose parts are known."""
+        self = str.__new__(cls, text)
+        self.of_format, self.parts = of_format, parts
+        return self
+
+    def __reduce__(self) -> tuple[type[Ciphertext], tuple[str]]:
+        return Ciphertext, (str(self),)
 
 
 class Parts(NamedTuple, Generic[_T]):
@@ -77,18 +109,24 @@ class Format(ABC):
     def encrypted_sql(self, column: str) -> str:
         """Returns a portable CHECK condition: false for PLAINTEXT values, true for EMPTY and ENCRYPTED ones."""
 
-    def dump(self, parts: Parts[bytes]) -> Ciphertext:
-        """Spells one ciphertext."""
-        return Ciphertext(*self.dump_page(parts.salt, [parts.nonce], [parts.ciphertext]))
+    @abstractmethod
+    def spell(self, salt: bytes, nonce: bytes, ciphertext: bytes) -> str:
+        """Spells one ciphertext, from parts as `parse` returns them."""
+
+    def parts_of(self, stored: str) -> Parts[bytes] | None:
+        """Returns the parts of a stored value, parsing it unless it brings them; None as `parse` does."""
+        if type(stored) is WholeCiphertext and stored.of_format is self:
+            return stored.parts
+        return self.parse(stored)
 
     def state(self, stored: str | None) -> State:
-        """Judges a stored value by its beginning, without a key."""
+        """Judges a stored value, without a key."""
         if stored is None or not require_text(stored, "the value"):
             return State.EMPTY
+        if self.parts_of(stored) is not None:
+            return State.ENCRYPTED
         # Blanks before the marker and other letter case match too: a damaged ciphertext must never pass for a secret.
-        if not _marker(self.marker).match(stored):
-            return State.PLAINTEXT
-        return State.MALFORMED if self.parse(stored) is None else State.ENCRYPTED
+        return State.MALFORMED if _marker(self.marker).match(stored) else State.PLAINTEXT
 
     def state_page(self, stored: Sequence[str]) -> list[State]:
         """Judges each value of a page."""
@@ -119,10 +157,22 @@ class _Enc(Format):
     globs = ("[Ee][Nn][Cc]:*",)
 
     def parse(self, stored: str) -> Parts[bytes] | None:
-        data = decode_base64(stored[4:], urlsafe=True) if stored.startswith("enc:") else None
-        if data is None or len(data) < self.nonce_bytes + _TAG_BYTES:
+        if not stored.startswith("enc:"):
             return None
-        return Parts(b"", data[: self.nonce_bytes], data[self.nonce_bytes :])
+        # Straight lines: a call for each step would cost as much as the step.
+        try:
+            digits = stored[4:].encode("ascii").translate(FROM_URLSAFE)
+            data = a2b_base64(digits)
+        except ValueError:
+            return None
+        if len(data) < _ENC_LEAST or b2a_base64(data, newline=False) != digits:
+            return None
+        parts: Parts[bytes] = _new_parts(Parts, (b"", data[:12], data[12:]))
+        return parts
+
+    def spell(self, salt: bytes, nonce: bytes, ciphertext: bytes) -> str:  # noqa: ARG002
+        digits = b2a_base64(nonce + ciphertext, newline=False)
+        return "enc:" + digits.translate(TO_URLSAFE).decode("ascii")
 
     def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
         digits = [value[4:] for value in stored if value.startswith("enc:")]
@@ -139,6 +189,12 @@ class _Enc(Format):
         return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
 
 
+def _spell_token(salt: bytes, nonce: bytes, tag: bytes, text: bytes) -> bytes:
+    # Each line of base64 ends with a newline, which none of its digits is.
+    lines = b2a_base64(salt) + b2a_base64(nonce) + b2a_base64(tag) + b2a_base64(text, newline=False)
+    return lines.replace(b"\n", b":")
+
+
 class _Token(Format):
     __slots__ = ()
     name, salt_bytes, nonce_bytes = "token", 32, 16
@@ -146,11 +202,19 @@ class _Token(Format):
     globs = ("[A-Za-z0-9+/_-]" * 43 + "=:*", "[A-Za-z0-9+/_-]" * 43 + ":*")
 
     def parse(self, stored: str) -> Parts[bytes] | None:
-        sizes = [self.salt_bytes, self.nonce_bytes, _TAG_BYTES]
-        match [decode_base64(part) for part in stored.split(":", 4)]:
-            case [bytes(salt), bytes(nonce), bytes(tag), bytes(text)] if [*map(len, (salt, nonce, tag))] == sizes:
-                return Parts(salt, nonce, text + tag)
-        return None
+        try:
+            digits = stored.encode("ascii")
+            salt, nonce, tag, text = map(a2b_base64, digits.split(b":"))
+        except ValueError:  # not four parts, or not base64
+            return None
+        if (len(salt), len(nonce), len(tag)) != _TOKEN_SIZES or _spell_token(salt, nonce, tag, text) != digits:
+            return None
+        parts: Parts[bytes] = _new_parts(Parts, (salt, nonce, text + tag))
+        return parts
+
+    def spell(self, salt: bytes, nonce: bytes, ciphertext: bytes) -> str:
+        tag, text = ciphertext[-_TAG_BYTES:], ciphertext[:-_TAG_BYTES]
+        return _spell_token(salt, nonce, tag, text).decode("ascii")
 
     def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
         if any(value.count(":") != 3 for value in stored):  # noqa: PLR2004 - between four parts

@@ -48,10 +48,6 @@ class Key(ABC):
             self._id = hashlib.sha256(b"key-id\0" + self._derive(b"key-id")).hexdigest()[:8]
         return self._id
 
-    def encrypt(self, data: bytes, salt: bytes, nonce: bytes) -> Parts[bytes]:
-        """Encrypts bytes; salt and nonce must be fresh."""
-        return Parts(salt, nonce, self.cipher(salt).encrypt(nonce, data, None))
-
     def decrypt(self, parts: Parts[bytes]) -> bytes | None:
         """Decrypts bytes; returns None for those of another key, and for altered ones."""
         try:
