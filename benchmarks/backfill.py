@@ -114,7 +114,7 @@ def cipher_alone(table: Table) -> None:
     with garbage_frozen():
         for start in range(0, table.rows, page):
             texts = [PLAIN.format(number) for number in range(start, min(start + page, table.rows))]
-            assert CIPHER.decrypts_to(batch.encrypt(texts), texts)
+            batch.encrypt(texts)
 
 
 def ours(table: Table) -> None:

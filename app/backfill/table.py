@@ -34,11 +34,16 @@ class KeyRange:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows to write, column by column: their keys in order, their old values, their new values."""
+    """Rows to write, column by column: their keys in order, their old values, their new values.
+
+    Attributes:
+        versions: PostgreSQL's `xmin` of each row; empty on SQLite.
+    """
 
     keys: Sequence[Column]
     old: Sequence[Column]
     new: Sequence[Column]
+    versions: Column = ()
 
     def __len__(self) -> int:
         return len(self.keys[0])
@@ -47,7 +52,8 @@ class Page:
         """Returns a page of the rows with these numbers."""
         if len(numbers) == len(self):
             return self
-        return Page(*([[column[n] for n in numbers] for column in each] for each in (self.keys, self.old, self.new)))
+        keys, old, new = ([[column[n] for n in numbers] for column in each] for each in (self.keys, self.old, self.new))
+        return Page(keys, old, new, [self.versions[n] for n in numbers] if self.versions else ())
 
     def rows(self) -> Iterator[tuple[RowKey, Values, Values]]:
         """Lists key, old values and new values, row by row."""
@@ -96,7 +102,8 @@ class Table:
         # The types of all columns by name; empty on SQLite.
         self.types = self._postgresql_types() if connection.dialect.name == "postgresql" else {}
         self.key_list = ", ".join(map(self.quote, self.key))
-        self._selected = ", ".join([self.key_list, *map(self.read_as, self.columns)])
+        self._values = ", ".join(map(self.read_as, self.columns))
+        self._versioned = f"xmin::text, {self._values}"
 
     def key_range(self) -> KeyRange | None:
         """Returns the range from the first to the last row that is there now; None for an empty table."""
@@ -107,12 +114,28 @@ class Table:
 
     def read(self, key_range: KeyRange, rows: int) -> Sequence[Values]:
         """Returns the first rows of a range: their keys and values."""
-        return self._require_decoded_keys(self._select(self._selected, key_range, f"LIMIT {rows}"))
+        selected = f"{self.key_list}, {self._values}"
+        return self._require_decoded_keys(self._select(selected, key_range, f"LIMIT {rows}"))
+
+    def read_versions(self, key_range: KeyRange, rows: int) -> Sequence[Values]:
+        """Returns the first rows of a range of PostgreSQL: their keys, versions and values."""
+        return self._select(f"{self.key_list}, {self._versioned}", key_range, f"LIMIT {rows}")
+
+    def read_again(self, page: Page) -> dict[RowKey, tuple[Any, Values]]:
+        """Returns the versions and values that the rows of a page have now, by key; PostgreSQL only."""
+        statement = (
+            f"SELECT {self.key_list}, {self._versioned} FROM {self.quoted} "
+            f"WHERE ({self.key_list}) >= ({self.marks('low')}) AND ({self.key_list}) <= ({self.marks('high')})"
+        )
+        width = len(self.key)
+        return {row[:width]: (row[width], row[width + 1 :]) for row in fetch(self.connection, statement, page.bounds())}
 
     def end(self, rows: int, *, last: bool) -> Sequence[Values]:
         """Returns the first rows of the table, or the last ones, beginning with the outermost."""
         order = ", ".join(f"{self.quote(name)} {'DESC' if last else 'ASC'}" for name in self.key)
-        return fetch(self.connection, f"SELECT {self._selected} FROM {self.quoted} ORDER BY {order} LIMIT {rows}")
+        return fetch(
+            self.connection, f"SELECT {self.key_list}, {self._values} FROM {self.quoted} ORDER BY {order} LIMIT {rows}"
+        )
 
     def cut(self, key_range: KeyRange, rows: int) -> RowKey:
         """Returns the key at which the first `rows` rows of a range end."""

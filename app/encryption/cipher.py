@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from itertools import repeat
 from os import urandom
+from struct import Struct
 from threading import Lock
 from typing import Literal, NamedTuple
 
-from app.encryption.encoding import decode_utf8, encode_utf8, require_text
+from app.encryption.encoding import decode_utf8, encode_utf8, encode_utf8_page, require_text
 from app.encryption.errors import CipherError, DecryptionError, MalformedCiphertext, PlaintextRefused
 from app.encryption.formats import Ciphertext, Format, State, WholeCiphertext
 from app.encryption.keys import Key, Keyring, invalid_tag
@@ -107,17 +109,20 @@ class FieldCipher:
         """Starts encrypting pages of values that share salts."""
         return Batch(self)
 
-    def decrypts_to(self, stored: Sequence[str], plaintexts: Sequence[str]) -> bool:
-        """Returns whether a page of stored values decrypts, under the writing key, to these texts."""
+    def decrypts_to(self, stored: Sequence[bytes], plaintexts: Sequence[bytes]) -> bool:
+        """Returns whether a page of ciphertexts, as ASCII, decrypts to these texts under the writing key."""
         parts, key = self.format.parse_page(stored), self.keyring.writing
         if parts is None or key is None:
             return False
-        decrypt = {salt: key.cipher(salt).decrypt for salt in set(parts.salt)}
+        salts = {*parts.salt}
         try:
-            opened = [decrypt[salt](nonce, ciphertext, None) for salt, nonce, ciphertext in zip(*parts, strict=True)]
+            if len(salts) == 1:
+                aes = key.cipher(*salts)
+                return [*map(aes.decrypt, parts.nonce, parts.ciphertext, repeat(None))] == plaintexts
+            decrypt = {salt: key.cipher(salt).decrypt for salt in salts}
+            return [decrypt[salt](nonce, data, None) for salt, nonce, data in zip(*parts, strict=True)] == plaintexts
         except invalid_tag():
             return False
-        return opened == [encode_utf8(text) for text in plaintexts]
 
     def decrypt(self, stored: str, *, label: str = "the value") -> str:
         """Returns the secret in a stored value; a value that was never encrypted is the secret itself.
@@ -191,18 +196,24 @@ class Batch:
         self._process = 0
 
     def encrypt(self, plaintexts: Sequence[str], *, label: str = "the value") -> list[str]:
-        """Encrypts a page of at most 4,096 values; raises as `FieldCipher.encrypt` does."""
+        """Encrypts a page of at most 4,096 values, and decrypts and compares each before it returns them.
+
+        Raises:
+            CipherError: a text can't be written as UTF-8, or a fresh ciphertext doesn't decrypt to it.
+            KeyConfigurationError: there is no writing key.
+        """
         keyring, format_ = self._cipher.keyring, self._cipher.format
         if keyring.writing is None:
             raise keyring.missing(label, "encrypted")
-        page = [data for text in plaintexts if (data := encode_utf8(text)) is not None]
-        if len(page) < len(plaintexts):
+        if (page := encode_utf8_page(plaintexts)) is None:
             raise CipherError(f"Failed to encrypt {label}: the text can't be written as UTF-8.")
         salt, size = self._salt_for(len(page)), format_.nonce_bytes
-        random = urandom(size * len(page))
-        nonces = [random[place : place + size] for place in range(0, len(random), size)]
+        nonces = _cut(size, len(page))(urandom(size * len(page)))
         ciphertexts = map(keyring.writing.cipher(salt).encrypt, nonces, page, repeat(None))
-        return format_.dump_page(salt, nonces, ciphertexts)
+        stored = format_.spell_page(salt, nonces, ciphertexts)
+        if not self._cipher.decrypts_to(stored, page):
+            raise CipherError(f"Failed to encrypt {label}: a fresh ciphertext didn't decrypt to its plaintext.")
+        return b"\n".join(stored).decode("ascii").split("\n") if stored else []
 
     def _salt_for(self, values: int) -> bytes:
         # A forked process must not go on with the salt of its parent.
@@ -211,3 +222,9 @@ class Batch:
             self._process = os.getpid()
         self._left -= values
         return self._salt
+
+
+@lru_cache(maxsize=16)
+def _cut(size: int, number: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Returns a function that cuts bytes into pieces of one size."""
+    return Struct(f"{size}s" * number).unpack

@@ -35,18 +35,28 @@ def decode_utf8(data: bytes) -> str | None:
 
 
 # Page functions make one call for all values, so that the loop runs in C.
-def encode_base64_page(page: Iterable[bytes], *, urlsafe: bool = False) -> list[str]:
+def encode_utf8_page(page: Sequence[str]) -> list[bytes] | None:
+    """Encodes each text as `encode_utf8` does; returns None if one can't be encoded."""
+    data = encode_utf8("\0".join(page))
+    if data is None:
+        return None
+    texts = data.split(b"\0")
+    # A text with a zero in it counts as two.
+    return texts if len(texts) == len(page) else [text.encode() for text in page]
+
+
+def encode_base64_page(page: Iterable[bytes], *, urlsafe: bool = False) -> list[bytes]:
     """Encodes each value in base64, with padding."""
     lines = b"".join(map(binascii.b2a_base64, page))  # each ends with a newline
-    return (lines.translate(TO_URLSAFE) if urlsafe else lines).decode("ascii").split("\n")[:-1]
+    return (lines.translate(TO_URLSAFE) if urlsafe else lines).split(b"\n")[:-1]
 
 
-def decode_base64_page(page: Sequence[str], *, urlsafe: bool = False) -> list[bytes] | None:
-    """Decodes each value as `decode_base64` does; returns None if one can't be decoded."""
+def decode_base64_page(page: Sequence[bytes], *, urlsafe: bool = False) -> list[bytes] | None:
+    """Decodes canonical base64; returns None if a value is spelt otherwise, which `a2b_base64` would accept too."""
+    lines = b"\n".join([*page, b""])
+    if urlsafe:
+        lines = lines.translate(FROM_URLSAFE)
     try:
-        lines = "\n".join([*page, ""]).encode("ascii")
-        if urlsafe:
-            lines = lines.translate(FROM_URLSAFE)
         values = list(map(binascii.a2b_base64, lines.split(b"\n")[:-1]))
     except ValueError:
         return None

@@ -7,7 +7,8 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
-from operator import add
+from itertools import repeat
+from operator import add, itemgetter
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar
 
 from app.encryption.encoding import (
@@ -22,6 +23,7 @@ _BLANKS = r"[ \t\n\r\f\v]*"
 _TAG_BYTES = 16
 _DIGITS = string.ascii_letters + string.digits + "+/"
 _ENC_LEAST = 12 + _TAG_BYTES
+_ENC_NONCE, _ENC_REST = itemgetter(slice(0, 12)), itemgetter(slice(12, None))
 _TOKEN_SIZES = (32, 16, _TAG_BYTES)
 _T = TypeVar("_T")
 _new_parts: Any = tuple.__new__  # the named tuple's own constructor is interpreted
@@ -98,12 +100,12 @@ class Format(ABC):
         """Splits a ciphertext into its parts; returns None unless `dump` spells it exactly so."""
 
     @abstractmethod
-    def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
-        """Splits a page of ciphertexts; returns None if one can't be parsed."""
+    def parse_page(self, stored: Sequence[bytes]) -> Parts[Sequence[bytes]] | None:
+        """Splits a page of ciphertexts, as ASCII; returns None if one can't be parsed."""
 
     @abstractmethod
-    def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:
-        """Spells ciphertexts that share a salt."""
+    def spell_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[bytes]:
+        """Spells ciphertexts that share a salt, as ASCII."""
 
     @abstractmethod
     def encrypted_sql(self, column: str) -> str:
@@ -127,6 +129,10 @@ class Format(ABC):
             return State.ENCRYPTED
         # Blanks before the marker and other letter case match too: a damaged ciphertext must never pass for a secret.
         return State.MALFORMED if _marker(self.marker).match(stored) else State.PLAINTEXT
+
+    def are_plaintext(self, page: Sequence[Any]) -> bool:
+        """Returns whether all values of a page are plainly PLAINTEXT; if not, each has to be judged."""
+        return {*map(type, page)} == {str} and all(page) and ":" not in "".join(page)  # each marker has a colon
 
     def state_page(self, stored: Sequence[str]) -> list[State]:
         """Judges each value of a page."""
@@ -174,16 +180,15 @@ class _Enc(Format):
         digits = b2a_base64(nonce + ciphertext, newline=False)
         return "enc:" + digits.translate(TO_URLSAFE).decode("ascii")
 
-    def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
-        digits = [value[4:] for value in stored if value.startswith("enc:")]
+    def parse_page(self, stored: Sequence[bytes]) -> Parts[Sequence[bytes]] | None:
+        digits = [value[4:] for value in stored if value.startswith(b"enc:")]
         page = decode_base64_page(digits, urlsafe=True) if len(digits) == len(stored) else None
-        size = self.nonce_bytes
-        if page is None or any(len(data) < size + _TAG_BYTES for data in page):
+        if page is None or (page and min(map(len, page)) < _ENC_LEAST):
             return None
-        return Parts([b""] * len(page), [data[:size] for data in page], [data[size:] for data in page])
+        return Parts([b""] * len(page), [*map(_ENC_NONCE, page)], [*map(_ENC_REST, page)])
 
-    def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:  # noqa: ARG002
-        return ["enc:" + digits for digits in encode_base64_page(map(add, nonces, ciphertexts), urlsafe=True)]
+    def spell_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[bytes]:  # noqa: ARG002
+        return [b"enc:" + digits for digits in encode_base64_page(map(add, nonces, ciphertexts), urlsafe=True)]
 
     def encrypted_sql(self, column: str) -> str:
         return f"{column} IS NULL OR {column} = '' OR substr({column}, 1, 4) = 'enc:'"
@@ -216,23 +221,22 @@ class _Token(Format):
         tag, text = ciphertext[-_TAG_BYTES:], ciphertext[:-_TAG_BYTES]
         return _spell_token(salt, nonce, tag, text).decode("ascii")
 
-    def parse_page(self, stored: Sequence[str]) -> Parts[Sequence[bytes]] | None:
-        if any(value.count(":") != 3 for value in stored):  # noqa: PLR2004 - between four parts
+    def parse_page(self, stored: Sequence[bytes]) -> Parts[Sequence[bytes]] | None:
+        if any(value.count(b":") != 3 for value in stored):  # noqa: PLR2004 - between four parts
             return None
-        digits = ":".join(stored).split(":") if stored else []
-        sizes = [self.salt_bytes, self.nonce_bytes, _TAG_BYTES]
+        digits = b":".join(stored).split(b":") if stored else []
         match [decode_base64_page(digits[place::4]) for place in range(4)]:
             case [list(salts), list(nonces), list(tags), list(texts)] if all(
-                len(data) == size for column, size in zip((salts, nonces, tags), sizes, strict=True) for data in column
+                {*map(len, column)} <= {size} for column, size in zip((salts, nonces, tags), _TOKEN_SIZES, strict=True)
             ):
-                return Parts(salts, nonces, list(map(add, texts, tags)))
+                return Parts(salts, nonces, [*map(add, texts, tags)])
         return None
 
-    def dump_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[str]:
+    def spell_page(self, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[bytes]:
         ciphertexts, [salt_digits] = list(ciphertexts), encode_base64_page([salt])
         texts, tags = [data[:-_TAG_BYTES] for data in ciphertexts], [data[-_TAG_BYTES:] for data in ciphertexts]
-        lines = zip(*map(encode_base64_page, (nonces, tags, texts)), strict=True)
-        return [f"{salt_digits}:{nonce}:{tag}:{text}" for nonce, tag, text in lines]
+        lines = zip(repeat(salt_digits), *map(encode_base64_page, (nonces, tags, texts)))
+        return [*map(b":".join, lines)]
 
     def encrypted_sql(self, column: str) -> str:
         ends = ((44, "=:"), (68, "==:"), (93, "==:"))

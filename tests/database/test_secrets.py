@@ -1,6 +1,6 @@
 """Encrypting and decrypting what a table holds, counting what is left, and the guard for SQL scripts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import hypothesis
@@ -14,7 +14,7 @@ from app.backfill.report import Tally
 from app.encryption import (
     ENC,
     TOKEN,
-    Batch,
+    CipherError,
     FieldCipher,
     KeyConfigurationError,
     Keyring,
@@ -181,19 +181,20 @@ def test_a_new_key_may_write_where_a_previous_one_opens(table: Table, cipher: Fi
     assert (under_writing_key(rotated, str(a)), under_writing_key(rotated, str(b))) == (False, True)
 
 
-def test_a_ciphertext_that_does_not_decrypt_is_not_written(table: Table, cipher: FieldCipher) -> None:
-    class Faulty(FieldCipher):
-        def batch(self) -> Batch:
-            return Shouting(self)
+def test_a_ciphertext_that_does_not_decrypt_is_not_written(
+    table: Table, cipher: FieldCipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(cipher.format)
+    spell = kind.spell_page
 
-    class Shouting(Batch):
-        def encrypt(self, plaintexts: Sequence[str], *, label: str = "the value") -> list[str]:
-            return super().encrypt([text.upper() for text in plaintexts], label=label)
+    def mix_up(self: Any, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[bytes]:
+        return spell(self, salt, nonces, [*ciphertexts][::-1])
 
-    table.fill((SECRET, None))
-    with pytest.raises(BackfillError, match=r"^holders: a fresh ciphertext didn't decrypt to its plaintext; nothing"):
-        table.encrypt(Faulty(cipher.format, cipher.keyring))
-    assert table.read() == [(SECRET, None)]
+    monkeypatch.setattr(kind, "spell_page", mix_up)
+    table.fill((SECRET, None), (OTHER, None))
+    with pytest.raises(CipherError, match=r"^Failed to encrypt a value of holders: a fresh ciphertext didn't decrypt"):
+        table.encrypt(cipher)
+    assert table.read() == [(SECRET, None), (OTHER, None)]
 
 
 def test_keys_are_tried_at_both_ends_of_the_table_wherever_its_rows_lie(table: Table, cipher: FieldCipher) -> None:
