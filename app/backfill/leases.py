@@ -9,13 +9,14 @@ themselves, so a job without live workers simply starts again.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 import sqlalchemy as sa
 
-from app import db
+from app import db, server_session
 from app.backfill.passes import Passes
 from app.backfill.report import LEASES_TABLE, Report, Tally
 from app.backfill.table import KeyRange, RowKey, Table
@@ -32,6 +33,7 @@ _UNTIL = "clock_timestamp() + make_interval(secs => :seconds)"
 _ADD = (
     f"INSERT INTO {LEASES_TABLE} VALUES (:job, :number, :low, :high, :owner, {_UNTIL}, :state) ON CONFLICT DO NOTHING"
 )
+_STAY = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"  # from 14 on
 # Number 0 is the job's own row.
 _JOB = f"{LEASES_TABLE} WHERE job = :job AND number = 0"
 _LEASES = f"{LEASES_TABLE} WHERE job = :job AND number > 0"
@@ -101,17 +103,38 @@ class Leases:
     owner: str
     finished: Callable[[], bool] | None = None
     size: int = LEASE_ROWS
+    _session: sa.Connection | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> Self:
+        """Opens one session for all that follows."""
+        self._session = db.connect(self.engine)
+        if not server_session.is_pooled(self._session):
+            with self._session.begin():
+                self._session.exec_driver_sql(_STAY)  # a range may take longer
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes it."""
+        assert self._session is not None
+        self._session.close()
+        self._session = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        session = nullcontext(self._session) if self._session is not None else db.connect(self.engine)
+        with session as connection, connection.begin():
+            yield connection
 
     def join(self) -> None:
         """Starts the job, or joins its live workers."""
-        with db.connect(self.engine) as connection, connection.begin():
+        with self._transaction() as connection:
             # Two sessions that create a table at once don't see each other's.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LEASES_TABLE})
             # IF NOT EXISTS asks for the right to create even where there is nothing to do.
             if connection.exec_driver_sql(f"SELECT to_regclass('{LEASES_TABLE}')").scalar() is None:
                 connection.exec_driver_sql(_CREATE)
         new = self._new_pass(Passes(self.table.name))
-        with db.connect(self.engine) as connection, connection.begin():
+        with self._transaction() as connection:
             self._execute(connection, _ADD, number=0, **new.dump())
             job = self._lock(connection)
             alive = f"SELECT bool_or(until > clock_timestamp()) FROM {LEASES_TABLE} WHERE job = :job"
@@ -121,12 +144,12 @@ class Leases:
 
     def job(self) -> Job:
         """Returns the job as it is now."""
-        with db.connect(self.engine) as connection, connection.begin():
+        with self._transaction() as connection:
             return self._lock(connection)
 
     def claim(self) -> Lease | Job | None:
         """Returns the next range; the job when it is over; None while other workers hold the last ranges."""
-        with db.connect(self.engine) as connection, connection.begin():
+        with self._transaction() as connection:
             # `finished` scans the table on another connection while this transaction waits.
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             expired = "until < clock_timestamp() ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -147,7 +170,7 @@ class Leases:
 
     def renew(self, lease: Lease) -> None:
         """Renews a lease."""
-        with db.connect(self.engine) as connection, connection.begin():
+        with self._transaction() as connection:
             self._execute(connection, _RENEW, number=lease.number, taken=False)
 
     def finish(self, lease: Lease, report: Report) -> None:
@@ -160,7 +183,7 @@ class Leases:
         self._end(_GIVE_BACK, replace(report, stopped=False), number=lease.number, low=dump_key(reached))
 
     def _end(self, statement: str, report: Report, **values: Any) -> None:
-        with db.connect(self.engine) as connection, connection.begin():
+        with self._transaction() as connection:
             job = self._lock(connection)
             if self._execute(connection, statement, **values).rowcount:
                 job.report.add(report)

@@ -16,10 +16,12 @@ UPDATE, so `updated_at` moves where a trigger keeps it.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from app.backfill.durability import commits_at_end
 from app.backfill.pacing import Pace
 from app.backfill.report import BackfillError, Report
 from app.backfill.sweep import ByPage, Change, Sweep
@@ -72,11 +74,11 @@ def backfill(
     pace = pace or (Pace(rows=page_rows, target=0) if page_rows else Pace())
     rows, passes = Table(connection, table, columns, key), Passes(table)
     sweep = Sweep(rows, change, pace, with_nulls=with_nulls, dry_run=dry_run, progress=progress)
-    while True:
-        # Rows that are added meanwhile belong to the next pass; so each pass ends.
-        report = passes.add(sweep.run(rows.key_range()), dry_run=dry_run, finished=finished)
-        if passes.over:
-            return report
+    with nullcontext() if dry_run else commits_at_end(connection):
+        while not passes.over:
+            # Rows that are added meanwhile belong to the next pass; so each pass ends.
+            report = passes.add(sweep.run(rows.key_range()), dry_run=dry_run, finished=finished)
+    return report
 
 
 @dataclass

@@ -19,6 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.backfill.durability import commits_at_end
 from app.backfill.leases import LEASE_SECONDS, Job, Lease, Leases
 from app.backfill.pacing import Pace
 from app.backfill.sweep import ByPage, Sweep
@@ -118,21 +119,23 @@ def change_leased_ranges(worker: Worker, table: Table, leases: Leases, change: B
 
     pace.stopped = stopped
     sweep = Sweep(table, change, pace, progress=worker.progress)
-    while not worker.stopped():
-        claimed = leases.claim()
-        if isinstance(claimed, Job):
-            return
-        if claimed is None:
-            pace.nap(_POLL_SECONDS)
-            continue
-        current, renewed = claimed, time.monotonic()
-        report = sweep.run(claimed.key_range)
-        current = None
-        if report.stopped:
-            leases.give_back(claimed, report, sweep.reached)
-        else:
-            leases.finish(claimed, report)
-        worker.finish_range()
+    with commits_at_end(table.connection), leases:
+        while not worker.stopped():
+            claimed = leases.claim()
+            if isinstance(claimed, Job):
+                return
+            if claimed is None:
+                pace.nap(_POLL_SECONDS)
+                continue
+            current, renewed = claimed, time.monotonic()
+            report = sweep.run(claimed.key_range)
+            current = None
+            # This commit waits for the disk, and so for those of the range's pages.
+            if report.stopped:
+                leases.give_back(claimed, report, sweep.reached)
+            else:
+                leases.finish(claimed, report)
+            worker.finish_range()
 
 
 def run_workers(
