@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from app.encryption.encoding import decode_utf8, encode_utf8, encode_utf8_page, require_text
 from app.encryption.errors import CipherError, DecryptionError, MalformedCiphertext, PlaintextRefused
-from app.encryption.formats import Ciphertext, Format, State, WholeCiphertext
+from app.encryption.formats import Ciphertext, Format, Parts, State, WholeCiphertext
 from app.encryption.keys import Key, Keyring, invalid_tag
 
 _VALUES_PER_SALT = 4096
@@ -177,6 +177,34 @@ class FieldCipher:
             f"Failed to decrypt {label}: no configured key opens it (tried {tried}). It was written under another key, "
             f"or altered. If a key was rotated, put the old one in {keyring.name}_PREVIOUS."
         )
+
+    def open_page(self, stored: Sequence[str]) -> list[Opened | None]:
+        """Decrypts ciphertexts; None stands for one that no key opens, or that can't be parsed.
+
+        The key that opened a value is tried first for the next one: trying a wrong key costs as much as the right one.
+
+        Raises:
+            KeyConfigurationError: there are no keys.
+        """
+        keys = [*self.keyring.keys]
+        if not keys:
+            raise self.keyring.missing("a page of values", "decrypted")
+        opened: list[Opened | None] = []
+        for parts in map(self.format.parts_of, stored):
+            found = self._open_with(keys, parts) if parts is not None else None
+            if found is not None and found.key is not keys[0]:
+                keys.remove(found.key)
+                keys.insert(0, found.key)
+            opened.append(found)
+        return opened
+
+    @staticmethod
+    def _open_with(keys: Sequence[Key], parts: Parts[bytes]) -> Opened | None:
+        for key in keys:
+            if (data := key.decrypt(parts)) is not None:
+                text = decode_utf8(data)
+                return Opened(text, key) if text is not None else None
+        return None
 
     def state(self, stored: str | None) -> State:
         """Judges a stored value without a key: see `Format.state`."""

@@ -124,13 +124,12 @@ def _opened_by_previous_keys(
 ) -> dict[int, str]:
     """Returns plaintexts by their place in the page; the states of values that no key opens become rejections."""
     texts, writing = {}, cipher.keyring.writing
-    for number, state in enumerate(states):
-        if state is State.ENCRYPTED:
-            opened = _open(cipher, page[number])
-            if isinstance(opened, Rejected):
-                states[number] = opened
-            elif opened.key is not writing:
-                texts[number] = opened.plaintext
+    numbers = [number for number, state in enumerate(states) if state is State.ENCRYPTED]
+    for number, opened in zip(numbers, cipher.open_page([page[number] for number in numbers]), strict=True):
+        if opened is None:
+            states[number] = Rejected("no configured key opens it")
+        elif opened.key is not writing:
+            texts[number] = opened.plaintext
     return texts
 
 

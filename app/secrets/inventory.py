@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.backfill import KeyRange, Table
-from app.encryption import CipherError, FieldCipher, State
+from app.encryption import FieldCipher, State
 
 KEPT = 20
 _PAGE_ROWS = 500
@@ -50,22 +50,23 @@ class ColumnInventory:
             self.keys[key] = self.keys.get(key, 0) + count
         self.bad += other.bad[: KEPT - len(self.bad)]
 
-    def count(self, cipher: FieldCipher, value: Any, row_key: Any) -> None:
-        """Counts one value."""
-        self.rows += 1
-        state = str(cipher.state(value) if value is None or isinstance(value, str) else State.MALFORMED)
-        if state == State.ENCRYPTED and not cipher.keyring.keys:
-            state = "no_key"
-        elif state == State.ENCRYPTED:
-            try:
-                self.keys[cipher.open(value).key.id] += 1
-            except CipherError:
-                state = "unreadable"
-            else:
-                return
-        setattr(self, state, getattr(self, state) + 1)
-        if state in ("malformed", "unreadable") and len(self.bad) < KEPT:
-            self.bad.append((row_key, state))
+    def count(self, cipher: FieldCipher, values: Sequence[Any], row_keys: Sequence[Any]) -> None:
+        """Counts the values of some rows."""
+        self.rows += len(values)
+        states = [str(cipher.state(v) if v is None or isinstance(v, str) else State.MALFORMED) for v in values]
+        whole = [number for number, state in enumerate(states) if state == State.ENCRYPTED]
+        if cipher.keyring.keys:
+            for number, opened in zip(whole, cipher.open_page([values[number] for number in whole]), strict=True):
+                states[number] = opened.key.id if opened is not None else "unreadable"
+        else:
+            states = ["no_key" if state == State.ENCRYPTED else state for state in states]
+        for number, state in enumerate(states):
+            if state in self.keys:
+                self.keys[state] += 1
+                continue
+            setattr(self, state, getattr(self, state) + 1)
+            if state in ("malformed", "unreadable") and len(self.bad) < KEPT:
+                self.bad.append((row_keys[number], state))
 
 
 def blank_inventory(table: str, columns: Sequence[str], cipher: FieldCipher) -> list[ColumnInventory]:
@@ -87,11 +88,13 @@ def take_inventory(
     width = len(table.key)
     while key_range is not None:
         page = table.read(key_range, _PAGE_ROWS)
-        for number, row in enumerate(page):
-            if number % _STOP_ROWS == 0 and stopped():
+        for start in range(0, len(page), _STOP_ROWS):
+            if stopped():
                 return columns
-            for column, value in zip(columns, row[width:], strict=True):
-                column.count(cipher, value, table.shown(tuple(row[:width])))
+            rows = page[start : start + _STOP_ROWS]
+            keys = [table.shown(tuple(row[:width])) for row in rows]
+            for column, values in zip(columns, [*zip(*rows, strict=True)][width:], strict=True):
+                column.count(cipher, values, keys)
         progress(columns[0].rows)
         key_range = KeyRange(tuple(page[-1][:width]), key_range.high) if len(page) == _PAGE_ROWS else None
     return columns
