@@ -19,6 +19,7 @@ from tests.support.database_access import autocommit, rows, run
 from tests.support.databases import Servers
 from tests.support.gateway_database import NEW, NEW_ENC, SECRET, Gateway, children
 from tests.support.known_keys import ENC_CIPHER, KEY
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.exhaustive
 
@@ -181,3 +182,45 @@ def test_plaintext_is_in_no_file_of_a_server_after_vacuum_full(servers: Servers,
             run(url, statement)
         folder = server._base / "data" / "base"
         assert not [path for path in folder.rglob("*") if path.is_file() and b"sk-do-not-show-me" in path.read_bytes()]
+
+
+def test_no_plaintext_is_sent_back_to_a_server_that_logs_every_statement(alembic: Any) -> None:
+    logged = {"log_statement": "all", "log_parameter_max_length": "-1"}
+    with Server(**logged) as server:
+        url = server.create_database()
+        assert alembic("upgrade", "head", url=url).returncode == 0
+        gateway, log = Gateway(url), server._base / "log"
+        gateway.fill(500)
+        filled = len(log.read_bytes())
+        assert b"do-not-show-me" in log.read_bytes()
+        for table, more in (("service_providers", ()), ("users", ("--workers", "2"))):
+            assert gateway.schema("encrypt", "--table", table, *more).returncode == 0
+        assert gateway.schema("rotate", **NEW).returncode == 0
+        sent = log.read_bytes()[filled:]
+        assert b"UPDATE" in sent
+        assert b"do-not-show-me" not in sent
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "two"])
+def test_a_crash_of_the_server_loses_no_secret(alembic: Any, workers: tuple[str, ...]) -> None:
+    durable = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "wal_writer_delay": "10s"}
+    plaintext = "SELECT count(*) FROM service_providers WHERE api_key NOT LIKE 'enc:%'"
+    with Server(**durable) as server:
+        url = server.create_database()
+        assert alembic("upgrade", "head", url=url).returncode == 0
+        gateway = Gateway(url)
+        gateway.fill(ROWS)
+        with gateway.start("encrypt", "--table", "service_providers", "--pause", "1", *workers) as running:
+            wait_until(lambda: rows(url, plaintext)[0][0] < ROWS - 1000 or running.ended)
+            crash_and_start(server)
+            assert running.wait().returncode == 1
+        left = int(rows(url, plaintext)[0][0])
+        assert 0 < left <= ROWS
+        assert gateway.schema("encrypt", "--table", "service_providers", *workers).returncode == 0
+        crash_and_start(server)  # "done" was said, so all of it is on the disk
+        check(gateway, ENC_CIPHER, ROWS, {})
+
+
+def crash_and_start(server: Server) -> None:
+    server._run("pg_ctl", "stop", "--mode=immediate")
+    server._run("pg_ctl", "start", "--wait", "--options", f"-p {server.port}")
