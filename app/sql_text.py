@@ -26,8 +26,13 @@ def quoted(name: str) -> str:
 
 def quote_for(dialect: Any) -> Callable[[str], str]:
     """Returns what quotes a name where a dialect needs it, for a statement without parameters: no `%` is doubled."""
-    quote: Callable[[str], str] = type(dialect)(paramstyle="named").identifier_preparer.quote
+    quote: Callable[[str], str] = undoubled(dialect).identifier_preparer.quote
     return quote
+
+
+def undoubled(dialect: Any) -> Any:
+    """Returns a dialect that spells statements without parameters: no `%` is doubled."""
+    return type(dialect)(paramstyle="named")
 
 
 def unquoted(name: str) -> str:

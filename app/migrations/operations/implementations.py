@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
+from app.migrations.operations import concurrently
 from app.migrations.operations.statements import execute
 
 _CONSTANT = re.compile(r"\(?\s*('(?:[^']|'')*'|[-+]?[0-9.]+|true|false|null)\s*\)?", re.IGNORECASE)
@@ -26,6 +27,17 @@ _NAMES = {
 }
 
 _Implementation = Callable[[Operations, Any], Any]
+
+
+def _in_its_form(plain: _Implementation) -> _Implementation:
+    """Takes the form of an operation that stalls nobody, in a block of `op.concurrently`."""
+
+    def implementation(operations: Operations, operation: Any) -> Any:
+        if concurrently.is_wanted(operations):
+            return concurrently.carry_out(operations, operation, plain)
+        return plain(operations, operation)
+
+    return implementation
 
 
 def _repeatable(original: _Implementation, clause: str) -> _Implementation:
@@ -153,4 +165,4 @@ _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
     ops.DropTableCommentOp: _skipped(toimpl.drop_table_comment),
 }
 for _operation, _implementation in _IMPLEMENTATIONS.items():
-    Operations.implementation_for(_operation, replace=True)(_implementation)
+    Operations.implementation_for(_operation, replace=True)(_in_its_form(_implementation))

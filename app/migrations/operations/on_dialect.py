@@ -7,6 +7,7 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 
+from app.migrations.operations.concurrently import built_concurrently, is_wanted
 from app.migrations.operations.statements import execute
 
 
@@ -48,7 +49,7 @@ class ExecuteOnOp(MigrateOperation):
 def _execute_on(operations: Operations, operation: ExecuteOnOp) -> None:
     if operations.get_context().dialect.name == operation.dialect:
         for statement in operation.statements:
-            execute(operations, statement)
+            execute(operations, built_concurrently(statement) if is_wanted(operations) else statement)
 
 
 @renderers.dispatch_for(ExecuteOnOp)

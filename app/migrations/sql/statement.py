@@ -11,6 +11,8 @@ from app.backfill import MARKER
 if TYPE_CHECKING:
     from app.migrations.sql.effects import Effect
 
+# Begins a statement of ours whose need has been looked for: run a second time, it would be passed over.
+REPEATABLE = "/* repeatable */"
 MOST_CHARACTERS = 100_000  # a longer text isn't read: that would take longer than the run itself
 
 _NAME = r'(?:"[^"]*"|[\w$.])+'
@@ -105,7 +107,7 @@ class Statement:
     @cached_property
     def repeatable(self) -> bool:
         """Returns whether it may be run a second time after it was done, or half done."""
-        if MARKER in self.text or self.reads:
+        if MARKER in self.text or self.text.startswith(REPEATABLE) or self.reads:
             return True
         if self._several:
             return False
