@@ -12,7 +12,8 @@ ACCEPT_DATA_LOSS = "accept-data-loss"
 DECRYPT_SECRETS = "decrypt_secrets"
 LOCK_TIMEOUT = "lock_timeout"
 NOT_A_RENAME = "not-a-rename"
-KNOWN = (ACCEPT_DATA_LOSS, DECRYPT_SECRETS, LOCK_TIMEOUT, NOT_A_RENAME)
+PLAIN = "plain"
+KNOWN = (ACCEPT_DATA_LOSS, DECRYPT_SECRETS, LOCK_TIMEOUT, NOT_A_RENAME, PLAIN)
 _SIMILAR = 0.8  # of 1; a misspelling of one or two letters is above, another word below
 
 
@@ -37,6 +38,14 @@ def lock_wait(env: EnvironmentContext, default: float) -> float:
     if not 0 <= value < float("inf"):
         raise ConfigurationError(f"-x {LOCK_TIMEOUT} must be a number of seconds, 0 or more.")
     return value
+
+
+def wants_plain(env: EnvironmentContext) -> bool:
+    """Returns whether operations are to be plain, in a new revision and in a run: `-x plain=yes`."""
+    value = env.get_x_argument(as_dictionary=True).get(PLAIN, "no")
+    if value not in ("yes", "no"):
+        raise ConfigurationError(f"-x {PLAIN} must be yes or no.")
+    return value == "yes"
 
 
 def accepted_losses(env: EnvironmentContext) -> set[str]:

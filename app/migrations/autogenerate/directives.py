@@ -20,12 +20,13 @@ from app.migrations.autogenerate.facts.compare_facts import compare_facts, setup
 from app.migrations.autogenerate.facts.finish import finish
 from app.migrations.autogenerate.facts.unwritten import taken_out
 from app.migrations.autogenerate.model_names import require_names
-from app.migrations.autogenerate.naming import following_id, next_id
+from app.migrations.autogenerate.naming import next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
+from app.migrations.autogenerate.stretches import split
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
-from app.migrations.operations import ValidateConstraintOp
+from app.migrations.operations import PLAIN
 from app.migrations.project import OWN_TABLES
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot
@@ -102,7 +103,7 @@ def refuse_differences(revision_context: Any) -> None:
 def _process_revision_directives(
     context: MigrationContext, _revision: Any, directives: list[ops.MigrationScript]
 ) -> None:
-    """Finishes a revision; drops one that would change nothing, and splits one that adds a CHECK.
+    """Finishes a revision; drops one that would change nothing, and splits one that would stall others.
 
     Raises:
         MigrationError: a requested id isn't a time, or there is no message to name the file by.
@@ -139,8 +140,8 @@ def _process_revision_directives(
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
-    if autogenerate and not session.adopts:
-        directives += _split_checks(script)
+    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
+        directives += split(script, context.opts["target_metadata"])
 
 
 def _say_notes(session: Session) -> None:
@@ -188,22 +189,3 @@ def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript)
         elif isinstance(operation, ops.CreateIndexOp | ops.CreateUniqueConstraintOp):
             # PostgreSQL reports its default options as well.
             operation.kw = {name: value for name, value in operation.kw.items() if value is not False and value != []}
-
-
-def _split_checks(script: ops.MigrationScript) -> list[ops.MigrationScript]:
-    """Adds the CHECKs of a new revision `NOT VALID`; returns the revision that validates them, if there are any.
-
-    Adding takes a moment, and writers go on while the rows are checked; in one transaction the lock of the first would
-    last until the end of the second. On SQLite the first revision checks the rows as it copies the table.
-    """
-    operations = flat(script.upgrade_ops.ops if script.upgrade_ops is not None else [])
-    checks = [op for op in operations if isinstance(op, ops.CreateCheckConstraintOp) and op.constraint_name]
-    for check in checks:
-        check.kw["postgresql_not_valid"] = True
-    validations = [ValidateConstraintOp(str(check.constraint_name), check.table_name) for check in checks]
-    if not validations:
-        return []
-    message = f"validate {', '.join(validation.name for validation in validations)}"
-    upgrade, downgrade = ops.UpgradeOps([*validations]), ops.DowngradeOps([])
-    following = following_id(str(script.rev_id))
-    return [ops.MigrationScript(following, upgrade, downgrade, message=message, head=script.rev_id)]

@@ -106,6 +106,11 @@ def carry_out(operations: Operations, operation: Any, plain: Implementation) -> 
             plain(operations, operation)
 
 
+def builds_index(statement: str) -> bool:
+    """Returns whether a statement builds an index, and nothing else."""
+    return _CREATES_INDEX.match(statement) is not None
+
+
 def built_concurrently(statement: str) -> str:
     """Returns a statement that builds an index, if it is one, in a form that can be repeated."""
     return _CREATES_INDEX.sub(r"\1 CONCURRENTLY IF NOT EXISTS ", statement, count=1)

@@ -13,10 +13,10 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import write_hooks
 from alembic.util import CommandError
 
-import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db, server_session
 from app.migrations import one_command, terminal, x_options
 from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions, as_migration_error
+from app.migrations.operations import PLAIN
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, revision_files, signals
 from app.migrations.run.ledger import Ledger
@@ -84,6 +84,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
         else:  # a project need not say how its progress is shown
             terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
+    options[PLAIN] = x_options.wants_plain(env)
     revision_files.require_loadable(env.script)
     if command is not Command.LOOK:
         revision_files.require_single_head(env.script)
