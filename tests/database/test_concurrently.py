@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app.migrations.errors import MigrationError
 from tests.support.alembic_in_process import History
-from tests.support.database_access import execute
-from tests.support.databases import DATABASES, Servers, database
+from tests.support.database_access import execute, run_script
+from tests.support.databases import DATABASES, ONE_A_DAY, Servers, database
+from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
 
 TABLES = """
@@ -63,6 +65,8 @@ op.execute_on("sqlite", "CREATE INDEX i ON children (a DESC)")""",
 }
 MANY = "INSERT INTO children SELECT n, 1, n, 'x' || n FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3) AS three"
 
+POSTGRESQL = DATABASES[1:]
+
 each_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -115,3 +119,72 @@ def test_it_ends_where_the_plain_operation_does(case: str, new: Callable[[], str
         history.upgrade(place, last)
         made.append(schema_of(place))
     assert made == [made[0]] * len(made)
+
+
+@each_case
+@pytest.mark.in_turn
+def test_a_script_ends_there_too(case: str, new: Callable[[], str], history: History) -> None:
+    url, other = new(), new()
+    base, last = written(history, case)
+    for place in (url, other):
+        history.upgrade(place, base)
+    history.upgrade(url, last)
+    run_script(other, history.upgrade_script(other, f"{base}:{last}"))
+    assert schema_of(other) == schema_of(url)
+
+
+@pytest.mark.parametrize("url", ONE_A_DAY, indirect=True)
+def test_plain_operations_stay_in_the_transaction(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    project = ProjectCopy(folder, revisions=False)
+    base = project.add(TABLES)
+    project.upgrade(url)
+    start = schema_of(url)
+    project.add(block(CASES["several"][0], "raise RuntimeError"))
+    script = project.alembic("-x", "plain=yes", "upgrade", f"{base}:head", "--sql", url=url).stdout
+    assert "CREATE INDEX i" in script
+    assert "NOT VALID" not in script
+    done = project.alembic("-x", "plain=yes", "upgrade", "head", url=url)
+    assert (done.returncode, schema_of(url)) == (1, start), done.stderr
+    assert "-x plain must be yes or no" in project.alembic("-x", "plain=maybe", "upgrade", "head", url=url).stderr
+
+
+WRONG = {
+    "no name": ('op.create_unique_constraint(None, "children", ["a"])', "needs a name"),
+    "another index": (
+        'op.create_unique_constraint("taken", "children", ["id"])',
+        r"children has an index taken already, and it isn't unique over \(id\)",
+    ),
+    "an index that isn't unique": (
+        'op.create_unique_constraint("taken", "children", ["a"])',
+        r"children has an index taken already, and it isn't unique over \(a\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("url", POSTGRESQL, indirect=True)
+def test_what_an_interrupted_run_would_not_find_again_is_refused(case: str, url: str, history: History) -> None:
+    call, told = WRONG[case]
+    history.add(f"{TABLES}op.create_index('taken', 'children', ['a'])")
+    history.upgrade(url)
+    start = schema_of(url)
+    history.add(block(call))
+    with pytest.raises(MigrationError, match=told):
+        history.upgrade(url)
+    assert schema_of(url) == start
+
+
+def test_an_index_that_is_built_concurrently_leaves_the_transaction_by_itself(url: str, history: History) -> None:
+    history.add(TABLES)
+    history.add(
+        'op.create_index("i", "children", ["a"], postgresql_concurrently=True)',
+        'op.drop_index("i", "children", postgresql_concurrently=True)',
+    )
+    history.upgrade(url)
+    made = schema_of(url)
+    history.downgrade(url, "20260101000000")
+    start = schema_of(url)
+    history.upgrade(url)
+    assert schema_of(url) == made != start

@@ -187,5 +187,6 @@ def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript)
         elif isinstance(operation, ops.AddColumnOp) and not operation.column.primary_key:
             operation.column.autoincrement = "auto"
         elif isinstance(operation, ops.CreateIndexOp | ops.CreateUniqueConstraintOp):
-            # PostgreSQL reports its default options as well.
-            operation.kw = {name: value for name, value in operation.kw.items() if value is not False and value != []}
+            # PostgreSQL reports its default options as well; how an index is built is the revision's to say.
+            said = {name: value for name, value in operation.kw.items() if name != "postgresql_concurrently"}
+            operation.kw = {name: value for name, value in said.items() if value is not False and value != []}

@@ -56,11 +56,12 @@ class ConcurrentlyOp(MigrateOperation):
     @classmethod
     def concurrently(cls, operations: Operations) -> AbstractContextManager[None]:
         """Lets others read and write while the operations of the block run; see the module."""
-        return _block(operations.get_context())
+        return block(operations.get_context())
 
 
 @contextmanager
-def _block(context: MigrationContext) -> Iterator[None]:
+def block(context: MigrationContext) -> Iterator[None]:
+    """Makes such a block."""
     if context.dialect.name != "postgresql" or context.opts.get(PLAIN):
         yield
         return
@@ -75,6 +76,18 @@ def _block(context: MigrationContext) -> Iterator[None]:
 def is_wanted(operations: Operations) -> bool:
     """Returns whether an operation is in such a block, on PostgreSQL."""
     return bool(operations.get_context().opts.get(_WANTED))
+
+
+def is_needed(operations: Operations, operation: Any) -> bool:
+    """Returns whether an index is to be built or dropped concurrently, and nothing has left the transaction."""
+    context = operations.get_context()
+    if context.as_sql or context.dialect.name != "postgresql" or not _says_so(operation):
+        return False
+    return operations.get_bind().get_execution_options().get("isolation_level") != "AUTOCOMMIT"
+
+
+def _says_so(operation: Any) -> bool:
+    return bool(getattr(operation, "kw", {}).get("postgresql_concurrently"))
 
 
 def carry_out(operations: Operations, operation: Any, plain: Implementation) -> None:
@@ -134,12 +147,16 @@ class _Table:
 
     def alter(self, change: str) -> None:
         """Executes an ALTER TABLE whose need has been looked for, so that it can be repeated."""
-        execute(self._operations, f"{REPEATABLE} ALTER TABLE {self.name} {change}")
+        self._execute(f"ALTER TABLE {self.name} {change}")
 
     def add(self, constraint: sa.Constraint) -> None:
         """Adds a constraint, as `alter` does."""
         made = sa.schema.AddConstraint(constraint, isolate_from_table=False).compile(dialect=self._dialect)
-        execute(self._operations, f"{REPEATABLE} {str(made).strip()}")
+        self._execute(str(made).strip())
+
+    def _execute(self, statement: str) -> None:
+        mark = "" if self._operations.get_context().as_sql else f"{REPEATABLE} "
+        execute(self._operations, mark + statement)
 
     def is_validated(self, constraint: str) -> bool | None:
         """Returns whether a constraint is valid; None if there is none of that name, or no server."""

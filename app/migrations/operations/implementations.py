@@ -30,11 +30,14 @@ _Implementation = Callable[[Operations, Any], Any]
 
 
 def _in_its_form(plain: _Implementation) -> _Implementation:
-    """Takes the form of an operation that stalls nobody, in a block of `op.concurrently`."""
+    """Takes the form of an operation that stalls nobody, in a block of `op.concurrently` or where one is needed."""
 
     def implementation(operations: Operations, operation: Any) -> Any:
         if concurrently.is_wanted(operations):
             return concurrently.carry_out(operations, operation, plain)
+        if concurrently.is_needed(operations, operation):
+            with concurrently.block(operations.get_context()):
+                return concurrently.carry_out(operations, operation, plain)
         return plain(operations, operation)
 
     return implementation
