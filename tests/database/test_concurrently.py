@@ -9,7 +9,7 @@ import pytest
 
 from app.migrations.errors import MigrationError
 from tests.support.alembic_in_process import History
-from tests.support.database_access import execute, run_script
+from tests.support.database_access import execute, rows, run_script
 from tests.support.databases import DATABASES, ONE_A_DAY, Servers, database
 from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
@@ -188,3 +188,14 @@ def test_an_index_that_is_built_concurrently_leaves_the_transaction_by_itself(ur
     start = schema_of(url)
     history.upgrade(url)
     assert schema_of(url) == made != start
+
+
+@pytest.mark.parametrize("url", POSTGRESQL, indirect=True)
+def test_a_deferred_unique_constraint_stays_one(url: str, history: History) -> None:
+    options = 'deferrable=True, initially="DEFERRED", postgresql_nulls_not_distinct=True'
+    history.add(TABLES)
+    history.add(block(f'op.create_unique_constraint("u", "children", ["a"], {options})'))
+    history.upgrade(url)
+    assert rows(url, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'u'") == [
+        ("UNIQUE NULLS NOT DISTINCT (a) DEFERRABLE INITIALLY DEFERRED",)
+    ]

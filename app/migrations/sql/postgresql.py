@@ -23,11 +23,6 @@ _HARMLESS = re.compile(
     r"declare_cursor|define|do|drop_role|explain|fetch|grant|grant_role|listen|lock|notify|reassign_owned|"
     r"refresh_mat_view|reindex|rule|sec_label|select|transaction|unlisten|vacuum|variable_show|view)_stmt"
 )
-# Version 18 has NOT NULL as a constraint; the grammar is that of 17.
-_NAME = r'("(?:[^"]|"")+"|\w[\w$]*)'
-_ADDS_NOT_NULL = re.compile(
-    rf"\bADD\s+(?:CONSTRAINT\s+{_NAME}\s+)?NOT\s+NULL\s+{_NAME}(?:\s+NO\s+INHERIT)?(?:\s+NOT\s+VALID)?", re.IGNORECASE
-)
 # Parts of other statements: WITH x AS (DELETE …), SELECT … INTO, f(…).
 _NESTED = {"DeleteStmt", "UpdateStmt", "MergeStmt", "InsertStmt", "IntoClause", "FuncCall"}
 # What decides which table a name without a schema means.
@@ -40,17 +35,13 @@ def effects_of(statement: str) -> list[Effect]:
     """Returns the effects of a statement in the words of the driver: `%(name)s` for a value."""
     # The grammar knows no `%(name)s`; a NULL stands wherever a value may.
     text = _BIND.sub("NULL", statement).replace("%%", "%")
-    parsed = _parsed(text) or _parsed(_ADDS_NOT_NULL.sub(r"ALTER \2 SET NOT NULL", text))
+    try:
+        parsed = postgast.parse(text) if "\x00" not in text else None  # where the parser would stop
+    except (postgast.PgQueryError, UnicodeEncodeError):
+        parsed = None
     if parsed is None:
         return [Opaque("SQL that PostgreSQL's grammar doesn't know")]
     return [effect for item in parsed.stmts for effect in _of_statement(item.stmt)]
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return postgast.parse(text) if "\x00" not in text else None  # where the parser would stop
-    except (postgast.PgQueryError, UnicodeEncodeError):
-        return None
 
 
 def effects_of_trigger(body: str, name: str) -> list[Effect]:
