@@ -90,7 +90,8 @@ class DataLoss(Guard):
 
     def _judged(self, step: Step, rendered: list[effects.Effect], made: MadeSoFar) -> tuple[list[Finding], set[str]]:
         findings, names = [], set()
-        for effect in (each for one in rendered for each in self._functions.follow(one, made)):
+        for found in (each for one in rendered for each in self._functions.follow(one, made)):
+            effect = made.as_it_is_now(found)
             if (answer := self._answer(effect, made)) is not None:
                 findings.append(Finding(step, effect, *answer))
             if not isinstance(effect, _NO_CONSENT):
@@ -142,6 +143,7 @@ class DataLoss(Guard):
         self._step = None
 
     def _check(self, step: Step, effect: effects.Effect) -> None:
+        effect = self._made.as_it_is_now(effect)
         if rule_of(effect) is not None:
             self._done.add(effect.name())
         answer = self._answer(effect, self._made)
@@ -178,11 +180,13 @@ class DataLoss(Guard):
                 return None
             case effects.Delete(whole=False) if not made.live and questions.dialect.name == "sqlite":
                 return None  # revisions run with foreign keys off, until one of them switches them on
+            case effects.AddForeignKey(referred=()):
+                return Verdict.UNKNOWN, None, "the columns that it refers to aren't named"
             case effects.AddUnique(whole=False):
                 return Verdict.UNKNOWN, None, "a unique index on an expression, or on some rows"
             case effects.AlterType() if (labels := made.labels_of(concerned.to)) is not None:
                 return questions.ask(values_other_than(labels, concerned, questions.words))
-            case _ if not rule.loses and not made.live and concerned.target in made.touched:
+            case _ if not rule.loses and not made.live and made.has_touched(concerned):
                 return Verdict.UNKNOWN, None, "the same run changes the rows first"
         return questions.ask(rule.ask(concerned, questions.words))
 

@@ -125,6 +125,8 @@ def _altered(node: Any) -> Iterator[Effect]:
                 yield _added(table, definition.column_def)
             case "AT_AddConstraint":
                 yield from _constrained(table, definition.constraint)
+            case "AT_ValidateConstraint":
+                yield effects.Validate(table, constraint=command.name)
 
 
 def _retyped(table: str, column: tuple[str, ...], definition: Any) -> Effect:
@@ -156,6 +158,15 @@ def _constrained(table: str, node: Any) -> Iterator[Effect]:
         yield from (effects.SetNotNull(table, (column,)) for column in columns)
     if kind in ("CONSTR_UNIQUE", "CONSTR_PRIMARY") and not node.indexname:
         yield effects.AddUnique(table, columns)
+    named = {"constraint": node.conname, "checked": not node.skip_validation}
+    if kind == "CONSTR_FOREIGN":
+        referred = tuple(_names(node.pk_attrs))
+        yield effects.AddForeignKey(
+            table, tuple(_names(node.fk_attrs)), to=_table(node.pktable), referred=referred, **named
+        )
+    if kind == "CONSTR_CHECK":
+        condition = _printed("SELECT 1", lambda value: value.CopyFrom(node.raw_expr))
+        yield effects.AddCheck(table, to=condition, **named)
 
 
 def _renamed(node: Any) -> Iterator[Effect]:
