@@ -141,7 +141,7 @@ def _process_revision_directives(
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts and not context.opts.get(PLAIN):
-        directives += split(script, context.opts["target_metadata"])
+        directives += split(script, context.opts["target_metadata"], context.connection)
 
 
 def _say_notes(session: Session) -> None:

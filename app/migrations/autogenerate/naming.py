@@ -57,6 +57,8 @@ def offered_name(diffs: Iterable[Any]) -> str:
 def _phrase(change: Change) -> tuple[str, str]:
     if change.kind == "table comment":
         return "change", f"comment of {change.table}"
+    if change.fact == "nullable":
+        return "no longer require" if change.new else "require", change.address
     if change.kind in ("table", "column"):
         return change.verb, change.address + (f" to {change.new}" if change.verb == "rename" else "")
     return change.verb, f"{change.kind} {change.name}"

@@ -19,7 +19,8 @@ from alembic.operations import MigrateOperation, ops
 
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.naming import following_id, offered_name
-from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, builds_index
+from app.migrations.autogenerate.new_columns import in_steps
+from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, FillColumnOp, builds_index
 from app.triggers import Trigger
 
 _CONSTRAINTS = ("unique", "foreignkey", "check")
@@ -43,12 +44,16 @@ def _render(context: AutogenContext, block: ConcurrentOps) -> list[str]:
     return ["with op.concurrently():", *lines, ""]  # the last one ends the block
 
 
-def split(script: ops.MigrationScript, metadata: sa.MetaData) -> list[ops.MigrationScript]:
+def split(
+    script: ops.MigrationScript, metadata: sa.MetaData, connection: sa.Connection | None
+) -> list[ops.MigrationScript]:
     """Leaves the first stretch of a revision to it, and returns revisions for the others, each after the one before."""
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
     upgrade, downgrade = ([*_parted(flat(half.ops))] for half in (script.upgrade_ops, script.downgrade_ops))
-    plain = _plain_tables([*upgrade, *downgrade], metadata)
+    plain = {table.name for table in metadata.tables.values() if table.info.get("small")}
+    plain |= _changing_hands(upgrade) | _changing_hands(downgrade)
+    upgrade, downgrade = in_steps(upgrade, downgrade, plain, connection)
     concurrent = {op for half in (upgrade, downgrade) for op in half if _is_concurrent(op, plain)}
     # A downgrade goes the same way back.
     ups = _places(upgrade, concurrent, (ops.DropColumnOp, ops.DropTableOp, DropTriggerOp))
@@ -104,9 +109,9 @@ def _sets_null_only(operation: ops.AlterColumnOp) -> bool:
     return others == (None, None) and operation.modify_server_default is False and operation.modify_comment is False
 
 
-def _plain_tables(operations: Sequence[Any], metadata: sa.MetaData) -> set[str]:
-    """Returns the tables whose operations stay plain."""
-    plain = {table.name for table in metadata.tables.values() if table.info.get("small")}
+def _changing_hands(operations: Sequence[Any]) -> set[str]:
+    """Returns the tables of which nothing can be done later: new ones, what they refer to, and those that go."""
+    plain = set[str]()
     added = {(op.table_name, op.column.name) for op in operations if isinstance(op, ops.AddColumnOp)}
     for op in operations:
         match op:
@@ -138,6 +143,8 @@ def _is_concurrent(operation: Any, plain: set[str]) -> bool:
             return bool(operation.constraint_name) and operation.constraint_type in _CONSTRAINTS
         case ops.AlterColumnOp():
             return operation.modify_nullable is not None and _sets_null_only(operation)
+        case FillColumnOp():
+            return True
         case ExecuteOnOp():
             return all(map(builds_index, operation.statements))
     return False

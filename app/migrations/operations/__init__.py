@@ -5,6 +5,7 @@ A revision is written once, in plain operations, and means the same on both data
 
 from app.migrations.operations import implementations  # noqa: F401 - registers them
 from app.migrations.operations.concurrently import PLAIN, builds_index
+from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp
 from app.migrations.operations.statements import CreateTriggerOp, DropTriggerOp, NamedType, ValidateConstraintOp
 from app.migrations.operations.table_copy import TableCopies
@@ -14,6 +15,7 @@ __all__ = [
     "CreateTriggerOp",
     "DropTriggerOp",
     "ExecuteOnOp",
+    "FillColumnOp",
     "NamedType",
     "TableCopies",
     "ValidateConstraintOp",
