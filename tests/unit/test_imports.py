@@ -25,6 +25,7 @@ GROUPS = [
     ["app.migrations.snapshots", "app.migrations.rules"],
     ["app.migrations.operations"],
     ["app.migrations.data_loss", "app.migrations.autogenerate"],
+    ["app.migrations.lint"],
     ["app.migrations.run"],
     ["app.migrations.drift"],
     ["app.migrations.commands"],

@@ -8,7 +8,6 @@ A column that is required and has no default is filled with what a person writes
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import postgast
 import sqlalchemy as sa
 from alembic.operations import ops
 
@@ -61,14 +60,9 @@ def _needs_steps(column: sa.Column[Any], connection: sa.Connection | None) -> bo
 def _is_volatile(default: Any, connection: sa.Connection | None) -> bool:
     if isinstance(default, str):
         return False
-    text = texts_of(default)["postgresql"].replace("\\:", ":")
-    try:
-        parsed = postgast.parse(f"SELECT {text}")
-    except postgast.PgQueryError:
-        return False
-    called = {
-        node.funcname[-1].string.sval for _field, node in postgast.walk(parsed) if type(node).__name__ == "FuncCall"
-    }
+    from app.migrations.sql.work import functions_in  # its parser takes time to load
+
+    called = functions_in(texts_of(default)["postgresql"].replace("\\:", ":"))
     if not called:
         return False
     if connection is None or connection.dialect.name != "postgresql":

@@ -23,6 +23,7 @@ from app.migrations.rules import Finding, Verdict, rule_of, values_other_than
 from app.migrations.session import Direction, Step
 from app.migrations.sql import Statement, effects
 
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
 OUTSIDE = "seen only while it ran, outside a transaction; what it had done until then stays"
 _NO_CONSENT = (effects.Call, effects.Define, effects.SetPath)  # what they lead to is judged by itself
@@ -64,18 +65,19 @@ class DataLoss(Guard):
             ConfigurationError: an `acknowledged` is misspelt, or so is a revision that the operator accepts.
         """
         self._consents.require_planned([step.revision for step in plan])
-        preview, made = Preview(self._questions), self._nothing_made(live=False)
+        schema = self._questions.rows(_SCHEMA) if self._questions.dialect.name == "sqlite" else None
+        preview, made = Preview(self._questions.dialect, schema), self._nothing_made(live=False)
         findings: list[Finding] = []
         for step in plan:
-            rendered, stopped = preview.render(step)
-            of_step, names = self._judged(step, rendered, made)
+            rendered = preview.render(step)
+            of_step, names = self._judged(step, rendered.effects, made)
             self._consents.require_founded(step, of_step, names)
             findings += of_step
             if self._refused(of_step):
                 preview.undo()  # it won't run, so the next ones don't find its changes
-            if stopped:
+            if rendered.stopped:
                 self._note(
-                    f"{step.revision}: not looked at to its end ({stopped}); from there on each statement "
+                    f"{step.revision}: not looked at to its end ({rendered.stopped}); from there on each statement "
                     "is looked at before it runs"
                 )
         self._connection.rollback()  # a revision may have begun a transaction
