@@ -181,9 +181,7 @@ def test_a_waiver_needs_a_reason(reason: str, history: History) -> None:
 
 
 def test_a_waiver_of_nothing_is_refused(history: History) -> None:
-    with pytest.raises(
-        ConfigurationError, match="acknowledged speaks of 'index users.other', and the revision does no"
-    ):
+    with pytest.raises(ConfigurationError, match=r"acknowledged speaks of .index users\.other., and"):
         looked_at(history, TABLES, CASES["index"][0], extra="\nacknowledged = {'index users.other': 'at night'}\n")
 
 
@@ -192,7 +190,7 @@ def test_a_project_does_without_a_rule(history: History) -> None:
 
 
 def test_a_misspelt_rule_is_refused(history: History) -> None:
-    with pytest.raises(ConfigurationError, match="waived in alembic.ini names no rule: indexes"):
+    with pytest.raises(ConfigurationError, match=r"waived in alembic\.ini names no rule: indexes"):
         looked_at(history, TABLES, CASES["index"][0], waived="index indexes")
 
 
