@@ -36,6 +36,7 @@ class Finding:
     def text(self) -> str:
         """Returns the place and the three beats: the harm, what to do instead, the code to paste."""
         harm, instead, code = self.stall.beats()
+        code = code.replace("\n", "\n  ")
         place = f"{self.file.name}:{self.line}: {self.stall.severity} [{self.stall.rule}]"
         waiver = f'acknowledged = {{"{self.stall.name}": "why nobody waits"}}'
         return f"{place} {harm}\n  Instead: {instead}\n  {code}\n  If nobody waits for it: {waiver}"

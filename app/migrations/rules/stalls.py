@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from app.migrations.sql.work import Work
 
-_CONCURRENT = "with op.concurrently():\n      "
+_CONCURRENT = "with op.concurrently():\n    "
 
 
 class Severity(StrEnum):
@@ -117,15 +117,15 @@ RULES: dict[str, StallRule] = {
     "rewrite-type": StallRule(
         "changing {table}.{name} to {to} writes every row and every index anew while nobody can read or write {table}.",
         "add a column of the new type, fill it, write both for one release, then use the new one.",
-        'op.add_column("{table}", sa.Column("{name}_new", …))\n  '
+        'op.add_column("{table}", sa.Column("{name}_new", …))\n'
         + _CONCURRENT
         + 'op.fill_column("{table}", "{name}_new", "{name}::{to}")',
     ),
     "volatile-default": StallRule(
         "the default {to} gives each row another value: adding {name} writes all of {table} while nobody can read it.",
         "add the column without it, set the default for new rows, and fill the others.",
-        'op.add_column("{table}", sa.Column("{name}", …))\n  '
-        'op.alter_column("{table}", "{name}", server_default=sa.text("{to}"))\n  '
+        'op.add_column("{table}", sa.Column("{name}", …))\n'
+        'op.alter_column("{table}", "{name}", server_default=sa.text("{to}"))\n'
         + _CONCURRENT
         + 'op.fill_column("{table}", "{name}", "{to}")',
     ),
@@ -133,9 +133,7 @@ RULES: dict[str, StallRule] = {
         "{name} is NOT NULL without a default: PostgreSQL refuses it where {table} has rows, and code that doesn't "
         "know the column can't add any.",
         "add it nullable, fill it, and make it NOT NULL when the released code writes it.",
-        'op.add_column("{table}", sa.Column("{name}", …))\n  '
-        + _CONCURRENT
-        + 'op.fill_column("{table}", "{name}", "…")',
+        'op.add_column("{table}", sa.Column("{name}", …))\n' + _CONCURRENT + 'op.fill_column("{table}", "{name}", "…")',
     ),
     "stored-column": StallRule(
         "adding the generated column {name} writes all of {table} while nobody can read or write it.",
