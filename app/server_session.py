@@ -4,6 +4,8 @@ A database or a role may have other defaults, and the driver, or the text that a
 here is set for longer than a transaction, unless the session is known to be ours alone.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +61,26 @@ def pin_session(connection: sa.Connection) -> None:
     missing = _found(connection).missing
     if missing:
         connection.exec_driver_sql(missing.format("false"))
+
+
+@contextmanager
+def without_waiting(connection: sa.Connection) -> Iterator[None]:
+    """Sends statements to PostgreSQL without waiting for the answer to each; the first refusal is raised at the end."""
+    import psycopg
+
+    if is_pooled(connection) or not psycopg.Pipeline.is_supported():
+        yield
+        return
+    with _driver(connection).pipeline() as pipeline:
+        try:
+            yield
+            pipeline.sync()
+        except (psycopg.Error, sa.exc.DBAPIError) as error:
+            with suppress(psycopg.Error):
+                pipeline.sync()  # else psycopg logs what it had to skip
+            if isinstance(error, sa.exc.DBAPIError):
+                raise
+            raise as_of_sqlalchemy(connection, "", error) from None
 
 
 def as_of_sqlalchemy(connection: sa.Connection, statement: str, error: Exception) -> sa.exc.DBAPIError:

@@ -38,6 +38,7 @@ def expected(number: int) -> list[str]:
     return [SECRET.format(n) for n in range(number)] * 2
 
 
+@pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_secrets_are_encrypted_rotated_and_verified(gateway: Gateway) -> None:
     gateway.fill(20)
     run(gateway.url, "UPDATE service_providers SET api_key = '' WHERE id = 3")

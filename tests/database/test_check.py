@@ -159,6 +159,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, ed
     assert schema_of(other) == pristine
 
 
+@pytest.mark.exhaustive
 def test_an_adopted_default_means_the_same_on_the_other_kind(new: New, editable: EditableProject) -> None:
     postgres_head, sqlite_head = new("postgresql"), new("sqlite")
     by_hand(postgres_head, "ALTER TABLE users ADD COLUMN level VARCHAR(9) DEFAULT 'low' NOT NULL")

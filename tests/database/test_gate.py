@@ -380,6 +380,7 @@ LATE: dict[str, tuple[str, str, dict[str, list[str]]]] = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", LATE)
 def test_a_loss_that_depends_on_the_same_run_is_rolled_back_after_the_first_revision_is_applied(
     name: str, url: str, project: ProjectCopy, approve: Approve

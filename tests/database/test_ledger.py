@@ -347,6 +347,7 @@ def test_a_revision_may_declare_that_it_can_be_run_again(project: ProjectCopy, u
     assert attempts(url) == [(revision, "upgrade", outcome) for outcome in ("failed", "failed", "applied")]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     "statement", ["CREATE TABLE IF NOT EXISTS half (n integer)", "SELECT 1", "DROP TABLE IF EXISTS x"]
 )

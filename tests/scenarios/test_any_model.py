@@ -27,7 +27,7 @@ from tests.support.model_project import ModelProject, metadata_of
 from tests.support.model_promises import BrokenPromise, change, is_clean, is_made_of, left_over, round_trip, same_text
 
 LEAST = 80
-EVERYDAY = [("columns", "one more", "sqlite"), ("key_with_options", "immediate", "postgresql")]
+EVERYDAY = [("columns", "one more", "sqlite")]
 GROUPS = groups()
 OLDER = ["postgresql17", "postgresql15"]
 NOON = dt.datetime(2020, 7, 1, 12, 30, 15, 123456, dt.UTC)

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from app import db
+from app import db, server_session
 from app.migrations.snapshots import read_postgresql, read_sqlite
 from app.migrations.snapshots.ddl import goal, plan
 from app.migrations.snapshots.differences import differences
@@ -192,7 +192,7 @@ class _Build:
         rewrite = _in_temporary_schema if self._name == _TEMPORARY else _in_transaction
         sa.event.listen(self._connection, "before_cursor_execute", rewrite, retval=True)
         try:
-            with _rules_kept(self._metadata):
+            with _rules_kept(self._metadata), server_session.without_waiting(self._connection):
                 self._metadata.create_all(bound, tables=tables, checkfirst=False)
             query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class "
             query += "WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
