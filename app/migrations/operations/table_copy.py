@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from app.migrations.errors import MigrationError
 from app.migrations.guard import Guard
 from app.migrations.session import Step
-from app.migrations.sql import Statement
+from app.migrations.sql import Statement, create_table
 from app.sql_text import NAME, RAISE, TABLE_COPY, copy_of, literal, quoted, unquoted
 
 Rows = list[Any]
@@ -168,7 +168,7 @@ class TableCopies(Guard):
         )
 
     def _refuse_losses(self, table: str, old: str, new: str) -> None:
-        if lost := list(_unseen(old) - _unseen(new)):
+        if lost := list(_unseen(old) - _unseen(new) - _of_dropped_columns(old, new)):
             from app.migrations.operations.exact_table import refuse  # only a loss needs it
 
             refuse(table, lost)
@@ -218,6 +218,13 @@ class TableCopies(Guard):
 def _unseen(sql: str) -> Counter[str]:
     said = _SAYS_NOTHING.sub(" ", sql)
     return Counter({word: len(re.findall(pattern, said, re.IGNORECASE)) for word, pattern in _UNSEEN_IN_TABLE.items()})
+
+
+def _of_dropped_columns(old: str, new: str) -> Counter[str]:
+    """Returns what went with columns that a copy lacks; nothing if it has others, which may be these, renamed."""
+    before, after = create_table.columns(old), create_table.columns(new)
+    gone = before.keys() - after.keys() if not after.keys() - before.keys() else ()
+    return _unseen(" ".join(before[name] for name in gone))
 
 
 def _plain(index: str) -> list[str]:

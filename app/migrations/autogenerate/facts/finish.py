@@ -122,8 +122,7 @@ def _unique(operation: ops.CreateUniqueConstraintOp, before: Before) -> None:
 def _checks(operation: ops.CreateTableOp, before: Before) -> None:
     """Takes the CHECKs of a table from the facts: Alembic's inspector leaves them out."""
     table = operation.table_name
-    for constraint in [c for c in operation.columns if isinstance(c, sa.CheckConstraint)]:
-        operation.columns.remove(constraint)  # type: ignore[attr-defined]
+    others = [item for item in operation.columns if not isinstance(item, sa.CheckConstraint)]
     names = {own_name(n) for s in before.values() for n in of_kind(s, "constraint", table)}
     made = []
     for name in sorted(names):
@@ -136,7 +135,7 @@ def _checks(operation: ops.CreateTableOp, before: Before) -> None:
                 check.info["only"] = next(iter(texts))
                 check = check.ddl_if(dialect=next(iter(texts)))
             made.append(check)
-    operation.columns = [*operation.columns, *made]
+    operation.columns = [*others, *made]
 
 
 def _inner(definition: str) -> str:
