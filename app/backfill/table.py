@@ -132,10 +132,7 @@ class Table:
         if self.connection.dialect.name != "postgresql":
             return int(fetch(self.connection, f"SELECT count(*) FROM {self.quoted}")[0][0])
         statement = sa.text("SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)")
-        return max(
-            int(self.connection.execute(statement, {"table": self._address}).scalar_one()),
-            0,
-        )
+        return max(int(self.connection.execute(statement, {"table": self._address}).scalar_one()), 0)
 
     def shown(self, key: RowKey) -> Any:
         """Returns a key as reports show it: the value itself if the key has one column."""

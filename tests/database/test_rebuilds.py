@@ -259,6 +259,20 @@ def test_a_copy_that_would_lose_what_alembic_does_not_see_is_refused(
     assert f"Copying the table things would lose {lost}," in refused(history, sqlite_url)
 
 
+def test_a_column_is_dropped_with_its_collation(history: History, sqlite_url: str) -> None:
+    execute(sqlite_url, THINGS.format(", c TEXT COLLATE NOCASE"))
+    history.add('op.drop_column("things", "c")')
+    history.upgrade(sqlite_url)
+    assert "COLLATE" not in "".join(dump(sqlite_url))
+
+
+def test_a_constraint_that_a_copy_lacks_is_no_dropped_column(history: History, sqlite_url: str) -> None:
+    execute(sqlite_url, UNSEEN["ON CONFLICT"])
+    copy = THINGS.format("").replace("things", "_alembic_tmp_things", 1)
+    history.add("\n".join(f"op.execute({text!r})" for text in (copy, "DROP TABLE things")))
+    assert "Copying the table things would lose ON CONFLICT," in refused(history, sqlite_url)
+
+
 @by_plain_operation_and_by_batch
 @pytest.mark.parametrize(
     "kept", ["half INTEGER AS (id / 2)", "half INTEGER AS (id / 2) STORED", "c TEXT COLLATE NOCASE"]

@@ -35,6 +35,7 @@ _UNSEEN_IN_TABLE = {
     "ON CONFLICT": r"\bON\s+CONFLICT\b",
 }
 _UNSEEN_IN_INDEX = re.compile(r"\s+(?:COLLATE\s+\w+|DESC)\b", re.IGNORECASE)
+_CONSTRAINTS = {"constraint", "primary", "unique", "check", "foreign"}  # how a part begins that is no column
 _SAYS_NOTHING = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 
 
@@ -223,7 +224,8 @@ def _unseen(sql: str) -> Counter[str]:
 def _of_dropped_columns(old: str, new: str) -> Counter[str]:
     """Returns what went with columns that a copy lacks; nothing if it has others, which may be these, renamed."""
     before, after = create_table.columns(old), create_table.columns(new)
-    gone = before.keys() - after.keys() if not after.keys() - before.keys() else ()
+    added = after.keys() - before.keys() - _CONSTRAINTS
+    gone = before.keys() - after.keys() - _CONSTRAINTS if not added else ()
     return _unseen(" ".join(before[name] for name in gone))
 
 
