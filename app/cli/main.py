@@ -23,6 +23,7 @@ from app.cli.options import (
     RolledBack,
 )
 from app.cli.output import errors_in_one_line, show
+from app.cli.release import release
 from app.cli.secrets import secrets
 from app.migrations import Project, commands, terminal
 from app.migrations.drift import Claim
@@ -162,6 +163,9 @@ def lint(
         done = commands.lint(context.obj, revisions or (), since=since)
     sys.stdout.write(f"{formatted(done, form)}\n")
     raise typer.Exit(done.exit_code)
+
+
+app.command()(release)
 
 
 @app.command()

@@ -55,21 +55,23 @@ class Stop:
     def text(self, *, by_schema: bool = False) -> str:
         """Returns the line on it, with the command that runs the others: one of `schema`, or of `alembic`."""
         revisions = "1 revision" if self.left == 1 else f"{self.left} revisions"
-        reason, moment = _REASONS[self.phase]
-        behind = (
-            f" {', '.join(self.behind)} behind it must wait, and so must code that needs it." if self.behind else ""
-        )
-        option = f" --phase {self.phase}" if by_schema else f" -x phase={self.phase}"
+        beginning = f"Stopped before {self.revision} ({self.phase}), {revisions} left: {_HARM[self.phase]}."
+        if self.behind:
+            only = "only code" if self.phase is Phase.CONTRACT else "code"
+            return (
+                f"{beginning} {', '.join(self.behind)} behind it must wait, and so must code that needs it. When "
+                f"{only} that knows its expansion runs: alembic upgrade {self.revision}, and then the same again"
+            )
         if self.phase is Phase.CONTRACT:
-            option = ""
-        command = f"schema deploy{option}" if by_schema else f"alembic{option} upgrade head"
-        place = f"Stopped before {self.revision} ({self.phase}), {revisions} left"
-        return f"{place}: {reason}.{behind} {moment}, run: {command}"
+            command = "schema deploy" if by_schema else "alembic upgrade head"
+            return f"{beginning} When only the new code runs: {command}"
+        command = f"schema deploy --phase {self.phase}" if by_schema else f"alembic -x phase={self.phase} upgrade head"
+        return f"{beginning} When the release has begun: {command}"
 
 
-_REASONS = {
-    Phase.MIGRATE: ("it moves rows while old and new code run", "When the release has begun"),
-    Phase.CONTRACT: ("it breaks code of before the release", "When only the new code runs"),
+_HARM = {
+    Phase.MIGRATE: "it moves rows while old and new code run",
+    Phase.CONTRACT: "it breaks code of before the release",
 }
 
 
