@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from sqlalchemy.dialects import postgresql
 
 from app.migrations.data_loss import Preview
 from app.migrations.errors import ConfigurationError, HistoryError
+from app.migrations.line import Line, read_line
+from app.migrations.releases import Release, read_release
+from app.migrations.rules.releases import DeployOrder
 from app.migrations.rules.stalls import RULES, Severity, Stall
 from app.migrations.rules.watch import Watch
 from app.migrations.session import Direction, Step
@@ -38,8 +42,8 @@ class Finding:
         harm, instead, code = self.stall.beats()
         code = code.replace("\n", "\n  ")
         place = f"{self.file.name}:{self.line}: {self.stall.severity} [{self.stall.rule}]"
-        waiver = f'acknowledged = {{"{self.stall.name}": "why nobody waits"}}'
-        return f"{place} {harm}\n  Instead: {instead}\n  {code}\n  If nobody waits for it: {waiver}"
+        waiver = f'acknowledged = {{"{self.stall.name}": "why {self.stall.excuse}"}}'
+        return f"{place} {harm}\n  Instead: {instead}\n  {code}\n  If {self.stall.excuse} for it: {waiver}"
 
 
 @dataclass
@@ -61,12 +65,13 @@ class Linted:
         return 9 if self.findings else 0
 
 
-def lint(config: Config, revisions: Sequence[Any]) -> Linted:
+def lint(config: Config, revisions: Sequence[Any], release: Release | None = None) -> Linted:
     """Looks at the upgrades of revisions, without a database.
 
     Args:
         config: Alembic's; `waived` in `[schema]` names rules that the project does without.
         revisions: Alembic's scripts, the oldest first.
+        release: the released code; None for what alembic.ini says of it.
 
     Raises:
         ConfigurationError: `waived` names no rule, or a waiver of a revision matches nothing.
@@ -79,6 +84,7 @@ def lint(config: Config, revisions: Sequence[Any]) -> Linted:
     done, snapshots = Linted(), Snapshots(config)
     preview = Preview(postgresql.dialect())  # type: ignore[no-untyped-call]
     made = set[str]()
+    order = _deploy_order(revisions, release or read_release(config), snapshots)
     for script in revisions:
         step = Step(script.revision, Direction.UPGRADE, script.doc, Path(script.path), script.module)
         try:
@@ -86,15 +92,29 @@ def lint(config: Config, revisions: Sequence[Any]) -> Linted:
         except HistoryError as error:
             facts = {}
             done.notes.append(str(error))
-        watch = Watch(facts, made)  # nobody waits for a table that the same upgrade makes
+        watch = Watch(facts, made, order=order)  # nobody waits for a table that the same upgrade makes
         watch.begin_revision()
         rendered = preview.render(step)
-        stalls = [stall for statement, place in rendered.statements for stall in watch.see(statement, place)]
+        stalls = [Stall(rule, work, _place_of_phase(step)) for rule, work in order.begin(script.revision, step.phase)]
+        stalls += [stall for statement, place in rendered.statements for stall in watch.see(statement, place)]
+        stalls = [stall for stall in stalls if not order.is_replaced(stall.work)]
         done.findings += _unwaived(step, [stall for stall in stalls if stall.rule not in waived])
         if rendered.stopped:
             done.notes.append(f"{step.file_name}: not looked at to its end ({rendered.stopped})")
         done.revisions += 1
     return done
+
+
+def _deploy_order(revisions: Sequence[Any], release: Release | None, snapshots: Snapshots) -> DeployOrder:
+    line = read_line(Path(revisions[0].path).parent) if revisions else Line([])
+    return DeployOrder(line, release, partial(snapshots.of, "postgresql"))
+
+
+def _place_of_phase(step: Step) -> str:
+    """Returns the line that declares a revision's phase."""
+    assert step.file is not None
+    lines = step.file.read_text(encoding="utf-8").splitlines()
+    return next((f"line {number}" for number, line in enumerate(lines, 1) if line.startswith("phase")), "")
 
 
 def _unwaived(step: Step, stalls: list[Stall]) -> list[Finding]:

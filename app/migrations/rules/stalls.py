@@ -7,6 +7,7 @@ measured on 15 and 18.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.migrations.rules import releases
 from app.migrations.sql.work import Work
 
 _CONCURRENT = "with op.concurrently():\n    "
@@ -21,12 +22,17 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class StallRule:
-    """A rule; its texts may have `{table}`, `{name}`, `{columns}` and `{to}`."""
+    """A rule; its texts may have `{table}`, `{name}`, `{object}`, `{columns}` and `{to}`.
+
+    Attributes:
+        excuse: why a finding may stay, as in "if nobody waits for it".
+    """
 
     harm: str
     instead: str
     code: str
     severity: Severity = Severity.ERROR
+    excuse: str = "nobody waits"
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,21 @@ class Stall:
     @property
     def name(self) -> str:
         """Returns the spelling of a waiver: `index users.users_nick_idx`."""
-        return f"{self.rule} {'.'.join(filter(None, (self.work.table, self.work.name)))}"
+        return f"{self.rule} {self._object}"
+
+    @property
+    def excuse(self) -> str:
+        """Returns why the finding may stay."""
+        return RULES[self.rule].excuse
+
+    @property
+    def _object(self) -> str:
+        return ".".join(filter(None, (self.work.table, self.work.name)))
 
     def beats(self) -> tuple[str, str, str]:
         """Returns the harm, what to do instead, and the code to paste."""
         rule, work = RULES[self.rule], self.work
-        words = {"table": work.table, "name": work.name or "…", "to": work.to}
+        words = {"table": work.table, "name": work.name or "…", "to": work.to, "object": self._object}
         words["columns"] = ", ".join(f'"{column}"' for column in work.columns) or '"…"'
         harm, instead, code = (text.format(**words) for text in (rule.harm, rule.instead, rule.code))
         return harm, instead, code
@@ -184,4 +199,9 @@ RULES: dict[str, StallRule] = {
         "op.execute(…)",
         Severity.WARNING,
     ),
+}
+_WARNINGS = ("not-null-before-release",)
+RULES |= {
+    name: StallRule(*texts, Severity.WARNING if name in _WARNINGS else Severity.ERROR, "no code asks")
+    for name, texts in releases.TEXTS.items()
 }

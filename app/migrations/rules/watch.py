@@ -5,13 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.migrations.rules.casts import keeps_table
+from app.migrations.rules.releases import DeployOrder
 from app.migrations.rules.stalls import Stall
 from app.migrations.sql.work import Work, functions_in, work_of
 from app.sql_text import bare
 
 # What doesn't change within a transaction; another function may give each row something else.
 _STABLE = {"now", "transaction_timestamp", "statement_timestamp", "timezone", "current_setting", "lower", "upper"}
-_LOCKS_NOBODY_OUT = {"create_table", "create_index", "drop_index", "validate", "update", "delete", "insert", "lock"}
+_LOCKS_NOBODY_OUT = {
+    "create_table",
+    "create_index",
+    "drop_index",
+    "validate",
+    "update",
+    "delete",
+    "insert",
+    "lock",
+    "create_view",
+}
 
 
 @dataclass
@@ -24,6 +35,7 @@ class Watch:
         outside: the last statement was in no transaction.
         locked: tables whose lock the transaction holds.
         added: constraints that the transaction has added, with their tables.
+        order: what running code may use; None if it doesn't matter.
         checks: the conditions of CHECKs that are NOT VALID, and `proved` the columns that valid ones have no NULL in.
     """
 
@@ -32,6 +44,7 @@ class Watch:
     outside: bool = False
     locked: set[str] = field(default_factory=set)
     added: set[tuple[str, str]] = field(default_factory=set)
+    order: DeployOrder | None = None
     checks: dict[tuple[str, str], str] = field(default_factory=dict)
     proved: set[tuple[str, str]] = field(default_factory=set)
 
@@ -62,12 +75,16 @@ class Watch:
             return
         if work.kind in _MATCHES:
             yield from filter(None, (match(self, work) for match in _MATCHES[work.kind]))
+        if self.order is not None:
+            yield from self.order.rules(work, self._fact(work, "default"))
         holds_another = not self.outside and self.locked - {table}
         if holds_another and work.table and work.kind not in _LOCKS_NOBODY_OUT:
             yield "second-lock"
 
     def _note(self, work: Work) -> None:
         table = bare(work.table)
+        if self.order is not None:
+            self.order.note(work)
         match work.kind:
             case "create_table":
                 self.made.add(table)
@@ -91,7 +108,11 @@ class Watch:
 
     def type_of(self, work: Work) -> str:
         """Returns the type that a column has before the run."""
-        return str(self.facts.get(f"column {bare(work.table)}.{work.name}", {}).get("type", ""))
+        return self._fact(work, "type")
+
+    def _fact(self, work: Work, name: str) -> str:
+        """Returns a fact of a column before the run."""
+        return str(self.facts.get(f"column {bare(work.table)}.{work.name}", {}).get(name) or "")
 
     def index_beginning_with(self, work: Work) -> str | None:
         """Returns an index, or a key, whose first columns are those of a piece of work."""

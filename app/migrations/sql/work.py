@@ -65,7 +65,8 @@ def _dropped(node: Any) -> Iterator[Work]:
     options = _said(concurrently=node.concurrent, if_exists=node.missing_ok)
     for item in node.objects:
         name = ".".join(names_of(item.list.items or item.type_name.names))
-        yield Work(f"drop_{what}", name if what == "table" else "", name, options=options)
+        table, other = (name, "") if what == "table" else ("", name)
+        yield Work(f"drop_{what}", table, other, options=options)
 
 
 def _renamed(node: Any) -> Iterator[Work]:
@@ -175,5 +176,6 @@ _HANDLERS: dict[str, Callable[[Any], Iterable[Work]]] = {
     "reindex": _reindexed,
     "cluster": lambda node: [Work("rewrite", table_of(node.relation), "CLUSTER")],
     "vacuum": _vacuumed,
+    "view": lambda node: [Work("create_view", table_of(node.view))],
     "create_trig": lambda node: [Work("create_trigger", table_of(node.relation), node.trigname)],
 }
