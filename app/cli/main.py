@@ -146,11 +146,13 @@ def docs(
 @app.command()
 def lint(
     context: typer.Context,
-    revisions: Annotated[list[str] | None, typer.Argument(help="Ids or files; by default all.")] = None,
+    revisions: Annotated[list[str] | None, typer.Argument(help="Ids or files; by default what hasn't run.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="REVISION", help="Only revisions after this one, or that a commit lacks.")
     ] = None,
-    database: Annotated[bool, typer.Option("--database", help="Ask DATABASE_URL how large the tables are.")] = False,
+    database: Annotated[
+        bool, typer.Option("--database", help="Ask DATABASE_URL what has run, and for the sizes of its tables.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="text, json, github, sarif or junit.")] = "text",
     as_json: Json = False,
 ) -> None:

@@ -262,8 +262,10 @@ def test_nobody_waits_for_a_table_of_the_same_upgrade(history: History) -> None:
 
 def test_what_asks_the_database_is_found(history: History) -> None:
     found = looked_at(history, TABLES, 'op.get_bind().execute(sa.text("SELECT 1")).scalar()')
-    (harm,) = (finding.stall.beats()[0] for finding in found.findings)
-    assert harm.startswith("rest of the revision can't be looked into (it asks the database at line 11), so")
+    assert [finding.stall.name for finding in found.findings] == ["unreadable rest of the revision"]
+    assert [note.partition(" ")[2] for note in found.notes] == [
+        "not looked at to its end (it asks the database at line 11)"
+    ]
 
 
 def test_the_formats_say_the_same(history: History, approve: Approve) -> None:

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.migrations import run
 from app.migrations.errors import HistoryError
 from app.migrations.project import Project
+from app.migrations.releases import read_release
 
 if TYPE_CHECKING:
     from app.migrations.lint import Linted, Live
+
+_ALL = "All revisions were taken for one run, in which every table is new: say what has run, with --since or --database"
 
 
 def lint(
@@ -24,13 +28,14 @@ def lint(
     database: bool = False,
     engine: sa.Engine | None = None,
 ) -> "Linted":
-    """Looks for what would stall a busy table in the upgrades of revisions.
+    """Looks for what would stall a busy table in the upgrades of revisions, as if they ran in one go.
 
     Args:
         project: the project; a table that its models declare small, `info={"small": True}`, may be locked.
-        revisions: their ids, or files; a file that is no revision is passed over. None stands for all revisions.
+        revisions: their ids, or files; a file that is no revision is passed over. None stands for all that haven't run,
+            as far as the database or `released` in alembic.ini tells.
         since: leave out this revision, and those before it; or what a branch, tag or commit of git has already.
-        database: ask the project's database how large the tables are; nothing is written to it.
+        database: ask the project's database for that, and for the sizes of its tables; nothing is written to it.
         engine: that database, instead of the project's.
 
     Raises:
@@ -40,18 +45,22 @@ def lint(
     """
     from app.migrations.lint import lint as look_at  # its parser takes time to load
 
-    script = run.history(project)
+    config, script = project.config(), run.history(project)
     history: list[Any] = [*script.walk_revisions()][::-1]
     named, notes = _named(history, revisions)
     chosen = [each for each in history if not revisions or each.revision in named]
-    if since is not None:
-        earlier = _earlier(project, script, history, since)
-        chosen = [each for each in chosen if each.revision not in earlier]
     live = None
     if database:
-        live, note = _live(project, engine)
-        notes += note
-    done = look_at(project.config(), chosen, small=project.small_tables(), live=live)
+        live, at = _ask(project, engine, notes)
+        since = since or (at if not revisions else None)
+    elif not revisions and since is None:
+        release = read_release(config)
+        since = release.revision if release else None
+        notes += [] if since else [_ALL]
+    if since is not None:
+        earlier = _earlier(script, history, since)
+        chosen = [each for each in chosen if each.revision not in earlier]
+    done = look_at(config, chosen, small=project.small_tables(), live=live)
     done.notes[:0] = notes
     return done
 
@@ -71,14 +80,14 @@ def _named(history: list[Any], names: Sequence[str]) -> tuple[set[str], list[str
     return ids, notes
 
 
-def _earlier(project: Project, script: ScriptDirectory, history: list[Any], since: str) -> set[str]:
+def _earlier(script: ScriptDirectory, history: list[Any], since: str) -> set[str]:
     """Returns the revisions up to one of them, or those that git has at a commit."""
     ids = [each.revision for each in history]
     if since in ids:
         return {*ids[: ids.index(since) + 1]}
     if since.startswith("-"):
         raise _no_revision(since, history)
-    command = ["git", "-C", str(project.root), "ls-tree", "-r", "--name-only", since, "--", script.versions]
+    command = ["git", "-C", script.versions, "ls-tree", "-r", "--name-only", since, "--", "."]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:  # no git
@@ -94,10 +103,14 @@ def _no_revision(name: str, history: list[Any], more: str = "") -> HistoryError:
     return HistoryError(f"There is no revision {name}{f', {more}' if more else ''}: {last}.")
 
 
-def _live(project: Project, engine: sa.Engine | None) -> tuple["Live | None", list[str]]:
+def _ask(project: Project, engine: sa.Engine | None, notes: list[str]) -> tuple["Live | None", str | None]:
+    """Returns the sizes that a database tells, and its revision."""
     from app.migrations.lint import read_live
 
     with run.reading(project, engine) as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+        at = heads[0] if heads else None
         if connection.dialect.name == "postgresql":
-            return read_live(connection), []
-    return None, [f"{run.shown(project, engine)} tells nothing about a busy PostgreSQL: --database was left out"]
+            return read_live(connection), at
+    notes.append(f"{run.shown(project, engine)} tells nothing about the tables of a busy PostgreSQL")
+    return None, at

@@ -101,19 +101,22 @@ def lint(config: Config, revisions: Sequence[Any], *, small: Sequence[str] = (),
             done.notes.append(str(error))
         watch.begin(facts, vouched=bool(getattr(step.module, "repeatable", False)))
         stalls = [*_stalls(step, preview, watch, done.notes)]
-        wanted = [
-            stall
-            for stall in stalls
-            if stall.rule not in waived and not (RULES[stall.rule].grows and bare(stall.work.table) in small_ones)
-        ]
+        of_small = [s for s in stalls if RULES[s.rule].grows and bare(s.work.table) in small_ones]
+        wanted = [stall for stall in stalls if stall.rule not in waived and stall not in of_small]
         sizes = live.sizes if live else {}
         done.findings += [
             Finding(step.revision, Path(script.path), _line(stall.where), stall, sizes.get(bare(stall.work.table), ""))
             for stall in _unwaived(step, wanted, {stall.name for stall in stalls})
         ]
+        done.notes += [_left_out(step, stall, sizes.get(bare(stall.work.table), "")) for stall in of_small]
         done.revisions += 1
     done.findings = [found for found in done.findings if not _served_later(found.stall, watch)]
     return done
+
+
+def _left_out(step: Step, stall: Stall, size: str) -> str:
+    size = f" ({size})" if size else ""
+    return f"{step.file_name}: {stall.name} is left out, for {stall.work.table} is small{size}"
 
 
 def _stalls(step: Step, preview: Preview, watch: Watch, notes: list[str]) -> Iterator[Stall]:
@@ -126,10 +129,10 @@ def _stalls(step: Step, preview: Preview, watch: Watch, notes: list[str]) -> Ite
     unread = rendered.stopped
     if not rendered.statements and rendered.effects:  # code past `op`
         unread = unread or rendered.effects[0].target
-    if unread.startswith(_DATA):
+    if unread:
         notes.append(f"{step.file_name}: not looked at to its end ({unread})")
-    elif unread:
-        yield Stall("unreadable", Work("unreadable", "", "rest of the revision", to=f" ({unread})"), unread)
+        if not unread.startswith(_DATA):
+            yield Stall("unreadable", Work("unreadable", "", "rest of the revision"), unread)
 
 
 def _served_later(stall: Stall, watch: Watch) -> bool:

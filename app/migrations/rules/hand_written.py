@@ -4,8 +4,8 @@ from app.migrations.rules.stall_rule import CONCURRENT, Severity, StallRule
 
 HAND_WRITTEN: dict[str, StallRule] = {
     "long-backfill": StallRule(
-        "all rows of {table} are changed in one transaction: whoever changes one of them waits until the last is done, "
-        "and an interruption loses all.",
+        "all rows of {table}, or all without a value, are changed in one transaction: others who change one of them "
+        "wait until the last is done, and an interruption loses all.",
         "change them page by page, outside the transaction.",
         CONCURRENT + 'op.fill_column("{table}", "…", "…")',
         grows=True,
@@ -41,7 +41,7 @@ HAND_WRITTEN: dict[str, StallRule] = {
         Severity.WARNING,
     ),
     "unreadable": StallRule(
-        "{name} can't be looked into{to}, so what it locks and changes isn't known.",
+        "{name} can't be read beforehand: what it locks and changes isn't known.",
         "write it as plain statements, or say in the waiver what it does.",
         "op.execute(…)",
         Severity.WARNING,

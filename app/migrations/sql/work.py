@@ -184,7 +184,7 @@ def _added(table: str, column: Any) -> Work:
     serial = names_of(column.type_name.names)[-1].endswith("serial")
     options = said(
         required=bool({"CONSTR_NOTNULL", "CONSTR_PRIMARY"} & constraints.keys()),
-        stored="CONSTR_GENERATED" in constraints,
+        stored="CONSTR_GENERATED" in constraints and constraints["CONSTR_GENERATED"].generated_kind != "v",
         counts=serial or "CONSTR_IDENTITY" in constraints,
         unique=bool({"CONSTR_UNIQUE", "CONSTR_PRIMARY"} & constraints.keys()),
         refers="CONSTR_FOREIGN" in constraints,
