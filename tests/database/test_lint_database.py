@@ -9,9 +9,10 @@ from app.errors import DatabaseUnreachable
 from app.migrations import commands
 from app.migrations.errors import HistoryError
 from app.project import PROJECT
-from tests.support.alembic_in_process import HEAD, REVISIONS
+from tests.support.alembic_in_process import HEAD, REVISIONS, command_line
 from tests.support.database_access import engine, execute, query
 from tests.support.editable_project import EditableProject
+from tests.support.environment import variables
 from tests.support.partitioned_database import partition
 
 INDEX = 'op.create_index("request_logs_time_idx", "request_logs", ["total_time_ms"])'
@@ -90,6 +91,20 @@ def test_files_are_revisions_or_are_passed_over(editable: EditableProject, monke
         assert done.notes == ["notes.txt is no revision: passed over", "gone.py is no revision: passed over"]
     with pytest.raises(HistoryError, match=f"There is no revision 2020: the last one is {int(HEAD) + 1}"):
         commands.lint(PROJECT, ["2020"])
+
+
+def test_a_new_revision_is_shown_its_findings_and_written_all_the_same(
+    head_url: str, editable: EditableProject
+) -> None:
+    editable.edit_models('sa.Index("request_logs_time_idx", tables["request_logs"].c.total_time_ms)')
+    write = ["revision", "--autogenerate", "-m", "index the time"]
+    done = command_line("-x", "plain=yes", *write, env=variables(head_url), folder=editable.folder)
+    assert done.returncode == 0
+    (file,) = editable.versions.glob("*_index_the_time.py")
+    assert f"{file.name}:16: error [index] building the index request_logs_time_idx keeps" in done.stderr
+    file.unlink()
+    done = command_line(*write, env=variables(head_url), folder=editable.folder)
+    assert (done.returncode, "[index]" in done.stderr) == (0, False)
 
 
 def test_since_a_commit(editable: EditableProject) -> None:

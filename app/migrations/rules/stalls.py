@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app.migrations.rules.hand_written import HAND_WRITTEN
 from app.migrations.rules.stall_rule import CONCURRENT as _CONCURRENT
 from app.migrations.rules.stall_rule import Severity, StallRule
-from app.migrations.sql.work import Work
+from app.migrations.sql.piece import Work
 
 __all__ = ["RULES", "Severity", "Stall", "StallRule"]
 
