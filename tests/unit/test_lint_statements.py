@@ -129,6 +129,9 @@ SAFE = {
     "a constant": sql("ALTER TABLE users ADD COLUMN x int DEFAULT 0 NOT NULL"),
     "a virtual column": sql("ALTER TABLE users ADD COLUMN x int GENERATED ALWAYS AS (id * 2) VIRTUAL"),
     "a longer text": sql("ALTER TABLE users ALTER name TYPE varchar(50)"),
+    "a longer text in a CHECK that isn't valid": sql(
+        "ALTER TABLE users ADD CONSTRAINT c CHECK (name <> '') NOT VALID", "ALTER TABLE users ALTER name TYPE text"
+    ),
     "the same text with a cast": sql("ALTER TABLE users ALTER name TYPE text USING name::text"),
     "DROP NOT NULL": sql("ALTER TABLE users ALTER id DROP NOT NULL"),
     "a default": sql("ALTER TABLE users ALTER age SET DEFAULT 3"),
