@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import texts
+from app.cli.lint import lint
 from app.cli.options import (
     Accept,
     AcceptDataLoss,
@@ -34,12 +35,13 @@ app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets st
 
 @app.callback()
 def schema() -> None:
-    """Adds to alembic what it has no command for: status, deploy, check, resolve, secrets and more.
+    """Adds to alembic what it has no command for: status, deploy, check, lint, resolve, secrets and more.
 
     The database is DATABASE_URL, from the environment or .env. Every command takes --json, and ends with 0 if all is in
     order, 1 after an error, 2 if usage or configuration is wrong, 3 if revisions are pending, 4 if a revision failed
     half-way and is to be resolved, 5 if the history was edited, or a revision is missing or unknown, 6 if the lock was
-    not obtained, 7 if data would have been lost, 8 if the database isn't what it should be, 130 if interrupted.
+    not obtained, 7 if data would have been lost, 8 if the database isn't what it should be, 9 if lint has findings,
+    130 if interrupted.
 
     Example: schema deploy --dry-run && schema deploy && schema check
     """
@@ -138,31 +140,7 @@ def docs(
     show(texts.page(file, check=check), as_json=as_json)
 
 
-@app.command()
-def lint(
-    context: typer.Context,
-    revisions: Annotated[list[str] | None, typer.Argument(help="Ids or files; by default all.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="REVISION", help="Only revisions after this one.")] = None,
-    form: Annotated[str, typer.Option("--format", help="text, json, github, sarif or junit.")] = "text",
-    as_json: Json = False,
-) -> None:
-    """Finds what would make a busy PostgreSQL wait, in revisions that haven't run; ends with 9 if there is any.
-
-    It asks no database. Each finding has its place, the harm, what to do instead and the code to paste. What nobody
-    waits for is waived in the revision, acknowledged = {"index users.users_nick_idx": "why"}, or a rule for the whole
-    project in alembic.ini: waived = prefix-index. A table that the same revisions make may be locked.
-
-    Example: schema lint --since 20260228000000 --format github
-    """
-    from app.migrations.lint import FORMATS, formatted  # its parser takes time to load
-
-    form = "json" if as_json else form
-    if form not in FORMATS:
-        raise typer.BadParameter(f"--format is one of {', '.join(FORMATS)}")
-    with errors_in_one_line(as_json=form == "json"):
-        done = commands.lint(context.obj, revisions or (), since=since)
-    sys.stdout.write(f"{formatted(done, form)}\n")
-    raise typer.Exit(done.exit_code)
+app.command()(lint)
 
 
 app.command()(release)

@@ -99,6 +99,9 @@ def development(done: Development) -> Answer:
     files = ", ".join(map(str, done.files))
     subject = f"Wrote and applied {files}; the database" if files else f"Nothing has changed: {done.database}"
     notes = "".join(f"\nNote: {note}" for note in done.notes)
+    if done.findings:
+        number = f"{len(done.findings)} finding{'s' * (len(done.findings) != 1)}"
+        notes += f"\n{number} in it, to be settled before others run it: schema lint {' '.join(done.written)}"
     text = f"{subject} is at {done.at}, and {_EQUALS[done.models_compared]}.{notes}"
     return Answer(asdict(done) | {"code": "ok"}, text)
 

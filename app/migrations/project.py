@@ -90,6 +90,10 @@ class Project:
         """Returns the names of the models' tables."""
         return list(self.metadata().tables)
 
+    def small_tables(self) -> list[str]:
+        """Returns the tables that may be locked, as their models say: `info={"small": True}`."""
+        return [table.name for table in self.metadata().tables.values() if table.info.get("small")]
+
     def partitions(self) -> Mapping[str, str]:
         """Returns the tables that may be partitioned, each with its partition column."""
         return declared_partitions(self.metadata())

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from app.migrations.errors import ConfigurationError, HistoryError
 from app.migrations.lint import Linted, formatted, lint
 from app.migrations.releases import Release
-from app.migrations.rules.releases import TEXTS
+from app.migrations.rules.releases import RELEASES
 from tests.support.alembic_in_process import History
 from tests.support.approved_texts import Approve
 
@@ -94,7 +94,7 @@ def looked_at(history: History, bodies: Bodies, release: Release | None, release
     text = history.ini.read_text(encoding="utf-8")
     history.ini.write_text(f"{text}\n[schema]\n{released.format(revisions[0])}\n", encoding="utf-8")
     config = Config(history.ini)
-    return lint(config, [*ScriptDirectory.from_config(config).walk_revisions()][::-1], release)
+    return lint(config, [*ScriptDirectory.from_config(config).walk_revisions()][::-1], release=release)
 
 
 def evidence(*, is_there: bool) -> str:
@@ -103,11 +103,11 @@ def evidence(*, is_there: bool) -> str:
 
 def rules(found: Linted) -> list[str]:
     """The rules of releases that were found; other rules are tested elsewhere."""
-    return [finding.stall.rule for finding in found.findings if finding.stall.rule in TEXTS]
+    return [finding.stall.rule for finding in found.findings if finding.stall.rule in RELEASES]
 
 
 def test_each_rule_has_its_cases() -> None:
-    assert FOUND.keys() == TEXTS.keys()
+    assert FOUND.keys() == RELEASES.keys()
 
 
 @pytest.mark.parametrize("rule", FOUND)
@@ -127,7 +127,7 @@ def test_other_spellings_are_found(rule: str, bodies: Bodies, history: History, 
 @pytest.mark.parametrize(("is_there", "bodies"), NOT_FOUND)
 def test_a_good_one_is_not(bodies: Bodies, history: History, *, is_there: bool) -> None:
     found = looked_at(history, bodies, None, evidence(is_there=is_there))
-    assert [finding.text() for finding in found.findings if finding.stall.rule in TEXTS] == []
+    assert [finding.text() for finding in found.findings if finding.stall.rule in RELEASES] == []
 
 
 def test_what_is_released_is_not_judged(history: History) -> None:

@@ -25,6 +25,7 @@ from app.migrations.data_loss.code_check import reaches_past_op
 from app.migrations.data_loss.copy_effects import CopyEffects
 from app.migrations.errors import MigrationError, is_revision, place_in_revision
 from app.migrations.guard import hearing_statements
+from app.migrations.operations import PREVIEW
 from app.migrations.operations.script import SqliteImage
 from app.migrations.session import Direction, Step
 from app.migrations.sql import Statement, effects, lexer
@@ -97,7 +98,7 @@ class Preview:
             self._image.undo()
 
     def _operations(self, recorder: "_Recorder") -> contextlib.AbstractContextManager[Operations]:
-        options = {"as_sql": True, "output_buffer": recorder, "transactional_ddl": True}
+        options = {"as_sql": True, "output_buffer": recorder, "transactional_ddl": True, PREVIEW: True}
         if self._image:
             options["sqlite_image"] = self._image.connection
         context = MigrationContext.configure(dialect=self._dialect, opts=options)

@@ -2,5 +2,7 @@
 
 from app.migrations.lint.findings import Finding, Linted, lint
 from app.migrations.lint.formats import FORMATS, formatted
+from app.migrations.lint.hook import show_findings
+from app.migrations.lint.live import Live, read_live
 
-__all__ = ["FORMATS", "Finding", "Linted", "formatted", "lint"]
+__all__ = ["FORMATS", "Finding", "Linted", "Live", "formatted", "lint", "read_live", "show_findings"]

@@ -1,7 +1,7 @@
 """Findings: what the rules of stalls match in revisions, but for what is waived with a reason."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,18 @@ from sqlalchemy.dialects import postgresql
 from app.migrations.data_loss import Preview
 from app.migrations.errors import ConfigurationError, HistoryError
 from app.migrations.line import Line, read_line
+from app.migrations.lint.live import Live
 from app.migrations.releases import Release, read_release
 from app.migrations.rules.releases import DeployOrder
 from app.migrations.rules.stalls import RULES, Severity, Stall
 from app.migrations.rules.watch import Watch
 from app.migrations.session import Direction, Step
-from app.migrations.snapshots import Snapshots
+from app.migrations.snapshots import Snapshot, Snapshots
+from app.migrations.sql.piece import Work
+from app.sql_text import bare
 
 WAIVED = "waived"  # in `[schema]` of alembic.ini: names of rules
+_DATA = "it can't be written as SQL"  # a data revision of ours, which works page by page
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,27 @@ class Finding:
     Attributes:
         file: the revision's file.
         line: the line in it; 1 if it isn't known.
+        size: the size of the table, as a database tells it; empty without one.
     """
 
     revision: str
     file: Path
     line: int
     stall: Stall
+    size: str = ""
+
+    def beats(self) -> tuple[str, str, str]:
+        """Returns the harm, what to do instead, and the code to paste."""
+        harm, instead, code = self.stall.beats()
+        return f"{harm} ({self.stall.work.table}: {self.size})" if self.size else harm, instead, code
 
     def text(self) -> str:
-        """Returns the place and the three beats: the harm, what to do instead, the code to paste."""
-        harm, instead, code = self.stall.beats()
+        """Returns the place and the three beats."""
+        harm, instead, code = self.beats()
         code = code.replace("\n", "\n  ")
         place = f"{self.file.name}:{self.line}: {self.stall.severity} [{self.stall.rule}]"
-        waiver = f'acknowledged = {{"{self.stall.name}": "why {self.stall.excuse}"}}'
-        return f"{place} {harm}\n  Instead: {instead}\n  {code}\n  If {self.stall.excuse} for it: {waiver}"
+        waiver = f'acknowledged = {{"{self.stall.name}": "reason"}}'
+        return f"{place} {harm}\n  Instead: {instead}\n  {code}\n  If it may stay: {waiver}"
 
 
 @dataclass
@@ -52,7 +63,7 @@ class Linted:
 
     Attributes:
         revisions: how many were looked at.
-        notes: what couldn't be looked at, a line each.
+        notes: what couldn't be looked at, or was left out, a line each.
     """
 
     revisions: int = 0
@@ -65,44 +76,67 @@ class Linted:
         return 9 if self.findings else 0
 
 
-def lint(config: Config, revisions: Sequence[Any], release: Release | None = None) -> Linted:
-    """Looks at the upgrades of revisions, without a database.
+def lint(
+    config: Config,
+    revisions: Sequence[Any],
+    *,
+    small: Sequence[str] = (),
+    live: Live | None = None,
+    release: Release | None = None,
+) -> Linted:
+    """Looks at the upgrades of revisions.
 
     Args:
         config: Alembic's; `waived` in `[schema]` names rules that the project does without.
         revisions: Alembic's scripts, the oldest first.
+        small: tables that may be locked, as their models say.
+        live: what a database tells about its tables.
         release: the released code; None for what alembic.ini says of it.
 
     Raises:
         ConfigurationError: `waived` names no rule, or a waiver of a revision matches nothing.
     """
+    waived = _waived_rules(config)
+    done, snapshots, small_ones = Linted(), Snapshots(config), {*small, *(live.small if live else ())}
+    preview = Preview(postgresql.dialect())  # type: ignore[no-untyped-call]
+    order = _deploy_order(revisions, release or read_release(config), snapshots)
+    watch = Watch(
+        utc=live is not None and live.utc, order=order
+    )  # nobody waits for a table that the same upgrade makes
+    for script in revisions:
+        step = Step(script.revision, Direction.UPGRADE, script.doc, Path(script.path), script.module)
+        watch.begin(_facts_before(script, snapshots, done.notes), vouched=getattr(step.module, "repeatable", False))
+        stalls = [Stall(rule, work, _place_of_phase(step)) for rule, work in order.begin(script.revision, step.phase)]
+        stalls += _stalls(step, preview, watch, done.notes)
+        stalls = [stall for stall in stalls if not order.is_replaced(stall.work)]
+        of_small = [s for s in stalls if RULES[s.rule].grows and bare(s.work.table) in small_ones]
+        wanted = [stall for stall in stalls if stall.rule not in waived and stall not in of_small]
+        sizes = live.sizes if live else {}
+        done.findings += [
+            Finding(step.revision, Path(script.path), _line(stall.where), stall, sizes.get(bare(stall.work.table), ""))
+            for stall in _unwaived(step, wanted, {stall.name for stall in stalls})
+        ]
+        done.notes += [_left_out(step, stall, sizes.get(bare(stall.work.table), "")) for stall in of_small]
+        done.revisions += 1
+    done.findings = [found for found in done.findings if not _served_later(found.stall, watch)]
+    return done
+
+
+def _waived_rules(config: Config) -> set[str]:
     waived = set((config.file_config.get("schema", WAIVED, fallback="") or "").split())
     if unknown := sorted(waived - RULES.keys()):
         raise ConfigurationError(
             f"waived in alembic.ini names no rule: {', '.join(unknown)}. There are: {', '.join(RULES)}."
         )
-    done, snapshots = Linted(), Snapshots(config)
-    preview = Preview(postgresql.dialect())  # type: ignore[no-untyped-call]
-    made = set[str]()
-    order = _deploy_order(revisions, release or read_release(config), snapshots)
-    for script in revisions:
-        step = Step(script.revision, Direction.UPGRADE, script.doc, Path(script.path), script.module)
-        try:
-            facts = snapshots.of("postgresql", script.down_revision)
-        except HistoryError as error:
-            facts = {}
-            done.notes.append(str(error))
-        watch = Watch(facts, made, order=order)  # nobody waits for a table that the same upgrade makes
-        watch.begin_revision()
-        rendered = preview.render(step)
-        stalls = [Stall(rule, work, _place_of_phase(step)) for rule, work in order.begin(script.revision, step.phase)]
-        stalls += [stall for statement, place in rendered.statements for stall in watch.see(statement, place)]
-        stalls = [stall for stall in stalls if not order.is_replaced(stall.work)]
-        done.findings += _unwaived(step, [stall for stall in stalls if stall.rule not in waived])
-        if rendered.stopped:
-            done.notes.append(f"{step.file_name}: not looked at to its end ({rendered.stopped})")
-        done.revisions += 1
-    return done
+    return waived
+
+
+def _facts_before(script: Any, snapshots: Snapshots, notes: list[str]) -> Snapshot:
+    try:
+        return snapshots.of("postgresql", script.down_revision)
+    except HistoryError as error:
+        notes.append(str(error))
+        return {}
 
 
 def _deploy_order(revisions: Sequence[Any], release: Release | None, snapshots: Snapshots) -> DeployOrder:
@@ -117,25 +151,49 @@ def _place_of_phase(step: Step) -> str:
     return next((f"line {number}" for number, line in enumerate(lines, 1) if line.startswith("phase")), "")
 
 
-def _unwaived(step: Step, stalls: list[Stall]) -> list[Finding]:
+def _left_out(step: Step, stall: Stall, size: str) -> str:
+    size = f" ({size})" if size else ""
+    return f"{step.file_name}: {stall.name} is left out, for {stall.work.table} is small{size}"
+
+
+def _stalls(step: Step, preview: Preview, watch: Watch, notes: list[str]) -> Iterator[Stall]:
+    lock = getattr(step.module, "timeouts", {}).get("lock")
+    if lock == 0:
+        yield Stall("missing-lock-timeout", Work("set_limit", "", "lock_timeout"), "")
+    rendered = preview.render(step)
+    for statement, place in rendered.statements:
+        yield from watch.see(statement, place)
+    unread = rendered.stopped
+    if not rendered.statements and rendered.effects:  # code past `op`
+        unread = unread or rendered.effects[0].target
+    if unread:
+        notes.append(f"{step.file_name}: not looked at to its end ({unread})")
+        if not unread.startswith(_DATA):
+            yield Stall("unreadable", Work("unreadable", "", "rest of the revision"), unread)
+
+
+def _served_later(stall: Stall, watch: Watch) -> bool:
+    """Returns whether an index for a foreign key is made after it."""
+    indexes = watch.known_indexes(bare(stall.work.table)) if stall.rule == "unindexed-foreign-key" else []
+    columns = stall.work.columns
+    return any(index.columns[: len(columns)] == columns for index in indexes)
+
+
+def _unwaived(step: Step, stalls: list[Stall], known: set[str]) -> list[Stall]:
     acknowledged = getattr(step.module, "acknowledged", {})
     reasons = {name: reason for name, reason in acknowledged.items() if isinstance(reason, str) and reason.strip()}
-    assert step.file is not None
-    found = {stall.name for stall in stalls}
     for name in reasons:
-        if name.partition(" ")[0] in RULES and name not in found:
+        if name.partition(" ")[0] in RULES and name not in known:
             raise ConfigurationError(
-                f"{step.file.name}: acknowledged speaks of {name!r}, and the revision does no such thing; it does: "
-                f"{', '.join(sorted(found)) or 'nothing that could stall others'}."
+                f"{step.file_name}: acknowledged speaks of {name!r}, and the revision does no such thing; it does: "
+                f"{', '.join(sorted(known)) or 'nothing that could stall others'}."
             )
-    return [
-        Finding(step.revision, step.file, _line(stall.where), stall) for stall in stalls if stall.name not in reasons
-    ]
+    return [stall for stall in stalls if stall.name not in reasons]
 
 
 def _line(where: str) -> int:
-    match = re.search(r"\d+", where)
-    return int(match[0]) if match else 1
+    match = re.search(r"line (\d+)", where)
+    return int(match[1]) if match else 1
 
 
 __all__ = ["Finding", "Linted", "Severity", "lint"]

@@ -31,7 +31,7 @@ def _json(linted: Linted) -> str:
 
 
 def _values(finding: Finding) -> dict[str, Any]:
-    harm, instead, code = finding.stall.beats()
+    harm, instead, code = finding.beats()
     return {
         "revision": finding.revision,
         "file": finding.file.name,
@@ -49,7 +49,7 @@ def _github(linted: Linted) -> str:
     """Writes workflow commands; source: GitHub's documentation, "Workflow commands for GitHub Actions"."""
     lines = []
     for finding in linted.findings:
-        harm, instead, code = finding.stall.beats()
+        harm, instead, code = finding.beats()
         message = f"{harm}\nInstead: {instead}\n{code}"
         for character, escape in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
             message = message.replace(character, escape)
@@ -66,7 +66,7 @@ def _sarif(linted: Linted) -> str:
         {
             "ruleId": finding.stall.rule,
             "level": finding.stall.severity,
-            "message": {"text": " ".join(finding.stall.beats()[:2])},
+            "message": {"text": " ".join(finding.beats()[:2])},
             "locations": [
                 {
                     "physicalLocation": {
@@ -86,7 +86,7 @@ def _junit(linted: Linted) -> str:
     suite = Element("testsuite", name="schema lint", tests=str(linted.revisions), failures=str(len(linted.findings)))
     for finding in linted.findings:
         case = SubElement(suite, "testcase", classname=finding.file.name, name=finding.stall.name)
-        harm, instead, code = finding.stall.beats()
+        harm, instead, code = finding.beats()
         failure = SubElement(case, "failure", message=harm, type=finding.stall.rule)
         failure.text = f"{_place(finding)}:{finding.line}\nInstead: {instead}\n{code}"
     return tostring(suite, encoding="unicode")

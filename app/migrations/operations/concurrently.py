@@ -27,6 +27,7 @@ from app.migrations.sql import REPEATABLE
 from app.sql_text import undoubled
 
 PLAIN = "plain"  # the option of Alembic's context that asks for plain operations everywhere
+PREVIEW = "preview"  # the option of a context whose statements are looked into
 _WANTED = "concurrently"
 _KEEPS_NOT_NULL = 18  # the first version that has NOT NULL as a constraint, which may be NOT VALID
 _VALIDATED = sa.text(
@@ -119,6 +120,16 @@ def carry_out(operations: Operations, operation: Any, plain: Implementation) -> 
             plain(operations, operation)
 
 
+def mark(context: MigrationContext) -> str:
+    """Returns the comment that marks a statement as repeatable; none in a script, which looks for no need."""
+    return "" if is_script(context) else f"{REPEATABLE} "
+
+
+def is_script(context: MigrationContext) -> bool:
+    """Returns whether statements are written for a person, rather than run or looked into."""
+    return bool(context.as_sql and not context.opts.get(PREVIEW))
+
+
 def builds_index(statement: str) -> bool:
     """Returns whether a statement builds an index, and nothing else."""
     return _CREATES_INDEX.match(statement) is not None
@@ -155,8 +166,7 @@ class _Table:
         self._execute(str(made).strip())
 
     def _execute(self, statement: str) -> None:
-        mark = "" if self._operations.get_context().as_sql else f"{REPEATABLE} "
-        execute(self._operations, mark + statement)
+        execute(self._operations, mark(self._operations.get_context()) + statement)
 
     def is_validated(self, constraint: str) -> bool | None:
         """Returns whether a constraint is valid; None if there is none of that name, or no server."""

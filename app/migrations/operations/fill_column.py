@@ -10,7 +10,7 @@ from alembic.operations import MigrateOperation, Operations
 
 from app import backfill
 from app.migrations.errors import MigrationError
-from app.migrations.operations.concurrently import PLAIN, block, is_wanted
+from app.migrations.operations.concurrently import PLAIN, block, is_script, is_wanted, mark
 from app.migrations.operations.statements import execute
 from app.sql_text import for_driver, quote_for
 
@@ -53,12 +53,16 @@ def _fill_column(operations: Operations, operation: FillColumnOp) -> None:
             f'an expression of SQL: op.fill_column({table!r}, {column!r}, "…")'
         )
     value = operation.value.text.replace("\\:", ":") if isinstance(operation.value, sa.TextClause) else operation.value
-    if context.dialect.name != "postgresql" or context.as_sql or context.opts.get(PLAIN):
-        quote = quote_for(context.dialect)
-        execute(operations, f"UPDATE {quote(table)} SET {quote(column)} = {value} WHERE {quote(column)} IS NULL")
+    quote = quote_for(context.dialect)
+    statement = f"UPDATE {quote(table)} SET {quote(column)} = {value} WHERE {quote(column)} IS NULL"
+    if context.dialect.name != "postgresql" or is_script(context) or context.opts.get(PLAIN):
+        execute(operations, statement)
         return
     with nullcontext() if is_wanted(operations) else block(context):
-        backfill.fill(operations.get_bind(), table, column, for_driver(value, context.dialect))
+        if context.as_sql:
+            execute(operations, mark(context) + statement)
+        else:
+            backfill.fill(operations.get_bind(), table, column, for_driver(value, context.dialect))
 
 
 @renderers.dispatch_for(FillColumnOp)

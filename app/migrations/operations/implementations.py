@@ -48,7 +48,7 @@ def _repeatable(original: _Implementation, clause: str) -> _Implementation:
 
     def implementation(operations: Operations, operation: Any) -> None:
         context = operations.get_context()
-        online = context.dialect.name == "postgresql" and not context.as_sql
+        online = context.dialect.name == "postgresql" and not concurrently.is_script(context)
         if online and operation.kw.get("postgresql_concurrently"):
             # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
             setattr(operation, clause, True)

@@ -48,3 +48,17 @@ def keeps_table(now: str, to: str) -> bool:
     if kind == new_kind and kind.startswith(("time", "interval")):
         return (6 if new_size is None else new_size) >= (6 if size is None else size)
     return old == new or (kind, new_kind) == ("cidr", "inet") or (kind == new_kind == "varbit" and longer)
+
+
+def keeps_rows(now: str, to: str, *, utc: bool) -> bool:
+    """Returns whether PostgreSQL changes a type by building nothing but the indexes of the column anew.
+
+    Args:
+        now: the type.
+        to: the new type.
+        utc: the session that does it is in UTC, where a time is the same with a zone.
+    """
+    old, new = _type(now), _type(to)
+    kinds = (old[0], new[0]) if old and new else None
+    times = {("timestamp", "timestamptz"), ("timestamptz", "timestamp")} if utc else set()
+    return kinds in {("varchar", "citext"), ("text", "citext"), ("citext", "text"), ("integer", "oid"), *times}

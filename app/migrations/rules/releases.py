@@ -11,35 +11,36 @@ from app.migrations.errors import ConfigurationError
 from app.migrations.line import Line
 from app.migrations.phases import Phase
 from app.migrations.releases import Release
-from app.migrations.sql.work import Work
+from app.migrations.rules.stall_rule import Severity, StallRule
+from app.migrations.sql.piece import Work
 from app.sql_text import bare
 
 CONTRACT = "contract-before-release"
-# Harm, what to do instead, the code to paste; as those of stalls.
-TEXTS = {
-    "drop-before-release": (
+RELEASES = {
+    "drop-before-release": StallRule(
         "{object} goes while code that uses it may run: from then on that code fails.",
         "map it no longer (a column: sqlalchemy.orm.unmapped_column), release and record that, and drop it afterwards.",
         'schema release  # on the released commit\nphase = "contract"  # in this revision',
     ),
-    "rename-in-use": (
+    "rename-in-use": StallRule(
         "code that runs knows {object} by this name, and new code by {to}: one of the two fails.",
         "add {to}, fill it and write both; release code that reads {to}; then drop {name}.",
         """op.add_column("{table}", sa.Column("{to}", …))
 with op.concurrently():
     op.fill_column("{table}", "{to}", "{name}")""",
     ),
-    "rename-table-in-use": (
+    "rename-table-in-use": StallRule(
         "code that runs knows {object} by this name, and new code by {to}: one of the two fails.",
         "leave a view of the old name in the same revision, and drop it after the release.",
         'op.execute("CREATE VIEW {table} AS SELECT * FROM {to}")',
     ),
-    "not-null-before-release": (
+    "not-null-before-release": StallRule(
         "a row without {name} is refused from then on, and code that runs may not write it yet.",
         "release code that always writes it, and say that this comes after it.",
         'phase = "contract"',
+        Severity.WARNING,
     ),
-    CONTRACT: (
+    CONTRACT: StallRule(
         "this contract breaks code of before {name} ({to}), whose own code isn't released.",
         "release that code, record it, and let the contract come after it.",
         "schema release  # on the released commit",
@@ -108,7 +109,7 @@ class DeployOrder:
         if work.kind == "add_column":
             self._added.add((bare(work.table), work.name))
         if work.kind == "create_view":
-            self._views.add(bare(work.table))
+            self._views.add(bare(work.name))
 
     def is_replaced(self, work: Work) -> bool:
         """Returns whether a view has taken the name that a piece of work took away in the same revision."""

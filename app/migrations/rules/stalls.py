@@ -5,34 +5,14 @@ measured on 15 and 18.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from app.migrations.rules import releases
-from app.migrations.sql.work import Work
+from app.migrations.rules.hand_written import HAND_WRITTEN
+from app.migrations.rules.releases import RELEASES
+from app.migrations.rules.stall_rule import CONCURRENT as _CONCURRENT
+from app.migrations.rules.stall_rule import Severity, StallRule
+from app.migrations.sql.piece import Work
 
-_CONCURRENT = "with op.concurrently():\n    "
-
-
-class Severity(StrEnum):
-    """Ranks findings: an error keeps others waiting, a warning may."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True)
-class StallRule:
-    """A rule; its texts may have `{table}`, `{name}`, `{object}`, `{columns}` and `{to}`.
-
-    Attributes:
-        excuse: why a finding may stay, as in "if nobody waits for it".
-    """
-
-    harm: str
-    instead: str
-    code: str
-    severity: Severity = Severity.ERROR
-    excuse: str = "nobody waits"
+__all__ = ["RULES", "Severity", "Stall", "StallRule"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +37,7 @@ class Stall:
     @property
     def name(self) -> str:
         """Returns the spelling of a waiver: `index users.users_nick_idx`."""
-        return f"{self.rule} {self._object}"
-
-    @property
-    def excuse(self) -> str:
-        """Returns why the finding may stay."""
-        return RULES[self.rule].excuse
+        return f"{self.rule} {self._object}".strip()
 
     @property
     def _object(self) -> str:
@@ -82,6 +57,7 @@ RULES: dict[str, StallRule] = {
         "building the index {name} keeps the writers of {table} waiting until it is done.",
         "build it concurrently, in a revision of its own.",
         _CONCURRENT + 'op.create_index("{name}", "{table}", [{columns}])',
+        grows=True,
     ),
     "drop-index": StallRule(
         "dropping the index {name} waits for everybody who uses its table, and keeps all others waiting behind it.",
@@ -98,36 +74,43 @@ RULES: dict[str, StallRule] = {
         "adding the unique constraint {name} builds its index while nobody can read or write {table}.",
         "build the index concurrently, and declare it a constraint then.",
         _CONCURRENT + 'op.create_unique_constraint("{name}", "{table}", [{columns}])',
+        grows=True,
     ),
     "primary-key": StallRule(
         "adding a primary key builds its index, and looks for NULLs, while nobody can read or write {table}.",
         "make the columns NOT NULL and build a unique index concurrently, then declare it the key.",
         'op.execute("ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY USING INDEX …")',
+        grows=True,
     ),
     "exclude": StallRule(
         "adding the exclusion constraint {name} builds its index while nobody can read or write {table}.",
         "there is no concurrent form: do it while nobody needs the table, or in a new table that replaces it.",
         "timeouts = {{'lock': 3, 'statement': 0}}",
+        grows=True,
     ),
     "foreign-key": StallRule(
         "adding the foreign key {name} reads all of {table} while nobody can write it, nor {to}.",
         "add it NOT VALID, and validate it when that is committed.",
         _CONCURRENT + 'op.create_foreign_key("{name}", "{table}", "{to}", [{columns}], […])',
+        grows=True,
     ),
     "check": StallRule(
         "adding the CHECK {name} reads all of {table} while nobody can read or write it.",
         "add it NOT VALID, and validate it when that is committed.",
         _CONCURRENT + 'op.create_check_constraint("{name}", "{table}", "{to}")',
+        grows=True,
     ),
     "not-null": StallRule(
         "SET NOT NULL reads all of {table} while nobody can read or write it.",
         "prove first that there is no NULL in {name}.",
         _CONCURRENT + 'op.alter_column("{table}", "{name}", existing_type=…, nullable=False)',
+        grows=True,
     ),
     "validate-in-transaction": StallRule(
-        "{name} is validated in the transaction that added it, whose lock lasts until the end.",
+        "{name} is validated in a transaction that holds a lock of {table} already, and keeps it to the end.",
         "validate it in a revision after this one, or do both in op.concurrently().",
         'op.validate_constraint("{name}", "{table}")',
+        grows=True,
     ),
     "rewrite-type": StallRule(
         "changing {table}.{name} to {to} writes every row and every index anew while nobody can read or write {table}.",
@@ -135,6 +118,7 @@ RULES: dict[str, StallRule] = {
         'op.add_column("{table}", sa.Column("{name}_new", …))\n'
         + _CONCURRENT
         + 'op.fill_column("{table}", "{name}_new", "{name}::{to}")',
+        grows=True,
     ),
     "volatile-default": StallRule(
         "the default {to} gives each row another value: adding {name} writes all of {table} while nobody can read it.",
@@ -143,6 +127,7 @@ RULES: dict[str, StallRule] = {
         'op.alter_column("{table}", "{name}", server_default=sa.text("{to}"))\n'
         + _CONCURRENT
         + 'op.fill_column("{table}", "{name}", "{to}")',
+        grows=True,
     ),
     "required-column": StallRule(
         "{name} is NOT NULL without a default: PostgreSQL refuses it where {table} has rows, and code that doesn't "
@@ -154,21 +139,25 @@ RULES: dict[str, StallRule] = {
         "adding the generated column {name} writes all of {table} while nobody can read or write it.",
         "let a trigger fill a plain column, or generate it when it is read (VIRTUAL, from PostgreSQL 18).",
         'op.add_column("{table}", sa.Column("{name}", …, sa.Computed("…", persisted=False)))',
+        grows=True,
     ),
     "counting-column": StallRule(
         "a column that counts, serial or identity, writes all of {table} while nobody can read or write it.",
         "add a plain column, give it the sequence as its default, and fill the rows that are there.",
         _CONCURRENT + 'op.fill_column("{table}", "{name}", "nextval(…)")',
+        grows=True,
     ),
     "column-with-constraint": StallRule(
         "the constraint of the new column {name} is made with it, while nobody can read or write {table}.",
         "add the column alone, and its constraint after it.",
         'op.add_column("{table}", sa.Column("{name}", …))',
+        grows=True,
     ),
     "rewrite": StallRule(
         "{name} writes all of {table} anew while nobody can read or write it.",
         "use a tool that does so beside the table, such as pg_repack.",
         "pg_repack --table {table}",
+        grows=True,
     ),
     "second-lock": StallRule(
         "{table} is locked while the transaction still holds the lock of another table: who waits for one has both.",
@@ -177,15 +166,17 @@ RULES: dict[str, StallRule] = {
         Severity.WARNING,
     ),
     "rows-in-transaction": StallRule(
-        "rows of {table} are changed in a transaction that has changed its schema: its lock lasts until all are done.",
+        "rows of {table} are changed in a transaction that holds a lock of it, until all are done.",
         "change the rows in a revision of their own, page by page.",
         'Backfill("{table}", (…), …, todo="…")',
+        grows=True,
     ),
     "unindexed-foreign-key": StallRule(
         "no index begins with the columns of the foreign key {name}: a DELETE in {to} reads all of {table}.",
         "add an index in the same edit.",
         _CONCURRENT + 'op.create_index("{table}_{name}_idx", "{table}", [{columns}])',
         Severity.WARNING,
+        grows=True,
     ),
     "prefix-index": StallRule(
         "the columns of {name} are the first ones of the index {to} already.",
@@ -193,15 +184,46 @@ RULES: dict[str, StallRule] = {
         'op.drop_index("{name}", "{table}")',
         Severity.WARNING,
     ),
-    "unreadable": StallRule(
-        "SQL that PostgreSQL's grammar doesn't know can't be looked into.",
-        "write it as plain statements.",
-        "op.execute(…)",
+    "constrained-domain": StallRule(
+        "{to} is a domain with a constraint: adding {name} writes all of {table} while nobody can read or write it.",
+        "add the column with the domain's base type, and its CHECK not valid at first.",
+        'op.add_column("{table}", sa.Column("{name}", …))\n'
+        + _CONCURRENT
+        + 'op.create_check_constraint("{table}_{name}_check", "{table}", "…")',
+        grows=True,
+    ),
+    "check-rescan": StallRule(
+        "the type of {table}.{name} takes a moment, but a CHECK speaks of the column: all rows are read while nobody "
+        "can read or write {table}.",
+        "drop the CHECK in the same revision, and add it again in op.concurrently().",
+        _CONCURRENT + 'op.create_check_constraint("…", "{table}", "…")',
+        grows=True,
+    ),
+    "index-rebuild": StallRule(
+        "the type of {table}.{name} keeps the rows, but an index on it is built anew while nobody can read or write "
+        "{table}.",
+        "drop the index concurrently first, change the type, and build it concurrently again.",
+        _CONCURRENT + 'op.create_index("…", "{table}", ["{name}"])',
+        grows=True,
+    ),
+    "enforced": StallRule(
+        "ENFORCED reads all of {table} for {name} while nobody can read or write it.",
+        "add the constraint NOT VALID under another name, validate it, and drop this one.",
+        _CONCURRENT + 'op.create_foreign_key("…", "{table}", "…", […], […])',
+        grows=True,
+    ),
+    "attach": StallRule(
+        "ATTACH PARTITION reads all of {table} while nobody can read or write it: no valid CHECK tells its bounds.",
+        "prove the bounds with a CHECK first, and drop that afterwards.",
+        _CONCURRENT + 'op.create_check_constraint("{table}_bounds", "{table}", "…")',
+        grows=True,
+    ),
+    "detach": StallRule(
+        "DETACH PARTITION waits for everybody who uses {table}, and keeps all others waiting behind it.",
+        "detach it concurrently, outside the transaction.",
+        "with op.get_context().autocommit_block():\n"
+        '    op.execute("ALTER TABLE {table} DETACH PARTITION {to} CONCURRENTLY")',
         Severity.WARNING,
     ),
 }
-_WARNINGS = ("not-null-before-release",)
-RULES |= {
-    name: StallRule(*texts, Severity.WARNING if name in _WARNINGS else Severity.ERROR, "no code asks")
-    for name, texts in releases.TEXTS.items()
-}
+RULES |= HAND_WRITTEN | RELEASES

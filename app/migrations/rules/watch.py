@@ -1,28 +1,55 @@
 """Follows the statements of a run, and finds those that a rule of stalls matches."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-from app.migrations.rules.casts import keeps_table
+from app.migrations.rules.indexes import Index, indexes_of
+from app.migrations.rules.matches import MATCHES
 from app.migrations.rules.releases import DeployOrder
 from app.migrations.rules.stalls import Stall
-from app.migrations.sql.work import Work, functions_in, work_of
+from app.migrations.sql import Statement
+from app.migrations.sql.work import Work, texts_in, without_null, work_of
 from app.sql_text import bare
 
-# What doesn't change within a transaction; another function may give each row something else.
-_STABLE = {"now", "transaction_timestamp", "statement_timestamp", "timezone", "current_setting", "lower", "upper"}
 _LOCKS_NOBODY_OUT = {
-    "create_table",
-    "create_index",
-    "drop_index",
-    "validate",
-    "update",
-    "delete",
-    "insert",
-    "lock",
-    "create_view",
+    *("create_table", "create_view", "create_index", "drop_index", "validate"),
+    *("update", "delete", "insert", "attach"),
 }
+_UNREADABLE = Work("unreadable", "", "SQL unknown to PostgreSQL's grammar")
+
+
+@dataclass
+class Revision:
+    """A revision, as far as it has been followed.
+
+    Attributes:
+        facts: the snapshot of PostgreSQL before it.
+        vouched: it says that it can be run again.
+        outside: the last statement was in no transaction.
+        locked: tables whose lock the transaction holds.
+        added: constraints that the transaction has added, with their tables.
+        values: values that the transaction has added to enumerations, with the work that did.
+        staying: what the transaction has done that can't be done twice, and where.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    vouched: bool = False
+    outside: bool = False
+    locked: set[str] = field(default_factory=set)
+    added: set[tuple[str, str]] = field(default_factory=set)
+    values: dict[str, Work] = field(default_factory=dict)
+    staying: list[tuple[Work, str]] = field(default_factory=list)
+
+    @cached_property
+    def indexes(self) -> list[Index]:
+        """Returns the indexes and keys before it."""
+        return [*indexes_of(self.facts)]
+
+    def begin_transaction(self, *, outside: bool = False) -> None:
+        """Begins another transaction, or leaves one."""
+        self.outside, self.locked, self.added, self.values = outside, set(), set(), {}
 
 
 @dataclass
@@ -30,55 +57,103 @@ class Watch:
     """A run, as far as it has been followed.
 
     Attributes:
-        facts: the snapshot of PostgreSQL before it.
-        made: tables that the run has made: nobody waits for these.
-        outside: the last statement was in no transaction.
-        locked: tables whose lock the transaction holds.
-        added: constraints that the transaction has added, with their tables.
+        utc: sessions of the run are in UTC.
         order: what running code may use; None if it doesn't matter.
-        checks: the conditions of CHECKs that are NOT VALID, and `proved` the columns that valid ones have no NULL in.
+        now: the revision that is followed.
+        made: tables that the run has made: nobody waits for these.
+        types: types that the run has made, and whether each is a domain that refuses values.
+        checks: the conditions of CHECKs, and `proved` the columns that valid ones have no NULL in.
+        indexes: those that the run has made, and `gone` the names of those that it has dropped.
     """
 
-    facts: Mapping[str, Any]
-    made: set[str] = field(default_factory=set)
-    outside: bool = False
-    locked: set[str] = field(default_factory=set)
-    added: set[tuple[str, str]] = field(default_factory=set)
+    utc: bool = False
     order: DeployOrder | None = None
+    now: Revision = field(default_factory=Revision)
+    made: set[str] = field(default_factory=set)
+    types: dict[str, bool] = field(default_factory=dict)
     checks: dict[tuple[str, str], str] = field(default_factory=dict)
-    proved: set[tuple[str, str]] = field(default_factory=set)
+    proved: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    indexes: list[Index] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
 
-    def begin_revision(self) -> None:
-        """Begins another transaction."""
-        self.outside, self.locked, self.added = False, set(), set()
+    def begin(self, facts: Mapping[str, Any], *, vouched: bool = False) -> None:
+        """Begins a revision.
+
+        Args:
+            facts: the snapshot of PostgreSQL before it.
+            vouched: it says that it can be run again.
+        """
+        self.now = Revision(facts, vouched)
+        for name, values in facts.items():
+            definition = str(values.get("definition", ""))
+            if name.startswith("constraint ") and definition.startswith("CHECK "):
+                table, _, constraint = name.removeprefix("constraint ").partition(".")
+                self.checks[table, constraint] = definition.removeprefix("CHECK ")
+                if values.get("valid"):
+                    self._prove(table, constraint)
 
     def see(self, statement: str, where: str) -> Iterator[Stall]:
         """Yields what a statement makes others wait for."""
         first = statement.partition(";")[0].strip().upper()
         if first in ("BEGIN", "COMMIT"):
-            self.begin_revision()
-            self.outside = first == "COMMIT"
+            self.now.begin_transaction(outside=first == "COMMIT")
             return
         works = work_of(statement)
         if works is None:
-            yield Stall("unreadable", Work("unreadable", ""), where)
+            yield Stall("unreadable", _UNREADABLE, where)
             return
-        for work in works:
-            yield from (Stall(rule, work, where) for rule in self._rules(work))
+        yield from self._lasting(statement, works, where)
+        for value in self.now.values.keys() & texts_in(statement) if self.now.values else ():
+            yield Stall("enum-value-used", self.now.values[value], where)
+        for work in works:  # PostgreSQL does the drops of a statement first
+            if work.kind == "drop_constraint":
+                self.proved.pop((bare(work.table), work.name), None)
+                self.checks.pop((bare(work.table), work.name), None)
+        by_engine = Statement("postgresql", statement, None).repeatable
+        for work in map(self._located, works):
+            for rule in self._rules(work, by_engine=by_engine):
+                name, to = rule if isinstance(rule, tuple) else (rule, work.to)
+                yield Stall(name, replace(work, to=to), where)
             self._note(work)
 
-    def _rules(self, work: Work) -> Iterator[str]:
-        table = bare(work.table)
-        if "concurrently" in work.options and not self.outside:
-            yield "concurrent-in-transaction"
-        if table in self.made and work.table:
+    def _lasting(self, statement: str, works: list[Work], where: str) -> Iterator[Stall]:
+        """Yields what stays done outside of a transaction, or before it is left, and can't be done twice."""
+        if self.now.vouched or any(work.kind == "detach" and "concurrently" in work.options for work in works):
+            return  # PostgreSQL has no other form of the second
+        done = (
+            []
+            if Statement("postgresql", statement, None).repeatable
+            else [(Work("other", "", " ".join(statement.split()[:6])), where)]
+        )
+        if not self.now.outside:
+            self.now.staying += done
             return
-        if work.kind in _MATCHES:
-            yield from filter(None, (match(self, work) for match in _MATCHES[work.kind]))
-        if self.order is not None:
-            yield from self.order.rules(work, self._fact(work, "default"))
-        holds_another = not self.outside and self.locked - {table}
-        if holds_another and work.table and work.kind not in _LOCKS_NOBODY_OUT:
+        yield from (Stall("not-repeatable", work, place) for work, place in [*self.now.staying, *done])
+        self.now.staying = []
+
+    def _located(self, work: Work) -> Work:
+        """Returns the drop of an index with its table."""
+        if work.kind != "drop_index":
+            return work
+        known = [*self.indexes, *self.now.indexes]
+        return replace(work, table=next((index.table for index in known if index.name == bare(work.name)), ""))
+
+    def _rules(self, work: Work, *, by_engine: bool) -> Iterator[str | tuple[str, str]]:
+        table = bare(work.table)
+        if "concurrently" in work.options and not self.now.outside:
+            yield "concurrent-in-transaction"
+        is_new = bool(work.table) and table in self.made
+        for match in MATCHES.get(work.kind, ()):
+            rule = match(self, work)
+            if rule == "long-backfill" and by_engine:  # page by page
+                continue
+            if rule is not None and (not is_new or rule == "column-order"):
+                yield rule
+        if self.order is not None and not is_new:
+            default = self.now.facts.get(f"column {table}.{work.name}", {}).get("default")
+            yield from self.order.rules(work, str(default or ""))
+        holds_another = not self.now.outside and self.now.locked - {table}
+        if holds_another and table and not is_new and _locks(work):
             yield "second-lock"
 
     def _note(self, work: Work) -> None:
@@ -90,6 +165,15 @@ class Watch:
                 self.made.add(table)
             case "rename_table" if table in self.made:
                 self.made.add(work.to)
+            case "create_type" | "create_domain":
+                self.types[bare(work.name)] = "constrained" in work.options
+            case "add_value" if bare(work.name) not in self.types and not self.now.outside:
+                self.now.values[work.to] = work
+            case "create_index" | "add_unique" | "add_primary" if work.columns:
+                self.indexes.append(Index.of(work, table))
+                self.gone.discard(work.name)
+            case "drop_index" | "drop_constraint":
+                self.gone.add(bare(work.name))
             case "add_check":
                 self.checks[table, work.name] = work.to
                 if "not_valid" not in work.options:
@@ -97,104 +181,25 @@ class Watch:
             case "validate":
                 self._prove(table, work.name)
         if work.kind.startswith("add_") and work.name:
-            self.added.add((table, work.name))
-        if not self.outside and table and table not in self.made and work.kind not in _LOCKS_NOBODY_OUT:
-            self.locked.add(table)
+            self.now.added.add((table, work.name))
+        if not self.now.outside and table and table not in self.made and _locks(work):
+            self.now.locked.add(table)
 
     def _prove(self, table: str, constraint: str) -> None:
-        column, _, rest = self.checks.get((table, constraint), "").rpartition(" IS NOT NULL")
-        if column and not rest:
-            self.proved.add((table, column.strip('"')))
+        self.proved[table, constraint] = without_null(self.checks.get((table, constraint), ""))
 
-    def type_of(self, work: Work) -> str:
-        """Returns the type that a column has before the run."""
-        return self._fact(work, "type")
+    def is_proved(self, table: str, column: str) -> bool:
+        """Returns whether a valid CHECK, or the column itself, lets no NULL in."""
+        if self.now.facts.get(f"column {table}.{column}", {}).get("nullable") is False:
+            return True
+        return any(column in columns for (of, _), columns in self.proved.items() if of == table)
 
-    def _fact(self, work: Work, name: str) -> str:
-        """Returns a fact of a column before the run."""
-        return str(self.facts.get(f"column {bare(work.table)}.{work.name}", {}).get(name) or "")
-
-    def index_beginning_with(self, work: Work) -> str | None:
-        """Returns an index, or a key, whose first columns are those of a piece of work."""
-        wanted = [*work.columns]
-        for name, facts in self.facts.items():
-            kind, _, address = name.partition(" ")
-            if kind not in ("index", "constraint") or not address.startswith(f"{bare(work.table)}."):
-                continue
-            if _columns(kind, str(facts.get("definition", "")))[: len(wanted)] == wanted and all(wanted):
-                return address.partition(".")[2]
-        return None
+    def known_indexes(self, table: str) -> list[Index]:
+        """Returns the indexes and keys of a table, those that the run has made too."""
+        known = (*self.now.indexes, *self.indexes)
+        return [index for index in known if index.table == table and index.name not in self.gone]
 
 
-def _columns(kind: str, definition: str) -> list[str]:
-    if kind == "index":
-        return [column for work in work_of(definition) or [] for column in work.columns]
-    if not definition.startswith(("PRIMARY KEY (", "UNIQUE (")):
-        return []
-    inside = definition[definition.index("(") + 1 : definition.index(")")]
-    return [column.strip(' "') for column in inside.split(",")]
-
-
-def _unless(option: str, rule: str) -> "_Match":
-    return lambda _watch, work: None if option in work.options else rule
-
-
-def _of_new_column(_watch: Watch, work: Work) -> str | None:
-    if "stored" in work.options:
-        return "stored-column"
-    if "counts" in work.options:
-        return "counting-column"
-    if work.to and functions_in(work.to) - _STABLE:
-        return "volatile-default"
-    return "required-column" if "required" in work.options and not work.to else None
-
-
-def _of_its_constraint(_watch: Watch, work: Work) -> str | None:
-    built = work.options & {"unique", "checked"} or ("refers" in work.options and work.to)
-    return "column-with-constraint" if built else None
-
-
-def _of_not_null(watch: Watch, work: Work) -> str | None:
-    return None if (bare(work.table), work.name) in watch.proved else "not-null"
-
-
-def _of_validation(watch: Watch, work: Work) -> str | None:
-    return "validate-in-transaction" if (bare(work.table), work.name) in watch.added and not watch.outside else None
-
-
-def _of_type(watch: Watch, work: Work) -> str | None:
-    return None if keeps_table(watch.type_of(work), work.to) else "rewrite-type"
-
-
-def _of_rows(watch: Watch, work: Work) -> str | None:
-    return "rows-in-transaction" if bare(work.table) in watch.locked else None
-
-
-def _of_missing_index(watch: Watch, work: Work) -> str | None:
-    return "unindexed-foreign-key" if watch.index_beginning_with(work) is None else None
-
-
-def _of_prefix(watch: Watch, work: Work) -> str | None:
-    is_served = "unique" not in work.options and watch.index_beginning_with(work) is not None
-    return "prefix-index" if is_served else None
-
-
-_Match = Callable[[Watch, Work], str | None]
-_MATCHES: dict[str, list[_Match]] = {
-    "create_index": [_unless("concurrently", "index"), _of_prefix],
-    "drop_index": [_unless("concurrently", "drop-index")],
-    "add_unique": [_unless("using_index", "unique")],
-    "add_primary": [_unless("using_index", "primary-key")],
-    "add_exclusion": [_unless("not_valid", "exclude")],
-    "add_foreign": [_unless("not_valid", "foreign-key"), _of_missing_index],
-    "add_check": [_unless("not_valid", "check")],
-    "set_not_null": [_of_not_null],
-    "validate": [_of_validation],
-    "alter_type": [_of_type],
-    "add_column": [_of_new_column, _of_its_constraint],
-    "rewrite": [_unless("concurrently", "rewrite")],
-    "reindex": [_unless("concurrently", "rewrite")],
-    "refresh": [_unless("concurrently", "rewrite")],
-    "update": [_of_rows],
-    "delete": [_of_rows],
-}
+def _locks(work: Work) -> bool:
+    """Returns whether work takes a lock that keeps readers or writers out."""
+    return work.kind not in _LOCKS_NOBODY_OUT and (work.kind != "lock" or "strong" in work.options)

@@ -125,7 +125,14 @@ def _comparison(config: Config, project: Project, command: Command) -> dict[str,
     writes_revision = command is Command.REVISION
     if writes_revision:
         write_hooks.register("snapshot")(partial(scratch.keep_snapshots, project))
+        write_hooks.register("lint")(partial(_show_findings, project))
     return autogenerate.options(config, project.metadata(), writes_revision=writes_revision)
+
+
+def _show_findings(project: Project, path: str, options: Any) -> None:
+    from app.migrations.lint import show_findings  # its parser takes time to load
+
+    show_findings(project.small_tables(), path, options)
 
 
 def _write_script(context: EnvironmentContext, dialect: str, phase: Phase | None, options: dict[str, Any]) -> None:

@@ -37,6 +37,8 @@ _READS = re.compile(
 )
 _INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
 _UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
+# A second time changes nothing, or does the same once more.
+_AS_OFTEN = re.compile(r"(VACUUM|REINDEX|CLUSTER|REFRESH|COMMENT|GRANT|REVOKE)\b", re.IGNORECASE)
 _SEVERAL = re.compile(r";\s*\S")
 _ONE_ROW = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
 _WITHOUT_TRANSACTION = re.compile(
@@ -112,7 +114,9 @@ class Statement:
         if self._several:
             return False
         slow = _UNHURRIED.match(self._text) and not _INDEX.match(self._text)
-        return bool(slow or (_DEFINES.match(self._text) and _UNLESS_DONE.search(self._text)))
+        if slow or _AS_OFTEN.match(self._text):
+            return True
+        return bool(_DEFINES.match(self._text) and _UNLESS_DONE.search(self._text))
 
     @cached_property
     def hurry(self) -> Hurry:

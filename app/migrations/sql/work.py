@@ -1,35 +1,16 @@
 """Reads from a statement of PostgreSQL each piece of work on a table, which others may have to wait for."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import postgast
 
+from app.migrations.sql import work_rows
+from app.migrations.sql.piece import Work, said
 from app.migrations.sql.postgresql import names_of, parsed, printed, table_of, word
+from app.sql_text import qualified
 
-
-@dataclass(frozen=True)
-class Work:
-    """A piece of work on a table.
-
-    Attributes:
-        kind: what is done, such as `create_index`; `other` for what takes a moment.
-        table: the table, with its schema where one is written; empty if the statement doesn't say.
-        name: the index, the constraint or the column.
-        columns: the columns concerned.
-        to: the new type, the condition of a CHECK, the default of a column, or the new name.
-        options: `concurrently`, `not_valid`, `using_index`, `cascade`, `required`, `stored`, `counts`, `unique`,
-            `refers`, `checked` or `if_exists`.
-    """
-
-    kind: str
-    table: str
-    name: str = ""
-    columns: tuple[str, ...] = ()
-    to: str = ""
-    options: frozenset[str] = field(default_factory=frozenset)
+__all__ = ["Work", "columns_in", "functions_in", "texts_in", "without_null", "work_of"]
 
 
 def work_of(statement: str) -> list[Work] | None:
@@ -42,27 +23,66 @@ def work_of(statement: str) -> list[Work] | None:
 
 def functions_in(expression: str) -> set[str]:
     """Returns the functions that an expression calls."""
-    tree = parsed(f"SELECT {expression}")
-    nodes = [node for _field, node in postgast.walk(tree)] if tree is not None else []
-    return {names_of(node.funcname)[-1] for node in nodes if type(node).__name__ == "FuncCall"}
+    return {names_of(node.funcname)[-1] for node in _nodes(f"SELECT {expression}", "FuncCall")}
+
+
+def columns_in(statement: str) -> set[str]:
+    """Returns the columns that the expressions of a statement mention."""
+    return {names_of(node.fields)[-1] for node in _nodes(statement, "ColumnRef")}
+
+
+def texts_in(statement: str) -> set[str]:
+    """Returns the literals of a statement."""
+    return {node.sval.sval for node in _nodes(statement, "A_Const")} - {""}
+
+
+def without_null(condition: str) -> set[str]:
+    """Returns the columns that hold no NULL in a row that meets a condition."""
+    tree = parsed(f"SELECT {condition}") if condition else None
+    found = set[str]()
+    terms = [item.res_target.val for item in tree.stmts[0].stmt.select_stmt.target_list] if tree is not None else []
+    while terms:
+        term = terms.pop()
+        if term.bool_expr.boolop == postgast.pg_query_pb2.AND_EXPR:
+            terms += term.bool_expr.args
+        if term.null_test.nulltesttype == postgast.pg_query_pb2.IS_NOT_NULL:
+            found |= set(names_of(term.null_test.arg.column_ref.fields))
+    return found
+
+
+def _nodes(statement: str, kind: str) -> Iterator[Any]:
+    tree = parsed(statement)
+    nodes = (node for _field, node in postgast.walk(tree)) if tree is not None else ()
+    return (node for node in nodes if type(node).__name__ == kind)
 
 
 def _of_statement(statement: Any) -> Iterable[Work]:
     kind = statement.WhichOneof("node")
     node = getattr(statement, kind)
+    if kind == "do_stmt":
+        return _of_block(node)
     handler = _HANDLERS.get(kind.removesuffix("_stmt"))
     return handler(node) if handler is not None else ()
 
 
+def _of_block(node: Any) -> Iterator[Work]:
+    for part in work_rows.code_in(node):
+        if isinstance(part, Work):
+            yield part
+        else:
+            yield from work_of(part) or ()
+
+
 def _indexed(node: Any) -> Iterator[Work]:
     columns = tuple(item.index_elem.name for item in node.index_params)
-    options = _said(concurrently=node.concurrent, unique=node.unique)
+    in_part = node.HasField("where_clause") or node.access_method not in ("", "btree")
+    options = said(concurrently=node.concurrent, unique=node.unique, only=not node.relation.inh, in_part=in_part)
     yield Work("create_index", table_of(node.relation), node.idxname, columns, options=options)
 
 
 def _dropped(node: Any) -> Iterator[Work]:
     what = word("ObjectType", node.remove_type).removeprefix("OBJECT_").lower()
-    options = _said(concurrently=node.concurrent, if_exists=node.missing_ok)
+    options = said(concurrently=node.concurrent, if_exists=node.missing_ok)
     for item in node.objects:
         name = ".".join(names_of(item.list.items or item.type_name.names))
         table, other = (name, "") if what == "table" else ("", name)
@@ -77,7 +97,7 @@ def _renamed(node: Any) -> Iterator[Work]:
 
 def _reindexed(node: Any) -> Iterator[Work]:
     concurrently = any(item.def_elem.defname == "concurrently" for item in node.params)
-    yield Work("reindex", table_of(node.relation), "REINDEX", options=_said(concurrently=concurrently))
+    yield Work("reindex", table_of(node.relation), "REINDEX", options=said(concurrently=concurrently))
 
 
 def _vacuumed(node: Any) -> Iterator[Work]:
@@ -106,35 +126,55 @@ def _altered(node: Any) -> Iterator[Work]:
             case "AT_SetNotNull":
                 yield Work("set_not_null", table, command.name, (command.name,))
             case "AT_AlterColumnType":
-                to = printed("SELECT NULL::int", partial(_with_type, definition.column_def.type_name))
-                yield Work("alter_type", table, command.name, (command.name,), to.removeprefix("NULL::"))
+                yield _retyped(table, command.name, definition.column_def)
             case "AT_AddColumn":
                 yield _added(table, definition.column_def)
             case "AT_DropColumn":
                 yield Work("drop_column", table, command.name, (command.name,))
             case "AT_DropConstraint":
-                yield Work("drop_constraint", table, command.name, options=_said(if_exists=command.missing_ok))
-            case "AT_SetLogged" | "AT_SetUnLogged" | "AT_SetTableSpace":
-                yield Work("rewrite", table, "SET LOGGED or TABLESPACE")
+                yield Work("drop_constraint", table, command.name, options=said(if_exists=command.missing_ok))
+            case change if change in _REWRITES:
+                yield Work("rewrite", table, _REWRITES[change])
+            case "AT_AlterConstraint" if _is_enforced(definition.atalter_constraint):
+                yield Work("enforce", table, definition.atalter_constraint.conname)
             case "AT_AttachPartition" | "AT_DetachPartition" as change:
-                yield Work(change.removeprefix("AT_").lower(), table)
+                yield _parted(table, change == "AT_AttachPartition", definition.partition_cmd)
             case _:
                 yield Work("other", table, command.name)
 
 
-def _with_type(kind: Any, value: Any) -> None:
-    value.type_cast.type_name.CopyFrom(kind)
+def _parted(table: str, attached: bool, part: Any) -> Work:
+    if attached:
+        return Work("attach", table_of(part.name), to=table)
+    return Work("detach", table, to=table_of(part.name), options=said(concurrently=part.concurrent))
+
+
+def _is_enforced(change: Any) -> bool:
+    return bool(change.alter_enforceability and change.is_enforced)
+
+
+def _retyped(table: str, column: str, definition: Any) -> Work:
+    to = _type(definition.type_name)
+    value = definition.raw_default
+    value = value.type_cast.arg if value.HasField("type_cast") else value
+    options = said(computed=definition.HasField("raw_default") and not value.HasField("column_ref"))
+    return Work("alter_type", table, column, (column,), to, options)
+
+
+def _type(kind: Any) -> str:
+    return printed("SELECT NULL::int", lambda value: value.type_cast.type_name.CopyFrom(kind)).removeprefix("NULL::")
 
 
 def _constrained(table: str, node: Any) -> Work:
     kind = word("ConstrType", node.contype).removeprefix("CONSTR_").lower()
-    options = _said(not_valid=node.skip_validation, using_index=bool(node.indexname))
+    options = said(not_valid=node.skip_validation, using_index=bool(node.indexname))
     columns = tuple(names_of(node.fk_attrs if kind == "foreign" else node.keys))
     to = ""
     if kind == "check":
         to = printed("SELECT 1", lambda value: value.CopyFrom(node.raw_expr))
     if kind == "foreign":
         to = table_of(node.pktable)
+    to = to or node.indexname
     return Work(f"add_{kind}", table, node.conname, columns, to, options)
 
 
@@ -143,21 +183,25 @@ def _added(table: str, column: Any) -> Work:
     default = constraints.get("CONSTR_DEFAULT")
     to = printed("SELECT 1", lambda value: value.CopyFrom(default.raw_expr)) if default is not None else ""
     serial = names_of(column.type_name.names)[-1].endswith("serial")
-    options = _said(
+    options = said(
         required=bool({"CONSTR_NOTNULL", "CONSTR_PRIMARY"} & constraints.keys()),
-        stored="CONSTR_GENERATED" in constraints,
+        stored="CONSTR_GENERATED" in constraints and constraints["CONSTR_GENERATED"].generated_kind != "v",
         counts=serial or "CONSTR_IDENTITY" in constraints,
         unique=bool({"CONSTR_UNIQUE", "CONSTR_PRIMARY"} & constraints.keys()),
         refers="CONSTR_FOREIGN" in constraints,
         checked="CONSTR_CHECK" in constraints,
     )
-    return Work("add_column", table, column.colname, (column.colname,), to, options)
+    return Work("add_column", table, column.colname, (column.colname,), to, options, _type(column.type_name))
 
 
-def _said(**options: bool) -> frozenset[str]:
-    return frozenset(name for name, given in options.items() if given)
-
-
+_ROW_EXCLUSIVE = 3  # the strongest lock that lets others write
+_REWRITES = {
+    "AT_SetLogged": "SET LOGGED",
+    "AT_SetUnLogged": "SET UNLOGGED",
+    "AT_SetTableSpace": "SET TABLESPACE",
+    "AT_SetAccessMethod": "SET ACCESS METHOD",
+    "AT_SetExpression": "SET EXPRESSION",
+}
 _HANDLERS: dict[str, Callable[[Any], Iterable[Work]]] = {
     "create": _rows("create_table"),
     "create_table_as": lambda node: [Work("create_table", table_of(node.into.rel))],
@@ -165,17 +209,27 @@ _HANDLERS: dict[str, Callable[[Any], Iterable[Work]]] = {
     "alter_table": _altered,
     "drop": _dropped,
     "rename": _renamed,
-    "update": _rows("update"),
-    "delete": _rows("delete"),
-    "insert": _rows("insert"),
+    "update": work_rows.changed,
+    "delete": work_rows.changed,
+    "insert": work_rows.inserted,
+    "copy": work_rows.copied,
+    "select": work_rows.selected,
+    "view": work_rows.viewed,
+    "variable_set": work_rows.set_to,
+    "alter_enum": work_rows.extended,
+    "create_enum": lambda node: [Work("create_type", "", qualified(*names_of(node.type_name)))],
+    "create_domain": work_rows.domain,
+    "call": lambda node: [Work("unreadable", "", f"procedure {qualified(*names_of(node.funccall.funcname))}")],
     "truncate": _each("truncate"),
-    "lock": _each("lock"),
+    "lock": lambda node: [
+        Work("lock", table_of(item.range_var), options=said(strong=node.mode > _ROW_EXCLUSIVE))
+        for item in node.relations
+    ],
     "refresh_mat_view": lambda node: [
-        Work("refresh", table_of(node.relation), "REFRESH", options=_said(concurrently=node.concurrent))
+        Work("refresh", table_of(node.relation), "REFRESH", options=said(concurrently=node.concurrent))
     ],
     "reindex": _reindexed,
     "cluster": lambda node: [Work("rewrite", table_of(node.relation), "CLUSTER")],
     "vacuum": _vacuumed,
-    "view": lambda node: [Work("create_view", table_of(node.view))],
     "create_trig": lambda node: [Work("create_trigger", table_of(node.relation), node.trigname)],
 }
