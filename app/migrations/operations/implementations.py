@@ -35,6 +35,7 @@ def _in_its_form(plain: _Implementation) -> _Implementation:
     def implementation(operations: Operations, operation: Any) -> Any:
         if concurrently.is_wanted(operations):
             return concurrently.carry_out(operations, operation, plain)
+        operation = concurrently.plainly(operations, operation)
         if concurrently.is_needed(operations, operation):
             with concurrently.block(operations.get_context()):
                 return concurrently.carry_out(operations, operation, plain)
