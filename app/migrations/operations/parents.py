@@ -28,13 +28,13 @@ _INDEX = re.compile(
     rf"ON\s+(?:ONLY\s+)?((?:{_NAME}\.)?{_NAME})\s+(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_LEAVES = "SELECT relid::regclass::text FROM pg_partition_tree(to_regclass(:table)) WHERE isleaf ORDER BY relid"
+_LEAVES = "SELECT relid::regclass::text FROM pg_partition_tree(to_regclass(:table)) t WHERE isleaf ORDER BY t.relid"
 _IS_IN = "SELECT 1 FROM pg_partition_tree(to_regclass(:parent)) WHERE relid = to_regclass(:table)"
 _PARTITIONS = """
 SELECT relid::regclass::text, relname, NOT isleaf, (
     SELECT indexrelid::regclass::text FROM pg_inherits JOIN pg_index ON indexrelid = inhrelid
     WHERE inhparent = to_regclass(:index) AND indrelid = relid
-) FROM pg_partition_tree(to_regclass(:table)) JOIN pg_class ON oid = relid WHERE level = 1 ORDER BY relid
+) FROM pg_partition_tree(to_regclass(:table)) JOIN pg_class ON oid = relid WHERE level = 1 ORDER BY oid
 """
 _ADDRESS = """
 SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON oid = indexrelid
@@ -109,12 +109,14 @@ class IndexOfParent:
         if "UNIQUE" in self.parts.create.upper():
             self._require_partition_key()
         index = self._make(table, name)
-        self._complete(table, index)
-        if not table.rows(_IS_VALID, index=index):
-            raise MigrationError(
-                f"The index {name} of {table.name} is not valid yet: a partition was added or taken away meanwhile. "
-                "Run the same command again; it builds no more than what is missing."
-            )
+        for _ in range(2):  # a partition that goes while the last one is attached is noticed by the second pass
+            self._complete(table, index)
+            if table.rows(_IS_VALID, index=index):
+                return
+        raise MigrationError(
+            f"The index {name} of {table.name} isn't valid yet: its partitions changed meanwhile. Run the same command "
+            f"again, which builds only what is missing. If that doesn't help, drop the index before: DROP INDEX {index}"
+        )
 
     def _complete(self, table: CatalogTable, index: str) -> None:
         """Attaches an index of each partition to the index of a partitioned table."""
