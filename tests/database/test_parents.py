@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.migrations import snapshots
 from app.migrations.errors import MigrationError
-from tests.database.test_concurrently import CASES, NOT_NULL, block, new
+from tests.database.test_concurrently import CASES, NOT_NULL, ROWS, block, new
 from tests.support.alembic_in_process import History
 from tests.support.database_access import connected, execute, query, run
 from tests.support.databases import DATABASES, ONE_A_DAY, everyday
@@ -19,7 +19,7 @@ from tests.support.environment import forget_settings
 from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
 
-__all__ = ["new"]  # a fixture
+__all__ = ["ROWS", "new"]
 
 COLUMNS = """(
     id integer NOT NULL, "parent id" integer, a integer, "b%" varchar(20), CONSTRAINT children_pkey PRIMARY KEY (id)
@@ -35,12 +35,7 @@ PARTITIONS = [
 TABLES = f"""
 op.create_table("parents", sa.Column("id", sa.Integer), sa.PrimaryKeyConstraint("id", name="parents_pkey"))
 op.execute_on("postgresql", *{PARTITIONS!r})
-op.execute_on("sqlite", {f"CREATE TABLE children {COLUMNS}"!r})
 """
-ROWS = (
-    "INSERT INTO parents VALUES (1)",
-    "INSERT INTO children SELECT n, 1, n, 'x' || n FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3) AS three",
-)
 DEFERRED = 'postgresql_nulls_not_distinct=True, deferrable=True, initially="DEFERRED"'
 LONG = "i" * 60
 PARENTS = CASES | {
@@ -82,8 +77,6 @@ ORDER BY 1, 2
 
 def facts_of(url: str) -> object:
     """Everything in a database but the names of what belongs to a partition's index."""
-    if "sqlite" in url:
-        return schema_of(url)
     with connected(url) as connection:
         return snapshots.take(connection), query(url, LEAF_FACTS)
 
@@ -100,6 +93,7 @@ def written(history: History, case: str, *, plain: bool = False) -> list[str]:
         PARENTS, ["an index as text", "a unique constraint with options", "a foreign key with options", "several"]
     ),
 )
+@pytest.mark.parametrize("new", DATABASES[1:], indirect=True)
 def test_it_ends_where_the_plain_operation_does(case: str, new: Callable[[], str], tmp_path: Path) -> None:
     ends = []
     for plain in (False, True):
@@ -367,6 +361,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("case", OWN)
+@on_postgresql
 def test_an_index_that_is_built_concurrently_takes_the_form_by_itself(case: str, url: str, history: History) -> None:
     creation, frame = OWN[case]
     base = history.add(TABLES)
