@@ -387,3 +387,32 @@ def test_plain_operations_stay_in_the_transaction(url: str, tmp_path: Path) -> N
     done = project.alembic("-x", "plain=yes", "upgrade", "head", url=url)
     assert "RuntimeError" in done.stderr
     assert schema_of(url) == start
+
+
+@pytest.mark.parametrize("url", ONE_A_DAY[:1], indirect=True)
+def test_a_table_of_another_schema_takes_the_forms_too(url: str, history: History) -> None:
+    execute(
+        url,
+        "CREATE SCHEMA other",
+        "CREATE TABLE other.parts (id integer PRIMARY KEY, a integer) PARTITION BY LIST (id)",
+        'CREATE TABLE other."One.two" PARTITION OF other.parts FOR VALUES IN (1)',
+    )
+    index = 'op.create_index("I", "parts", ["a"], schema="other")'
+    unique = 'op.create_unique_constraint("u", "parts", ["id", "a"], schema="other")'
+    key = 'op.create_foreign_key("f", "parts", "parts", ["a"], ["id"], source_schema="other", referent_schema="other")'
+    history.add(
+        block(index, unique, key, index.replace('"I"', '"j"')),
+        block(
+            'op.drop_constraint("f", "parts", schema="other", type_="foreignkey")',
+            'op.drop_constraint("u", "parts", schema="other", type_="unique")',
+            'op.drop_index("I", "parts", schema="other")',
+            'op.drop_index("j", schema="other")',
+        ),
+    )
+    found = "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 'other.\"One.two\"'::regclass"
+    before = query(url, found)
+    history.upgrade(url)
+    names = [f'other."One.two_{name}"' for name in ("I", "j", "u")]
+    assert sorted(query(url, found)) == sorted([*before, *((name, True) for name in names)])
+    history.downgrade(url)
+    assert query(url, found) == before

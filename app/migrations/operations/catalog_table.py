@@ -30,9 +30,7 @@ class CatalogTable:
         self.operations, self.name = operations, name
         self._dialect = undoubled(operations.get_context().dialect)
         self.quote = self._dialect.identifier_preparer.quote
-        self.is_partitioned = (
-            bool(self.first(_IS_PARTITIONED, [False])[0]) if is_partitioned is None else is_partitioned
-        )
+        self._is_partitioned = is_partitioned
 
     @classmethod
     def named(cls, operations: Operations, name: str, schema: str | None = None) -> "CatalogTable":

@@ -150,7 +150,7 @@ class IndexOfParent:
 
         parts, table = self.parts, self.table
         statement = f"{parts.create} {table.quote(parts.name)} ON {table.name} {parts.rest}"
-        columns = [*(work.work_of(statement) or [work.Work("", "")])[0].columns]
+        columns = [column for item in work.work_of(statement) or [] for column in item.columns]
         for key, needed in table.rows(_KEYS):
             missing = [column for column in needed if column not in columns]
             if missing:
