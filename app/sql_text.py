@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 TABLE_COPY = "_alembic_tmp_"  # Alembic's prefix for the copy by which it alters a SQLite table
+MOST_BYTES = 63  # PostgreSQL cuts a longer name
 MOST_CHARACTERS_OF_A_COPY = 50  # Alembic cuts longer names of copies
 # abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
 RAISE = "abs(-9223372036854775807 - 1)"

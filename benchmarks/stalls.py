@@ -1,10 +1,11 @@
 """How long an upgrade makes others wait: each kind of edit of a busy table, plain and in `op.concurrently`.
 
-python -m benchmarks.stalls [--rows 1000000] [--only EDIT] [--json]
+python -m benchmarks.stalls [--rows 1000000] [--partitions 12] [--only EDIT] [--json]
 
 `request_logs` is filled, copied for each run, and written and read by two other sessions every 2 ms while `alembic
 upgrade head` runs as a process. Reported is the longest that either had to wait for one statement, in milliseconds.
-Plain is what Alembic's autogenerate writes. PostgreSQL writes durably here.
+Plain is what Alembic's autogenerate writes. With `--partitions` the table is partitioned by time in as many ranges with
+as many rows each. PostgreSQL writes durably here.
 """
 
 import argparse
@@ -24,6 +25,8 @@ import psycopg
 from benchmarks.backfill import DURABLE
 from tests.postgres import Server
 from tests.support.alembic_in_process import upgrade
+from tests.support.database_access import execute
+from tests.support.partitioned_database import partition
 from tests.support.project_copy import ProjectCopy
 
 FILL = """
@@ -46,6 +49,15 @@ EDITS = {
     "not null": 'op.alter_column("request_logs", "total_time_ms", existing_type=sa.Integer, nullable=False)',
     "index dropped": 'op.drop_index("idx_request_logs_time_model", "request_logs")',
 }
+# What differs where the table is partitioned.
+EDITS_OF_PARENT = {
+    "unique constraint": 'op.create_unique_constraint("stall_key", "request_logs", ["trace_id", "request_time"])',
+}
+PARTITION = (
+    "CREATE TABLE request_logs_{} PARTITION OF request_logs "
+    "FOR VALUES FROM (now() - interval '{} seconds') TO (now() - interval '{} seconds')"
+)
+A_DAY = 86_400
 PAUSE = 0.002
 
 
@@ -53,16 +65,21 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Measures how long an upgrade makes others wait.")
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--partitions", type=int, default=0)
     parser.add_argument("--only", choices=EDITS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, Server(**DURABLE) as server:
-        template = filled(server, options.rows)
+        template = filled(server, options.rows, options.partitions)
+        edits = EDITS | EDITS_OF_PARENT if options.partitions else EDITS
         results = {
-            edit: [stall(server, template, edit, Path(name), plain=plain) for plain in (True, False)]
-            for edit in ([options.only] if options.only else EDITS)
+            edit: [stall(server, template, code, Path(name), plain=plain) for plain in (True, False)]
+            for edit, code in edits.items()
+            if options.only in (None, edit)
         }
-    where = f"{dt.datetime.now(dt.UTC).date()}, {options.rows:,} rows, load average {os.getloadavg()[0]:.1f}"
+    of_partitions = f" in {options.partitions} partitions" if options.partitions else ""
+    rows = f"{options.rows:,} rows{of_partitions}"
+    where = f"{dt.datetime.now(dt.UTC).date()}, {rows}, load average {os.getloadavg()[0]:.1f}"
     if options.json:
         print(json.dumps({"where": where, "milliseconds": results}, indent=2))
         return
@@ -71,10 +88,12 @@ def main() -> None:
         print(f"{edit:20}{writer:>14.0f}{reader:>8.0f}{our_writer:>14.0f}{our_reader:>8.0f}{seconds:>9.1f}")
 
 
-def filled(server: Server, rows: int) -> str:
+def filled(server: Server, rows: int, partitions: int) -> str:
     """A database at head with rows in `request_logs`, to be copied."""
     url = server.create_database()
     upgrade(url)
+    if partitions:
+        divide(url, rows, partitions)
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(PROVIDER)
         connection.execute(FILL, [rows])
@@ -83,12 +102,24 @@ def filled(server: Server, rows: int) -> str:
     return url
 
 
-def stall(server: Server, template: str, edit: str, folder: Path, *, plain: bool) -> tuple[float, float, float]:
+def divide(url: str, rows: int, partitions: int) -> None:
+    """Partitions an empty `request_logs`; the writer inserts into the last partition."""
+    partition(url)
+    seconds = rows // partitions + 1
+    bounds = [(n, n * seconds, (n - 1) * seconds if n > 1 else -A_DAY) for n in range(partitions, 0, -1)]
+    execute(
+        url,
+        "ALTER SEQUENCE request_logs_id_seq OWNED BY request_logs.id",
+        *(f"DROP TABLE request_logs_{name}" for name in ("until_2026", "2026_01", "later", "default")),
+        *(PARTITION.format(*bound) for bound in bounds),
+    )
+
+
+def stall(server: Server, template: str, code: str, folder: Path, *, plain: bool) -> tuple[float, float, float]:
     """The longest waits of a writer and a reader in milliseconds, and how long the upgrade took in seconds."""
-    place = folder / f"{edit} {plain}"
-    place.mkdir()
+    place = Path(tempfile.mkdtemp(dir=folder))
     project = ProjectCopy(place)
-    project.add(f"with op.concurrently():\n    {EDITS[edit]}")
+    project.add(f"with op.concurrently():\n    {code}")
     url = server.create_database(template)
     try:
         with others(url) as longest:
@@ -96,7 +127,7 @@ def stall(server: Server, template: str, edit: str, folder: Path, *, plain: bool
             done = project.process("-x", f"plain={'yes' if plain else 'no'}", "upgrade", "head", url=url)
             seconds = time.perf_counter() - started
         if done.returncode:
-            raise SystemExit(f"{edit}: {done.stderr}")
+            raise SystemExit(f"{code}: {done.stderr}")
         return longest["write"] * 1000, longest["read"] * 1000, seconds
     finally:
         server.drop_database(url)

@@ -63,7 +63,10 @@ op.execute_on("sqlite", "CREATE INDEX i ON children (a DESC)")""",
         NULLABLE + '\nop.drop_constraint("f", "children", type_="foreignkey")\nop.drop_index("i", "children")',
     ),
 }
-MANY = "INSERT INTO children SELECT n, 1, n, 'x' || n FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3) AS three"
+ROWS = (
+    "INSERT INTO parents VALUES (1)",
+    "INSERT INTO children SELECT n, 1, n, 'x' || n FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3) AS three",
+)
 
 POSTGRESQL = DATABASES[1:]
 
@@ -72,10 +75,6 @@ each_case = pytest.mark.parametrize("case", CASES)
 
 def block(*lines: str) -> str:
     return "with op.concurrently():\n" + "\n".join(f"    {line}" for text in lines for line in text.splitlines())
-
-
-def fill(url: str) -> None:
-    execute(url, "INSERT INTO parents VALUES (1)", MANY)
 
 
 def written(history: History, case: str, *, plain: bool = False) -> list[str]:
@@ -109,7 +108,7 @@ def test_it_ends_where_the_plain_operation_does(case: str, new: Callable[[], str
         history = History(folder)
         base, last = written(history, case, plain=plain)
         history.upgrade(place, base)
-        fill(place)
+        execute(place, *ROWS)
         start = schema_of(place)
         history.upgrade(place, last)
         made.append(schema_of(place))

@@ -4,7 +4,8 @@ A revision is written once, in plain operations, and means the same on both data
 """
 
 from app.migrations.operations import implementations  # noqa: F401 - registers them
-from app.migrations.operations.concurrently import PLAIN, PREVIEW, builds_index
+from app.migrations.operations.catalog_table import PREVIEW
+from app.migrations.operations.concurrently import PLAIN, builds_index
 from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp
 from app.migrations.operations.statements import CreateTriggerOp, DropTriggerOp, NamedType, ValidateConstraintOp

@@ -5,15 +5,16 @@
 
 On PostgreSQL the block leaves the revision's transaction. Each operation in it is one statement or several, none of
 which holds a lock that blocks others for longer than a moment, and passes over what an earlier run has done: it can be
-killed and run again. On SQLite, which has one writer at a time, the block is a part of the revision's transaction and
-the operations are plain ones.
+killed and run again. The catalog says which tables are partitioned; their operations take the forms of `parents`. A
+script, which is written without a server, takes each table for a plain one. On SQLite, which has one writer at a time,
+the block is a part of the revision's transaction and the operations are plain ones.
 
 Source of the forms: PostgreSQL's manual, ALTER TABLE, "Notes", and CREATE INDEX, "Building Indexes Concurrently".
 """
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from typing import Any
 
@@ -22,29 +23,28 @@ from alembic.operations import MigrateOperation, Operations, ops
 from alembic.runtime.migration import MigrationContext
 
 from app.migrations.errors import MigrationError
+from app.migrations.operations.catalog_table import CatalogTable
+from app.migrations.operations.parents import IndexOfParent, IndexParts, add_foreign_key
 from app.migrations.operations.statements import execute
-from app.migrations.sql import REPEATABLE
-from app.sql_text import undoubled
 
 PLAIN = "plain"  # the option of Alembic's context that asks for plain operations everywhere
-PREVIEW = "preview"  # the option of a context whose statements are looked into
 _WANTED = "concurrently"
 _KEEPS_NOT_NULL = 18  # the first version that has NOT NULL as a constraint, which may be NOT VALID
-_VALIDATED = sa.text(
-    "SELECT convalidated FROM pg_constraint WHERE conrelid = CAST(:table AS regclass) AND conname = CAST(:name AS name)"
-)
-_IS_UNIQUE_INDEX = sa.text(
-    "SELECT indisunique AND indpred IS NULL AND indexprs IS NULL AND ARRAY(SELECT attname::text FROM unnest(indkey) "
-    "WITH ORDINALITY AS k (number, place) JOIN pg_attribute ON attrelid = indrelid AND attnum = number "
-    "WHERE place <= indnkeyatts ORDER BY place) = CAST(:columns AS text[]) "
-    "FROM pg_index JOIN pg_class ON oid = indexrelid "
-    "WHERE indrelid = CAST(:table AS regclass) AND relname = CAST(:name AS name)"
-)
-_NOT_NULL = sa.text(
-    "SELECT attnotnull, (SELECT conname FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' "
-    "AND conkey = ARRAY[attnum] AND NOT convalidated) FROM pg_attribute "
-    "WHERE attrelid = CAST(:table AS regclass) AND attname = CAST(:name AS name) AND NOT attisdropped"
-)
+_IS_UNIQUE_INDEX = """
+SELECT indisunique AND indpred IS NULL AND indexprs IS NULL AND ARRAY(
+    SELECT attname::text FROM unnest(indkey) WITH ORDINALITY AS k (number, place)
+    JOIN pg_attribute ON attrelid = indrelid AND attnum = number WHERE place <= indnkeyatts ORDER BY place
+) = CAST(:columns AS text[])
+FROM pg_index JOIN pg_class ON oid = indexrelid
+WHERE indrelid = to_regclass(:table) AND relname = CAST(:name AS name)
+"""
+_NOT_NULL = """
+SELECT attnotnull, (
+    SELECT conname FROM pg_constraint
+    WHERE conrelid = attrelid AND contype = 'n' AND conkey = ARRAY[attnum] AND NOT convalidated
+) FROM pg_attribute
+WHERE attrelid = to_regclass(:table) AND attname = CAST(:name AS name) AND NOT attisdropped
+"""
 _CREATES_INDEX = re.compile(r"(CREATE (?:UNIQUE )?INDEX) (?!CONCURRENTLY\b|IF NOT EXISTS\b)", re.IGNORECASE)
 
 Implementation = Callable[[Operations, Any], Any]
@@ -66,7 +66,7 @@ def block(context: MigrationContext) -> Iterator[None]:
     if context.dialect.name != "postgresql" or context.opts.get(PLAIN):
         yield
         return
-    with context.autocommit_block():
+    with nullcontext() if _is_outside(context) else context.autocommit_block():
         context.opts[_WANTED] = True
         try:
             yield
@@ -80,11 +80,23 @@ def is_wanted(operations: Operations) -> bool:
 
 
 def is_needed(operations: Operations, operation: Any) -> bool:
-    """Returns whether an index is to be built or dropped concurrently, and nothing has left the transaction."""
+    """Returns whether an index is to be built or dropped concurrently on a server."""
     context = operations.get_context()
-    if context.as_sql or context.dialect.name != "postgresql" or not _says_so(operation):
-        return False
-    return operations.get_bind().get_execution_options().get("isolation_level") != "AUTOCOMMIT"
+    return context.dialect.name == "postgresql" and not context.as_sql and _says_so(operation)
+
+
+def plainly(operations: Operations, operation: Any) -> Any:
+    """Returns an operation that builds or drops no index concurrently, if plain operations are asked for."""
+    if not (operations.get_context().opts.get(PLAIN) and _says_so(operation)):
+        return operation
+    operation = copy(operation)
+    operation.kw = {**operation.kw, "postgresql_concurrently": False}
+    return operation
+
+
+def _is_outside(context: MigrationContext) -> bool:
+    connection = None if context.as_sql else context.connection
+    return connection is not None and connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def _says_so(operation: Any) -> bool:
@@ -104,6 +116,12 @@ def carry_out(operations: Operations, operation: Any, plain: Implementation) -> 
     """
     operation = copy(operation)
     match operation:
+        case ops.CreateIndexOp() if (parent := _table(operations, operation)).is_partitioned:
+            IndexOfParent(parent, _parts(parent, operation.to_index(operations.migration_context))).build()
+        case ops.DropIndexOp() if CatalogTable.named(operations, operation.index_name, operation.schema).is_partitioned:
+            # PostgreSQL drops it in a moment, and never concurrently.
+            operation.kw, operation.if_exists = {**operation.kw, "postgresql_concurrently": False}, True
+            plain(operations, operation)
         case ops.CreateIndexOp() | ops.DropIndexOp():
             operation.kw = {**operation.kw, "postgresql_concurrently": True}
             plain(operations, operation)
@@ -120,58 +138,28 @@ def carry_out(operations: Operations, operation: Any, plain: Implementation) -> 
             plain(operations, operation)
 
 
-def mark(context: MigrationContext) -> str:
-    """Returns the comment that marks a statement as repeatable; none in a script, which looks for no need."""
-    return "" if is_script(context) else f"{REPEATABLE} "
-
-
-def is_script(context: MigrationContext) -> bool:
-    """Returns whether statements are written for a person, rather than run or looked into."""
-    return bool(context.as_sql and not context.opts.get(PREVIEW))
-
-
 def builds_index(statement: str) -> bool:
     """Returns whether a statement builds an index, and nothing else."""
     return _CREATES_INDEX.match(statement) is not None
 
 
-def built_concurrently(statement: str) -> str:
-    """Returns a statement that builds an index, if it is one, in a form that can be repeated."""
-    return _CREATES_INDEX.sub(r"\1 CONCURRENTLY IF NOT EXISTS ", statement, count=1)
+def execute_concurrently(operations: Operations, statement: str) -> None:
+    """Executes a statement; one that builds an index takes the form that can be repeated."""
+    parts = IndexParts.of(statement) if builds_index(statement) else None
+    if parts is not None and (table := CatalogTable(operations, parts.table)).is_partitioned:
+        IndexOfParent(table, parts).build()
+        return
+    execute(operations, _CREATES_INDEX.sub(r"\1 CONCURRENTLY IF NOT EXISTS ", statement, count=1))
 
 
-class _Table:
-    """A table of PostgreSQL, and what its catalog says; nothing where a script is written."""
+def _table(operations: Operations, operation: Any) -> CatalogTable:
+    return CatalogTable.named(operations, operation.table_name, operation.schema)
 
-    def __init__(self, operations: Operations, table: sa.Table) -> None:
-        self._operations = operations
-        self._dialect = undoubled(operations.get_context().dialect)
-        self.quote = self._dialect.identifier_preparer.quote
-        self.name = self._dialect.identifier_preparer.format_table(table)
 
-    def ask(self, question: sa.TextClause, name: str, **values: Any) -> Any:
-        """Returns the first row of an answer; None for no row, or without a server."""
-        if self._operations.get_context().as_sql:
-            return None
-        values |= {"table": self.name, "name": name}
-        return self._operations.get_bind().execute(question, values).first()
-
-    def alter(self, change: str) -> None:
-        """Executes an ALTER TABLE whose need has been looked for, so that it can be repeated."""
-        self._execute(f"ALTER TABLE {self.name} {change}")
-
-    def add(self, constraint: sa.Constraint) -> None:
-        """Adds a constraint, as `alter` does."""
-        made = sa.schema.AddConstraint(constraint, isolate_from_table=False).compile(dialect=self._dialect)
-        self._execute(str(made).strip())
-
-    def _execute(self, statement: str) -> None:
-        execute(self._operations, mark(self._operations.get_context()) + statement)
-
-    def is_validated(self, constraint: str) -> bool | None:
-        """Returns whether a constraint is valid; None if there is none of that name, or no server."""
-        found = self.ask(_VALIDATED, constraint)
-        return bool(found[0]) if found is not None else None
+def _parts(table: CatalogTable, index: sa.Index) -> IndexParts:
+    parts = IndexParts.of(table.creation(index))
+    assert parts is not None
+    return parts
 
 
 def _add_and_validate(operations: Operations, operation: Any) -> None:
@@ -179,38 +167,46 @@ def _add_and_validate(operations: Operations, operation: Any) -> None:
     stays = bool(operation.kw.get("postgresql_not_valid"))
     operation.kw = {**operation.kw, "postgresql_not_valid": True}
     constraint = operation.to_constraint(operations.migration_context)
-    table = _Table(operations, constraint.table)
+    table = CatalogTable.named(operations, constraint.table.name, constraint.table.schema)
     is_validated = table.is_validated(name)
     if is_validated is None:
-        table.add(constraint)
+        definition = table.definition(constraint)
+        if table.is_partitioned and isinstance(operation, ops.CreateForeignKeyOp):
+            add_foreign_key(table, name, definition.removesuffix(" NOT VALID"))
+            return
+        table.alter(f"ADD {definition}")
     if not (is_validated or stays):
         table.alter(f"VALIDATE CONSTRAINT {table.quote(name)}")
 
 
 def _add_unique(operations: Operations, operation: ops.CreateUniqueConstraintOp) -> None:
     name, columns = _require_name(operation), [str(column) for column in operation.columns]
-    constraint: Any = operation.to_constraint(operations.migration_context)
-    table = _Table(operations, constraint.table)
-    if table.is_validated(name) is not None:
-        return
+    table = _table(operations, operation)
+    deferral = " DEFERRABLE" * bool(operation.kw.get("deferrable"))
+    if (initially := operation.kw.get("initially")) is not None:
+        deferral += f" INITIALLY {initially}"
     kept = {key: value for key, value in operation.kw.items() if key.startswith("postgresql_")}
     index = ops.CreateIndexOp(name, operation.table_name, columns, schema=operation.schema, unique=True, **kept)
+    if table.is_partitioned:
+        constraint: Any = operation.to_constraint(operations.migration_context)
+        definition = table.definition(constraint).removeprefix(f"CONSTRAINT {table.quote(name)} ")
+        parts = _parts(table, index.to_index(operations.migration_context))
+        IndexOfParent(table, parts, definition, deferral).build()
+        return
+    if table.is_validated(name) is not None:
+        return
     operations.invoke(index)
-    found = table.ask(_IS_UNIQUE_INDEX, name, columns=columns)
-    if found is not None and not found[0]:
+    row = table.first(_IS_UNIQUE_INDEX, name=name, columns=columns)
+    if row is not None and not row[0]:
         raise MigrationError(
             f"{operation.table_name} has an index {name} already, and it isn't unique over ({', '.join(columns)}): "
             "drop it or rename it, and run the same command again."
         )
-    deferred = " DEFERRABLE" * bool(operation.kw.get("deferrable"))
-    if (initially := operation.kw.get("initially")) is not None:
-        deferred += f" INITIALLY {initially}"
-    table.alter(f"ADD CONSTRAINT {table.quote(name)} UNIQUE USING INDEX {table.quote(name)}{deferred}")
+    table.alter(f"ADD CONSTRAINT {table.quote(name)} UNIQUE USING INDEX {table.quote(name)}{deferral}")
 
 
 def _alter_nullable(operations: Operations, operation: ops.AlterColumnOp) -> None:
-    made = sa.Table(operation.table_name, sa.MetaData(), schema=operation.schema)
-    table, name = _Table(operations, made), operation.column_name
+    table, name = _table(operations, operation), operation.column_name
     column = table.quote(name)
     if operation.modify_nullable:
         table.alter(f"ALTER COLUMN {column} DROP NOT NULL")
@@ -234,10 +230,10 @@ def _alter_nullable(operations: Operations, operation: ops.AlterColumnOp) -> Non
     table.alter(f"DROP CONSTRAINT IF EXISTS {table.quote(proof)}")
 
 
-def _not_null(table: _Table, column: str) -> tuple[bool, str | None]:
+def _not_null(table: CatalogTable, column: str) -> tuple[bool, str | None]:
     """Returns whether a column is NOT NULL, and the constraint that says so but isn't valid yet."""
-    found = table.ask(_NOT_NULL, column)
-    return (bool(found[0]), found[1]) if found is not None else (False, None)
+    stated, unproved = table.first(_NOT_NULL, (False, None), name=column)
+    return bool(stated), unproved
 
 
 def _require_name(operation: Any) -> str:

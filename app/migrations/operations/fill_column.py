@@ -10,7 +10,8 @@ from alembic.operations import MigrateOperation, Operations
 
 from app import backfill
 from app.migrations.errors import MigrationError
-from app.migrations.operations.concurrently import PLAIN, block, is_script, is_wanted, mark
+from app.migrations.operations.catalog_table import is_script, mark
+from app.migrations.operations.concurrently import PLAIN, block, is_wanted
 from app.migrations.operations.statements import execute
 from app.sql_text import for_driver, quote_for
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
-from app.migrations.operations import concurrently
+from app.migrations.operations import catalog_table, concurrently
 from app.migrations.operations.statements import execute
 
 _CONSTANT = re.compile(r"\(?\s*('(?:[^']|'')*'|[-+]?[0-9.]+|true|false|null)\s*\)?", re.IGNORECASE)
@@ -35,6 +35,7 @@ def _in_its_form(plain: _Implementation) -> _Implementation:
     def implementation(operations: Operations, operation: Any) -> Any:
         if concurrently.is_wanted(operations):
             return concurrently.carry_out(operations, operation, plain)
+        operation = concurrently.plainly(operations, operation)
         if concurrently.is_needed(operations, operation):
             with concurrently.block(operations.get_context()):
                 return concurrently.carry_out(operations, operation, plain)
@@ -48,7 +49,7 @@ def _repeatable(original: _Implementation, clause: str) -> _Implementation:
 
     def implementation(operations: Operations, operation: Any) -> None:
         context = operations.get_context()
-        online = context.dialect.name == "postgresql" and not concurrently.is_script(context)
+        online = context.dialect.name == "postgresql" and not catalog_table.is_script(context)
         if online and operation.kw.get("postgresql_concurrently"):
             # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
             setattr(operation, clause, True)
