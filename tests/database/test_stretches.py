@@ -71,7 +71,8 @@ def test_what_is_written_goes_there_and_back(
     if edit == "a required column":
         with pytest.raises(MigrationError, match=r"users\.nick has no value for the rows that are there"):
             upgrade(head_url, "head", editable.ini)
-        _edit(files[-1], "...", repr("'it''s %'"))
+        for file in files[1:]:
+            _edit(file, "...", repr("'it''s %'"))
     if edit == "a column less and its index":
         _edit(
             files[-1], "\n\n\ndef", '\nacknowledged = {"drop_column request_logs.requested_model": "a test"}\n\n\ndef'
