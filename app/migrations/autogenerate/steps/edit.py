@@ -64,6 +64,8 @@ class Edit:
         (kind, *_, name), (other_kind, *_, other_name) = (key_of(op, upgrade=True) for op in (operation, other))
         if (kind, name) == (other_kind, other_name) and table_of(operation) == table_of(other):
             return True
+        if is_change(other) and self.meets(operation, other):
+            return True
         if isinstance(operation, ExecuteOnOp) and not isinstance(other, ExecuteOnOp):
             tables = tables_of_facts(operation)
             return not tables or table_of(other) in tables
@@ -89,6 +91,13 @@ class Edit:
         names |= {str(change.column.name)} if isinstance(change, ops.AddColumnOp) else set()
         columns = self.columns(operation)
         return columns is None or bool(columns & {(table, name) for name in names})
+
+
+def is_change(operation: Any) -> bool:
+    """Returns whether an operation gives a column another type, or something another name."""
+    if isinstance(operation, ops.AlterColumnOp):
+        return operation.modify_type is not None or operation.modify_name is not None
+    return isinstance(operation, ops.RenameTableOp)
 
 
 def tables_of_facts(operation: ExecuteOnOp) -> set[str]:

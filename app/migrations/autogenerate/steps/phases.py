@@ -51,13 +51,6 @@ def adds_labels(operation: Any) -> bool:
     return bool(differences) and all(d.attribute == "labels" and not _loses_labels(d) for d in differences)
 
 
-def changes_type(operation: Any) -> bool:
-    """Returns whether an operation gives a column another type, or something another name."""
-    if isinstance(operation, ops.AlterColumnOp):
-        return operation.modify_type is not None or operation.modify_name is not None
-    return isinstance(operation, ops.RenameTableOp)
-
-
 def _replaces_column(operation: Any, edit: Edit) -> bool:
     columns = edit.columns(operation)
     if columns is not None:

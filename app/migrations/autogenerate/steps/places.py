@@ -18,9 +18,9 @@ from typing import Any
 
 from alembic.operations import ops
 
-from app.migrations.autogenerate.steps.edit import Edit
+from app.migrations.autogenerate.steps.edit import Edit, is_change
 from app.migrations.autogenerate.steps.keys import table_of
-from app.migrations.autogenerate.steps.phases import adds_labels, changes_type, phase_of
+from app.migrations.autogenerate.steps.phases import adds_labels, phase_of
 from app.migrations.operations import ExecuteOnOp, FillColumnOp, ValidateConstraintOp, builds_index
 from app.migrations.phases import Phase
 
@@ -58,7 +58,7 @@ _IN_TRANSACTION = {Phase.EXPAND: Stretch.ADDS, Phase.MIGRATE: Stretch.CHANGES, P
 def places_of(edit: Edit, small: set[str]) -> list[Stretch]:
     """Returns the stretch of each operation of an upgrade; those on tables in `small` may lock them."""
     operations, places = edit.upgrade, list[Stretch]()
-    changes = [(number, op) for number, op in enumerate(operations) if changes_type(op)]
+    changes = [(number, op) for number, op in enumerate(operations) if is_change(op)]
     for number, op in enumerate(operations):
         # What stands in the way of a change goes before it, and so in its transaction.
         ahead = (change for place, change in changes if place >= number and edit.meets(op, change))
@@ -78,7 +78,8 @@ def _place(operation: Any, edit: Edit, small: set[str], least: Stretch) -> Stret
     table = table_of(operation)
     is_free = table in small | edit.gone or (table in edit.made and least <= Stretch.ADDS)
     is_free = is_free or table in {replaced for replaced, _ in edit.replaced}
-    is_concurrent = isinstance(operation, FillColumnOp) or (not is_free and _is_concurrent(operation))
+    is_filled = bool((edit.columns(operation) or set()) & edit.filled.keys())
+    is_concurrent = (is_filled or not is_free) and _is_concurrent(operation)
     row = _CONCURRENT if is_concurrent else _IN_TRANSACTION
     own = row[phase_of(operation, edit)]
     possible = [own, *_IN_TRANSACTION.values()] if row is _IN_TRANSACTION else [*row.values()]
@@ -88,7 +89,7 @@ def _place(operation: Any, edit: Edit, small: set[str], least: Stretch) -> Stret
 def _is_concurrent(operation: Any) -> bool:
     """Returns whether an operation reads a whole table, or undoes one that does."""
     match operation:
-        case ops.CreateIndexOp() | ops.DropIndexOp() | ValidateConstraintOp():
+        case ops.CreateIndexOp() | ops.DropIndexOp() | FillColumnOp() | ValidateConstraintOp():
             return True
         case ops.CreateUniqueConstraintOp() | ops.CreateForeignKeyOp() | ops.CreateCheckConstraintOp():
             return bool(operation.constraint_name)
