@@ -13,10 +13,11 @@ _CONCURRENT = "with op.concurrently():\n    "
 
 
 class Severity(StrEnum):
-    """Ranks findings: an error keeps others waiting, a warning may."""
+    """Ranks findings: an error keeps others waiting, a warning may, a note is for later."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ RULES: dict[str, StallRule] = {
         "no index begins with the columns of the foreign key {name}: a DELETE in {to} reads all of {table}.",
         "add an index in the same edit.",
         _CONCURRENT + 'op.create_index("{table}_{name}_idx", "{table}", [{columns}])',
-        Severity.WARNING,
+        Severity.NOTE,
     ),
     "prefix-index": StallRule(
         "the columns of {name} are the first ones of the index {to} already.",
