@@ -7,12 +7,15 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from app.migrations.autogenerate.renames import RenameColumn, RenameTable
+from app.migrations.autogenerate.steps.held_back import Released
 from app.migrations.autogenerate.steps.keys import key_of
 from app.migrations.autogenerate.steps.places import Stretch
-from app.migrations.autogenerate.stretches import parts_of
+from app.migrations.autogenerate.stretches import Part, parts_of
 from app.migrations.operations import ExecuteOnOp, FillColumnOp
 from app.migrations.phases import Phase
+from app.migrations.releases import Release
 from app.migrations.snapshots import Difference
+from tests.support.approved_texts import Approve
 
 _TABLES = sa.MetaData()
 _USERS = sa.Table(
@@ -172,10 +175,8 @@ CASES: dict[str, tuple[list[Any], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_operation_has_its_place_there_and_back(case: str) -> None:
     operations, expected = CASES[case]
-    up = ops.UpgradeOps([*operations])
-    down = ops.DowngradeOps([operation.reverse() for operation in reversed(operations)])
-    parts = parts_of(ops.MigrationScript("1", up, down), _TABLES, None)
-    assert " · ".join(f"{part.stretch.name}: {' '.join(map(_name, part.up))}" for part in parts if part.up) == expected
+    parts = parts_of(_script(operations), _TABLES, None)
+    assert _shown(parts) == expected
     for part in parts:  # each undoes what it does, and nothing else
         there = {key_of(op, upgrade=True) for op in part.up if not isinstance(op, FillColumnOp)}
         back = {key_of(op, upgrade=False) for op in part.down}
@@ -186,6 +187,51 @@ def test_each_operation_has_its_place_there_and_back(case: str) -> None:
 def test_phases_follow_each_other() -> None:
     order = [stretch.phase for stretch in Stretch]
     assert order == sorted(order, key=[*Phase].index)
+
+
+_SCHEMA: Any = {"table users": {}, **{f"column users.{name}": {} for name in ("id", "mail", "org")}}
+HELD = {
+    "a column": ([_drop("mail")], "", "", ["users.mail"]),
+    "a column that isn't mapped": ([_drop("mail")], "users.mail", "DROPS: mail", []),
+    "a column that the release doesn't have": ([_drop("nick")], "", "DROPS: nick", []),
+    "a column and its index": (
+        [_index("i", "mail").reverse(), _index("j", "org").reverse(), _drop("mail")],
+        "",
+        "REQUIRES: j",
+        ["users.mail"],
+    ),
+    "a required column": ([_add("other", nullable=False)], "", "ADDS: other · FILLS: other", ["users.other"]),
+    "not null": ([_null("mail", nullable=False)], "", "REQUIRES: mail", []),
+    "not null of a later column": ([_null("nick", nullable=False)], "", "", ["users.nick"]),
+    "a check beside a column": ([_add("nick"), _check("c", "mail > 0")], "", "ADDS: nick", ["add check c"]),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_steps_wait_for_a_release(case: str, approve: Approve) -> None:
+    operations, unmapped, expected, subjects = HELD[case]
+    released = Released(Release("20260101000000", frozenset(filter(None, [unmapped]))), _SCHEMA, "")
+    parts, lines = released.hold_back(parts_of(_script(operations), _TABLES, None))
+    assert _shown(parts) == expected
+    assert [subject for subject, line in zip(subjects, lines, strict=True) if subject not in line] == []
+    if case in ("a column", "a required column"):
+        approve(f"held_back/{case.replace(' ', '_')}.txt", "\n".join(lines))
+
+
+def test_steps_wait_for_what_precedes_them() -> None:
+    released = Released(Release("20260101000000", frozenset()), _SCHEMA, "20260102000000 (expand)")
+    parts, lines = released.hold_back(parts_of(_script([_null("mail", nullable=False)]), _TABLES, None))
+    assert (parts, len(lines)) == ([], 1)
+    assert "20260102000000 (expand)" in lines[0]
+
+
+def _script(operations: list[Any]) -> ops.MigrationScript:
+    down = ops.DowngradeOps([operation.reverse() for operation in reversed(operations)])
+    return ops.MigrationScript("1", ops.UpgradeOps([*operations]), down)
+
+
+def _shown(parts: list[Part]) -> str:
+    return " · ".join(f"{part.stretch.name}: {' '.join(map(_name, part.up))}" for part in parts if part.up)
 
 
 def _name(operation: Any) -> str:

@@ -91,14 +91,14 @@ class Released:
     def _mapping(self, name: str) -> str:
         way = "map it as sqlalchemy.orm.unmapped_column" if "." in name else "take it out of the models"
         return (
-            f"Held back until the release: drop {name}, which the released code ({self.release.revision}) still uses: "
-            f"{way}, release that, and record it: schema release"
+            f"Held back until the release: drop {name}. The released code ({self.release.revision}) still uses it. "
+            f"Now {way}, release that code, and record it; the next autogenerate writes the rest: schema release"
         )
 
     def _awaiting(self, change: str, awaited: str) -> str:
         return (
-            f"Held back until the release: {change}, which the released code ({self.release.revision}) would run into "
-            f"before {awaited} is released with its code: release it, record it, and write the rest then: "
+            f"Held back until the release: {change}. The released code ({self.release.revision}) doesn't have {awaited} "
+            "yet. Release the code that goes with it, and record it; the next autogenerate writes the rest: "
             "schema release"
         )
 
