@@ -203,7 +203,7 @@ HELD = {
     "a required column": ([_add("other", nullable=False)], "", "ADDS: other · FILLS: other", ["users.other"]),
     "not null": ([_null("mail", nullable=False)], "", "REQUIRES: mail", []),
     "not null of a later column": ([_null("nick", nullable=False)], "", "", ["users.nick"]),
-    "a check beside a column": ([_add("nick"), _check("c", "mail > 0")], "", "ADDS: nick", ["add check c"]),
+    "a check beside a column": ([_add("nick"), _check("c", "mail > 0")], "", "ADDS: nick", ["add constraint c"]),
 }
 
 
