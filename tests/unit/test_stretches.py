@@ -163,6 +163,10 @@ CASES: dict[str, tuple[list[Any], str]] = {
         [RenameColumn("users", "mail", "nick"), _index("i", "nick"), _add("other")],
         "ADDS: other · CHANGES: mail · REQUIRES: i",
     ),
+    "a renamed column and a longer text": (
+        [RenameColumn("users", "mail", "nick"), _retype("nick", sa.String(9), sa.String(10))],
+        "CHANGES: mail nick",
+    ),
     "a renamed table": (
         [RenameTable("people", "users"), _add("other"), _index("i", "mail")],
         "CHANGES: people other · REQUIRES: i",

@@ -58,8 +58,9 @@ def parts_of(
     """
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
-    halves = (script.upgrade_ops, script.downgrade_ops)
-    upgrade, downgrade = ([op for op in _parted(flat(half.ops)) if not isinstance(op, UnwrittenOp)] for half in halves)
+    upgrade = [*_parted(flat(script.upgrade_ops.ops), upgrade=True)]
+    downgrade = [*_parted(flat(script.downgrade_ops.ops), upgrade=False)]
+    upgrade, downgrade = ([op for op in half if not isinstance(op, UnwrittenOp)] for half in (upgrade, downgrade))
     _put_keys_apart(upgrade, downgrade)
     edit = Edit(upgrade, downgrade, metadata)
     small = {table.name for table in metadata.tables.values() if table.info.get("small")}
@@ -118,24 +119,23 @@ def _put_keys_apart(upgrade: list[Any], downgrade: list[Any]) -> None:
                 downgrade.insert(0, made.reverse())
 
 
-def _parted(operations: Iterable[MigrateOperation]) -> Iterator[Any]:
-    """Yields operations; a column's NOT NULL is one of its own."""
+def _parted(operations: Iterable[MigrateOperation], *, upgrade: bool) -> Iterator[Any]:
+    """Yields operations; a column's NOT NULL is one of its own, the last of an upgrade and the first of a downgrade."""
     for operation in operations:
-        if (
-            not isinstance(operation, ops.AlterColumnOp)
-            or operation.modify_nullable is None
-            or _sets_null_only(operation)
-        ):
+        is_mixed = isinstance(operation, ops.AlterColumnOp) and operation.modify_nullable is not None
+        if not isinstance(operation, ops.AlterColumnOp) or not is_mixed or _sets_null_only(operation):
             yield operation
             continue
         rest, alone = copy(operation), copy(operation)
         rest.modify_nullable = None
-        alone.existing_nullable = operation.existing_nullable
+        if not upgrade:
+            rest.existing_nullable = operation.modify_nullable
         for name, nothing in (("type", None), ("server_default", False), ("comment", False)):
-            if (new := getattr(operation, f"modify_{name}")) is not nothing:
+            new = getattr(operation, f"modify_{name}")
+            if new is not nothing and upgrade:
                 setattr(alone, f"existing_{name}", new)
             setattr(alone, f"modify_{name}", nothing)
-        yield from (rest, alone)
+        yield from (rest, alone) if upgrade else (alone, rest)
 
 
 def _sets_null_only(operation: ops.AlterColumnOp) -> bool:

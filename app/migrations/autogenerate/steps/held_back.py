@@ -97,8 +97,8 @@ class Released:
 
     def _awaiting(self, change: str, awaited: str) -> str:
         return (
-            f"Held back until the release: {change}. The released code ({self.release.revision}) doesn't have {awaited} "
-            "yet. Release the code that goes with it, and record it; the next autogenerate writes the rest: "
+            f"Held back until the release: {change}. The released code ({self.release.revision}) doesn't have "
+            f"{awaited} yet. Release the code that goes with it, and record it; the next autogenerate writes the rest: "
             "schema release"
         )
 

@@ -58,17 +58,27 @@ _IN_TRANSACTION = {Phase.EXPAND: Stretch.ADDS, Phase.MIGRATE: Stretch.CHANGES, P
 def places_of(edit: Edit, small: set[str]) -> list[Stretch]:
     """Returns the stretch of each operation of an upgrade; those on tables in `small` may lock them."""
     operations, places = edit.upgrade, list[Stretch]()
-    changes = [(number, op) for number, op in enumerate(operations) if is_change(op)]
+    changes = _places_of_changes(edit)
     for number, op in enumerate(operations):
         # What stands in the way of a change goes before it, and so in its transaction.
-        ahead = (change for place, change in changes if place >= number and edit.meets(op, change))
-        change = next(ahead, None)
-        if change is not None:
-            expands = phase_of(change, edit) is Phase.EXPAND
-            places.append(Stretch.ADDS if expands else Stretch.CHANGES)
+        ahead = (place for at, place in changes.items() if at >= number and edit.meets(op, operations[at]))
+        place = changes.get(number) or next(ahead, None)
+        if place is not None:
+            places.append(place)
             continue
         needed = (place for other, place in zip(operations, places, strict=False) if edit.needs(op, other))
         places.append(_place(op, edit, small, max(needed, default=Stretch.ADDS)))
+    return places
+
+
+def _places_of_changes(edit: Edit) -> dict[int, Stretch]:
+    """Returns the stretches of other types and names, by the number of the operation."""
+    places: dict[int, Stretch] = {}
+    for number, op in enumerate(edit.upgrade):
+        if is_change(op):
+            before = [place for other, place in places.items() if edit.meets(op, edit.upgrade[other])]
+            own = Stretch.ADDS if phase_of(op, edit) is Phase.EXPAND else Stretch.CHANGES
+            places[number] = max([own, *before])
     return places
 
 
