@@ -1,12 +1,15 @@
 """The stretch of each operation that autogenerate writes, without a database."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.renames import RenameColumn, RenameTable
+from app.migrations.autogenerate.steps.files import in_files
 from app.migrations.autogenerate.steps.held_back import Released
 from app.migrations.autogenerate.steps.keys import key_of
 from app.migrations.autogenerate.steps.places import Stretch
@@ -194,7 +197,7 @@ def test_phases_follow_each_other() -> None:
 
 
 _SCHEMA: Any = {"table users": {}, **{f"column users.{name}": {} for name in ("id", "mail", "org")}}
-HELD = {
+HELD: dict[str, tuple[list[Any], str, str, list[str]]] = {
     "a column": ([_drop("mail")], "", "", ["users.mail"]),
     "a column that isn't mapped": ([_drop("mail")], "users.mail", "DROPS: mail", []),
     "a column that the release doesn't have": ([_drop("nick")], "", "DROPS: nick", []),
@@ -220,6 +223,34 @@ def test_steps_wait_for_a_release(case: str, approve: Approve) -> None:
     assert [subject for subject, line in zip(subjects, lines, strict=True) if subject not in line] == []
     if case in ("a column", "a required column"):
         approve(f"held_back/{case.replace(' ', '_')}.txt", "\n".join(lines))
+
+
+PLAIN_CASES: dict[str, tuple[list[Any], list[str], list[Phase | None]]] = {
+    "all of one phase": ([_add("nick"), _index("i", "nick")], ["nick i"], [Phase.EXPAND]),
+    "two phases": ([_add("nick", nullable=False), _drop("mail")], ["nick mail"], [None]),
+    "a label": (
+        [_labels(["a"], ["a", "b"]), _drop("mail"), _index("i", "nick")],
+        ["enum", "mail i"],
+        [Phase.EXPAND, None],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN_CASES)
+def test_a_plain_revision_is_one_file(case: str) -> None:
+    operations, expected, phases = PLAIN_CASES[case]
+    script, arguments = _script(operations), dict[str, Any]()
+    script.rev_id, context = "20260101000000", SimpleNamespace(connection=None, config=None, script=None)
+    context.opts = {
+        "plain": True,
+        "target_metadata": _TABLES,
+        "revision_context": SimpleNamespace(template_args=arguments),
+    }
+    others, lines = in_files(cast("Any", context), script)
+    halves = [made.upgrade_ops for made in (script, *others)]
+    assert [" ".join(map(_name, flat(half.ops))) for half in halves if half is not None] == expected
+    assert [arguments["phases"].get(made.rev_id) for made in (script, *others)] == phases
+    assert lines == []
 
 
 def test_steps_wait_for_what_precedes_them() -> None:

@@ -104,7 +104,7 @@ def _down(part: Part) -> list[Any]:
 def _named(part: Part) -> list[Any]:
     """Returns the differences by which a file is named."""
     said = [op for op in part.up if not isinstance(op, RefillColumnOp)]
-    return ops.UpgradeOps(said).as_diffs() or ops.DowngradeOps(part.down).as_diffs()
+    return [*ops.UpgradeOps(said).as_diffs()] or [*ops.DowngradeOps(part.down).as_diffs()]
 
 
 def _put_keys_apart(upgrade: list[Any], downgrade: list[Any]) -> None:

@@ -82,13 +82,15 @@ class Edit:
     def meets(self, operation: Any, change: Any) -> bool:
         """Returns whether an operation is about the table that another one renames, or the column that it changes."""
         if isinstance(change, ops.RenameTableOp):
-            names = {change.table_name, change.new_table_name}
-            return bool(names & {table_of(operation), *refers_to(self.creation(operation))}) or operation is change
+            tables = {change.table_name, change.new_table_name}
+            return bool(tables & {table_of(operation), *refers_to(self.creation(operation))}) or operation is change
         table = change.table_name
         if table_of(operation) != table:
             return False
-        names = {getattr(change, name, None) for name in ("column_name", "modify_name")}
-        names |= {str(change.column.name)} if isinstance(change, ops.AddColumnOp) else set()
+        if isinstance(change, ops.AddColumnOp):
+            names = {str(change.column.name)}
+        else:
+            names = {change.column_name, change.modify_name}
         columns = self.columns(operation)
         return columns is None or bool(columns & {(table, name) for name in names})
 

@@ -44,20 +44,32 @@ def in_files(context: MigrationContext, script: ops.MigrationScript) -> tuple[li
     """
     arguments, plain = context.opts["revision_context"].template_args, bool(context.opts.get(PLAIN))
     parts = parts_of(script, context.opts["target_metadata"], context.connection, plain=plain)
-    lines: list[str] = []
+    phases, lines = {part.stretch: {part.stretch.phase} for part in parts}, list[str]()
     if plain:
-        is_label = [part.stretch is Stretch.LABELS for part in parts]
-        if not any(is_label):
-            phases = {part.stretch.phase for part in parts}
-            arguments[PHASES] = {script.rev_id: phases.pop()} if len(phases) == 1 else {}
+        labels = [part for part in parts if part.stretch is Stretch.LABELS]
+        others = [part for part in parts if part not in labels]
+        phases[Stretch.ADDS] = {part.stretch.phase for part in others}
+        if not labels:
+            of = phases[Stretch.ADDS]
+            arguments[PHASES] = {script.rev_id: of.pop()} if len(of) == 1 else {}
             return [], []
-    released = _released(context)
-    if released is not None:
+        parts = [*labels, *_in_one(others)]
+    elif (released := _released(context)) is not None:
         parts, lines = released.hold_back(parts)
     scripts = [*split(script, parts)]
-    arguments[PHASES] = {made.rev_id: part.stretch.phase for made, part in scripts}
+    phase = {made.rev_id: phases[part.stretch] for made, part in scripts}
+    arguments[PHASES] = {revision: of.copy().pop() for revision, of in phase.items() if len(of) == 1}
     arguments[REMARKS] = {made.rev_id: fill(" ".join(_remarks(part)), _WIDTH) for made, part in scripts}
     return [made for made, _ in scripts[1:]], lines
+
+
+def _in_one(parts: list[Part]) -> Iterator[Part]:
+    """Yields one part for several, in the order that the operations had before."""
+    if parts:
+        ups, downs = ([op for part in parts for op in getattr(part, half)] for half in ("up", "down"))
+        edit = parts[0].edit
+        up, down = [op for op in edit.upgrade if op in ups], [op for op in edit.downgrade if op in downs]
+        yield Part(Stretch.ADDS, edit, up, down)
 
 
 def unindexed(script: ops.MigrationScript, metadata: sa.MetaData) -> Iterator[str]:

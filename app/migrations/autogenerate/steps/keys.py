@@ -65,8 +65,10 @@ def columns_of(operation: Any) -> frozenset[str] | None:
     """Returns the columns that an operation is about, among other words; None if it doesn't say."""
     match operation:
         case ops.CreateIndexOp() | ops.CreateUniqueConstraintOp() | ops.CreatePrimaryKeyOp():
-            names = [part if isinstance(part, str) else part.name for part in operation.columns if _is_column(part)]
-            return frozenset(map(str, names)) if len(names) == len([*operation.columns]) else None
+            names = [
+                str(getattr(part, "name", part)) for part in operation.columns if isinstance(part, str | sa.Column)
+            ]
+            return frozenset(names) if len(names) == len([*operation.columns]) else None
         case ops.CreateForeignKeyOp():
             return frozenset(map(str, operation.local_cols))
         case ops.CreateCheckConstraintOp():
@@ -81,10 +83,6 @@ def columns_of(operation: Any) -> frozenset[str] | None:
         case ops.CreateTableCommentOp() | ops.DropTableCommentOp():
             return frozenset()
     return None
-
-
-def _is_column(part: Any) -> bool:
-    return isinstance(part, str | sa.Column)
 
 
 def refers_to(operation: Any) -> set[str]:

@@ -123,4 +123,5 @@ def _is_noticed(difference: Difference) -> bool:
 
 
 def _loses_labels(difference: Difference) -> bool:
-    return [label for label in difference.expected if label in difference.found] != difference.found
+    kept: list[str] = [label for label in difference.expected if label in difference.found]
+    return kept != [*difference.found]
