@@ -23,10 +23,9 @@ from app.migrations.autogenerate.model_names import require_names
 from app.migrations.autogenerate.naming import next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
-from app.migrations.autogenerate.stretches import split
+from app.migrations.autogenerate.steps.files import hold_back, in_files, unindexed
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
-from app.migrations.operations import PLAIN
 from app.migrations.project import OWN_TABLES
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot
@@ -82,14 +81,17 @@ def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> 
     }
 
 
-def refuse_differences(revision_context: Any) -> None:
-    """Ends `alembic check`.
+def refuse_differences(context: MigrationContext) -> None:
+    """Ends `alembic check`; what is held back until a release is a note.
 
     Raises:
         DriftDetected: the database differs from the models; the message describes each difference.
     """
-    _say_notes(Session.of(revision_context.config))
+    assert context.config is not None
+    revision_context, session = context.opts["revision_context"], Session.of(context.config)
     script = revision_context.generated_revisions[-1]
+    session.held_back = hold_back(context, script) if not session.adopts else []
+    _say_notes(session)
     diffs = [diff for upgrade_ops in script.upgrade_ops_list for diff in upgrade_ops.as_diffs()]
     if diffs:
         raise DriftDetected(
@@ -126,9 +128,11 @@ def _process_revision_directives(
     list(taken_out(script.downgrade_ops))
     for difference in unwritten:
         log.warning("Nothing was written for: %s", difference)
+    session.held_back = hold_back(context, script) if autogenerate and not session.adopts else []
     _say_notes(session)
     if autogenerate and script.upgrade_ops.is_empty():
-        util.msg("No revision was written." if unwritten else "Nothing has changed: no revision was written.")
+        is_equal = not (unwritten or session.held_back)
+        util.msg("Nothing has changed: no revision was written." if is_equal else "No revision was written.")
         directives[:] = []
         return
     if autogenerate:
@@ -140,8 +144,14 @@ def _process_revision_directives(
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
-    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
-        directives += split(script, context.opts["target_metadata"], context.connection)
+    if autogenerate and not session.adopts:
+        for line in unindexed(script, context.opts["target_metadata"]):
+            log.warning("%s", line)
+        others, later = in_files(context, script)
+        directives += others
+        session.held_back += later
+        for line in later:
+            log.warning("%s", line)
 
 
 def _say_notes(session: Session) -> None:
@@ -151,6 +161,8 @@ def _say_notes(session: Session) -> None:
         log.warning("%s", session.left_out)
     for note in session.notes:
         log.info("Not a difference: %s", note)
+    for line in session.held_back:
+        log.warning("%s", line)
 
 
 def _include_name(schemas: set[str], partitions: set[Any], name: str | None, kind: str, parents: Any) -> bool:

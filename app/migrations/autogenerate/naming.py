@@ -60,7 +60,7 @@ def offered_name(diffs: Iterable[Any]) -> str:
 def _phrase(change: Change, facts: set[str]) -> tuple[str, str]:
     if change.kind == "table comment":
         return "change", f"comment of {change.table}"
-    if facts == {"nullable"}:
+    if facts - {""} == {"nullable"} and change.fact:
         return "no longer require" if change.new else "require", change.address
     if change.kind in ("table", "column"):
         return change.verb, change.address + (f" to {change.new}" if change.verb == "rename" else "")

@@ -2,7 +2,8 @@
 
 A default that gives each row another value, such as `gen_random_uuid()`, writes every row under a lock that nobody
 reads past. So the column comes without it, gets it for new rows, and the rows that are there are filled page by page.
-A column that is required and has no default is filled with what a person writes.
+A column that is required and has no default is filled with what a person writes: once before the code is released that
+writes it, so that this code finds values, and once more before it becomes NOT NULL.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,22 +23,33 @@ _VOLATILE = sa.text(
 _STABLE = {"now", "transaction_timestamp", "statement_timestamp", "timezone", "current_setting", "lower", "upper"}
 
 
+class RefillColumnOp(FillColumnOp):
+    """Fills a column once more: the released code, which doesn't know it, has added rows since."""
+
+
 def in_steps(
-    upgrade: Sequence[Any], downgrade: Sequence[Any], plain: set[str], connection: sa.Connection | None
+    upgrade: Sequence[Any],
+    downgrade: Sequence[Any],
+    connection: sa.Connection | None,
+    *,
+    small: set[str],
+    at_once: set[tuple[str, str]],
 ) -> tuple[list[Any], list[Any]]:
     """Replaces additions of columns by steps, and their undoing by the steps back.
 
     Args:
         upgrade: the operations of an upgrade.
         downgrade: those of its downgrade.
-        plain: tables whose columns are added at once.
         connection: to a PostgreSQL that knows the functions of defaults, if there is one.
+        small: tables that may be written anew.
+        at_once: columns that are added at once.
     """
     steps = {
-        (op.table_name, op.column.name): op
+        (op.table_name, str(op.column.name)): op
         for op in upgrade
-        if isinstance(op, ops.AddColumnOp) and op.table_name not in plain and _needs_steps(op.column, connection)
+        if isinstance(op, ops.AddColumnOp) and _needs_steps(op.column, connection, is_small=op.table_name in small)
     }
+    steps = {address: op for address, op in steps.items() if address not in at_once}
     up = [step for op in upgrade for step in (_added(op) if op in steps.values() else [op])]
     down = []
     for op in downgrade:
@@ -48,13 +60,13 @@ def in_steps(
     return up, down
 
 
-def _needs_steps(column: sa.Column[Any], connection: sa.Connection | None) -> bool:
+def _needs_steps(column: sa.Column[Any], connection: sa.Connection | None, *, is_small: bool) -> bool:
     default = column.server_default
     if column.computed is not None or column.identity is not None or column.primary_key:
         return False
     if default is None:
         return not column.nullable
-    return isinstance(default, sa.DefaultClause) and _is_volatile(default.arg, connection)
+    return not is_small and isinstance(default, sa.DefaultClause) and _is_volatile(default.arg, connection)
 
 
 def _is_volatile(default: Any, connection: sa.Connection | None) -> bool:
@@ -79,8 +91,10 @@ def _added(operation: ops.AddColumnOp) -> Iterator[Any]:
     if isinstance(default, sa.DefaultClause):
         yield _alter(operation, default=default)
         code = code_of(texts_of(default.arg), plain=True)
-    yield FillColumnOp(table, str(column.name), ..., code)
+    yield FillColumnOp(table, str(column.name), ... if default is None else code, code)
     if not column.nullable:
+        if default is None:
+            yield RefillColumnOp(table, str(column.name), ..., code)
         yield _alter(operation, nullable=False)
 
 

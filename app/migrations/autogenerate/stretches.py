@@ -1,14 +1,13 @@
-"""Splits a new revision where a busy table asks for it.
+"""Splits a new revision into files: each is in a transaction or outside of any, and has one phase.
 
-What is added comes first, in a transaction; then, outside of any and in `op.concurrently`, what reads whole tables;
-then what goes, in a transaction again. Each file undoes what it does. A table that the revision makes or drops is
-nobody's yet or no longer, and one that the models declare small, `info={"small": True}`, may be locked: operations on
-these stay plain.
+`steps.places` says which operation goes where. Each file undoes what it does. A table that the revision makes or drops
+is nobody's yet or no longer, and one that the models declare small, `info={"small": True}`, may be locked: operations
+on these stay plain.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from copy import copy
-from enum import IntEnum
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,20 +17,12 @@ from alembic.autogenerate.render import render_op
 from alembic.operations import MigrateOperation, ops
 
 from app.migrations.autogenerate.diffs import flat
+from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.naming import following_id, offered_name
-from app.migrations.autogenerate.new_columns import in_steps
-from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, FillColumnOp, builds_index
-from app.triggers import Trigger
-
-_CONSTRAINTS = ("unique", "foreignkey", "check")
-
-
-class Stretch(IntEnum):
-    """The place of an operation in the order of an upgrade."""
-
-    ADDS = 1
-    CONCURRENT = 2
-    DROPS = 3
+from app.migrations.autogenerate.new_columns import RefillColumnOp, in_steps
+from app.migrations.autogenerate.steps.edit import Edit
+from app.migrations.autogenerate.steps.keys import Key, is_unique, key_of, referred, table_of
+from app.migrations.autogenerate.steps.places import Stretch, places_of
 
 
 class ConcurrentOps(ops.OpContainer):
@@ -44,126 +35,109 @@ def _render(context: AutogenContext, block: ConcurrentOps) -> list[str]:
     return ["with op.concurrently():", *lines, ""]  # the last one ends the block
 
 
-def split(
-    script: ops.MigrationScript, metadata: sa.MetaData, connection: sa.Connection | None
-) -> list[ops.MigrationScript]:
-    """Leaves the first stretch of a revision to it, and returns revisions for the others, each after the one before."""
+@dataclass
+class Part:
+    """The operations of one stretch, there and back."""
+
+    stretch: Stretch
+    edit: Edit
+    up: list[Any] = field(default_factory=list)
+    down: list[Any] = field(default_factory=list)
+
+
+def parts_of(
+    script: ops.MigrationScript, metadata: sa.MetaData, connection: sa.Connection | None, *, plain: bool = False
+) -> list[Part]:
+    """Returns the operations of a revision in parts, the first one first.
+
+    Args:
+        script: the revision.
+        metadata: the models.
+        connection: to a PostgreSQL that knows the functions of defaults, if there is one.
+        plain: columns are added at once.
+    """
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
-    upgrade, downgrade = ([*_parted(flat(half.ops))] for half in (script.upgrade_ops, script.downgrade_ops))
-    plain = {table.name for table in metadata.tables.values() if table.info.get("small")}
-    plain |= _changing_hands(upgrade) | _changing_hands(downgrade)
-    upgrade, downgrade = in_steps(upgrade, downgrade, plain, connection)
-    concurrent = {op for half in (upgrade, downgrade) for op in half if _is_concurrent(op, plain)}
-    # A downgrade goes the same way back.
-    ups = _places(upgrade, concurrent, (ops.DropColumnOp, ops.DropTableOp, DropTriggerOp))
-    downs = _places(downgrade[::-1], concurrent, (ops.AddColumnOp, ops.CreateTableOp, CreateTriggerOp))[::-1]
-    if Stretch.CONCURRENT not in {*ups, *downs}:
-        return []
-    files = []
-    for stretch in Stretch:
-        up = [op for op, place in zip(upgrade, ups, strict=True) if place is stretch]
-        down = [op for op, place in zip(downgrade, downs, strict=True) if place is stretch]
-        if up or down:
-            files.append((up, down) if stretch is not Stretch.CONCURRENT else (_block(up), _block(down)))
-    return [*_written(script, files)]
+    upgrade = [*_parted(flat(script.upgrade_ops.ops), upgrade=True)]
+    downgrade = [*_parted(flat(script.downgrade_ops.ops), upgrade=False)]
+    upgrade, downgrade = ([op for op in half if not isinstance(op, UnwrittenOp)] for half in (upgrade, downgrade))
+    _put_keys_apart(upgrade, downgrade)
+    edit = Edit(upgrade, downgrade, metadata)
+    small = {table.name for table in metadata.tables.values() if table.info.get("small")}
+    if not plain:
+        at_once = {address for address in edit.added if address[0] in edit.made or address in edit.replaced}
+        edit = Edit(*in_steps(upgrade, downgrade, connection, small=small, at_once=at_once), metadata)
+    parts = {stretch: Part(stretch, edit) for stretch in Stretch}
+    places: dict[Key, Stretch] = {}
+    for op, place in zip(edit.upgrade, places_of(edit, small), strict=True):
+        parts[place].up.append(op)
+        places[key_of(op, upgrade=True)] = place
+    for op in edit.downgrade:
+        key = key_of(op, upgrade=False)
+        parts[places.get(key, Stretch.ADDS if key[1] else Stretch.DROPS)].down.append(op)
+    return [part for part in parts.values() if part.up or part.down]
 
 
-def _written(script: ops.MigrationScript, files: list[tuple[list[Any], list[Any]]]) -> Iterator[ops.MigrationScript]:
-    (up, down), *others = files
-    script.upgrade_ops, script.downgrade_ops = ops.UpgradeOps(up), ops.DowngradeOps(down)
+def split(script: ops.MigrationScript, parts: list[Part]) -> Iterator[tuple[ops.MigrationScript, Part]]:
+    """Yields a revision with its first part, and revisions for the others, each after the one before."""
+    first, *others = parts
+    script.upgrade_ops, script.downgrade_ops = ops.UpgradeOps(_up(first)), ops.DowngradeOps(_down(first))
+    yield script, first
     last = str(script.rev_id)
-    for up, down in others:
-        following, half = following_id(last), ops.UpgradeOps(up)
-        message = offered_name(half.as_diffs() or ops.DowngradeOps(down).as_diffs())
-        yield ops.MigrationScript(following, half, ops.DowngradeOps(down), message=message, head=last)
+    for part in others:
+        following = following_id(last)
+        up, down = ops.UpgradeOps(_up(part)), ops.DowngradeOps(_down(part))
+        message = offered_name(_named(part))
+        yield ops.MigrationScript(following, up, down, message=message, head=last), part
         last = following
 
 
-def _block(operations: list[Any]) -> list[Any]:
-    return [ConcurrentOps(operations)] if operations else []
+def _up(part: Part) -> list[Any]:
+    return [ConcurrentOps(part.up)] if part.stretch.is_concurrent and part.up else part.up
 
 
-def _parted(operations: Iterable[MigrateOperation]) -> Iterator[Any]:
-    """Yields operations; a column's NOT NULL is one of its own."""
+def _down(part: Part) -> list[Any]:
+    is_concurrent = part.stretch.is_concurrent and part.stretch is not Stretch.LABELS
+    return [ConcurrentOps(part.down)] if is_concurrent and part.down else part.down
+
+
+def _named(part: Part) -> list[Any]:
+    """Returns the differences by which a file is named."""
+    said = [op for op in part.up if not isinstance(op, RefillColumnOp)]
+    return [*ops.UpgradeOps(said).as_diffs()] or [*ops.DowngradeOps(part.down).as_diffs()]
+
+
+def _put_keys_apart(upgrade: list[Any], downgrade: list[Any]) -> None:
+    """Takes a foreign key out of a new table if it refers to a key that the same edit adds to another table."""
+    keyed = {table_of(op) for op in upgrade if is_unique(op)}
+    for table in [op for op in upgrade if isinstance(op, ops.CreateTableOp)]:
+        for key in [item for item in table.columns if isinstance(item, sa.ForeignKeyConstraint)]:
+            if referred(key) in keyed - {table.table_name}:
+                table.columns = [item for item in table.columns if item is not key]
+                made = ops.CreateForeignKeyOp.from_constraint(key)
+                upgrade.append(made)
+                downgrade.insert(0, made.reverse())
+
+
+def _parted(operations: Iterable[MigrateOperation], *, upgrade: bool) -> Iterator[Any]:
+    """Yields operations; a column's NOT NULL is one of its own, the last of an upgrade and the first of a downgrade."""
     for operation in operations:
-        if (
-            not isinstance(operation, ops.AlterColumnOp)
-            or operation.modify_nullable is None
-            or _sets_null_only(operation)
-        ):
+        is_mixed = isinstance(operation, ops.AlterColumnOp) and operation.modify_nullable is not None
+        if not isinstance(operation, ops.AlterColumnOp) or not is_mixed or _sets_null_only(operation):
             yield operation
             continue
         rest, alone = copy(operation), copy(operation)
         rest.modify_nullable = None
-        alone.existing_nullable = operation.existing_nullable
+        if not upgrade:
+            rest.existing_nullable = operation.modify_nullable
         for name, nothing in (("type", None), ("server_default", False), ("comment", False)):
-            if (new := getattr(operation, f"modify_{name}")) is not nothing:
+            new = getattr(operation, f"modify_{name}")
+            if new is not nothing and upgrade:
                 setattr(alone, f"existing_{name}", new)
             setattr(alone, f"modify_{name}", nothing)
-        yield from (rest, alone)
+        yield from (rest, alone) if upgrade else (alone, rest)
 
 
 def _sets_null_only(operation: ops.AlterColumnOp) -> bool:
     others = (operation.modify_type, operation.modify_name)
     return others == (None, None) and operation.modify_server_default is False and operation.modify_comment is False
-
-
-def _changing_hands(operations: Sequence[Any]) -> set[str]:
-    """Returns the tables of which nothing can be done later: new ones, what they refer to, and those that go."""
-    plain = set[str]()
-    added = {(op.table_name, op.column.name) for op in operations if isinstance(op, ops.AddColumnOp)}
-    for op in operations:
-        match op:
-            case ops.CreateTableOp():
-                plain.add(str(op.table_name))
-                # A foreign key of a new table may need the key that is added beside it.
-                plain |= {key.elements[0].target_fullname.split(".")[-2] for key in _foreign_keys(op)}
-            case ops.DropTableOp():
-                plain.add(str(op.table_name))
-            case ops.DropColumnOp() if (op.table_name, op.column_name) in added:  # another column of the same name
-                plain.add(str(op.table_name))
-    return plain
-
-
-def _foreign_keys(table: ops.CreateTableOp) -> list[sa.ForeignKeyConstraint]:
-    return [item for item in table.columns if isinstance(item, sa.ForeignKeyConstraint)]
-
-
-def _is_concurrent(operation: Any, plain: set[str]) -> bool:
-    """Returns whether an operation reads a whole table, or undoes one that does."""
-    if _table_of(operation) in plain:
-        return False
-    match operation:
-        case ops.CreateIndexOp() | ops.DropIndexOp():
-            return True
-        case ops.CreateUniqueConstraintOp() | ops.CreateForeignKeyOp() | ops.CreateCheckConstraintOp():
-            return bool(operation.constraint_name)
-        case ops.DropConstraintOp():
-            return bool(operation.constraint_name) and operation.constraint_type in _CONSTRAINTS
-        case ops.AlterColumnOp():
-            return operation.modify_nullable is not None and _sets_null_only(operation)
-        case FillColumnOp():
-            return True
-        case ExecuteOnOp():
-            return all(map(builds_index, operation.statements))
-    return False
-
-
-def _table_of(operation: Any) -> str:
-    return str(getattr(operation, "source_table", None) or getattr(operation, "table_name", None) or "")
-
-
-def _places(operations: Sequence[Any], concurrent: set[Any], going: tuple[type[Any], ...]) -> list[Stretch]:
-    """Returns the stretch of each operation, in the order of an upgrade."""
-    places: list[Stretch] = []
-    for number, operation in enumerate(operations):
-        if operation in concurrent:
-            retyped = {_table_of(op) for op in operations[number:] if getattr(op, "modify_type", None) is not None}
-            # What stands in the way of another type goes before it, and so in its transaction.
-            places.append(Stretch.ADDS if _table_of(operation) in retyped else Stretch.CONCURRENT)
-        else:
-            goes = isinstance(operation, going) and not isinstance(getattr(operation, "item", None), Trigger)
-            needs_others = isinstance(operation, ExecuteOnOp) and {*places} - {Stretch.ADDS}  # perhaps
-            places.append(Stretch.DROPS if goes or needs_others else Stretch.ADDS)
-    return places

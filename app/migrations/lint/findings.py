@@ -72,8 +72,8 @@ class Linted:
 
     @property
     def exit_code(self) -> int:
-        """Returns 9 if there are findings, else 0."""
-        return 9 if self.findings else 0
+        """Returns 9 if there are findings, else 0; a note is none."""
+        return 9 if any(finding.stall.severity is not Severity.NOTE for finding in self.findings) else 0
 
 
 def lint(

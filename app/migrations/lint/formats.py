@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from app.migrations.lint.findings import Finding, Linted
-from app.migrations.rules.stalls import RULES
+from app.migrations.rules.stalls import RULES, Severity
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -24,7 +24,7 @@ def _text(linted: Linted) -> str:
 
 def _json(linted: Linted) -> str:
     findings = [_values(finding) for finding in linted.findings]
-    code = "findings" if findings else "ok"
+    code = "findings" if linted.exit_code else "ok"
     return json.dumps(
         {"code": code, "revisions": linted.revisions, "findings": findings, "notes": linted.notes}, indent=2
     )
@@ -54,7 +54,8 @@ def _github(linted: Linted) -> str:
         for character, escape in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
             message = message.replace(character, escape)
         place = f"file={_place(finding)},line={finding.line},title={finding.stall.rule}"
-        lines.append(f"::{finding.stall.severity} {place}::{message}")
+        level = "notice" if finding.stall.severity is Severity.NOTE else finding.stall.severity
+        lines.append(f"::{level} {place}::{message}")
     return "\n".join([*lines, *(f"::notice::{note}" for note in linted.notes)])
 
 
@@ -83,8 +84,9 @@ def _sarif(linted: Linted) -> str:
 
 
 def _junit(linted: Linted) -> str:
-    suite = Element("testsuite", name="schema lint", tests=str(linted.revisions), failures=str(len(linted.findings)))
-    for finding in linted.findings:
+    failures = [finding for finding in linted.findings if finding.stall.severity is not Severity.NOTE]
+    suite = Element("testsuite", name="schema lint", tests=str(linted.revisions), failures=str(len(failures)))
+    for finding in failures:
         case = SubElement(suite, "testcase", classname=finding.file.name, name=finding.stall.name)
         harm, instead, code = finding.beats()
         failure = SubElement(case, "failure", message=harm, type=finding.stall.rule)

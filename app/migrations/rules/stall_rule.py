@@ -7,10 +7,11 @@ CONCURRENT = "with op.concurrently():\n    "
 
 
 class Severity(StrEnum):
-    """Ranks findings: an error keeps others waiting or fails, a warning may."""
+    """Ranks findings: an error keeps others waiting or fails, a warning may, a note is for later."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True)

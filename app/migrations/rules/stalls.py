@@ -175,7 +175,7 @@ RULES: dict[str, StallRule] = {
         "no index begins with the columns of the foreign key {name}: a DELETE in {to} reads all of {table}.",
         "add an index in the same edit.",
         _CONCURRENT + 'op.create_index("{table}_{name}_idx", "{table}", [{columns}])',
-        Severity.WARNING,
+        Severity.NOTE,
         grows=True,
     ),
     "prefix-index": StallRule(

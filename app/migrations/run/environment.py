@@ -177,7 +177,6 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
 
 def _compare(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
-    opts = context.get_context().opts
     heads = context.get_context().get_current_heads()
     preflight.require_known_heads(context.script, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
@@ -191,7 +190,7 @@ def _compare(context: EnvironmentContext, connection: sa.Connection, options: di
     if command is Command.CHECK:
         from app.migrations import autogenerate
 
-        autogenerate.refuse_differences(opts["revision_context"])
+        autogenerate.refuse_differences(context.get_context())
 
 
 @contextmanager
