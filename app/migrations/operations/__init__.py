@@ -9,6 +9,7 @@ from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp
 from app.migrations.operations.statements import CreateTriggerOp, DropTriggerOp, NamedType, ValidateConstraintOp
 from app.migrations.operations.table_copy import TableCopies
+from app.migrations.operations.type_changes import FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp
 
 __all__ = [
     "PLAIN",
@@ -16,7 +17,10 @@ __all__ = [
     "DropTriggerOp",
     "ExecuteOnOp",
     "FillColumnOp",
+    "FillTypeChangeOp",
+    "FinishTypeChangeOp",
     "NamedType",
+    "StartTypeChangeOp",
     "TableCopies",
     "ValidateConstraintOp",
     "builds_index",

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.backfill import MARKER
+from app.migrations.sql import type_changes
 
 if TYPE_CHECKING:
     from app.migrations.sql.effects import Effect
@@ -94,7 +95,12 @@ class Statement:
         if self.dialect == "postgresql":
             from app.migrations.sql import postgresql
 
-            return postgresql.effects_of(self.text)
+            found = postgresql.effects_of(self.text)
+            alter = type_changes.announced(self.text)
+            if alter is None:
+                return found
+            kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
+            return [*postgresql.effects_of(alter), *kept]
         from app.migrations.sql import sqlite
 
         return sqlite.effects_of(self.text, self.driver)

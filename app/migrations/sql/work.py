@@ -8,6 +8,7 @@ from typing import Any
 import postgast
 
 from app.migrations.sql.postgresql import names_of, parsed, printed, table_of, word
+from app.migrations.sql.type_changes import announced
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def work_of(statement: str) -> list[Work] | None:
     tree = parsed(statement)
     if tree is None:
         return None
-    return [work for item in tree.stmts for work in _of_statement(item.stmt)]
+    whole = () if announced(statement) is None else ("drop_column", "rename_column")  # its values are in another one
+    return [work for item in tree.stmts for work in _of_statement(item.stmt) if work.kind not in whole]
 
 
 def functions_in(expression: str) -> set[str]:

@@ -1,0 +1,373 @@
+"""`op.start_type_change`, `op.fill_type_change`, `op.finish_type_change`: another type, with no table written anew.
+
+    op.start_type_change("users", "age", type_=sa.BigInteger(), existing_type=sa.Integer())    # one revision
+
+    with op.concurrently():                                                                    # the next
+        op.fill_type_change("users", "age", type_=sa.BigInteger(), existing_type=sa.Integer())
+
+    op.finish_type_change("users", "age", type_=sa.BigInteger(), existing_type=sa.Integer())   # after the release
+
+On PostgreSQL the first adds a column of the new type, `age_as_bigint`, and a trigger that sets it in each row that is
+written. The second fills it page by page, and builds on it what the old column has. The third puts it in the place of
+the old one, which takes a moment. A downgrade makes the same three calls with the types exchanged: the step back from
+the third begins the change back, and that from the first finishes it. A change that was begun in the one direction is
+undone by the last step in the other. On SQLite, and where plain operations are asked for, the third alters the column.
+"""
+
+import hashlib
+import re
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation, Operations, ops
+from sqlalchemy.dialects import postgresql
+
+from app import backfill
+from app.migrations.errors import MigrationError
+from app.migrations.operations.column_parts import HAS_PARTS, Catalog, Part
+from app.migrations.operations.concurrently import PLAIN, block, is_wanted
+from app.migrations.operations.statements import execute
+from app.migrations.sql import REPEATABLE, type_changes
+from app.sql_text import for_driver, literal, quote_for, undoubled
+
+_LONGEST_NAME = 63  # bytes
+
+
+class TypeChangeOp(MigrateOperation):
+    """Base of the three.
+
+    Attributes:
+        change: the ALTER in whose place they stand.
+        word: the word of `op`.
+    """
+
+    word = ""
+
+    def __init__(self, change: ops.AlterColumnOp) -> None:
+        self.change = change
+        self.table_name = change.table_name
+
+    @classmethod
+    def of(
+        cls,
+        operations: Operations,
+        table: str,
+        column: str,
+        *,
+        type_: Any,
+        existing_type: Any,
+        existing_nullable: bool | None = None,
+        existing_server_default: Any = False,
+        existing_comment: str | None = None,
+        server_default: Any = False,
+        comment: Any = False,
+        postgresql_using: str | None = None,
+    ) -> None:
+        """Takes a step of a change of a type; the arguments are those of `op.alter_column`."""
+        change = ops.AlterColumnOp(
+            table,
+            column,
+            modify_type=type_,
+            existing_type=existing_type,
+            existing_nullable=existing_nullable,
+            existing_server_default=existing_server_default,
+            existing_comment=existing_comment,
+            modify_server_default=server_default,
+            modify_comment=comment,
+        )
+        if postgresql_using is not None:
+            change.kw["postgresql_using"] = postgresql_using
+        operations.invoke(cls(change))
+
+    def to_diff_tuple(self) -> tuple[str, str, str]:
+        """Returns the operation in the form of a difference."""
+        return (self.word, self.change.column_name, self.table_name)
+
+
+@Operations.register_operation("start_type_change", "of")
+class StartTypeChangeOp(TypeChangeOp):
+    """Adds the other column, and the trigger that sets it."""
+
+    word = "start_type_change"
+
+
+@Operations.register_operation("fill_type_change", "of")
+class FillTypeChangeOp(TypeChangeOp):
+    """Fills the other column, and gives it what the old one has."""
+
+    word = "fill_type_change"
+
+
+@Operations.register_operation("finish_type_change", "of")
+class FinishTypeChangeOp(TypeChangeOp):
+    """Puts the other column in the place of the old one."""
+
+    word = "finish_type_change"
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names of a change: the same for each run and each server."""
+
+    column: str
+    function: str
+    trigger: str
+    ending: str
+
+    def copy_of(self, name: str) -> str:
+        return _fitting(f"{name}{self.ending}")
+
+
+def _names(change: ops.AlterColumnOp, kind: Any) -> _Names:
+    ending = "_as_" + re.sub(r"\W+", "_", _spelt(kind).lower()).strip("_")
+    column = f"{change.column_name}{ending}"
+    function = _fitting(f"{change.table_name}_{column}")
+    # Triggers fire in the order of their names, and the others may set the old column.
+    return _Names(_fitting(column), function, _fitting(f"zz_{column}"), ending)
+
+
+def _fitting(name: str) -> str:
+    whole = name.encode()
+    if len(whole) <= _LONGEST_NAME:
+        return name
+    return whole[: _LONGEST_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(whole).hexdigest()[:8]
+
+
+def _spelt(kind: Any) -> str:
+    dialect = undoubled(postgresql.dialect())  # type: ignore[no-untyped-call]
+    return str(sa.types.to_instance(kind).compile(dialect=dialect))
+
+
+class _Change:
+    """A change on PostgreSQL, and how far it has come."""
+
+    def __init__(self, operations: Operations, operation: TypeChangeOp) -> None:
+        self.operations, self.alter = operations, operation.change
+        self.context = operations.get_context()
+        self.to = _names(self.alter, self.alter.modify_type)
+        self.back = _names(self.alter, self.alter.existing_type)
+        dialect = undoubled(self.context.dialect)
+        self.quote = quote_for(dialect)
+        self.table = self.quote(self.alter.table_name)
+        self.old, self.new = self.quote(self.alter.column_name), self.quote(self.to.column)
+        self.using = str(self.alter.kw.get("postgresql_using") or "")
+        self.is_script = bool(self.context.as_sql)
+        self.catalog = Catalog(operations.get_bind(), self.table)
+
+    def has_begun(self) -> bool:
+        return self.is_script or self.catalog.has_trigger(self.to.trigger)
+
+    def goes_back(self) -> bool:
+        return not self.is_script and self.catalog.has_trigger(self.back.trigger)
+
+    def run(self, statement: str) -> None:
+        execute(self.operations, statement)
+
+    def run_once(self, statement: str) -> None:
+        """Executes a statement whose need has been looked for, so that it can be repeated."""
+        self.run(statement if self.is_script else f"{REPEATABLE} {statement}")
+
+    def run_whole(self, statement: str) -> None:
+        """Executes a statement that loses nothing, for the values are in the other column."""
+        self.run(f"{type_changes.MARK} {statement}")
+
+    def drop_trigger(self, names: _Names) -> None:
+        self.run(f"DROP TRIGGER {self.quote(names.trigger)} ON {self.table}")
+        self.run(f"DROP FUNCTION {self.quote(names.function)}()")
+
+    def require_possible(self) -> None:
+        """Refuses a column whose place another one can't take.
+
+        Raises:
+            MigrationError: what is in the way, and the way out.
+        """
+        name = f"{self.alter.table_name}.{self.alter.column_name}"
+        if self.is_script:
+            has_parts = HAS_PARTS.format(table=literal(self.table), column=literal(self.alter.column_name))
+            said = f"{name} has indexes or constraints, which a script can't copy. Run: alembic upgrade head"
+            said = literal(said.replace("%", "%%"))  # RAISE takes a single one for a parameter
+            self.run(f"DO $$ BEGIN IF EXISTS ({has_parts}) THEN RAISE EXCEPTION {said}; END IF; END $$")
+            return
+        reasons = self.catalog.in_the_way(self.alter.column_name)
+        if reasons:
+            raise MigrationError(
+                f"{name} can't change its type beside its readers and writers: {'; '.join(reasons)}. Take that away in "
+                "a revision before this one and make it again after; or let them wait while the table is written "
+                "anew: alembic -x plain=yes upgrade head"
+            )
+
+    def parts(self) -> list[Part]:
+        if self.is_script:
+            return []
+        return [*self.catalog.parts(self.alter.column_name, self.to.column, self.to.copy_of)]
+
+
+def _is_plain(operations: Operations) -> bool:
+    context = operations.get_context()
+    return context.dialect.name != "postgresql" or bool(context.opts.get(PLAIN))
+
+
+@Operations.implementation_for(StartTypeChangeOp)
+def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
+    if _is_plain(operations):
+        return
+    change = _Change(operations, operation)
+    if change.goes_back() or (not change.is_script and change.has_begun()):
+        return
+    change.require_possible()
+    kind = _spelt(operation.change.modify_type)
+    using = f" USING {change.using}" if change.using else ""
+    alter = f"ALTER TABLE {change.table} ALTER COLUMN {change.old} TYPE {kind}{using}"
+    change.run(f"{type_changes.announcing(alter)} ALTER TABLE {change.table} ADD COLUMN {change.new} {kind}")
+    function, path = change.quote(change.to.function), _search_path(change)
+    body = f"BEGIN new.{change.new} := {_value(change)}; RETURN new; END"
+    change.run(f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{path} AS {literal(body)}")
+    change.run(
+        f"CREATE TRIGGER {change.quote(change.to.trigger)} BEFORE INSERT OR UPDATE ON {change.table} "
+        f"FOR EACH ROW EXECUTE FUNCTION {function}()"
+    )
+
+
+def _search_path(change: _Change) -> str:
+    """Returns the clause by which an expression means the same to each writer; a mere assignment names nothing."""
+    if not change.using:
+        return ""
+    if change.is_script:
+        return " SET search_path FROM CURRENT"
+    schema = change.operations.get_bind().execute(sa.text("SELECT quote_ident(current_schema())")).scalar()
+    return f" SET search_path TO {schema}, pg_temp"
+
+
+def _value(change: _Change) -> str:
+    from app.migrations.sql import column_names  # its parser takes time to load
+
+    value = column_names.of_new_row(change.using or change.old)
+    if value is None:
+        raise MigrationError(
+            f"PostgreSQL's grammar doesn't know {change.using!r}: write postgresql_using as an expression of the "
+            f'columns, such as postgresql_using="{change.alter.column_name}::bigint"'
+        )
+    return value
+
+
+@Operations.implementation_for(FillTypeChangeOp)
+def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
+    if _is_plain(operations):
+        return
+    change = _Change(operations, operation)
+    if not change.has_begun():
+        return
+    change.require_possible()
+    given, value = f"{change.old} IS NOT NULL", change.using or change.old
+    if change.is_script:
+        change.run(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
+    with nullcontext() if is_wanted(operations) else block(change.context):
+        if not change.is_script:
+            spelt = [for_driver(text, change.context.dialect) for text in (value, given)]
+            backfill.fill(operations.get_bind(), change.alter.table_name, change.to.column, spelt[0], given=spelt[1])
+        for part in change.parts():
+            _copy_part(change, part)
+        if _is_required(change):
+            kind = operation.change.modify_type
+            operations.alter_column(change.alter.table_name, change.to.column, existing_type=kind, nullable=False)
+        change.run(f"ANALYZE {change.table} ({change.new})")
+
+
+def _is_required(change: _Change) -> bool:
+    if change.is_script:
+        return change.alter.existing_nullable is False
+    settings = change.catalog.settings(change.alter.column_name)
+    return settings is not None and settings.required
+
+
+def _copy_part(change: _Change, part: Part) -> None:
+    is_valid, name = change.catalog.is_valid(part.copy), change.quote(part.copy)
+    if part.kind != "CONSTRAINT":
+        if not is_valid:
+            change.run(part.definition)
+        return
+    if is_valid is None:
+        change.run_once(f"ALTER TABLE {change.table} ADD {part.definition}")
+    if part.validated and not is_valid:
+        change.run_once(f"ALTER TABLE {change.table} VALIDATE CONSTRAINT {name}")
+
+
+@Operations.implementation_for(FinishTypeChangeOp)
+def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
+    change = _Change(operations, operation) if operations.get_context().dialect.name == "postgresql" else None
+    if change is not None and change.goes_back():
+        change.drop_trigger(change.back)
+        change.run_whole(f"ALTER TABLE {change.table} DROP COLUMN {change.quote(change.back.column)}")
+    elif change is None or not change.has_begun() or (change.is_script and _is_plain(operations)):
+        operations.invoke(operation.change)
+    else:
+        _swap(change)
+
+
+def _swap(change: _Change) -> None:
+    parts = change.parts()
+    for part in parts:
+        if change.catalog.is_valid(part.copy) is not (part.kind != "CONSTRAINT" or part.validated):
+            raise MigrationError(
+                f"{change.alter.table_name} has got {part.name} since {change.to.column} was filled, or changed it: "
+                f"fill it again: alembic downgrade -1, then alembic upgrade head"
+            )
+    if not change.is_script:
+        change.require_possible()
+    settings = change.catalog.settings(change.alter.column_name) if not change.is_script else None
+    copy = change.catalog.settings(change.to.column) if not change.is_script else None
+    table = f"ALTER TABLE {change.table}"
+    change.drop_trigger(change.to)
+    change.run_whole(f"{table} DROP COLUMN {change.old}")
+    change.run_whole(f"{table} RENAME COLUMN {change.new} TO {change.old}")
+    for part in parts:
+        _rename_part(change, part)
+    if settings is not None and settings.statistics is not None:
+        change.run(f"{table} ALTER COLUMN {change.old} SET STATISTICS {settings.statistics}")
+    if settings is not None and copy is not None and settings.not_null and copy.not_null:
+        was, name = change.quote(copy.not_null), change.quote(settings.not_null)
+        change.run(f"{table} RENAME CONSTRAINT {was} TO {name}")
+    _restore_words(change, settings.default if settings else None, settings.comment if settings else None)
+
+
+def _rename_part(change: _Change, part: Part) -> None:
+    name, copy = change.quote(part.name), change.quote(part.copy)
+    match part.kind:
+        case "INDEX":
+            change.run(f"ALTER INDEX {copy} RENAME TO {name}")
+        case "UNIQUE":
+            change.run(f"ALTER TABLE {change.table} ADD CONSTRAINT {name} UNIQUE USING INDEX {copy}{part.options}")
+        case _:
+            change.run(f"ALTER TABLE {change.table} RENAME CONSTRAINT {copy} TO {name}")
+    if part.comment is not None:
+        is_index = part.kind == "INDEX"
+        what = f"INDEX {name}" if is_index else f"CONSTRAINT {name} ON {change.table}"
+        change.run(f"COMMENT ON {what} IS {literal(part.comment)}")
+
+
+def _restore_words(change: _Change, default: str | None, comment: str | None) -> None:
+    """Gives the column in its new place the default and the comment: new ones, or those that it had."""
+    alter = change.alter
+    words = ops.AlterColumnOp(alter.table_name, alter.column_name, existing_type=alter.modify_type)
+    if alter.modify_server_default is not False:
+        words.modify_server_default = alter.modify_server_default
+    elif change.is_script and alter.existing_server_default not in (False, None):
+        words.modify_server_default = alter.existing_server_default
+    elif default is not None:
+        change.run(f"ALTER TABLE {change.table} ALTER COLUMN {change.old} SET DEFAULT {default}")
+    if alter.modify_comment is not False:
+        words.modify_comment = alter.modify_comment
+    elif (text := alter.existing_comment if change.is_script else comment) is not None:
+        words.modify_comment = text
+    if words.has_changes():
+        change.operations.invoke(words)
+
+
+@renderers.dispatch_for(TypeChangeOp)
+def _render(context: AutogenContext, operation: TypeChangeOp) -> str:
+    code = str(renderers.dispatch(operation.change)(context, operation.change))
+    return code.replace("op.alter_column(", f"op.{operation.word}(", 1)
