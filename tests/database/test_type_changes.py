@@ -36,10 +36,10 @@ op.create_index("children_n", "children", ["n", "a"], unique=True)
 CONSENT = {"alter_type children.w": "these are times of UTC"}
 CASES = {
     "integer to bigint": ("a", "sa.BigInteger()", "sa.Integer()", None, None),
-    "a required column": ("n", "sa.Numeric(10, 0)", "sa.Integer()", None, None),
+    "a required column": ("n", "sa.BigInteger()", "sa.Integer()", None, None),
     "a shorter text": ("s %", "sa.String(50)", "sa.String(100)", None, None),
     "text to json": ("t", "sa.JSON()", "sa.Text()", "t::json", None),
-    "a time with its zone": ("w", "sa.DateTime(timezone=True)", "sa.DateTime()", "w AT TIME ZONE 'UTC'", None),
+    "a time with its zone": ("w", "sa.DateTime(timezone=True)", "sa.DateTime()", "w AT TIME ZONE 'UTC'", "w AT TIME ZONE 'UTC'"),
     "another scale": ("m", "sa.Numeric(12, 6)", "sa.Numeric(10, 4)", None, None),
 }
 ROWS = (
@@ -70,7 +70,7 @@ def written(history: History, case: str) -> list[str]:
         history.add(TABLES),
         history.add(call(start, case), call(finish, case, back=True), acknowledged=consent(case)),
         history.add(block(call(fill, case)), block(call(fill, case, back=True))),
-        history.add(call(finish, case), call(start, case, back=True)),
+        history.add(call(finish, case), call(start, case, back=True), acknowledged=consent(case)),
     ]
 
 
@@ -110,7 +110,8 @@ def test_it_ends_where_the_plain_change_does(case: str, new: Callable[[], str], 
     plain.add(TABLES)
     plain.upgrade(other)
     execute(other, *ROWS)
-    alter = plain.add(call("alter_column", case), call("alter_column", case, back=True), acknowledged=consent(case))
+    given = None if other.startswith("sqlite") else consent(case)  # both types are the same there
+    alter = plain.add(call("alter_column", case), call("alter_column", case, back=True), acknowledged=given)
     base, *steps = written(history, case)
     history.upgrade(url, base)
     execute(url, *ROWS)

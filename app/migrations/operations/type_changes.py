@@ -137,8 +137,8 @@ def _fitting(name: str) -> str:
     return whole[: _LONGEST_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(whole).hexdigest()[:8]
 
 
-def _spelt(kind: Any) -> str:
-    dialect = undoubled(postgresql.dialect())  # type: ignore[no-untyped-call]
+def _spelt(kind: Any, dialect: Any = None) -> str:
+    dialect = undoubled(dialect or postgresql.dialect())  # type: ignore[no-untyped-call]
     return str(sa.types.to_instance(kind).compile(dialect=dialect))
 
 
@@ -175,8 +175,15 @@ class _Change:
         """Executes a statement that loses nothing, for the values are in the other column."""
         self.run(f"{type_changes.MARK} {statement}")
 
-    def drop_trigger(self, names: _Names) -> None:
-        self.run(f"DROP TRIGGER {self.quote(names.trigger)} ON {self.table}")
+    def announced(self, statement: str) -> str:
+        """Returns a statement that is judged as the ALTER, too: before the first one, and when the old values go."""
+        kind, using = _spelt(self.alter.modify_type, self.context.dialect), f" USING {self.using}" if self.using else ""
+        alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE {kind}{using}"
+        return f"{type_changes.announcing(alter)} {statement}"
+
+    def drop_trigger(self, names: _Names, *, announced: bool = False) -> None:
+        drop = f"DROP TRIGGER {self.quote(names.trigger)} ON {self.table}"
+        self.run(self.announced(drop) if announced else drop)
         self.run(f"DROP FUNCTION {self.quote(names.function)}()")
 
     def require_possible(self) -> None:
@@ -213,16 +220,15 @@ def _is_plain(operations: Operations) -> bool:
 
 @Operations.implementation_for(StartTypeChangeOp)
 def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
-    if _is_plain(operations):
-        return
     change = _Change(operations, operation)
+    if _is_plain(operations):
+        change.run(change.announced("SELECT 1"))  # so that a consent has its ground in the same revision everywhere
+        return
     if change.goes_back() or (not change.is_script and change.has_begun()):
         return
     change.require_possible()
     kind = _spelt(operation.change.modify_type)
-    using = f" USING {change.using}" if change.using else ""
-    alter = f"ALTER TABLE {change.table} ALTER COLUMN {change.old} TYPE {kind}{using}"
-    change.run(f"{type_changes.announcing(alter)} ALTER TABLE {change.table} ADD COLUMN {change.new} {kind}")
+    change.run(change.announced(f"ALTER TABLE {change.table} ADD COLUMN {change.new} {kind}"))
     function, path = change.quote(change.to.function), _search_path(change)
     body = f"BEGIN new.{change.new} := {_value(change)}; RETURN new; END"
     change.run(f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{path} AS {literal(body)}")
@@ -298,14 +304,16 @@ def _copy_part(change: _Change, part: Part) -> None:
 
 @Operations.implementation_for(FinishTypeChangeOp)
 def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
-    change = _Change(operations, operation) if operations.get_context().dialect.name == "postgresql" else None
-    if change is not None and change.goes_back():
+    change = _Change(operations, operation)
+    on_postgresql = change.context.dialect.name == "postgresql"
+    if on_postgresql and change.goes_back():
         change.drop_trigger(change.back)
         change.run_whole(f"ALTER TABLE {change.table} DROP COLUMN {change.quote(change.back.column)}")
-    elif change is None or not change.has_begun() or (change.is_script and _is_plain(operations)):
-        operations.invoke(operation.change)
-    else:
+    elif on_postgresql and change.has_begun() and not (change.is_script and _is_plain(operations)):
         _swap(change)
+    else:
+        change.run(change.announced("SELECT 1"))
+        operations.invoke(operation.change)
 
 
 def _swap(change: _Change) -> None:
@@ -321,7 +329,7 @@ def _swap(change: _Change) -> None:
     settings = change.catalog.settings(change.alter.column_name) if not change.is_script else None
     copy = change.catalog.settings(change.to.column) if not change.is_script else None
     table = f"ALTER TABLE {change.table}"
-    change.drop_trigger(change.to)
+    change.drop_trigger(change.to, announced=True)
     change.run_whole(f"{table} DROP COLUMN {change.old}")
     change.run_whole(f"{table} RENAME COLUMN {change.new} TO {change.old}")
     for part in parts:

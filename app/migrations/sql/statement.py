@@ -96,14 +96,17 @@ class Statement:
             from app.migrations.sql import postgresql
 
             found = postgresql.effects_of(self.text)
-            alter = type_changes.announced(self.text)
-            if alter is None:
-                return found
-            kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
-            return [*postgresql.effects_of(alter), *kept]
-        from app.migrations.sql import sqlite
+        else:
+            from app.migrations.sql import sqlite
 
-        return sqlite.effects_of(self.text, self.driver)
+            found = sqlite.effects_of(self.text, self.driver)
+        alter = type_changes.announced(self.text)
+        if alter is None:
+            return found
+        kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
+        from app.migrations.sql import postgresql
+
+        return [*postgresql.effects_of(alter), *kept]
 
     @cached_property
     def reads(self) -> bool:
