@@ -12,6 +12,10 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+<% phase = (context.get("phases", {}) or {}).get(up_revision) %>\
+% if phase:
+phase = "${phase}"
+% endif
 
 
 def upgrade() -> None:

@@ -1,16 +1,24 @@
 """Changes of a type in three steps: they end where the plain ALTER does, whoever writes meanwhile."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.script import Script
 
 from app.migrations import snapshots
-from tests.support.alembic_in_process import History
+from app.migrations.lint import lint
+from tests.support import sample_rows
+from tests.support.alembic_in_process import HEAD, History, config, downgrade, upgrade
+from tests.support.approved_texts import Approve
 from tests.support.database_access import connected, execute, rows
-from tests.support.databases import DATABASES, Servers, database
+from tests.support.databases import DATABASES, ONE_A_DAY, Servers, database
+from tests.support.editable_project import EditableProject
+from tests.support.schema_dump import schema_of
 
 TABLES = """
 op.create_table("parents", sa.Column("id", sa.BigInteger), sa.PrimaryKeyConstraint("id", name="parents_pkey"))
@@ -39,13 +47,19 @@ CASES = {
     "a required column": ("n", "sa.BigInteger()", "sa.Integer()", None, None),
     "a shorter text": ("s %", "sa.String(50)", "sa.String(100)", None, None),
     "text to json": ("t", "sa.JSON()", "sa.Text()", "t::json", None),
-    "a time with its zone": ("w", "sa.DateTime(timezone=True)", "sa.DateTime()", "w AT TIME ZONE 'UTC'", "w AT TIME ZONE 'UTC'"),
+    "a time with its zone": (
+        "w",
+        "sa.DateTime(timezone=True)",
+        "sa.DateTime()",
+        "w AT TIME ZONE 'UTC'",
+        "w AT TIME ZONE 'UTC'",
+    ),
     "another scale": ("m", "sa.Numeric(12, 6)", "sa.Numeric(10, 4)", None, None),
 }
 ROWS = (
     "INSERT INTO parents VALUES (1), (2), (3)",
-    """INSERT INTO children VALUES (1, 1, 2, 'x%', '{"a": 1}', '2026-01-01 10:00:00', 1.2345), """
-    "(2, 2, 3, 'y', '[]', NULL, 9), (3, NULL, 5, NULL, NULL, NULL, NULL)",
+    """INSERT INTO children VALUES (1, 1, 2, 'x%', '{"a": 1}', '2026-01-01 10:00:00', 1.2345)""",
+    "INSERT INTO children VALUES (2, 2, 3, 'y', '[]', NULL, 9), (3, NULL, 5, NULL, NULL, NULL, NULL)",
 )
 each_case = pytest.mark.parametrize("case", CASES)
 
@@ -127,3 +141,41 @@ def test_it_ends_where_the_plain_change_does(case: str, new: Callable[[], str], 
         history.downgrade(url, base, accept=steps)
         assert facts_of(url) == start
         assert children(url) == before
+
+
+EDITS = {
+    "integer to bigint": 'tables["model_mapping_providers"].c.priority.type = sa.BigInteger()',
+    "text to json": 'tables["request_logs"].c.error_info.type = sa.JSON()',
+    "two columns and an index": (
+        'logs = tables["request_logs"]\n'
+        "logs.c.api_key_name.type = logs.c.provider_name.type = sa.String(90)\n"
+        'sa.Index("request_logs_names_idx", logs.c.api_key_name, logs.c.provider_name)'
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
+def test_autogenerate_writes_three_files(edit: str, head_url: str, editable: EditableProject, approve: Approve) -> None:
+    sample_rows.fill(head_url, 1, 2, 3)
+    editable.edit_models(EDITS[edit])
+    start = schema_of(head_url)
+    made = command.revision(config(head_url, editable.ini), "change it", autogenerate=True)
+    scripts = [script for script in (made if isinstance(made, list) else [made]) if isinstance(script, Script)]
+    approve(f"type_changes/{edit.replace(' ', '_')}.txt", "\n".join(_plain(Path(s.path), scripts) for s in scripts))
+    linted = lint(config(head_url, editable.ini), scripts)
+    assert [finding.text() for finding in linted.findings] == linted.notes == []
+    upgrade(head_url, "head", editable.ini)
+    end = schema_of(head_url)
+    command.check(config(head_url, editable.ini))
+    downgrade(head_url, HEAD, editable.ini, accept=[script.revision for script in scripts])
+    assert schema_of(head_url) == start
+    upgrade(head_url, "head", editable.ini)
+    assert schema_of(head_url) == end != start
+
+
+def _plain(file: Path, scripts: list[Script]) -> str:
+    text = file.read_text(encoding="utf-8")
+    for number, revision in enumerate([HEAD, *(script.revision for script in scripts)]):
+        text = text.replace(revision, f"<{number}>")
+    return f"# {re.sub(r'^[0-9]+', '<id>', file.name)}\n{text}"

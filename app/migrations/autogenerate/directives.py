@@ -23,7 +23,8 @@ from app.migrations.autogenerate.model_names import require_names
 from app.migrations.autogenerate.naming import next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
-from app.migrations.autogenerate.stretches import split
+from app.migrations.autogenerate.retyped import take_out_impossible
+from app.migrations.autogenerate.stretches import PhasedOps, split
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
 from app.migrations.operations import PLAIN
@@ -122,8 +123,10 @@ def _process_revision_directives(
         compared = history.get_current_head() or "an empty schema"
         log.info("%s", _STOOD_IN.format(compared))
     assert script.downgrade_ops is not None
-    unwritten = [*taken_out(script.upgrade_ops)]
+    unwritten: list[object] = [*taken_out(script.upgrade_ops)]
     list(taken_out(script.downgrade_ops))
+    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
+        unwritten += take_out_impossible(script, context.opts["target_metadata"])
     for difference in unwritten:
         log.warning("Nothing was written for: %s", difference)
     _say_notes(session)
@@ -142,6 +145,8 @@ def _process_revision_directives(
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts and not context.opts.get(PLAIN):
         directives += split(script, context.opts["target_metadata"], context.connection)
+        phases = {d.rev_id: d.upgrade_ops.phase for d in directives if isinstance(d.upgrade_ops, PhasedOps)}
+        context.opts["revision_context"].template_args["phases"] = phases
 
 
 def _say_notes(session: Session) -> None:

@@ -20,7 +20,9 @@ from alembic.operations import MigrateOperation, ops
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.naming import following_id, offered_name
 from app.migrations.autogenerate.new_columns import in_steps
+from app.migrations.autogenerate.retyped import File, in_three_files
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, FillColumnOp, builds_index
+from app.migrations.phases import Phase
 from app.triggers import Trigger
 
 _CONSTRAINTS = ("unique", "foreignkey", "check")
@@ -38,6 +40,14 @@ class ConcurrentOps(ops.OpContainer):
     """The operations of a block of `op.concurrently`."""
 
 
+class PhasedOps(ops.UpgradeOps):
+    """The operations of an upgrade whose revision declares its phase."""
+
+    def __init__(self, operations: Sequence[MigrateOperation], phase: Phase | None) -> None:
+        super().__init__(operations)
+        self.phase = phase
+
+
 @renderers.dispatch_for(ConcurrentOps)
 def _render(context: AutogenContext, block: ConcurrentOps) -> list[str]:
     lines = [line for operation in block.ops for line in render_op(context, operation)]
@@ -53,30 +63,32 @@ def split(
     upgrade, downgrade = ([*_parted(flat(half.ops))] for half in (script.upgrade_ops, script.downgrade_ops))
     plain = {table.name for table in metadata.tables.values() if table.info.get("small")}
     plain |= _changing_hands(upgrade) | _changing_hands(downgrade)
+    retyped, upgrade, downgrade = in_three_files(upgrade, downgrade, plain)
     upgrade, downgrade = in_steps(upgrade, downgrade, plain, connection)
     concurrent = {op for half in (upgrade, downgrade) for op in half if _is_concurrent(op, plain)}
     # A downgrade goes the same way back.
     ups = _places(upgrade, concurrent, (ops.DropColumnOp, ops.DropTableOp, DropTriggerOp))
     downs = _places(downgrade[::-1], concurrent, (ops.AddColumnOp, ops.CreateTableOp, CreateTriggerOp))[::-1]
+    files = [file._replace(up=_block(file.up), down=_block(file.down)) if file.concurrent else file for file in retyped]
     if Stretch.CONCURRENT not in {*ups, *downs}:
-        return []
-    files = []
+        rest = [File(upgrade, downgrade)] if upgrade or downgrade else []
+        return [*_written(script, [*files, *rest])] if files else []
     for stretch in Stretch:
         up = [op for op, place in zip(upgrade, ups, strict=True) if place is stretch]
         down = [op for op, place in zip(downgrade, downs, strict=True) if place is stretch]
         if up or down:
-            files.append((up, down) if stretch is not Stretch.CONCURRENT else (_block(up), _block(down)))
+            files.append(File(up, down) if stretch is not Stretch.CONCURRENT else File(_block(up), _block(down)))
     return [*_written(script, files)]
 
 
-def _written(script: ops.MigrationScript, files: list[tuple[list[Any], list[Any]]]) -> Iterator[ops.MigrationScript]:
-    (up, down), *others = files
-    script.upgrade_ops, script.downgrade_ops = ops.UpgradeOps(up), ops.DowngradeOps(down)
+def _written(script: ops.MigrationScript, files: list[File]) -> Iterator[ops.MigrationScript]:
+    first, *others = files
+    script.upgrade_ops, script.downgrade_ops = PhasedOps(first.up, first.phase), ops.DowngradeOps(first.down)
     last = str(script.rev_id)
-    for up, down in others:
-        following, half = following_id(last), ops.UpgradeOps(up)
-        message = offered_name(half.as_diffs() or ops.DowngradeOps(down).as_diffs())
-        yield ops.MigrationScript(following, half, ops.DowngradeOps(down), message=message, head=last)
+    for file in others:
+        following, half = following_id(last), PhasedOps(file.up, file.phase)
+        message = file.message or offered_name(half.as_diffs() or ops.DowngradeOps(file.down).as_diffs())
+        yield ops.MigrationScript(following, half, ops.DowngradeOps(file.down), message=message, head=last)
         last = following
 
 

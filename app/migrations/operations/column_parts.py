@@ -1,4 +1,4 @@
-"""What PostgreSQL keeps about a column: its indexes and constraints, made on another column too, and who else needs it."""
+"""What PostgreSQL keeps about a column: its indexes and constraints, as another one has them, and its users."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ _TRIGGER = "SELECT 1 FROM pg_trigger WHERE tgrelid = CAST(:table AS regclass) AN
 # For a script: whether a column has anything but a default and NOT NULL.
 HAS_PARTS = """SELECT FROM pg_depend d WHERE refclassid = 'pg_class'::regclass AND refobjid = {table}::regclass
 AND refobjsubid = (SELECT attnum FROM pg_attribute WHERE attrelid = {table}::regclass AND attname = {column})
-AND classid <> 'pg_attrdef'::regclass
-AND NOT EXISTS (SELECT FROM pg_constraint WHERE classid = 'pg_constraint'::regclass AND oid = objid AND contype = 'n')"""
+AND classid <> 'pg_attrdef'::regclass AND NOT EXISTS (
+    SELECT FROM pg_constraint WHERE classid = 'pg_constraint'::regclass AND oid = objid AND contype = 'n')"""
 
 
 @dataclass(frozen=True)

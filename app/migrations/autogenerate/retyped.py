@@ -1,0 +1,169 @@
+"""Another type for a column of a busy table: three revisions instead of one that writes the table anew under lock.
+
+What PostgreSQL changes without a rewrite stays an ALTER. Otherwise the first revision adds a column of the new type
+that a trigger keeps, the second fills it and gives it the indexes and constraints of the old one, and the third, after
+the release, exchanges the two. No two columns of a table change in the same three, for they may share an index.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from app.migrations.autogenerate.diffs import flat
+from app.migrations.autogenerate.type_code import impl, spelt
+from app.migrations.operations import DropTriggerOp, FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp
+from app.migrations.phases import Phase
+from app.migrations.rules import keeps_table
+
+_DROPS = (ops.DropIndexOp, ops.DropConstraintOp, DropTriggerOp)
+
+
+class File(NamedTuple):
+    """A revision to be written.
+
+    Attributes:
+        up, down: the operations of its two halves.
+        phase: what it declares.
+        message: names it; empty if its operations do.
+    """
+
+    up: list[Any]
+    down: list[Any]
+    phase: Phase | None = None
+    message: str = ""
+    concurrent: bool = False
+
+
+def in_three_files(
+    upgrade: Sequence[Any], downgrade: Sequence[Any], plain: set[str]
+) -> tuple[list[File], list[Any], list[Any]]:
+    """Takes the changes of types that rewrite a table out of both halves.
+
+    Args:
+        upgrade: the operations of an upgrade.
+        downgrade: those of its downgrade.
+        plain: tables whose columns are altered at once.
+
+    Returns:
+        Their files, and what is left of the halves.
+    """
+    up, down, files = [*upgrade], [*downgrade], list[File]()
+    changes = [op for op in up if _rewrites(op) and op.table_name not in plain]
+    pairs = [(op, back) for op in changes for back in down if _same(op, back)]
+    while pairs:
+        group = list({op.table_name: (op, back) for op, back in reversed(pairs)}.values())[::-1]
+        pairs = [pair for pair in pairs if pair not in group]
+        files += _files(group, up, down)
+    return files, up, down
+
+
+def take_out_impossible(script: ops.MigrationScript, metadata: sa.MetaData) -> Iterator[str]:
+    """Takes out the changes of types that nothing can be written for; yields each with the reason and the way out."""
+    assert script.upgrade_ops is not None
+    assert script.downgrade_ops is not None
+    small = {table.name for table in metadata.tables.values() if table.info.get("small")}
+    for operation in [*flat(script.upgrade_ops.ops)]:
+        if not _rewrites(operation) or operation.table_name in small or not (reason := _reason(metadata, operation)):
+            continue
+        _remove(script.upgrade_ops, operation)
+        for back in [*flat(script.downgrade_ops.ops)]:
+            if _same(operation, back):
+                _remove(script.downgrade_ops, back)
+        name, kind = f"{operation.table_name}.{operation.column_name}", spelt(operation.modify_type, "postgresql")
+        yield (
+            f"{name}, which should be {kind}: {reason}, so no other column can take its place while its table is "
+            "read and written. To let everybody wait while PostgreSQL writes the table anew: "
+            'alembic -x plain=yes revision --autogenerate -m "…"'
+        )
+
+
+def _remove(container: ops.OpContainer, operation: Any) -> None:
+    for item in [*container.ops]:
+        if item is operation:
+            container.ops.remove(item)
+        elif isinstance(item, ops.OpContainer):
+            _remove(item, operation)
+            if item.is_empty():
+                container.ops.remove(item)
+
+
+def _rewrites(operation: Any) -> bool:
+    if not isinstance(operation, ops.AlterColumnOp) or operation.modify_type is None or operation.schema:
+        return False
+    now, to = (spelt(impl(kind, "postgresql"), "postgresql") for kind in _types(operation))
+    return now is not None and to is not None and now != to and not keeps_table(now, to)
+
+
+def _types(operation: ops.AlterColumnOp) -> tuple[Any, Any]:
+    return sa.types.to_instance(operation.existing_type), sa.types.to_instance(operation.modify_type)  # type: ignore[arg-type]
+
+
+def _same(operation: ops.AlterColumnOp, back: Any) -> bool:
+    if not isinstance(back, ops.AlterColumnOp) or back.modify_type is None or back.existing_type is None:
+        return False
+    return (back.table_name, back.column_name) == (operation.table_name, operation.column_name)
+
+
+def _reason(metadata: sa.MetaData, operation: ops.AlterColumnOp) -> str:
+    columns = [table.columns for table in metadata.tables.values() if table.name == operation.table_name]
+    column = columns[0].get(operation.column_name) if columns else None
+    if column is None:
+        return ""
+    if column.primary_key:
+        return "it is in the primary key"
+    if column.identity is not None or column.computed is not None:
+        return "it is generated"
+    referring = sorted(
+        key.parent.table.name
+        for table in metadata.tables.values()
+        for key in table.foreign_keys
+        if key.column is column
+    )
+    return f"{' and '.join(dict.fromkeys(referring))} refers to it" if referring else ""
+
+
+def _files(group: list[tuple[Any, Any]], up: list[Any], down: list[Any]) -> Iterator[File]:
+    """Takes changes out of both halves, and yields their three files."""
+    names = ", ".join(f"{op.table_name}.{op.column_name}" for op, _back in group)
+    tables = {op.table_name for op, _back in group}
+    first, last = up.index(group[0][0]), down.index(group[0][1])
+    # What stands in the way of another type goes before it, and comes back after it.
+    gone = [op for op in up[:first] if isinstance(op, _DROPS) and _table_of(op) in tables]
+    again = (
+        [op for op in down[last:] if not isinstance(op, ops.AlterColumnOp) and _table_of(op) in tables] if gone else []
+    )
+    for half, items in ((up, [*gone, *(op for op, _ in group)]), (down, [*again, *(back for _, back in group)])):
+        half[:] = [op for op in half if op not in items]
+    ups, downs = [op for op, _back in group], [back for _op, back in reversed(group)]
+    starts, finishes = map(_start, ups), map(FinishTypeChangeOp, downs)
+    yield File([*gone, *starts], [*finishes, *again], Phase.EXPAND, f"start type change of {names}")
+    fills, fills_back = [*map(_fill, ups)], [*map(_fill, downs)]
+    yield File(fills, fills_back, Phase.MIGRATE, f"fill type change of {names}", concurrent=True)
+    yield File([*map(FinishTypeChangeOp, ups)], [*map(_start, downs)], Phase.CONTRACT, f"finish type change of {names}")
+
+
+def _table_of(operation: Any) -> Any:
+    return getattr(getattr(operation, "item", operation), "table", None) or getattr(
+        operation, "source_table", getattr(operation, "table_name", None)
+    )
+
+
+def _start(change: ops.AlterColumnOp) -> StartTypeChangeOp:
+    change = _alone(change)
+    change.existing_nullable = None
+    return StartTypeChangeOp(change)
+
+
+def _fill(change: ops.AlterColumnOp) -> FillTypeChangeOp:
+    return FillTypeChangeOp(_alone(change))
+
+
+def _alone(change: ops.AlterColumnOp) -> ops.AlterColumnOp:
+    """Returns the change of the type, without what its start and its fill don't need."""
+    change = copy(change)
+    change.existing_server_default = change.modify_server_default = change.modify_comment = False
+    change.existing_comment = None
+    return change
