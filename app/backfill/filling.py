@@ -27,8 +27,7 @@ def fill(connection: sa.Connection, table: str, column: str, value: str, *, give
     whole, name = rows.key_range(), rows.quote(column)
     for page in rows.ranges(whole, PAGE_ROWS) if whole is not None else ():
         condition, parameters = rows.within(page)
-        statement = (
-            f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {name} IS NULL AND {given} AND {condition}"
-        )
+        todo = f"{name} IS NULL AND {given} AND {condition}"
+        statement = f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {todo}"
         filled += connection.exec_driver_sql(statement, parameters).rowcount
     return filled

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,12 +12,13 @@ from alembic import command
 from alembic.script import Script
 
 from app.migrations import snapshots
+from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.lint import lint
 from tests.support import sample_rows
 from tests.support.alembic_in_process import HEAD, History, config, downgrade, upgrade
 from tests.support.approved_texts import Approve
-from tests.support.database_access import connected, execute, rows
-from tests.support.databases import DATABASES, ONE_A_DAY, Servers, database
+from tests.support.database_access import connected, engine, execute, rows, run_script
+from tests.support.databases import DATABASES, KINDS, ONE_A_DAY, Servers, database
 from tests.support.editable_project import EditableProject
 from tests.support.schema_dump import schema_of
 
@@ -61,6 +63,8 @@ ROWS = (
     """INSERT INTO children VALUES (1, 1, 2, 'x%', '{"a": 1}', '2026-01-01 10:00:00', 1.2345)""",
     "INSERT INTO children VALUES (2, 2, 3, 'y', '[]', NULL, 9), (3, NULL, 5, NULL, NULL, NULL, NULL)",
 )
+POSTGRESQL = DATABASES[1:]
+
 each_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -143,9 +147,137 @@ def test_it_ends_where_the_plain_change_does(case: str, new: Callable[[], str], 
         assert children(url) == before
 
 
+IN_THE_WAY = {
+    "CREATE VIEW v AS SELECT a FROM children": "rule _RETURN on view v needs it",
+    "ALTER TABLE parents ADD FOREIGN KEY (id) REFERENCES children (a)": "on table parents needs it",
+    "CREATE STATISTICS s ON id, a FROM children": "statistics object s needs it",
+    "ALTER TABLE children ADD COLUMN g integer GENERATED ALWAYS AS (a + 1) STORED": "needs it",
+    "ALTER TABLE children ADD EXCLUDE USING btree (a WITH =)": "constraint children_a_excl on table children needs it",
+    "CREATE TABLE heirs () INHERITS (children)": "its table is partitioned, or inherits",
+    "GRANT SELECT (a) ON children TO public": "it has privileges of its own",
+    "ALTER TABLE children DROP CONSTRAINT children_pkey": "its table has no primary key",
+    "CREATE POLICY p ON children USING (a > 0)": "policy p on table children needs it",
+}
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+def test_what_would_be_lost_is_refused_before_anything_changes(kind: str, servers: Servers, tmp_path: Path) -> None:
+    history = History(tmp_path)
+    base, *steps = written(history, "integer to bigint")
+    with database(kind, servers, tmp_path) as template:
+        history.upgrade(template, base)
+        execute(template, "CREATE UNIQUE INDEX children_a ON children (a)")
+        for statement, reason in IN_THE_WAY.items():
+            with database(kind, servers, tmp_path, template) as url:
+                execute(url, statement)
+                start = schema_of(url)
+                with pytest.raises(MigrationError, match=re.escape(reason)) as refused:
+                    history.upgrade(url)
+                assert "children.a can't change its type beside its readers and writers" in str(refused.value)
+                assert schema_of(url) == start
+        with database(kind, servers, tmp_path, template) as url:  # what comes between two steps isn't lost either
+            history.upgrade(url, steps[1])
+            execute(url, "CREATE INDEX late ON children (a, t)")
+            with pytest.raises(MigrationError, match="children has got late since a_as_bigint was filled"):
+                history.upgrade(url)
+            history.downgrade(url, "-1")
+            history.upgrade(url)
+            assert "late" in str(facts_of(url).keys())
+
+
+@pytest.mark.parametrize("url", KINDS, indirect=True)
+def test_values_that_do_not_fit_are_found_before_the_first_step(url: str, history: History) -> None:
+    base, *_ = written(history, "a shorter text")
+    history.upgrade(url, base)
+    execute(url, *ROWS, f"""UPDATE children SET "s %" = '{"x" * 51}' WHERE id = 1""")
+    start = schema_of(url)
+    if url.startswith("sqlite"):
+        history.upgrade(url)  # which keeps longer texts
+        return
+    with pytest.raises(DataLossRefused, match=r"would change or refuse the values of 1 row"):
+        history.upgrade(url)
+    assert schema_of(url) == start
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+def test_a_writer_goes_on_meanwhile(kind: str, servers: Servers, tmp_path: Path) -> None:
+    history, stop = History(tmp_path), threading.Event()
+    base, _, _, finish = written(history, "integer to bigint")
+    written_rows = 0
+
+    def write(url: str) -> None:
+        nonlocal written_rows
+        with engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            while not stop.is_set():
+                for statement in (
+                    "UPDATE children SET a = NULL WHERE id = 1 + random() * 20000",
+                    "UPDATE children SET a = id, n = id WHERE id = 1 + (random() * 20000)::integer AND id > 10",
+                    "INSERT INTO children (id, a, n) SELECT max(id) + 1, max(id) + 1, max(id) + 1 FROM children",
+                ):
+                    connection.exec_driver_sql(statement)
+                    written_rows += 1
+
+    with database(kind, servers, tmp_path) as url:
+        history.upgrade(url, base)
+        many = "SELECT g FROM generate_series(1, 200000) g"
+        execute(url, f"INSERT INTO parents {many}", "DELETE FROM children")
+        execute(url, "INSERT INTO children (id, a, n) SELECT g, g, g FROM generate_series(1, 20000) g")
+        writer = threading.Thread(target=write, args=[url])
+        writer.start()
+        try:
+            history.upgrade(url, str(int(finish) - 1))
+            before = written_rows
+            different = "SELECT count(*) FROM children WHERE a_as_bigint IS DISTINCT FROM a"
+            assert rows(url, different) == [(0,)]
+            history.upgrade(url)
+        finally:
+            stop.set()
+            writer.join()
+        assert before > 0
+        assert rows(url, "SELECT count(*) > 20000, count(a) > 10000, max(a) > 20000 FROM children") == [(True,) * 3]
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+def test_a_script_does_the_same_or_fails(kind: str, servers: Servers, tmp_path: Path) -> None:
+    for case, fails in (("text to json", False), ("integer to bigint", True), ("a shorter text", True)):
+        folder = tmp_path / case
+        folder.mkdir()
+        history = History(folder)
+        base, *_ = written(history, case)
+        with database(kind, servers, folder) as url, database(kind, servers, folder) as other:
+            for place in (url, other):
+                history.upgrade(place, base)
+                execute(place, *ROWS)
+            script = history.upgrade_script(other, f"{base}:head")
+            if fails:
+                with pytest.raises(Exception, match=r"has indexes or constraints, which a script can't copy"):
+                    run_script(other, script)
+                continue
+            history.upgrade(url)
+            run_script(other, script)
+            assert facts_of(url) == facts_of(other)
+            assert children(url) == children(other)
+
+
+@pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
+def test_a_key_is_named_and_not_written(
+    head_url: str, editable: EditableProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    editable.edit_models('tables["api_keys"].c.id.type = sa.BigInteger()')
+    command.revision(config(head_url, editable.ini), "change it", autogenerate=True)
+    said = "Nothing was written for: api_keys.id, which should be BIGINT: it is in the primary key, so no other column"
+    assert said in caplog.text
+    texts = [path.read_text(encoding="utf-8") for path in editable.versions.glob("*change_it.py")]
+    assert not any("type_change(" in text or "op.alter_column(" in text for text in texts)
+
+
 EDITS = {
     "integer to bigint": 'tables["model_mapping_providers"].c.priority.type = sa.BigInteger()',
-    "text to json": 'tables["request_logs"].c.error_info.type = sa.JSON()',
+    "a number to text": 'tables["request_logs"].c.response_status.type = sa.String(20)',
+    "two columns": (
+        'mappings = tables["model_mapping_providers"]\n'
+        "mappings.c.priority.type = mappings.c.weight.type = sa.BigInteger()"
+    ),
     "two columns and an index": (
         'logs = tables["request_logs"]\n'
         "logs.c.api_key_name.type = logs.c.provider_name.type = sa.String(90)\n"

@@ -2,9 +2,10 @@
 
 What PostgreSQL changes without a rewrite stays an ALTER. Otherwise the first revision adds a column of the new type
 that a trigger keeps, the second fills it and gives it the indexes and constraints of the old one, and the third, after
-the release, exchanges the two. No two columns of a table change in the same three, for they may share an index.
+the release, exchanges the two. Columns that share an index or a constraint change one after the other.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from app.migrations.autogenerate.diffs import flat
+from app.migrations.autogenerate.expressions import DIALECTS
 from app.migrations.autogenerate.type_code import impl, spelt
 from app.migrations.operations import DropTriggerOp, FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp
 from app.migrations.phases import Phase
@@ -38,7 +40,7 @@ class File(NamedTuple):
 
 
 def in_three_files(
-    upgrade: Sequence[Any], downgrade: Sequence[Any], plain: set[str]
+    upgrade: Sequence[Any], downgrade: Sequence[Any], plain: set[str], metadata: sa.MetaData
 ) -> tuple[list[File], list[Any], list[Any]]:
     """Takes the changes of types that rewrite a table out of both halves.
 
@@ -46,6 +48,7 @@ def in_three_files(
         upgrade: the operations of an upgrade.
         downgrade: those of its downgrade.
         plain: tables whose columns are altered at once.
+        metadata: the models.
 
     Returns:
         Their files, and what is left of the halves.
@@ -54,7 +57,10 @@ def in_three_files(
     changes = [op for op in up if _rewrites(op) and op.table_name not in plain]
     pairs = [(op, back) for op in changes for back in down if _same(op, back)]
     while pairs:
-        group = list({op.table_name: (op, back) for op, back in reversed(pairs)}.values())[::-1]
+        group = list[tuple[Any, Any]]()
+        for pair in pairs:
+            if not any(_share(metadata, pair[0], other) for other, _back in group):
+                group.append(pair)
         pairs = [pair for pair in pairs if pair not in group]
         files += _files(group, up, down)
     return files, up, down
@@ -65,8 +71,10 @@ def take_out_impossible(script: ops.MigrationScript, metadata: sa.MetaData) -> I
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
     small = {table.name for table in metadata.tables.values() if table.info.get("small")}
-    for operation in [*flat(script.upgrade_ops.ops)]:
-        if not _rewrites(operation) or operation.table_name in small or not (reason := _reason(metadata, operation)):
+    changes: list[Any] = [op for op in flat(script.upgrade_ops.ops) if _rewrites(op)]
+    for operation in changes:
+        reason = _reason(metadata, operation) if operation.table_name not in small else ""
+        if not reason:
             continue
         _remove(script.upgrade_ops, operation)
         for back in [*flat(script.downgrade_ops.ops)]:
@@ -98,7 +106,7 @@ def _rewrites(operation: Any) -> bool:
 
 
 def _types(operation: ops.AlterColumnOp) -> tuple[Any, Any]:
-    return sa.types.to_instance(operation.existing_type), sa.types.to_instance(operation.modify_type)  # type: ignore[arg-type]
+    return sa.types.to_instance(operation.existing_type), sa.types.to_instance(operation.modify_type)
 
 
 def _same(operation: ops.AlterColumnOp, back: Any) -> bool:
@@ -123,6 +131,16 @@ def _reason(metadata: sa.MetaData, operation: ops.AlterColumnOp) -> str:
         if key.column is column
     )
     return f"{' and '.join(dict.fromkeys(referring))} refers to it" if referring else ""
+
+
+def _share(metadata: sa.MetaData, one: ops.AlterColumnOp, other: ops.AlterColumnOp) -> bool:
+    """Returns whether the models have an index or a constraint on both columns."""
+    names = [re.compile(rf"\b{re.escape(change.column_name)}\b") for change in (one, other)]
+    tables = [table for table in metadata.tables.values() if table.name == one.table_name == other.table_name]
+    made: list[Any] = [sa.schema.CreateIndex(index) for table in tables for index in table.indexes]
+    made += [sa.schema.AddConstraint(c, isolate_from_table=False) for table in tables for c in table.constraints]
+    texts = [str(item.compile(dialect=DIALECTS["postgresql"])) for item in made if item.element.name]
+    return any(all(name.search(text) for name in names) for text in texts)
 
 
 def _files(group: list[tuple[Any, Any]], up: list[Any], down: list[Any]) -> Iterator[File]:

@@ -63,7 +63,7 @@ def split(
     upgrade, downgrade = ([*_parted(flat(half.ops))] for half in (script.upgrade_ops, script.downgrade_ops))
     plain = {table.name for table in metadata.tables.values() if table.info.get("small")}
     plain |= _changing_hands(upgrade) | _changing_hands(downgrade)
-    retyped, upgrade, downgrade = in_three_files(upgrade, downgrade, plain)
+    retyped, upgrade, downgrade = in_three_files(upgrade, downgrade, plain, metadata)
     upgrade, downgrade = in_steps(upgrade, downgrade, plain, connection)
     concurrent = {op for half in (upgrade, downgrade) for op in half if _is_concurrent(op, plain)}
     # A downgrade goes the same way back.

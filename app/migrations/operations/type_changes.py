@@ -177,8 +177,10 @@ class _Change:
 
     def announced(self, statement: str) -> str:
         """Returns a statement that is judged as the ALTER, too: before the first one, and when the old values go."""
-        kind, using = _spelt(self.alter.modify_type, self.context.dialect), f" USING {self.using}" if self.using else ""
-        alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE {kind}{using}"
+        alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE "
+        alter += _spelt(self.alter.modify_type, self.context.dialect)
+        if self.using and self.context.dialect.name == "postgresql":
+            alter += f" USING {self.using}"
         return f"{type_changes.announcing(alter)} {statement}"
 
     def drop_trigger(self, names: _Names, *, announced: bool = False) -> None:

@@ -1,7 +1,7 @@
 """SQL statements, classified once for all guards of a run."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,11 @@ class Statement:
         kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
         from app.migrations.sql import postgresql
 
-        return [*postgresql.effects_of(alter), *kept]
+        whole = postgresql.effects_of(alter)
+        if self.dialect == "sqlite":  # PostgreSQL's grammar would spell the type in its own way
+            to = alter.rpartition(" TYPE ")[2]
+            whole = [replace(effect, to=to) for effect in whole if isinstance(effect, effects.AlterType)]
+        return [*whole, *kept]
 
     @cached_property
     def reads(self) -> bool:
