@@ -12,7 +12,7 @@ UNMAPPED = "unmapped"
 
 @dataclass(frozen=True)
 class Release:
-    """What has been released.
+    """A release of the code.
 
     Attributes:
         revision: the newest revision that the released code knows.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -101,7 +102,7 @@ def facts_of(url: str) -> snapshots.Snapshot:
         return snapshots.take(connection)
 
 
-def children(url: str) -> list[object]:
+def children(url: str) -> list[tuple[Any, ...]]:
     return rows(url, 'SELECT id, a, n, "s %", t, w, m FROM children ORDER BY id')
 
 

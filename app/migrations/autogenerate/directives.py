@@ -23,7 +23,7 @@ from app.migrations.autogenerate.model_names import require_names
 from app.migrations.autogenerate.naming import next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
-from app.migrations.autogenerate.retyped import take_out_impossible
+from app.migrations.autogenerate.steps.retyped import take_out_impossible
 from app.migrations.autogenerate.stretches import PhasedOps, split
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
@@ -125,7 +125,8 @@ def _process_revision_directives(
     assert script.downgrade_ops is not None
     unwritten: list[object] = [*taken_out(script.upgrade_ops)]
     list(taken_out(script.downgrade_ops))
-    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
+    in_steps = autogenerate and not session.adopts and not context.opts.get(PLAIN)
+    if in_steps:
         unwritten += take_out_impossible(script, context.opts["target_metadata"])
     for difference in unwritten:
         log.warning("Nothing was written for: %s", difference)
@@ -143,10 +144,14 @@ def _process_revision_directives(
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
-    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
-        directives += split(script, context.opts["target_metadata"], context.connection)
-        phases = {d.rev_id: d.upgrade_ops.phase for d in directives if isinstance(d.upgrade_ops, PhasedOps)}
-        context.opts["revision_context"].template_args["phases"] = phases
+    if in_steps:
+        _split(context, directives)
+
+
+def _split(context: MigrationContext, directives: list[ops.MigrationScript]) -> None:
+    directives += split(directives[0], context.opts["target_metadata"], context.connection)
+    phases = {d.rev_id: d.upgrade_ops.phase for d in directives if isinstance(d.upgrade_ops, PhasedOps)}
+    context.opts["revision_context"].template_args["phases"] = phases
 
 
 def _say_notes(session: Session) -> None:

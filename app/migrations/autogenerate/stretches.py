@@ -20,7 +20,7 @@ from alembic.operations import MigrateOperation, ops
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.naming import following_id, offered_name
 from app.migrations.autogenerate.new_columns import in_steps
-from app.migrations.autogenerate.retyped import File, in_three_files
+from app.migrations.autogenerate.steps.retyped import File, in_three_files
 from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, FillColumnOp, builds_index
 from app.migrations.phases import Phase
 from app.triggers import Trigger

@@ -1,4 +1,4 @@
-"""What PostgreSQL keeps about a column: its indexes and constraints, as another one has them, and its users."""
+"""A column in PostgreSQL's catalog: its indexes and constraints, the same on another column, and its users."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Settings:
-    """What else a column has.
+    """The settings of a column.
 
     Attributes:
         statistics: the target of its statistics, if it has one of its own.

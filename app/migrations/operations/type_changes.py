@@ -14,27 +14,20 @@ the third begins the change back, and that from the first finishes it. A change 
 undone by the last step in the other. On SQLite, and where plain operations are asked for, the third alters the column.
 """
 
-import hashlib
-import re
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations, ops
-from sqlalchemy.dialects import postgresql
 
 from app import backfill
 from app.migrations.errors import MigrationError
-from app.migrations.operations.column_parts import HAS_PARTS, Catalog, Part
+from app.migrations.operations.column_parts import Part
 from app.migrations.operations.concurrently import PLAIN, block, is_wanted
-from app.migrations.operations.statements import execute
-from app.migrations.sql import REPEATABLE, type_changes
-from app.sql_text import for_driver, literal, quote_for, undoubled
-
-_LONGEST_NAME = 63  # bytes
+from app.migrations.operations.shadow_column import Change, spelt
+from app.sql_text import for_driver, literal
 
 
 class TypeChangeOp(MigrateOperation):
@@ -109,112 +102,6 @@ class FinishTypeChangeOp(TypeChangeOp):
     word = "finish_type_change"
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Names of a change: the same for each run and each server."""
-
-    column: str
-    function: str
-    trigger: str
-    ending: str
-
-    def copy_of(self, name: str) -> str:
-        return _fitting(f"{name}{self.ending}")
-
-
-def _names(change: ops.AlterColumnOp, kind: Any) -> _Names:
-    ending = "_as_" + re.sub(r"\W+", "_", _spelt(kind).lower()).strip("_")
-    column = f"{change.column_name}{ending}"
-    function = _fitting(f"{change.table_name}_{column}")
-    # Triggers fire in the order of their names, and the others may set the old column.
-    return _Names(_fitting(column), function, _fitting(f"zz_{column}"), ending)
-
-
-def _fitting(name: str) -> str:
-    whole = name.encode()
-    if len(whole) <= _LONGEST_NAME:
-        return name
-    return whole[: _LONGEST_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(whole).hexdigest()[:8]
-
-
-def _spelt(kind: Any, dialect: Any = None) -> str:
-    dialect = undoubled(dialect or postgresql.dialect())  # type: ignore[no-untyped-call]
-    return str(sa.types.to_instance(kind).compile(dialect=dialect))
-
-
-class _Change:
-    """A change on PostgreSQL, and how far it has come."""
-
-    def __init__(self, operations: Operations, operation: TypeChangeOp) -> None:
-        self.operations, self.alter = operations, operation.change
-        self.context = operations.get_context()
-        self.to = _names(self.alter, self.alter.modify_type)
-        self.back = _names(self.alter, self.alter.existing_type)
-        dialect = undoubled(self.context.dialect)
-        self.quote = quote_for(dialect)
-        self.table = self.quote(self.alter.table_name)
-        self.old, self.new = self.quote(self.alter.column_name), self.quote(self.to.column)
-        self.using = str(self.alter.kw.get("postgresql_using") or "")
-        self.is_script = bool(self.context.as_sql)
-        self.catalog = Catalog(operations.get_bind(), self.table)
-
-    def has_begun(self) -> bool:
-        return self.is_script or self.catalog.has_trigger(self.to.trigger)
-
-    def goes_back(self) -> bool:
-        return not self.is_script and self.catalog.has_trigger(self.back.trigger)
-
-    def run(self, statement: str) -> None:
-        execute(self.operations, statement)
-
-    def run_once(self, statement: str) -> None:
-        """Executes a statement whose need has been looked for, so that it can be repeated."""
-        self.run(statement if self.is_script else f"{REPEATABLE} {statement}")
-
-    def run_whole(self, statement: str) -> None:
-        """Executes a statement that loses nothing, for the values are in the other column."""
-        self.run(f"{type_changes.MARK} {statement}")
-
-    def announced(self, statement: str) -> str:
-        """Returns a statement that is judged as the ALTER, too: before the first one, and when the old values go."""
-        alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE "
-        alter += _spelt(self.alter.modify_type, self.context.dialect)
-        if self.using and self.context.dialect.name == "postgresql":
-            alter += f" USING {self.using}"
-        return f"{type_changes.announcing(alter)} {statement}"
-
-    def drop_trigger(self, names: _Names, *, announced: bool = False) -> None:
-        drop = f"DROP TRIGGER {self.quote(names.trigger)} ON {self.table}"
-        self.run(self.announced(drop) if announced else drop)
-        self.run(f"DROP FUNCTION {self.quote(names.function)}()")
-
-    def require_possible(self) -> None:
-        """Refuses a column whose place another one can't take.
-
-        Raises:
-            MigrationError: what is in the way, and the way out.
-        """
-        name = f"{self.alter.table_name}.{self.alter.column_name}"
-        if self.is_script:
-            has_parts = HAS_PARTS.format(table=literal(self.table), column=literal(self.alter.column_name))
-            said = f"{name} has indexes or constraints, which a script can't copy. Run: alembic upgrade head"
-            said = literal(said.replace("%", "%%"))  # RAISE takes a single one for a parameter
-            self.run(f"DO $$ BEGIN IF EXISTS ({has_parts}) THEN RAISE EXCEPTION {said}; END IF; END $$")
-            return
-        reasons = self.catalog.in_the_way(self.alter.column_name)
-        if reasons:
-            raise MigrationError(
-                f"{name} can't change its type beside its readers and writers: {'; '.join(reasons)}. Take that away in "
-                "a revision before this one and make it again after; or let them wait while the table is written "
-                "anew: alembic -x plain=yes upgrade head"
-            )
-
-    def parts(self) -> list[Part]:
-        if self.is_script:
-            return []
-        return [*self.catalog.parts(self.alter.column_name, self.to.column, self.to.copy_of)]
-
-
 def _is_plain(operations: Operations) -> bool:
     context = operations.get_context()
     return context.dialect.name != "postgresql" or bool(context.opts.get(PLAIN))
@@ -222,14 +109,14 @@ def _is_plain(operations: Operations) -> bool:
 
 @Operations.implementation_for(StartTypeChangeOp)
 def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
-    change = _Change(operations, operation)
+    change = Change(operations, operation.change)
     if _is_plain(operations):
         change.run(change.announced("SELECT 1"))  # so that a consent has its ground in the same revision everywhere
         return
     if change.goes_back() or (not change.is_script and change.has_begun()):
         return
     change.require_possible()
-    kind = _spelt(operation.change.modify_type)
+    kind = spelt(operation.change.modify_type)
     change.run(change.announced(f"ALTER TABLE {change.table} ADD COLUMN {change.new} {kind}"))
     function, path = change.quote(change.to.function), _search_path(change)
     body = f"BEGIN new.{change.new} := {_value(change)}; RETURN new; END"
@@ -240,7 +127,7 @@ def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
     )
 
 
-def _search_path(change: _Change) -> str:
+def _search_path(change: Change) -> str:
     """Returns the clause by which an expression means the same to each writer; a mere assignment names nothing."""
     if not change.using:
         return ""
@@ -250,7 +137,7 @@ def _search_path(change: _Change) -> str:
     return f" SET search_path TO {schema}, pg_temp"
 
 
-def _value(change: _Change) -> str:
+def _value(change: Change) -> str:
     from app.migrations.sql import column_names  # its parser takes time to load
 
     value = column_names.of_new_row(change.using or change.old)
@@ -266,7 +153,7 @@ def _value(change: _Change) -> str:
 def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
     if _is_plain(operations):
         return
-    change = _Change(operations, operation)
+    change = Change(operations, operation.change)
     if not change.has_begun():
         return
     change.require_possible()
@@ -285,14 +172,14 @@ def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
         change.run(f"ANALYZE {change.table} ({change.new})")
 
 
-def _is_required(change: _Change) -> bool:
+def _is_required(change: Change) -> bool:
     if change.is_script:
         return change.alter.existing_nullable is False
     settings = change.catalog.settings(change.alter.column_name)
     return settings is not None and settings.required
 
 
-def _copy_part(change: _Change, part: Part) -> None:
+def _copy_part(change: Change, part: Part) -> None:
     is_valid, name = change.catalog.is_valid(part.copy), change.quote(part.copy)
     if part.kind != "CONSTRAINT":
         if not is_valid:
@@ -306,7 +193,7 @@ def _copy_part(change: _Change, part: Part) -> None:
 
 @Operations.implementation_for(FinishTypeChangeOp)
 def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
-    change = _Change(operations, operation)
+    change = Change(operations, operation.change)
     on_postgresql = change.context.dialect.name == "postgresql"
     if on_postgresql and change.goes_back():
         change.drop_trigger(change.back)
@@ -318,7 +205,7 @@ def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
         operations.invoke(operation.change)
 
 
-def _swap(change: _Change) -> None:
+def _swap(change: Change) -> None:
     parts = change.parts()
     for part in parts:
         if change.catalog.is_valid(part.copy) is not (part.kind != "CONSTRAINT" or part.validated):
@@ -344,7 +231,7 @@ def _swap(change: _Change) -> None:
     _restore_words(change, settings.default if settings else None, settings.comment if settings else None)
 
 
-def _rename_part(change: _Change, part: Part) -> None:
+def _rename_part(change: Change, part: Part) -> None:
     name, copy = change.quote(part.name), change.quote(part.copy)
     match part.kind:
         case "INDEX":
@@ -359,7 +246,7 @@ def _rename_part(change: _Change, part: Part) -> None:
         change.run(f"COMMENT ON {what} IS {literal(part.comment)}")
 
 
-def _restore_words(change: _Change, default: str | None, comment: str | None) -> None:
+def _restore_words(change: Change, default: str | None, comment: str | None) -> None:
     """Gives the column in its new place the default and the comment: new ones, or those that it had."""
     alter = change.alter
     words = ops.AlterColumnOp(alter.table_name, alter.column_name, existing_type=alter.modify_type)
