@@ -46,6 +46,15 @@ EDITS = {
     "not null": 'op.alter_column("request_logs", "total_time_ms", existing_type=sa.Integer, nullable=False)',
     "index dropped": 'op.drop_index("idx_request_logs_time_model", "request_logs")',
 }
+_TYPES = '"request_logs", "response_status", type_=sa.BigInteger(), existing_type=sa.Integer()'
+# Edits of several revisions.
+IN_STEPS = {
+    "type": [
+        f"op.start_type_change({_TYPES})",
+        f"with op.concurrently():\n    op.fill_type_change({_TYPES})",
+        f"op.finish_type_change({_TYPES})",
+    ]
+}
 PAUSE = 0.002
 
 
@@ -53,14 +62,14 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Measures how long an upgrade makes others wait.")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=EDITS)
+    parser.add_argument("--only", choices=[*EDITS, *IN_STEPS])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, Server(**DURABLE) as server:
         template = filled(server, options.rows)
         results = {
             edit: [stall(server, template, edit, Path(name), plain=plain) for plain in (True, False)]
-            for edit in ([options.only] if options.only else EDITS)
+            for edit in ([options.only] if options.only else [*EDITS, *IN_STEPS])
         }
     where = f"{dt.datetime.now(dt.UTC).date()}, {options.rows:,} rows, load average {os.getloadavg()[0]:.1f}"
     if options.json:
@@ -88,7 +97,8 @@ def stall(server: Server, template: str, edit: str, folder: Path, *, plain: bool
     place = folder / f"{edit} {plain}"
     place.mkdir()
     project = ProjectCopy(place)
-    project.add(f"with op.concurrently():\n    {EDITS[edit]}")
+    for body in IN_STEPS.get(edit) or [f"with op.concurrently():\n    {EDITS[edit]}"]:
+        project.add(body)
     url = server.create_database(template)
     try:
         with others(url) as longest:
