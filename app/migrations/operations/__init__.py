@@ -3,7 +3,7 @@
 A revision is written once, in plain operations, and means the same on both databases.
 """
 
-from app.migrations.operations import implementations  # noqa: F401 - registers them
+from app.migrations.operations import implementations, renames  # noqa: F401 - registers them
 from app.migrations.operations.concurrently import PLAIN, builds_index
 from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,8 +32,22 @@ class Names:
         return _fitting(f"{name}{self.ending}")
 
 
-def names_of(change: ops.AlterColumnOp, kind: Any) -> Names:
-    """Returns the names of a change to a type."""
+def _retyping(change: ops.AlterColumnOp) -> tuple[Names, Names]:
+    """Returns the names of a change to another type, and back."""
+    return _names_of_type(change, change.modify_type), _names_of_type(change, change.existing_type)
+
+
+def _renaming(change: ops.AlterColumnOp) -> tuple[Names, Names]:
+    """Returns the names of a change to another name, and back."""
+    old, new = change.column_name, str(change.modify_name)
+    one, other = (
+        Names(to, _fitting(f"{change.table_name}_{start}_to_{to}"), _fitting(f"zz_{start}_to_{to}"), f"_of_{to}")
+        for start, to in ((old, new), (new, old))
+    )
+    return one, replace(other, column=old)
+
+
+def _names_of_type(change: ops.AlterColumnOp, kind: Any) -> Names:
     ending = "_as_" + re.sub(r"\W+", "_", spelt(kind).lower()).strip("_")
     column = f"{change.column_name}{ending}"
     function = _fitting(f"{change.table_name}_{column}")
@@ -55,13 +69,19 @@ def spelt(kind: Any, dialect: Any = None) -> str:
 
 
 class Change:
-    """A change on PostgreSQL, and how far it has come."""
+    """A change on PostgreSQL, and how far it has come.
+
+    Args:
+        operations: Alembic's.
+        alter: the ALTER in whose place the other column comes: another type, or another name.
+    """
 
     def __init__(self, operations: Operations, alter: ops.AlterColumnOp) -> None:
         self.operations, self.alter = operations, alter
         self.context = operations.get_context()
-        self.to = names_of(self.alter, self.alter.modify_type)
-        self.back = names_of(self.alter, self.alter.existing_type)
+        self.renames = alter.modify_name is not None
+        self.kind = alter.existing_type if self.renames else alter.modify_type
+        self.to, self.back = _renaming(alter) if self.renames else _retyping(alter)
         dialect = undoubled(self.context.dialect)
         self.quote = quote_for(dialect)
         self.table = self.quote(self.alter.table_name)
@@ -70,6 +90,11 @@ class Change:
         self.is_script = bool(self.context.as_sql)
         self.catalog = Catalog(operations.get_bind(), self.table)
 
+    @property
+    def in_the_end(self) -> str:
+        """Returns the name of the column when all is done."""
+        return self.new if self.renames else self.old
+
     def has_begun(self) -> bool:
         """Returns whether the change is under way; in a script it is."""
         return self.is_script or self.catalog.has_trigger(self.to.trigger)
@@ -77,6 +102,15 @@ class Change:
     def goes_back(self) -> bool:
         """Returns whether the change in the other direction is under way."""
         return not self.is_script and self.catalog.has_trigger(self.back.trigger)
+
+    def has_column(self) -> bool:
+        """Returns whether the column still has its old name: a step back may follow a step that did nothing."""
+        name = self.alter.column_name
+        if self.context.dialect.name == "postgresql":
+            return self.is_script or self.catalog.settings(name) is not None
+        from app.migrations.operations import batches, exact_table  # only this needs them, and what they import
+
+        return name in exact_table.exact_table(batches.database(self.operations), self.alter.table_name).columns
 
     def run(self, statement: str) -> None:
         """Executes a statement."""
@@ -92,6 +126,8 @@ class Change:
 
     def announced(self, statement: str) -> str:
         """Returns a statement that is judged as the ALTER, too: before the first one, and when the old values go."""
+        if self.renames:
+            return statement
         alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE "
         alter += spelt(self.alter.modify_type, self.context.dialect)
         if self.using and self.context.dialect.name == "postgresql":
@@ -119,10 +155,11 @@ class Change:
             return
         reasons = self.catalog.in_the_way(self.alter.column_name)
         if reasons:
+            what = "name" if self.renames else "type"
             raise MigrationError(
-                f"{name} can't change its type beside its readers and writers: {'; '.join(reasons)}. Take that away in "
-                "a revision before this one and make it again after; or let them wait while the table is written "
-                "anew: alembic -x plain=yes upgrade head"
+                f"{name} can't get another {what} beside its readers and writers: {'; '.join(reasons)}. Take that away "
+                "in a revision before this one and make it again after; or change it at once, for which all have to "
+                "wait, or to stop: alembic -x plain=yes upgrade head"
             )
 
     def parts(self) -> list[Part]:

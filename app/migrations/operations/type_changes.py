@@ -111,19 +111,30 @@ def _is_plain(operations: Operations) -> bool:
 def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
     change = Change(operations, operation.change)
     if _is_plain(operations):
-        change.run(change.announced("SELECT 1"))  # so that a consent has its ground in the same revision everywhere
+        if not change.renames:
+            change.run(change.announced("SELECT 1"))  # a consent has its ground in the same revision everywhere
         return
     if change.goes_back() or (not change.is_script and change.has_begun()):
         return
     change.require_possible()
-    kind = spelt(operation.change.modify_type)
+    kind = spelt(change.kind)
     change.run(change.announced(f"ALTER TABLE {change.table} ADD COLUMN {change.new} {kind}"))
     function, path = change.quote(change.to.function), _search_path(change)
-    body = f"BEGIN new.{change.new} := {_value(change)}; RETURN new; END"
+    body = f"BEGIN {_both_ways(change) if change.renames else f'new.{change.new} := {_value(change)};'} RETURN new; END"
     change.run(f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{path} AS {literal(body)}")
     change.run(
         f"CREATE TRIGGER {change.quote(change.to.trigger)} BEFORE INSERT OR UPDATE ON {change.table} "
         f"FOR EACH ROW EXECUTE FUNCTION {function}()"
+    )
+
+
+def _both_ways(change: Change) -> str:
+    """Returns the code that lets a row have the same value under both names: the one that is written wins."""
+    old, new = change.old, change.new
+    return (
+        f"IF (tg_op = 'INSERT' AND new.{new} IS NOT NULL) "
+        f"OR (tg_op = 'UPDATE' AND new.{new}::text IS DISTINCT FROM old.{new}::text) "
+        f"THEN new.{old} := new.{new}; ELSE new.{new} := new.{old}; END IF;"
     )
 
 
@@ -167,8 +178,9 @@ def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
         for part in change.parts():
             _copy_part(change, part)
         if _is_required(change):
-            kind = operation.change.modify_type
-            operations.alter_column(change.alter.table_name, change.to.column, existing_type=kind, nullable=False)
+            operations.alter_column(
+                change.alter.table_name, change.to.column, existing_type=change.kind, nullable=False
+            )
         change.run(f"ANALYZE {change.table} ({change.new})")
 
 
@@ -200,8 +212,10 @@ def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
         change.run_whole(f"ALTER TABLE {change.table} DROP COLUMN {change.quote(change.back.column)}")
     elif on_postgresql and change.has_begun() and not (change.is_script and _is_plain(operations)):
         _swap(change)
-    else:
+    elif not change.renames:
         change.run(change.announced("SELECT 1"))
+        operations.invoke(operation.change)
+    elif change.has_column():
         operations.invoke(operation.change)
 
 
@@ -210,7 +224,7 @@ def _swap(change: Change) -> None:
     for part in parts:
         if change.catalog.is_valid(part.copy) is not (part.kind != "CONSTRAINT" or part.validated):
             raise MigrationError(
-                f"{change.alter.table_name} has got {part.name} since {change.to.column} was filled, or changed it: "
+                f"{change.alter.table_name} has got {part.name} since {change.to.column} was filled: "
                 f"fill it again: alembic downgrade -1, then alembic upgrade head"
             )
     if not change.is_script:
@@ -220,12 +234,13 @@ def _swap(change: Change) -> None:
     table = f"ALTER TABLE {change.table}"
     change.drop_trigger(change.to, announced=True)
     change.run_whole(f"{table} DROP COLUMN {change.old}")
-    change.run_whole(f"{table} RENAME COLUMN {change.new} TO {change.old}")
+    if not change.renames:
+        change.run_whole(f"{table} RENAME COLUMN {change.new} TO {change.old}")
     for part in parts:
         _rename_part(change, part)
     if settings is not None and settings.statistics is not None:
-        change.run(f"{table} ALTER COLUMN {change.old} SET STATISTICS {settings.statistics}")
-    if settings is not None and copy is not None and settings.not_null and copy.not_null:
+        change.run(f"{table} ALTER COLUMN {change.in_the_end} SET STATISTICS {settings.statistics}")
+    if not change.renames and settings is not None and copy is not None and settings.not_null and copy.not_null:
         was, name = change.quote(copy.not_null), change.quote(settings.not_null)
         change.run(f"{table} RENAME CONSTRAINT {was} TO {name}")
     _restore_words(change, settings.default if settings else None, settings.comment if settings else None)
@@ -249,13 +264,14 @@ def _rename_part(change: Change, part: Part) -> None:
 def _restore_words(change: Change, default: str | None, comment: str | None) -> None:
     """Gives the column in its new place the default and the comment: new ones, or those that it had."""
     alter = change.alter
-    words = ops.AlterColumnOp(alter.table_name, alter.column_name, existing_type=alter.modify_type)
+    column = str(alter.modify_name or alter.column_name)
+    words = ops.AlterColumnOp(alter.table_name, column, existing_type=change.kind)
     if alter.modify_server_default is not False:
         words.modify_server_default = alter.modify_server_default
     elif change.is_script and alter.existing_server_default not in (False, None):
         words.modify_server_default = alter.existing_server_default
     elif default is not None:
-        change.run(f"ALTER TABLE {change.table} ALTER COLUMN {change.old} SET DEFAULT {default}")
+        change.run(f"ALTER TABLE {change.table} ALTER COLUMN {change.in_the_end} SET DEFAULT {default}")
     if alter.modify_comment is not False:
         words.modify_comment = alter.modify_comment
     elif (text := alter.existing_comment if change.is_script else comment) is not None:
