@@ -338,6 +338,12 @@ EDITS = {
         'mappings = tables["model_mapping_providers"]\n'
         "mappings.c.priority.type = mappings.c.weight.type = sa.BigInteger()"
     ),
+    "a rename": (
+        'logs = tables["request_logs"]\nold = logs.c.retry_count\nlogs._columns.remove(old)\n'
+        'info = {"renamed_from": old.name, "both_names": True}\n'
+        'logs.append_column(sa.Column("retries", sa.Integer, comment=old.comment, info=info, nullable=False, '
+        'server_default=sa.text("0")))'
+    ),
     "two columns and an index": (
         'logs = tables["request_logs"]\n'
         "logs.c.api_key_name.type = logs.c.provider_name.type = sa.String(90)\n"

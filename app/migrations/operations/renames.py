@@ -12,8 +12,11 @@ a trigger copies the one that is written. The steps and their way back are those
 where plain operations are asked for, the third renames the column.
 """
 
+import re
 from typing import Any
 
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
 from alembic.operations import Operations, ops
 
 from app.migrations.operations.type_changes import FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp, TypeChangeOp
@@ -65,3 +68,15 @@ class FinishRenameOp(_RenameOp, FinishTypeChangeOp):
     """Drops the old column."""
 
     word = "finish_rename"
+
+
+@renderers.dispatch_for(_RenameOp)
+def _render(context: AutogenContext, operation: _RenameOp) -> str:
+    change = operation.change
+    # Only Alembic's own code of an ALTER spells types and defaults as the context asks.
+    spelt = ops.AlterColumnOp(change.table_name, change.column_name, modify_type=change.existing_type)
+    spelt.existing_nullable = None if change.existing_nullable else False
+    spelt.existing_server_default, spelt.existing_comment = change.existing_server_default, change.existing_comment
+    code = str(renderers.dispatch(spelt)(context, spelt)).partition(f"{change.column_name!r},")[2].lstrip()
+    options = re.sub(r"^(\s*)existing_", r"\1", code, flags=re.MULTILINE)
+    return f"op.{operation.word}({change.table_name!r}, {change.column_name!r}, {change.modify_name!r}, {options}"

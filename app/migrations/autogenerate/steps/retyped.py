@@ -1,8 +1,9 @@
-"""Another type for a column of a busy table: three revisions instead of one that writes the table anew under lock.
+"""Another type, or another name, for a column of a busy table, in three revisions.
 
-What PostgreSQL changes without a rewrite stays an ALTER. Otherwise the first revision adds a column of the new type
-that a trigger keeps, the second fills it and gives it the indexes and constraints of the old one, and the third, after
-the release, exchanges the two. Columns that share an index or a constraint change one after the other.
+An ALTER stays where PostgreSQL changes the type without a rewrite. Otherwise the first revision adds a column of the
+new type that a trigger keeps. The second fills it, and gives it the indexes and constraints of the old one. The third,
+after the release, puts it in the old one's place. A rename that is declared with both names goes the same way. Columns
+that share an index or a constraint change one after the other.
 """
 
 import re
@@ -15,8 +16,18 @@ from alembic.operations import ops
 
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.expressions import DIALECTS
+from app.migrations.autogenerate.renames import RenameColumn
 from app.migrations.autogenerate.type_code import impl, spelt
-from app.migrations.operations import DropTriggerOp, FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp
+from app.migrations.operations import (
+    DropTriggerOp,
+    FillRenameOp,
+    FillTypeChangeOp,
+    FinishRenameOp,
+    FinishTypeChangeOp,
+    StartRenameOp,
+    StartTypeChangeOp,
+    TypeChangeOp,
+)
 from app.migrations.phases import Phase
 from app.migrations.rules import keeps_table
 
@@ -54,12 +65,13 @@ def in_three_files(
         Their files, and what is left of the halves.
     """
     up, down, files = [*upgrade], [*downgrade], list[File]()
-    changes = [op for op in up if _rewrites(op) and op.table_name not in plain]
+    changes = [op for op in up if (_rewrites(op) or _keeps_both(op)) and op.table_name not in plain]
     pairs = [(op, back) for op in changes for back in down if _same(op, back)]
     while pairs:
         group = list[tuple[Any, Any]]()
         for pair in pairs:
-            if not any(_share(metadata, pair[0], other) for other, _back in group):
+            alike = _keeps_both(pair[0]) is _keeps_both(pairs[0][0])
+            if alike and not any(_share(metadata, pair[0], other) for other, _back in group):
                 group.append(pair)
         pairs = [pair for pair in pairs if pair not in group]
         files += _files(group, up, down)
@@ -105,11 +117,18 @@ def _rewrites(operation: Any) -> bool:
     return now is not None and to is not None and now != to and not keeps_table(now, to)
 
 
+def _keeps_both(operation: Any) -> bool:
+    return isinstance(operation, RenameColumn) and operation.facts is not None
+
+
 def _types(operation: ops.AlterColumnOp) -> tuple[Any, Any]:
     return sa.types.to_instance(operation.existing_type), sa.types.to_instance(operation.modify_type)
 
 
 def _same(operation: ops.AlterColumnOp, back: Any) -> bool:
+    if isinstance(operation, RenameColumn):
+        names = (operation.table_name, operation.column_name, operation.modify_name)
+        return isinstance(back, RenameColumn) and names == (back.table_name, back.modify_name, back.column_name)
     if not isinstance(back, ops.AlterColumnOp) or back.modify_type is None or back.existing_type is None:
         return False
     return (back.table_name, back.column_name) == (operation.table_name, operation.column_name)
@@ -135,6 +154,8 @@ def _reason(metadata: sa.MetaData, operation: ops.AlterColumnOp) -> str:
 
 def _share(metadata: sa.MetaData, one: ops.AlterColumnOp, other: ops.AlterColumnOp) -> bool:
     """Returns whether the models have an index or a constraint on both columns."""
+    if str(one.modify_name or "") == other.column_name or str(other.modify_name or "") == one.column_name:
+        return True
     names = [re.compile(rf"\b{re.escape(change.column_name)}\b") for change in (one, other)]
     tables = [table for table in metadata.tables.values() if table.name == one.table_name == other.table_name]
     made: list[Any] = [sa.schema.CreateIndex(index) for table in tables for index in table.indexes]
@@ -150,17 +171,17 @@ def _files(group: list[tuple[Any, Any]], up: list[Any], down: list[Any]) -> Iter
     first, last = up.index(group[0][0]), down.index(group[0][1])
     # What stands in the way of another type goes before it, and comes back after it.
     gone = [op for op in up[:first] if isinstance(op, _DROPS) and _table_of(op) in tables]
-    again = (
-        [op for op in down[last:] if not isinstance(op, ops.AlterColumnOp) and _table_of(op) in tables] if gone else []
-    )
+    later = down[last:] if gone else []
+    again = [op for op in later if not isinstance(op, ops.AlterColumnOp) and _table_of(op) in tables]
     for half, items in ((up, [*gone, *(op for op, _ in group)]), (down, [*again, *(back for _, back in group)])):
         half[:] = [op for op in half if op not in items]
     ups, downs = [op for op, _back in group], [back for _op, back in reversed(group)]
-    starts, finishes = map(_start, ups), map(FinishTypeChangeOp, downs)
-    yield File([*gone, *starts], [*finishes, *again], Phase.EXPAND, f"start type change of {names}")
+    what = "rename" if _keeps_both(ups[0]) else "type change"
+    starts, finishes = map(_start, ups), map(_finish, downs)
+    yield File([*gone, *starts], [*finishes, *again], Phase.EXPAND, f"start {what} of {names}")
     fills, fills_back = [*map(_fill, ups)], [*map(_fill, downs)]
-    yield File(fills, fills_back, Phase.MIGRATE, f"fill type change of {names}", concurrent=True)
-    yield File([*map(FinishTypeChangeOp, ups)], [*map(_start, downs)], Phase.CONTRACT, f"finish type change of {names}")
+    yield File(fills, fills_back, Phase.MIGRATE, f"fill {what} of {names}", concurrent=True)
+    yield File([*map(_finish, ups)], [*map(_start, downs)], Phase.CONTRACT, f"finish {what} of {names}")
 
 
 def _table_of(operation: Any) -> Any:
@@ -169,13 +190,37 @@ def _table_of(operation: Any) -> Any:
     )
 
 
-def _start(change: ops.AlterColumnOp) -> StartTypeChangeOp:
+def _renaming(kind: type[TypeChangeOp], change: RenameColumn) -> TypeChangeOp:
+    facts = change.facts
+    assert facts is not None
+    return kind(
+        ops.AlterColumnOp(
+            change.table_name,
+            change.column_name,
+            modify_name=change.modify_name,
+            existing_type=facts.type,
+            existing_nullable=bool(facts.nullable),
+            existing_server_default=facts.server_default or False,
+            existing_comment=facts.comment,
+        )
+    )
+
+
+def _finish(change: ops.AlterColumnOp) -> TypeChangeOp:
+    return _renaming(FinishRenameOp, change) if isinstance(change, RenameColumn) else FinishTypeChangeOp(change)
+
+
+def _start(change: ops.AlterColumnOp) -> TypeChangeOp:
+    if isinstance(change, RenameColumn):
+        return _renaming(StartRenameOp, change)
     change = _alone(change)
     change.existing_nullable = None
     return StartTypeChangeOp(change)
 
 
-def _fill(change: ops.AlterColumnOp) -> FillTypeChangeOp:
+def _fill(change: ops.AlterColumnOp) -> TypeChangeOp:
+    if isinstance(change, RenameColumn):
+        return _renaming(FillRenameOp, change)
     return FillTypeChangeOp(_alone(change))
 
 
