@@ -58,6 +58,15 @@ PARTITION = (
     "FOR VALUES FROM (now() - interval '{} seconds') TO (now() - interval '{} seconds')"
 )
 A_DAY = 86_400
+_TYPES = '"request_logs", "response_status", type_=sa.BigInteger(), existing_type=sa.Integer()'
+# Edits of several revisions.
+IN_STEPS = {
+    "type": [
+        f"op.start_type_change({_TYPES})",
+        f"with op.concurrently():\n    op.fill_type_change({_TYPES})",
+        f"op.finish_type_change({_TYPES})",
+    ]
+}
 PAUSE = 0.002
 
 
@@ -66,15 +75,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measures how long an upgrade makes others wait.")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--partitions", type=int, default=0)
-    parser.add_argument("--only", choices=EDITS)
+    parser.add_argument("--only", choices=[*EDITS, *IN_STEPS])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, Server(**DURABLE) as server:
         template = filled(server, options.rows, options.partitions)
         edits = EDITS | EDITS_OF_PARENT if options.partitions else EDITS
+        bodies = {edit: [f"with op.concurrently():\n    {code}"] for edit, code in edits.items()}
+        bodies |= {} if options.partitions else IN_STEPS  # refused on a partitioned table
         results = {
-            edit: [stall(server, template, code, Path(name), plain=plain) for plain in (True, False)]
-            for edit, code in edits.items()
+            edit: [stall(server, template, revisions, Path(name), plain=plain) for plain in (True, False)]
+            for edit, revisions in bodies.items()
             if options.only in (None, edit)
         }
     of_partitions = f" in {options.partitions} partitions" if options.partitions else ""
@@ -115,11 +126,12 @@ def divide(url: str, rows: int, partitions: int) -> None:
     )
 
 
-def stall(server: Server, template: str, code: str, folder: Path, *, plain: bool) -> tuple[float, float, float]:
+def stall(server: Server, template: str, bodies: list[str], folder: Path, *, plain: bool) -> tuple[float, float, float]:
     """The longest waits of a writer and a reader in milliseconds, and how long the upgrade took in seconds."""
     place = Path(tempfile.mkdtemp(dir=folder))
     project = ProjectCopy(place)
-    project.add(f"with op.concurrently():\n    {code}")
+    for body in bodies:
+        project.add(body)
     url = server.create_database(template)
     try:
         with others(url) as longest:
@@ -127,7 +139,7 @@ def stall(server: Server, template: str, code: str, folder: Path, *, plain: bool
             done = project.process("-x", f"plain={'yes' if plain else 'no'}", "upgrade", "head", url=url)
             seconds = time.perf_counter() - started
         if done.returncode:
-            raise SystemExit(f"{code}: {done.stderr}")
+            raise SystemExit(f"{bodies}: {done.stderr}")
         return longest["write"] * 1000, longest["read"] * 1000, seconds
     finally:
         server.drop_database(url)

@@ -24,8 +24,10 @@ from app.migrations.autogenerate.naming import next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
 from app.migrations.autogenerate.steps.files import hold_back, in_files, unindexed
+from app.migrations.autogenerate.steps.retyped import take_out_impossible
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
+from app.migrations.operations import PLAIN
 from app.migrations.project import OWN_TABLES
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot
@@ -124,8 +126,10 @@ def _process_revision_directives(
         compared = history.get_current_head() or "an empty schema"
         log.info("%s", _STOOD_IN.format(compared))
     assert script.downgrade_ops is not None
-    unwritten = [*taken_out(script.upgrade_ops)]
+    unwritten: list[object] = [*taken_out(script.upgrade_ops)]
     list(taken_out(script.downgrade_ops))
+    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
+        unwritten += take_out_impossible(script, context.opts["target_metadata"])
     for difference in unwritten:
         log.warning("Nothing was written for: %s", difference)
     session.held_back = hold_back(context, script) if autogenerate and not session.adopts else []

@@ -23,6 +23,10 @@ from app.migrations.autogenerate.new_columns import RefillColumnOp, in_steps
 from app.migrations.autogenerate.steps.edit import Edit
 from app.migrations.autogenerate.steps.keys import Key, is_unique, key_of, referred, table_of
 from app.migrations.autogenerate.steps.places import Stretch, places_of
+from app.migrations.autogenerate.steps.retyped import in_three_files
+from app.migrations.phases import Phase
+
+_STRETCHES = {Phase.EXPAND: Stretch.ADDS, Phase.MIGRATE: Stretch.FILLS, Phase.CONTRACT: Stretch.CHANGES}
 
 
 class ConcurrentOps(ops.OpContainer):
@@ -35,14 +39,15 @@ def _render(context: AutogenContext, block: ConcurrentOps) -> list[str]:
     return ["with op.concurrently():", *lines, ""]  # the last one ends the block
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
-    """The operations of one stretch, there and back."""
+    """The operations of one file, there and back; `message` names it if its operations don't."""
 
     stretch: Stretch
     edit: Edit
     up: list[Any] = field(default_factory=list)
     down: list[Any] = field(default_factory=list)
+    message: str = ""
 
 
 def parts_of(
@@ -75,7 +80,25 @@ def parts_of(
     for op in edit.downgrade:
         key = key_of(op, upgrade=False)
         parts[places.get(key, Stretch.ADDS if key[1] else Stretch.DROPS)].down.append(op)
-    return [part for part in parts.values() if part.up or part.down]
+    ordered = [*parts.values()] if plain else _with_changes_in_steps(parts, small, metadata)
+    return [part for part in ordered if part.up or part.down]
+
+
+def _with_changes_in_steps(parts: dict[Stretch, Part], small: set[str], metadata: sa.MetaData) -> list[Part]:
+    """Takes what is changed in steps out of the parts, and puts the files of these steps among them."""
+    steps = list[Part]()
+    for part in (parts[Stretch.ADDS], parts[Stretch.CHANGES]):
+        files, part.up, part.down = in_three_files(part.up, part.down, small | part.edit.gone, metadata)
+        steps += [Part(_STRETCHES[file.phase], part.edit, file.up, file.down, file.message) for file in files]
+    renamed = [part for part in [parts[Stretch.CHANGES]] if any(map(_renames, part.up))]
+    first, second, later = steps[:1], steps[1:2], steps[2:]
+    order = [parts[Stretch.LABELS], parts[Stretch.ADDS], parts[Stretch.BUILDS]]
+    order += [*(renamed if steps else []), *first, parts[Stretch.FILLS], *second, *later]
+    return order + [part for part in parts.values() if part not in order]
+
+
+def _renames(operation: Any) -> bool:
+    return isinstance(operation, ops.RenameTableOp) or getattr(operation, "modify_name", None) is not None
 
 
 def split(script: ops.MigrationScript, parts: list[Part]) -> Iterator[tuple[ops.MigrationScript, Part]]:
@@ -87,7 +110,7 @@ def split(script: ops.MigrationScript, parts: list[Part]) -> Iterator[tuple[ops.
     for part in others:
         following = following_id(last)
         up, down = ops.UpgradeOps(_up(part)), ops.DowngradeOps(_down(part))
-        message = offered_name(_named(part))
+        message = part.message or offered_name(_named(part))
         yield ops.MigrationScript(following, up, down, message=message, head=last), part
         last = following
 

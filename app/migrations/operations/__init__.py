@@ -8,8 +8,10 @@ from app.migrations.operations.catalog_table import PREVIEW
 from app.migrations.operations.concurrently import PLAIN, builds_index
 from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp
+from app.migrations.operations.renames import FillRenameOp, FinishRenameOp, StartRenameOp
 from app.migrations.operations.statements import CreateTriggerOp, DropTriggerOp, NamedType, ValidateConstraintOp
 from app.migrations.operations.table_copy import TableCopies
+from app.migrations.operations.type_changes import FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp, TypeChangeOp
 
 __all__ = [
     "PLAIN",
@@ -18,8 +20,15 @@ __all__ = [
     "DropTriggerOp",
     "ExecuteOnOp",
     "FillColumnOp",
+    "FillRenameOp",
+    "FillTypeChangeOp",
+    "FinishRenameOp",
+    "FinishTypeChangeOp",
     "NamedType",
+    "StartRenameOp",
+    "StartTypeChangeOp",
     "TableCopies",
+    "TypeChangeOp",
     "ValidateConstraintOp",
     "builds_index",
 ]

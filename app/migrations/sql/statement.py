@@ -1,12 +1,13 @@
 """SQL statements, classified once for all guards of a run."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.backfill import MARKER
+from app.migrations.sql import type_changes
 
 if TYPE_CHECKING:
     from app.migrations.sql.effects import Effect
@@ -96,10 +97,22 @@ class Statement:
         if self.dialect == "postgresql":
             from app.migrations.sql import postgresql
 
-            return postgresql.effects_of(self.text)
-        from app.migrations.sql import sqlite
+            found = postgresql.effects_of(self.text)
+        else:
+            from app.migrations.sql import sqlite
 
-        return sqlite.effects_of(self.text, self.driver)
+            found = sqlite.effects_of(self.text, self.driver)
+        alter = type_changes.announced(self.text)
+        if alter is None:
+            return found
+        kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
+        from app.migrations.sql import postgresql
+
+        whole = postgresql.effects_of(alter)
+        if self.dialect == "sqlite":  # PostgreSQL's grammar would spell the type in its own way
+            to = alter.rpartition(" TYPE ")[2]
+            whole = [replace(effect, to=to) for effect in whole if isinstance(effect, effects.AlterType)]
+        return [*whole, *kept]
 
     @cached_property
     def reads(self) -> bool:

@@ -8,6 +8,7 @@ import postgast
 from app.migrations.sql import work_rows
 from app.migrations.sql.piece import Work, said
 from app.migrations.sql.postgresql import names_of, parsed, printed, table_of, word
+from app.migrations.sql.type_changes import announced
 from app.sql_text import qualified
 
 __all__ = ["Work", "columns_in", "functions_in", "texts_in", "without_null", "work_of"]
@@ -18,7 +19,8 @@ def work_of(statement: str) -> list[Work] | None:
     tree = parsed(statement)
     if tree is None:
         return None
-    return [work for item in tree.stmts for work in _of_statement(item.stmt)]
+    whole = () if announced(statement) is None else ("drop_column", "rename_column")  # its values are in another one
+    return [work for item in tree.stmts for work in _of_statement(item.stmt) if work.kind not in whole]
 
 
 def functions_in(expression: str) -> set[str]:
