@@ -149,13 +149,16 @@ def _process_revision_directives(
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts:
-        for line in unindexed(script, context.opts["target_metadata"]):
-            log.warning("%s", line)
-        others, later = in_files(context, script)
-        directives += others
-        session.held_back += later
-        for line in later:
-            log.warning("%s", line)
+        directives += _in_files(context, script, session)
+
+
+def _in_files(context: MigrationContext, script: ops.MigrationScript, session: Session) -> list[ops.MigrationScript]:
+    missing = [*unindexed(script, context.opts["target_metadata"])]
+    others, held_back = in_files(context, script)
+    session.held_back += held_back
+    for line in (*missing, *held_back):
+        log.warning("%s", line)
+    return others
 
 
 def _say_notes(session: Session) -> None:
