@@ -7,7 +7,7 @@ from app.migrations.rules.stalls import RULES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "lint.md"
 _TABLE = re.compile(r"(?<=<!-- rules -->\n).*(?=<!-- end of rules -->)", re.DOTALL)
-_WORDS = {word: f"*{word}*" for word in ("table", "name", "columns", "to")}
+_WORDS = {word: f"*{word}*" for word in ("table", "name", "object", "columns", "to")}
 
 
 def main() -> None:

@@ -142,14 +142,14 @@ CASES: dict[str, tuple[list[Any], str]] = {
     "a default": ([_default("mail", None, "1")], "ADDS: mail"),
     "a default less": ([_default("mail", "1", None)], "DROPS: mail"),
     "a longer text": ([_retype("mail", sa.String(9), sa.String(10))], "ADDS: mail"),
-    "a shorter text": ([_retype("mail", sa.String(9), sa.String(8))], "CHANGES: mail"),
+    "a shorter text": ([_retype("mail", sa.String(9), sa.String(8))], "ADDS: users · FILLS: users · CHANGES: users"),
     "a shorter text and an index": (
         [_retype("mail", sa.String(9), sa.String(8)), _index("i", "mail"), _index("j", "org")],
-        "BUILDS: j · CHANGES: mail · REQUIRES: i",
+        "BUILDS: j · ADDS: users · FILLS: users · CHANGES: users · REQUIRES: i",
     ),
     "an index in the way of a type": (
         [_index("i", "mail").reverse(), _retype("mail", sa.Integer(), sa.Text()), _index("i", "mail")],
-        "CHANGES: i mail · REQUIRES: i",
+        "ADDS: i users · FILLS: users · CHANGES: users · REQUIRES: i",
     ),
     "a column less": ([_drop("mail")], "DROPS: mail"),
     "a column less and its index": (

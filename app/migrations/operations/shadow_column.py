@@ -10,9 +10,10 @@ from alembic.operations import Operations, ops
 from sqlalchemy.dialects import postgresql
 
 from app.migrations.errors import MigrationError
+from app.migrations.operations.catalog_table import is_script, mark
 from app.migrations.operations.column_parts import HAS_PARTS, Catalog, Part
 from app.migrations.operations.statements import execute
-from app.migrations.sql import REPEATABLE, type_changes
+from app.migrations.sql import type_changes
 from app.sql_text import literal, quote_for, undoubled
 
 _LONGEST_NAME = 63  # bytes
@@ -118,7 +119,7 @@ class Change:
 
     def run_once(self, statement: str) -> None:
         """Executes a statement whose need has been looked for, so that it can be repeated."""
-        self.run(statement if self.is_script else f"{REPEATABLE} {statement}")
+        self.run(mark(self.context) + statement)
 
     def run_whole(self, statement: str) -> None:
         """Executes a statement that loses nothing, for the values are in the other column."""
@@ -147,11 +148,12 @@ class Change:
             MigrationError: what is in the way, and the way out.
         """
         name = f"{self.alter.table_name}.{self.alter.column_name}"
-        if self.is_script:
+        if is_script(self.context):
             has_parts = HAS_PARTS.format(table=literal(self.table), column=literal(self.alter.column_name))
             said = f"{name} has indexes or constraints, which a script can't copy. Run: alembic upgrade head"
             said = literal(said.replace("%", "%%"))  # RAISE takes a single one for a parameter
             self.run(f"DO $$ BEGIN IF EXISTS ({has_parts}) THEN RAISE EXCEPTION {said}; END IF; END $$")
+        if self.is_script:
             return
         reasons = self.catalog.in_the_way(self.alter.column_name)
         if reasons:

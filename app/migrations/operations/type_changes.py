@@ -170,7 +170,7 @@ def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
     change.require_possible()
     given, value = f"{change.old} IS NOT NULL", change.using or change.old
     if change.is_script:
-        change.run(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
+        change.run_once(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
     with nullcontext() if is_wanted(operations) else block(change.context):
         if not change.is_script:
             spelt = [for_driver(text, change.context.dialect) for text in (value, given)]

@@ -71,13 +71,15 @@ class DeployOrder:
         self._line, self._release = line, release
         self._facts = facts_at(release.revision) if release is not None else {}
         self._added: set[tuple[str, str]] = set()
+        self._new: set[tuple[str, str]] = set()
+        self._set_by_trigger: set[tuple[str, str]] = set()
         self._views: set[str] = set()
         self._phase: Phase | None = None
         self._is_released = False
 
     def begin(self, revision: str, phase: Phase | None) -> Iterator[tuple[str, Work]]:
         """Begins a revision; yields what is wrong with its place in the history."""
-        self._phase, self._views = phase, set()
+        self._phase, self._views, self._new = phase, set(), set()
         unreleased = self._unreleased_before(revision)
         self._is_released = unreleased is None
         steps = [other for other in unreleased or () if self._line.phase(other) in (Phase.EXPAND, Phase.MIGRATE)]
@@ -101,13 +103,18 @@ class DeployOrder:
             yield "rename-in-use"
         if work.kind == "rename_table" and self._is_there(work):
             yield "rename-table-in-use"
-        if work.kind == "set_not_null" and not default and self._phase is not Phase.CONTRACT:
+        column = (bare(work.table), work.name)
+        is_set = bool(default) or column in self._set_by_trigger
+        if work.kind == "set_not_null" and not is_set and self._phase is not Phase.CONTRACT:
             yield "not-null-before-release"
 
     def note(self, work: Work) -> None:
         """Notes what a piece of work has made."""
         if work.kind == "add_column":
             self._added.add((bare(work.table), work.name))
+            self._new.add((bare(work.table), work.name))
+        if work.kind == "create_trigger":  # perhaps for these
+            self._set_by_trigger |= {column for column in self._new if column[0] == bare(work.table)}
         if work.kind == "create_view":
             self._views.add(bare(work.name))
 

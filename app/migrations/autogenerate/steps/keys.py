@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from app.migrations.autogenerate.expressions import texts_of
-from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, FillColumnOp
+from app.migrations.operations import CreateTriggerOp, DropTriggerOp, ExecuteOnOp, FillColumnOp, TypeChangeOp
 from app.migrations.sql import lexer
 from app.sql_text import NAME, unquoted
 
@@ -39,6 +39,9 @@ def key_of(operation: Any, *, upgrade: bool) -> Key:
             replaces = isinstance(operation, CreateTriggerOp) and operation.previous is not None
             adds = replaces or isinstance(operation, CreateTriggerOp) == upgrade
             return operation.item.kind, adds, table_of(operation), operation.item.name
+        case TypeChangeOp():
+            names = (operation.change.column_name, operation.change.modify_name or operation.change.column_name)
+            return "steps", True, operation.table_name, frozenset(names)
         case ops.RenameTableOp():
             return "rename", True, "", frozenset((operation.table_name, operation.new_table_name))
         case ops.AlterColumnOp():
