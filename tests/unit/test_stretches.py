@@ -175,7 +175,7 @@ CASES: dict[str, tuple[list[Any], str]] = {
         "CHANGES: people other · REQUIRES: i",
     ),
     "a label": ([_labels(["a"], ["a", "b"]), _default("mail", None, "b")], "LABELS: enum · ADDS: mail"),
-    "a label less": ([_labels(["a", "b"], ["a"]), _add("nick")], "ADDS: nick · DROPS: enum"),
+    "a label less": ([_labels(["a", "b"], ["a"]), _add("nick")], "ADDS: nick · CHANGES: enum"),
 }
 
 

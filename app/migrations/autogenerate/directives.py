@@ -125,13 +125,7 @@ def _process_revision_directives(
     elif session.facts is not None:
         compared = history.get_current_head() or "an empty schema"
         log.info("%s", _STOOD_IN.format(compared))
-    assert script.downgrade_ops is not None
-    unwritten: list[object] = [*taken_out(script.upgrade_ops)]
-    list(taken_out(script.downgrade_ops))
-    if autogenerate and not session.adopts and not context.opts.get(PLAIN):
-        unwritten += take_out_impossible(script, context.opts["target_metadata"])
-    for difference in unwritten:
-        log.warning("Nothing was written for: %s", difference)
+    unwritten = _take_out_unwritten(context, script, in_steps=autogenerate and not session.adopts)
     session.held_back = hold_back(context, script) if autogenerate and not session.adopts else []
     _say_notes(session)
     if autogenerate and script.upgrade_ops.is_empty():
@@ -150,6 +144,18 @@ def _process_revision_directives(
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts:
         directives += _in_files(context, script, session)
+
+
+def _take_out_unwritten(context: MigrationContext, script: ops.MigrationScript, *, in_steps: bool) -> list[object]:
+    assert script.upgrade_ops is not None
+    assert script.downgrade_ops is not None
+    unwritten: list[object] = [*taken_out(script.upgrade_ops)]
+    list(taken_out(script.downgrade_ops))
+    if in_steps and not context.opts.get(PLAIN):
+        unwritten += take_out_impossible(script, context.opts["target_metadata"])
+    for difference in unwritten:
+        log.warning("Nothing was written for: %s", difference)
+    return unwritten
 
 
 def _in_files(context: MigrationContext, script: ops.MigrationScript, session: Session) -> list[ops.MigrationScript]:

@@ -45,10 +45,12 @@ def phase_of(operation: Any, edit: Edit) -> Phase:
     return Phase.EXPAND
 
 
-def adds_labels(operation: Any) -> bool:
-    """Returns whether an operation adds labels to an enumeration, and does nothing else."""
+def phase_of_labels(operation: Any) -> Phase | None:
+    """Returns the phase of an operation that gives an enumeration other labels; None for any other."""
     differences = operation.differences if isinstance(operation, ExecuteOnOp) else []
-    return bool(differences) and all(d.attribute == "labels" and not _loses_labels(d) for d in differences)
+    if not differences or any(difference.attribute != "labels" for difference in differences):
+        return None
+    return Phase.CONTRACT if any(map(_loses_labels, differences)) else Phase.EXPAND
 
 
 def _replaces_column(operation: Any, edit: Edit) -> bool:

@@ -20,7 +20,7 @@ from alembic.operations import ops
 
 from app.migrations.autogenerate.steps.edit import Edit, is_change
 from app.migrations.autogenerate.steps.keys import table_of
-from app.migrations.autogenerate.steps.phases import adds_labels, phase_of
+from app.migrations.autogenerate.steps.phases import phase_of, phase_of_labels
 from app.migrations.operations import ExecuteOnOp, FillColumnOp, ValidateConstraintOp, builds_index
 from app.migrations.phases import Phase
 
@@ -83,8 +83,8 @@ def _places_of_changes(edit: Edit) -> dict[int, Stretch]:
 
 
 def _place(operation: Any, edit: Edit, small: set[str], least: Stretch) -> Stretch:
-    if adds_labels(operation):
-        return Stretch.LABELS
+    if (phase := phase_of_labels(operation)) is not None:
+        return Stretch.LABELS if phase is Phase.EXPAND else Stretch.CHANGES
     table = table_of(operation)
     is_free = table in small | edit.gone or (table in edit.made and least <= Stretch.ADDS)
     is_free = is_free or table in {replaced for replaced, _ in edit.replaced}
