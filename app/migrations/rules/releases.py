@@ -99,9 +99,9 @@ class DeployOrder:
             return
         if work.kind in _DROPS and self._may_be_used(work):
             yield "drop-before-release"
-        if work.kind == "rename_column" and self._is_there(work):
+        if work.kind == "rename_column" and self._may_be_used(work):
             yield "rename-in-use"
-        if work.kind == "rename_table" and self._is_there(work):
+        if work.kind == "rename_table" and self._may_be_used(work):
             yield "rename-table-in-use"
         column = (bare(work.table), work.name)
         is_set = bool(default) or column in self._set_by_trigger
@@ -123,7 +123,7 @@ class DeployOrder:
         return work.kind in _REPLACED and bare(work.table or work.name) in self._views
 
     def _may_be_used(self, work: Work) -> bool:
-        """Returns whether code that runs when this revision does may use what goes."""
+        """Returns whether code that runs when this revision does may use what goes, or gets another name."""
         return self._is_there(work) and (self._release is not None or self._phase is not Phase.CONTRACT)
 
     def _is_there(self, work: Work) -> bool:

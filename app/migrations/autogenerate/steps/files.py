@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from app.migrations.autogenerate.diffs import flat
 from app.migrations.autogenerate.facts.unwritten import UnwrittenOp
 from app.migrations.autogenerate.new_columns import RefillColumnOp
+from app.migrations.autogenerate.renames import RenameColumn
 from app.migrations.autogenerate.steps.held_back import Released
 from app.migrations.autogenerate.steps.places import Stretch
 from app.migrations.autogenerate.stretches import Part, parts_of, split
@@ -121,6 +122,17 @@ def _remarks(part: Part) -> Iterator[str]:
             yield (
                 f"Takes two releases. The first no longer maps {', '.join(gone)}{way}. When it runs everywhere, this "
                 "revision runs with the second."
+            )
+    for op in part.up:
+        if isinstance(op, RenameColumn):
+            yield (
+                f"Code that knows {op.table_name}.{op.column_name} by this name fails from then on. Both names work "
+                'for a while if the model says `"both_names": True` beside `"renamed_from"`.'
+            )
+        if isinstance(op, ops.RenameTableOp):
+            yield (
+                f"Code that knows {op.table_name} by this name fails from then on, unless this revision leaves a view: "
+                f'`op.execute_on("postgresql", "CREATE VIEW {op.table_name} AS SELECT * FROM {op.new_table_name}")`.'
             )
     fills = [f"{op.table}.{op.column}" for op in part.up if isinstance(op, FillColumnOp) and op.value is ...]
     again = any(isinstance(op, RefillColumnOp) for op in part.up)
