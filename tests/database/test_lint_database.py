@@ -8,6 +8,7 @@ import pytest
 from app.errors import DatabaseUnreachable
 from app.migrations import commands
 from app.migrations.errors import HistoryError
+from app.migrations.releases import with_release
 from app.project import PROJECT
 from tests.support.alembic_in_process import HEAD, REVISIONS, command_line
 from tests.support.database_access import engine, execute, query
@@ -59,7 +60,7 @@ def test_what_has_run_is_told_by_the_database_or_by_the_release(head_url: str, e
     ]
     assert commands.lint(PROJECT, database=True, engine=engine(head_url)).revisions == 1
     text = editable.ini.read_text(encoding="utf-8")
-    editable.ini.write_text(text.replace("[schema]\n", f"[schema]\nreleased = {HEAD}\n"), encoding="utf-8")
+    editable.ini.write_text(with_release(text, HEAD, []), encoding="utf-8")
     done = commands.lint(PROJECT)
     assert ([found.revision for found in done.findings], done.notes) == ([revision], [])
 
@@ -101,7 +102,7 @@ def test_a_new_revision_is_shown_its_findings_and_written_all_the_same(
     done = command_line("-x", "plain=yes", *write, env=variables(head_url), folder=editable.folder)
     assert done.returncode == 0
     (file,) = editable.versions.glob("*_index_the_time.py")
-    assert f"{file.name}:16: error [index] building the index request_logs_time_idx keeps" in done.stderr
+    assert f"{file.name}:17: error [index] building the index request_logs_time_idx keeps" in done.stderr
     file.unlink()
     done = command_line(*write, env=variables(head_url), folder=editable.folder)
     assert (done.returncode, "[index]" in done.stderr) == (0, False)

@@ -17,11 +17,10 @@ from tests.support.schema_dump import schema_of
 from tests.support.waiting import wait_until
 
 CASE = "integer to bigint"
-EVERY = pytest.param(1, marks=pytest.mark.exhaustive)
 
 
-@pytest.mark.parametrize("stride", [9, EVERY])
-@pytest.mark.parametrize("kind", ["postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("kind", "stride"), [("postgresql", 1), ("postgresql17", 9)])
 def test_a_run_killed_at_any_moment_is_finished_by_the_next(
     kind: str, stride: int, servers: Servers, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

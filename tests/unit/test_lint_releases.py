@@ -33,8 +33,8 @@ Bodies = list[tuple[str, str]]  # the phase of a revision, and what it does
 # The first revision is the released one, where there is evidence.
 FOUND: dict[str, tuple[str, bool, Bodies]] = {
     "drop-before-release": ("a drop", False, [("", DROP)]),
-    "rename-in-use": ("a rename", False, [("contract", 'op.alter_column("users", "name", new_column_name="nick")')]),
-    "rename-table-in-use": ("a renamed table", False, [("contract", 'op.rename_table("users", "people")')]),
+    "rename-in-use": ("a rename", False, [("expand", 'op.alter_column("users", "name", new_column_name="nick")')]),
+    "rename-table-in-use": ("a renamed table", False, [("expand", 'op.rename_table("users", "people")')]),
     "not-null-before-release": ("a required column", False, [("migrate", REQUIRE)]),
     "contract-before-release": ("a contract", True, [("expand", NEW), ("migrate", "pass"), ("contract", "pass")]),
 }
@@ -62,6 +62,8 @@ NOT_FOUND: list[tuple[bool, Bodies]] = [
     (False, [("", 'op.create_table("notes", sa.Column("id", sa.Integer))'), ("", 'op.drop_table("notes")')]),
     (False, [("", 'op.create_table("notes", sa.Column("id", sa.Integer))'), ("", 'op.rename_table("notes", "n")')]),
     (False, [("", 'op.rename_table("users", "people")\n' + VIEW)]),
+    (False, [("contract", 'op.alter_column("users", "name", new_column_name="nick")')]),
+    (False, [("contract", 'op.rename_table("users", "people")')]),
     (False, [("", 'op.execute("DROP VIEW names")\nop.execute("CREATE VIEW names AS SELECT id FROM users")')]),
     (False, [("contract", REQUIRE)]),
     (False, [("", REQUIRE.replace("name", "seen"))]),

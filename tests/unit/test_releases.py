@@ -64,7 +64,7 @@ _LINES = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(_LINES, max_size=12), st.sampled_from(["\n", "\r\n"]), st.booleans())
 @example(["[schema]", "  a=1", "  released=1", "    more"], "\n", False)
 def test_any_file_that_can_be_read_can_be_written(lines: list[str], end: str, ended: bool) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,9 @@ def _facts_before(script: Any, snapshots: Snapshots, notes: list[str]) -> Snapsh
 
 
 def _deploy_order(revisions: Sequence[Any], release: Release | None, snapshots: Snapshots) -> DeployOrder:
-    line = read_line(Path(revisions[0].path).parent) if revisions else Line([])
+    line = Line([])
+    with suppress(FileNotFoundError):  # a folder of files that are no history
+        line = read_line(Path(revisions[0].path).parent) if revisions else line
     return DeployOrder(line, release, partial(snapshots.of, "postgresql"))
 
 

@@ -89,7 +89,7 @@ class DeployOrder:
     def _unreleased_before(self, revision: str) -> list[str] | None:
         """Returns the revisions between the released one and another; None if that is released too."""
         order = [*self._line.order]
-        place = order.index(revision)
+        place = order.index(revision) if revision in order else len(order)  # a file beside the history
         released = order.index(self._release.revision) if self._release is not None else -1
         return order[released + 1 : place] if place > released else None
 
