@@ -35,9 +35,6 @@ EXPAND, MIGRATE, CONTRACT, UNPHASED, EXPAND_AGAIN = (str(int(HEAD) + number) for
 BEFORE = ["-x", "phase=expand", "upgrade"]
 
 
-pytestmark = pytest.mark.in_turn
-
-
 @pytest.fixture
 def change(editable: EditableProject) -> EditableProject:
     """A change of three phases after the project's head; the models are as before it."""
