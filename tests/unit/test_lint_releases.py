@@ -69,6 +69,7 @@ MORE_FOUND: list[tuple[str, bool, Bodies]] = [
     ("drop-before-release", False, [("migrate", NO_FUNCTION)]),
     ("rename-table-in-use", False, [("contract", 'op.execute("ALTER TABLE users SET SCHEMA auth")')]),
     ("rights-before-release", True, [("", POLICIES)]),
+    ("rights-before-release", False, [("", 'op.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app")')]),
     ("contract-before-release", True, [("migrate", "pass"), ("", "pass"), ("contract", "pass")]),
 ]
 NOT_FOUND: list[tuple[bool, Bodies]] = [
@@ -91,6 +92,7 @@ NOT_FOUND: list[tuple[bool, Bodies]] = [
     (False, [("", NO_TRIGGER.replace("names", "others"))]),
     (False, [("", POLICIES + '\nop.execute("CREATE POLICY all_rows ON users USING (true)")')]),
     (False, [("", 'op.execute("ALTER TABLE users SET SCHEMA auth")\n' + VIEW)]),
+    (False, [("", 'op.execute("REVOKE USAGE ON TYPE mood FROM app; ALTER TYPE mood SET SCHEMA auth")')]),
     (True, [("contract", 'op.drop_column("users", "legacy")')]),
     (True, [("", 'op.drop_column("users", "legacy")')]),
     (True, [("", 'op.drop_table("old")')]),

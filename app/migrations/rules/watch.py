@@ -163,7 +163,7 @@ class Watch:
             case "create_table":
                 self.made.add(table)
             case "rename_table" if table in self.made:
-                self.made.add(work.to)
+                self.made.add(bare(work.to))
             case "create_type" | "create_domain":
                 self.types[bare(work.name)] = "constrained" in work.options
             case "add_value" if bare(work.name) not in self.types and not self.now.outside:

@@ -103,9 +103,13 @@ def code_in(node: Any) -> Iterator[tuple[str, plpgsql.Use] | Work]:
 
 def revoked(node: Any) -> Iterator[Work]:
     """Yields the tables on which a right goes."""
-    named = word("GrantTargetType", node.targtype) == "ACL_TARGET_OBJECT"
-    if named and not node.is_grant and word("ObjectType", node.objtype) == "OBJECT_TABLE":
-        yield from (Work("revoke", table_of(item.range_var)) for item in node.objects)
+    if node.is_grant or word("ObjectType", node.objtype) != "OBJECT_TABLE":
+        return
+    for item in node.objects:
+        if item.HasField("range_var"):
+            yield Work("revoke", table_of(item.range_var))
+        else:
+            yield Work("revoke", "", f"all tables of {item.string.sval}")
 
 
 def _called(call: Any, *, alone: bool) -> Iterator[Work]:
