@@ -9,6 +9,8 @@ from tests.support import squawk
 REVISION = """\
 from alembic import op
 
+revision = "one"
+
 
 def upgrade():
     {body}

@@ -33,7 +33,8 @@ def script(file: Path, parent: str | None = HEAD) -> Any:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return SimpleNamespace(revision=file.stem, down_revision=parent, doc="", path=str(file), module=module)
+    revision = getattr(module, "revision", file.stem)
+    return SimpleNamespace(revision=revision, down_revision=parent, doc="", path=str(file), module=module)
 
 
 def as_sql(file: Path) -> str:

@@ -184,6 +184,10 @@ CASES = {
         block('op.create_index("users_again", "users", ["name", "age"], unique=True)'),
         block('op.create_index("users_again", "users", ["name", "parent"], unique=True)'),
     ),
+    "read-under-lock": (
+        'op.add_column("users", sa.Column("rank", sa.Text))\nop.execute("CREATE TABLE n AS SELECT age FROM users")',
+        'op.execute("CREATE TABLE n AS SELECT age FROM users")\nop.add_column("users", sa.Column("rank", sa.Text))',
+    ),
     "unreadable": ('op.execute("ALTR TABLE users")', 'op.execute("ALTER TABLE users SET (fillfactor = 70)")'),
 }
 

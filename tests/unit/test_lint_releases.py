@@ -22,12 +22,21 @@ FACTS = {
     "table old": {},
     "column old.a": {"type": "text", "nullable": True},
     "view names": {"definition": "SELECT name FROM users"},
+    "column users.rank": {"type": "integer", "nullable": False, "default": "0"},
+    "trigger users.names": {"definition": "CREATE TRIGGER names …"},
+    "function fill()": {"definition": "CREATE OR REPLACE FUNCTION fill() …"},
 }
 UNMAPPED = ["users.legacy", "old"]
 DROP = 'op.drop_column("users", "name")'
 REQUIRE = 'with op.concurrently():\n    op.alter_column("users", "name", existing_type=sa.Text, nullable=False)'
 VIEW = 'op.execute("CREATE VIEW users AS SELECT * FROM people")'
 NEW = 'op.add_column("users", sa.Column("nick", sa.Text))'
+NO_DEFAULT = 'op.execute("ALTER TABLE users ALTER rank DROP DEFAULT")'
+NO_TRIGGER = 'op.execute("DROP TRIGGER IF EXISTS names ON users")'
+NO_FUNCTION = 'op.execute("DROP FUNCTION public.fill() CASCADE")'
+NO_RIGHT = 'op.execute("REVOKE SELECT ON users, old FROM PUBLIC")'
+POLICIES = 'op.execute("ALTER TABLE users ENABLE ROW LEVEL SECURITY")'
+REQUIRED = 'op.add_column("users", sa.Column("nick", sa.Text, server_default="x", nullable=False))'
 Bodies = list[tuple[str, str]]  # the phase of a revision, and what it does
 
 # The first revision is the released one, where there is evidence.
@@ -36,6 +45,7 @@ FOUND: dict[str, tuple[str, bool, Bodies]] = {
     "rename-in-use": ("a rename", False, [("expand", 'op.alter_column("users", "name", new_column_name="nick")')]),
     "rename-table-in-use": ("a renamed table", False, [("expand", 'op.rename_table("users", "people")')]),
     "not-null-before-release": ("a required column", False, [("migrate", REQUIRE)]),
+    "rights-before-release": ("rights", False, [("expand", NO_RIGHT.replace(", old", ""))]),
     "contract-before-release": ("a contract", True, [("expand", NEW), ("migrate", "pass"), ("contract", "pass")]),
 }
 MORE_FOUND: list[tuple[str, bool, Bodies]] = [
@@ -53,6 +63,13 @@ MORE_FOUND: list[tuple[str, bool, Bodies]] = [
     ("rename-table-in-use", True, [("", 'op.execute("ALTER TABLE users RENAME TO people")')]),
     ("rename-table-in-use", False, [("", 'op.rename_table("users", "people")'), ("", VIEW)]),
     ("not-null-before-release", True, [("expand", NEW), ("", REQUIRE.replace("name", "nick"))]),
+    ("not-null-before-release", False, [("expand", NO_DEFAULT)]),
+    ("not-null-before-release", False, [("", REQUIRED + "\n" + NO_DEFAULT.replace("rank", "nick"))]),
+    ("drop-before-release", False, [("", NO_TRIGGER)]),
+    ("drop-before-release", False, [("migrate", NO_FUNCTION)]),
+    ("rename-table-in-use", False, [("contract", 'op.execute("ALTER TABLE users SET SCHEMA auth")')]),
+    ("rights-before-release", True, [("", POLICIES)]),
+    ("rights-before-release", False, [("", 'op.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app")')]),
     ("contract-before-release", True, [("migrate", "pass"), ("", "pass"), ("contract", "pass")]),
 ]
 NOT_FOUND: list[tuple[bool, Bodies]] = [
@@ -69,6 +86,15 @@ NOT_FOUND: list[tuple[bool, Bodies]] = [
     (False, [("", REQUIRE.replace("name", "seen"))]),
     (False, [("", 'op.execute("ALTER TABLE users ALTER name DROP NOT NULL")')]),
     (False, [("expand", NEW), ("migrate", "pass"), ("contract", "pass")]),
+    (False, [("contract", f"{NO_DEFAULT}\n{NO_TRIGGER}\n{NO_FUNCTION}\n{NO_RIGHT}\n{POLICIES}")]),
+    (False, [("", NO_DEFAULT + '\nop.execute("ALTER TABLE users ALTER rank SET DEFAULT 1")')]),
+    (False, [("", NO_DEFAULT + '\nop.execute("ALTER TABLE users ALTER rank DROP NOT NULL")')]),
+    (False, [("", NO_DEFAULT.replace("rank", "seen"))]),
+    (False, [("", NO_TRIGGER + '\nop.execute("CREATE TRIGGER names AFTER DELETE ON users EXECUTE FUNCTION f()")')]),
+    (False, [("", NO_TRIGGER.replace("names", "others"))]),
+    (False, [("", POLICIES + '\nop.execute("CREATE POLICY all_rows ON users USING (true)")')]),
+    (False, [("", 'op.execute("ALTER TABLE users SET SCHEMA auth")\n' + VIEW)]),
+    (False, [("", 'op.execute("REVOKE USAGE ON TYPE mood FROM app; ALTER TYPE mood SET SCHEMA auth")')]),
     (True, [("contract", 'op.drop_column("users", "legacy")')]),
     (True, [("", 'op.drop_column("users", "legacy")')]),
     (True, [("", 'op.drop_table("old")')]),

@@ -102,6 +102,15 @@ UNSAFE = {
         {"not-repeatable"},
     ),
     "an enumeration outside": (sql("ALTER TYPE mood ADD VALUE 'x'", outside=True), {"not-repeatable"}),
+    "a copy under LOCK TABLE": (
+        sql("LOCK TABLE users IN SHARE MODE", "INSERT INTO logs_1 (id) SELECT id FROM users"),
+        {"read-under-lock"},
+    ),
+    "a PERFORM in a DO block": (sql("DO $$ BEGIN PERFORM mend_users(); END $$"), {"unreadable"}),
+    "a trigger of another locked table": (
+        sql("ALTER TABLE users ADD COLUMN x int", "DROP TRIGGER t ON parents"),
+        {"second-lock"},
+    ),
     "COPY": (sql("COPY users FROM STDIN"), {"column-order"}),
     "a view of all columns": (sql("CREATE VIEW v AS SELECT * FROM users"), {"column-order"}),
     "a copy of all columns": (
@@ -160,6 +169,18 @@ SAFE = {
     "a foreign key and its index": block(
         'op.create_foreign_key("f", "users", "parents", ["parent"], ["id"])\n    '
         'op.create_index("i", "users", ["parent"])'
+    ),
+    "a copy of some rows under a lock": sql(
+        "ALTER TABLE users ADD COLUMN x int", "INSERT INTO logs_1 (id) SELECT id FROM users WHERE id = 1"
+    ),
+    "a new table without its rows": sql(
+        "ALTER TABLE users ADD COLUMN x int", "CREATE TABLE n AS SELECT id FROM users WITH NO DATA"
+    ),
+    "a function of PostgreSQL in a query inside": sql(
+        "DO $$ BEGIN IF EXISTS (SELECT FROM users WHERE name <> reverse(name)) THEN RAISE 'x'; END IF; END $$"
+    ),
+    "a function of PostgreSQL in an expression": sql(
+        "DO $$ DECLARE x text; BEGIN IF to_regclass('users') IS NULL THEN x := reverse('x'); END IF; END $$"
     ),
     "everything in the block": block(
         'op.create_unique_constraint("u", "users", ["parent"])\n    '

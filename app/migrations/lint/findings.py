@@ -16,7 +16,7 @@ from app.migrations.errors import ConfigurationError, HistoryError
 from app.migrations.line import Line, read_line
 from app.migrations.lint.live import Live
 from app.migrations.releases import Release, read_release
-from app.migrations.rules.releases import DeployOrder
+from app.migrations.rules.releases import RELEASES, DeployOrder
 from app.migrations.rules.stalls import RULES, Severity, Stall
 from app.migrations.rules.watch import Watch
 from app.migrations.session import Direction, Step
@@ -109,7 +109,7 @@ def lint(
         watch.begin(_facts_before(script, snapshots, done.notes), vouched=getattr(step.module, "repeatable", False))
         stalls = [Stall(rule, work, _place_of_phase(step)) for rule, work in order.begin(script.revision, step.phase)]
         stalls += _stalls(step, preview, watch, done.notes)
-        stalls = [stall for stall in stalls if not order.is_replaced(stall.work)]
+        stalls = [stall for stall in stalls if not (stall.rule in RELEASES and order.is_replaced(stall.work))]
         of_small = [s for s in stalls if RULES[s.rule].grows and bare(s.work.table) in small_ones]
         wanted = [stall for stall in stalls if stall.rule not in waived and stall not in of_small]
         sizes = live.sizes if live else {}

@@ -109,6 +109,13 @@ def _of_rows(watch: "Watch", work: Work) -> str | None:
     return "long-backfill" if "whole" in work.options else None
 
 
+def _of_reading(watch: "Watch", work: Work) -> Rule:
+    """Matches a query over a table that is there, for as long as which another lock is held."""
+    held = sorted(watch.now.locked) if not watch.now.outside else []
+    is_there = f"table {bare(work.table)}" in watch.now.facts
+    return ("read-under-lock", ", ".join(held)) if held and is_there else None
+
+
 def _of_missing_index(watch: "Watch", work: Work) -> str | None:
     served = any(index.columns[: len(work.columns)] == work.columns for index in watch.known_indexes(bare(work.table)))
     return None if served else "unindexed-foreign-key"
@@ -157,6 +164,7 @@ MATCHES: dict[str, list[_Match]] = {
     "update": [_of_rows],
     "delete": [_of_rows],
     "insert": [_of_order],
+    "read": [_of_reading],
     "create_view": [_of_view],
     "set_limit": [_if("off", "missing-lock-timeout")],
     "call": [_of_call],

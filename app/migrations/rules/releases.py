@@ -40,6 +40,12 @@ with op.concurrently():
         'phase = "contract"',
         Severity.WARNING,
     ),
+    "rights-before-release": StallRule(
+        "code that runs may lack a right on {object} from then on, or see fewer rows of it.",
+        "give that code what it needs in another way, release it, and say that this comes after it.",
+        'phase = "contract"',
+        Severity.WARNING,
+    ),
     CONTRACT: StallRule(
         "this contract breaks code of before {name} ({to}), whose own code isn't released.",
         "release that code, record it, and let the contract come after it.",
@@ -47,7 +53,17 @@ with op.concurrently():
     ),
 }
 _DROPS = ("drop_column", "drop_table", "drop_view", "drop_matview")
-_REPLACED = ("rename_table", "drop_view", "drop_matview")
+# What takes something away, and what makes up for it in the same revision.
+_REPLACED_BY = {
+    "rename_table": {"create_view"},
+    "drop_view": {"create_view"},
+    "drop_matview": {"create_view"},
+    "drop_function": {"create_function"},
+    "drop_trigger": {"create_trigger"},
+    "drop_default": {"set_default", "drop_not_null"},
+    "row_security": {"create_policy"},
+}
+_OF_TABLE = ("rename_table", "row_security", "create_policy")  # the table is what they are about
 
 
 class DeployOrder:
@@ -73,13 +89,14 @@ class DeployOrder:
         self._added: set[tuple[str, str]] = set()
         self._new: set[tuple[str, str]] = set()
         self._set_by_trigger: set[tuple[str, str]] = set()
-        self._views: set[str] = set()
+        self._required: set[tuple[str, str]] = set()
+        self._put: set[tuple[str, str]] = set()
         self._phase: Phase | None = None
         self._is_released = False
 
     def begin(self, revision: str, phase: Phase | None) -> Iterator[tuple[str, Work]]:
         """Begins a revision; yields what is wrong with its place in the history."""
-        self._phase, self._views, self._new = phase, set(), set()
+        self._phase, self._put, self._new = phase, set(), set()
         unreleased = self._unreleased_before(revision)
         self._is_released = unreleased is None
         steps = [other for other in unreleased or () if self._line.phase(other) in (Phase.EXPAND, Phase.MIGRATE)]
@@ -93,8 +110,8 @@ class DeployOrder:
         released = order.index(self._release.revision) if self._release is not None else -1
         return order[released + 1 : place] if place > released else None
 
-    def rules(self, work: Work, default: str) -> Iterator[str]:
-        """Yields the rules that a piece of work breaks; `default` is that of its column before the revision."""
+    def rules(self, work: Work, facts: Mapping[str, Any]) -> Iterator[str]:
+        """Yields the rules that a piece of work breaks; `facts` are those of before the revision."""
         if self._is_released:
             return
         if work.kind in _DROPS and self._may_be_used(work):
@@ -103,24 +120,38 @@ class DeployOrder:
             yield "rename-in-use"
         if work.kind == "rename_table" and self._may_be_used(work):
             yield "rename-table-in-use"
+        if self._phase is not Phase.CONTRACT:
+            yield from self._rules_before_contract(work, facts)
+
+    def _rules_before_contract(self, work: Work, facts: Mapping[str, Any]) -> Iterator[str]:
         column = (bare(work.table), work.name)
-        is_set = bool(default) or column in self._set_by_trigger
-        if work.kind == "set_not_null" and not is_set and self._phase is not Phase.CONTRACT:
-            yield "not-null-before-release"
+        known = facts.get(f"column {column[0]}.{column[1]}", {})
+        if column not in self._set_by_trigger:
+            required = known.get("nullable") is False or column in self._required
+            if work.kind == "drop_default" and required:
+                yield "not-null-before-release"
+            if work.kind == "set_not_null" and not known.get("default"):
+                yield "not-null-before-release"
+        if work.kind == "drop_trigger" and f"trigger {column[0]}.{column[1]}" in facts:
+            yield "drop-before-release"
+        if work.kind == "drop_function" and any(name.startswith(f"function {bare(work.name)}(") for name in facts):
+            yield "drop-before-release"
+        if work.kind in ("revoke", "row_security"):
+            yield "rights-before-release"
 
     def note(self, work: Work) -> None:
         """Notes what a piece of work has made."""
         if work.kind == "add_column":
             self._added.add((bare(work.table), work.name))
             self._new.add((bare(work.table), work.name))
+            self._required |= {(bare(work.table), work.name)} if "required" in work.options else set()
         if work.kind == "create_trigger":  # perhaps for these
             self._set_by_trigger |= {column for column in self._new if column[0] == bare(work.table)}
-        if work.kind == "create_view":
-            self._views.add(bare(work.name))
+        self._put.add((work.kind, _about(work)))
 
     def is_replaced(self, work: Work) -> bool:
-        """Returns whether a view has taken the name that a piece of work took away in the same revision."""
-        return work.kind in _REPLACED and bare(work.table or work.name) in self._views
+        """Returns whether the same revision puts something in the place of what a piece of work took away."""
+        return any((kind, _about(work)) in self._put for kind in _REPLACED_BY.get(work.kind, ()))
 
     def _may_be_used(self, work: Work) -> bool:
         """Returns whether code that runs when this revision does may use what goes, or gets another name."""
@@ -136,3 +167,10 @@ class DeployOrder:
         kinds = ("column",) if column else ("table", "view")
         name = f"{table}.{column}" if column else table
         return any(f"{kind} {name}" in self._facts for kind in kinds) and self._release.uses(table, column)
+
+
+def _about(work: Work) -> str:
+    """Returns the name of what a piece of work is about, without a schema."""
+    if work.kind in _OF_TABLE:
+        return bare(work.table)
+    return f"{bare(work.table)}.{work.name}" if work.table else bare(work.name)

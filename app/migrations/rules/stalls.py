@@ -171,6 +171,13 @@ RULES: dict[str, StallRule] = {
         'Backfill("{table}", (…), …, todo="…")',
         grows=True,
     ),
+    "read-under-lock": StallRule(
+        "all rows of {table} are read in a transaction that holds a lock of {to}: who waits for that waits until all "
+        "are.",
+        "read them in a revision of its own.",
+        'alembic revision -m "…"',
+        grows=True,
+    ),
     "unindexed-foreign-key": StallRule(
         "no index begins with the columns of the foreign key {name}: a DELETE in {to} reads all of {table}.",
         "add an index in the same edit.",

@@ -15,7 +15,7 @@ from app.sql_text import bare
 
 _LOCKS_NOBODY_OUT = {
     *("create_table", "create_view", "create_index", "drop_index", "validate"),
-    *("update", "delete", "insert", "attach"),
+    *("update", "delete", "insert", "attach", "read", "revoke"),
 }
 _UNREADABLE = Work("unreadable", "", "SQL unknown to PostgreSQL's grammar")
 
@@ -150,8 +150,7 @@ class Watch:
             if rule is not None and (not is_new or rule == "column-order"):
                 yield rule
         if self.order is not None and not is_new:
-            default = self.now.facts.get(f"column {table}.{work.name}", {}).get("default")
-            yield from self.order.rules(work, str(default or ""))
+            yield from self.order.rules(work, self.now.facts)
         holds_another = not self.now.outside and self.now.locked - {table}
         if holds_another and table and not is_new and _locks(work):
             yield "second-lock"
@@ -164,7 +163,7 @@ class Watch:
             case "create_table":
                 self.made.add(table)
             case "rename_table" if table in self.made:
-                self.made.add(work.to)
+                self.made.add(bare(work.to))
             case "create_type" | "create_domain":
                 self.types[bare(work.name)] = "constrained" in work.options
             case "add_value" if bare(work.name) not in self.types and not self.now.outside:

@@ -1,6 +1,7 @@
 """Reads from a statement of PostgreSQL each piece of work on a table, which others may have to wait for."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import postgast
@@ -71,8 +72,11 @@ def _of_block(node: Any) -> Iterator[Work]:
     for part in work_rows.code_in(node):
         if isinstance(part, Work):
             yield part
-        else:
-            yield from work_of(part) or ()
+            continue
+        text, use = part
+        # A function in an expression of the block is called for its value: IF to_regclass('users') IS NULL.
+        for_value = {"alone"} if use == "expression" else set()
+        yield from (replace(work, options=work.options - for_value) for work in work_of(text) or ())
 
 
 def _indexed(node: Any) -> Iterator[Work]:
@@ -86,15 +90,22 @@ def _dropped(node: Any) -> Iterator[Work]:
     what = word("ObjectType", node.remove_type).removeprefix("OBJECT_").lower()
     options = said(concurrently=node.concurrent, if_exists=node.missing_ok)
     for item in node.objects:
-        name = ".".join(names_of(item.list.items or item.type_name.names))
-        table, other = (name, "") if what == "table" else ("", name)
-        yield Work(f"drop_{what}", table, other, options=options)
+        names = names_of(item.list.items or item.type_name.names or item.object_with_args.objname)
+        of_table = {"table": len(names), "trigger": -1, "policy": -1, "rule": -1}.get(what, 0)
+        yield Work(f"drop_{what}", ".".join(names[:of_table]), ".".join(names[of_table:]), options=options)
 
 
 def _renamed(node: Any) -> Iterator[Work]:
     what = word("ObjectType", node.rename_type).removeprefix("OBJECT_").lower()
     if what in ("table", "column"):
         yield Work(f"rename_{what}", table_of(node.relation), node.subname, to=node.newname)
+
+
+def _moved(node: Any) -> Iterator[Work]:
+    """Yields a table that gets another schema, which is another name for it."""
+    if word("ObjectType", node.object_type) == "OBJECT_TABLE":
+        to = qualified(node.newschema, node.relation.relname)
+        yield Work("rename_table", table_of(node.relation), to=to)
 
 
 def _reindexed(node: Any) -> Iterator[Work]:
@@ -105,6 +116,12 @@ def _reindexed(node: Any) -> Iterator[Work]:
 def _vacuumed(node: Any) -> Iterator[Work]:
     if any(item.def_elem.defname == "full" for item in node.options):
         yield from (Work("rewrite", table_of(item.vacuum_relation.relation), "VACUUM FULL") for item in node.rels)
+
+
+def _table_from_query(node: Any) -> Iterator[Work]:
+    yield Work("create_table", table_of(node.into.rel))
+    if not node.into.skip_data:
+        yield from work_rows.read_whole(node.query.select_stmt)
 
 
 def _each(kind: str) -> Callable[[Any], Iterable[Work]]:
@@ -125,18 +142,19 @@ def _altered(node: Any) -> Iterator[Work]:
                 yield _constrained(table, definition.constraint)
             case "AT_ValidateConstraint":
                 yield Work("validate", table, command.name)
-            case "AT_SetNotNull":
-                yield Work("set_not_null", table, command.name, (command.name,))
+            case "AT_ColumnDefault" if definition.WhichOneof("node") is None:
+                yield Work("drop_default", table, command.name)
             case "AT_AlterColumnType":
                 yield _retyped(table, command.name, definition.column_def)
             case "AT_AddColumn":
                 yield _added(table, definition.column_def)
-            case "AT_DropColumn":
-                yield Work("drop_column", table, command.name, (command.name,))
+            case change if change in _OF_COLUMN:
+                yield Work(_OF_COLUMN[change], table, command.name, (command.name,))
             case "AT_DropConstraint":
                 yield Work("drop_constraint", table, command.name, options=said(if_exists=command.missing_ok))
-            case change if change in _REWRITES:
-                yield Work("rewrite", table, _REWRITES[change])
+            case change if change in _OF_TABLE:
+                kind, name = _OF_TABLE[change]
+                yield Work(kind, table, name)
             case "AT_AlterConstraint" if _is_enforced(definition.atalter_constraint):
                 yield Work("enforce", table, definition.atalter_constraint.conname)
             case "AT_AttachPartition" | "AT_DetachPartition" as change:
@@ -197,20 +215,30 @@ def _added(table: str, column: Any) -> Work:
 
 
 _ROW_EXCLUSIVE = 3  # the strongest lock that lets others write
-_REWRITES = {
-    "AT_SetLogged": "SET LOGGED",
-    "AT_SetUnLogged": "SET UNLOGGED",
-    "AT_SetTableSpace": "SET TABLESPACE",
-    "AT_SetAccessMethod": "SET ACCESS METHOD",
-    "AT_SetExpression": "SET EXPRESSION",
+_OF_COLUMN = {
+    "AT_DropColumn": "drop_column",
+    "AT_SetNotNull": "set_not_null",
+    "AT_DropNotNull": "drop_not_null",
+    "AT_ColumnDefault": "set_default",
+    "AT_AddIdentity": "set_default",
+}
+_OF_TABLE = {
+    "AT_SetLogged": ("rewrite", "SET LOGGED"),
+    "AT_SetUnLogged": ("rewrite", "SET UNLOGGED"),
+    "AT_SetTableSpace": ("rewrite", "SET TABLESPACE"),
+    "AT_SetAccessMethod": ("rewrite", "SET ACCESS METHOD"),
+    "AT_SetExpression": ("rewrite", "SET EXPRESSION"),
+    "AT_EnableRowSecurity": ("row_security", ""),
+    "AT_ForceRowSecurity": ("row_security", ""),
 }
 _HANDLERS: dict[str, Callable[[Any], Iterable[Work]]] = {
     "create": _rows("create_table"),
-    "create_table_as": lambda node: [Work("create_table", table_of(node.into.rel))],
+    "create_table_as": _table_from_query,
     "index": _indexed,
     "alter_table": _altered,
     "drop": _dropped,
     "rename": _renamed,
+    "alter_object_schema": _moved,
     "update": work_rows.changed,
     "delete": work_rows.changed,
     "insert": work_rows.inserted,
@@ -234,4 +262,7 @@ _HANDLERS: dict[str, Callable[[Any], Iterable[Work]]] = {
     "cluster": lambda node: [Work("rewrite", table_of(node.relation), "CLUSTER")],
     "vacuum": _vacuumed,
     "create_trig": lambda node: [Work("create_trigger", table_of(node.relation), node.trigname)],
+    "create_function": lambda node: [Work("create_function", "", qualified(*names_of(node.funcname)))],
+    "create_policy": lambda node: [Work("create_policy", table_of(node.table), node.policy_name)],
+    "grant": work_rows.revoked,
 }

@@ -21,6 +21,17 @@ def inserted(node: Any) -> Iterator[Work]:
     query = node.select_stmt.select_stmt if node.HasField("select_stmt") else None
     options = said(unlisted=query is not None and not node.cols, starred=query is not None and _is_starred(query))
     yield Work("insert", table_of(node.relation), "INSERT", options=options)
+    if query is not None:
+        yield from read_whole(query)
+
+
+def read_whole(query: Any) -> Iterator[Work]:
+    """Yields the tables of a query that reads all of their rows, as far as its conditions and limits tell."""
+    if query.HasField("limit_count") or (query.HasField("where_clause") and not _is_whole(query)):
+        return
+    for _field, inner in postgast.walk(query):
+        if type(inner).__name__ == "RangeVar":
+            yield Work("read", table_of(inner))
 
 
 def copied(node: Any) -> Iterator[Work]:
@@ -43,10 +54,13 @@ def viewed(node: Any) -> Iterator[Work]:
 
 def selected(node: Any) -> Iterator[Work]:
     """Yields what a question does beside answering: calls of functions, and writing in a WITH."""
+    # A function of a query inside is called for its rows: WHERE EXISTS (SELECT … FROM … WHERE upper(…) = …).
+    queries = [inner for _field, inner in postgast.walk(node) if type(inner).__name__ == "SelectStmt"]
+    of_rows = [call for query in queries if query.from_clause for call in _calls(query)]
     for _field, inner in postgast.walk(node):
         kind = type(inner).__name__
         if kind == "FuncCall":
-            yield from _called(inner, alone=not node.from_clause)
+            yield from _called(inner, alone=inner not in of_rows)
         elif kind in _WRITES:
             yield from (inserted if kind == "InsertStmt" else changed)(inner)
 
@@ -73,8 +87,8 @@ def domain(node: Any) -> Iterator[Work]:
     yield Work("create_domain", "", qualified(*names_of(node.domainname)), options=options)
 
 
-def code_in(node: Any) -> Iterator[str | Work]:
-    """Yields the statements of a DO block; what can't be read is a piece of work."""
+def code_in(node: Any) -> Iterator[tuple[str, plpgsql.Use] | Work]:
+    """Yields the SQL of a DO block with its use; what can't be read is a piece of work."""
     arguments = {argument.def_elem.defname: argument.def_elem.arg.string.sval for argument in node.args}
     language = arguments.get("language", "plpgsql")
     parts = plpgsql.parts(plpgsql.of_block(arguments["as"])) if language == "plpgsql" else None
@@ -84,7 +98,18 @@ def code_in(node: Any) -> Iterator[str | Work]:
         if use == "execute":
             yield Work("unreadable", "", "DO block with EXECUTE")
         else:
-            yield query if use == "statement" else f"SELECT {query}"
+            yield (query if use == "statement" else f"SELECT {query}"), use
+
+
+def revoked(node: Any) -> Iterator[Work]:
+    """Yields the tables on which a right goes."""
+    if node.is_grant or word("ObjectType", node.objtype) != "OBJECT_TABLE":
+        return
+    for item in node.objects:
+        if item.HasField("range_var"):
+            yield Work("revoke", table_of(item.range_var))
+        else:
+            yield Work("revoke", "", f"all tables of {item.string.sval}")
 
 
 def _called(call: Any, *, alone: bool) -> Iterator[Work]:
@@ -96,6 +121,10 @@ def _called(call: Any, *, alone: bool) -> Iterator[Work]:
             yield Work("set_limit", "", setting.lower(), to=value, options=said(off=off))
     elif names[0] != "pg_catalog":
         yield Work("call", "", qualified(*names), options=said(alone=alone, qualified=len(names) > 1))
+
+
+def _calls(query: Any) -> list[Any]:
+    return [inner for _field, inner in postgast.walk(query) if type(inner).__name__ == "FuncCall"]
 
 
 def _constant(node: Any) -> str:
