@@ -67,7 +67,7 @@ MORE_FOUND: list[tuple[str, bool, Bodies]] = [
     ("not-null-before-release", False, [("", REQUIRED + "\n" + NO_DEFAULT.replace("rank", "nick"))]),
     ("drop-before-release", False, [("", NO_TRIGGER)]),
     ("drop-before-release", False, [("migrate", NO_FUNCTION)]),
-    ("rename-table-in-use", False, [("contract", 'op.execute("ALTER TABLE users SET SCHEMA auth")')]),
+    ("rename-table-in-use", False, [("", 'op.execute("ALTER TABLE users SET SCHEMA auth")')]),
     ("rights-before-release", True, [("", POLICIES)]),
     ("rights-before-release", False, [("", 'op.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app")')]),
     ("contract-before-release", True, [("migrate", "pass"), ("", "pass"), ("contract", "pass")]),
