@@ -47,6 +47,7 @@ def run(editable: EditableProject, tmp_path: Path) -> Run:
     return script
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("body", "code"), [(BAD, 9), pytest.param(GOOD, 0, marks=pytest.mark.exhaustive)])
 def test_the_hook_of_pre_commit(body: str, code: int, run: Run, editable: EditableProject) -> None:
     (hook,) = read(".pre-commit-hooks.yaml")
@@ -66,6 +67,7 @@ def test_the_action(body: str, code: int, run: Run, editable: EditableProject) -
     assert done.stdout.startswith(f"::error {place}::building the index") == (code == 9)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("body", "code"), [(BAD, 9), pytest.param(GOOD, 0, marks=pytest.mark.exhaustive)])
 def test_the_template_of_gitlab(body: str, code: int, run: Run, editable: EditableProject) -> None:
     script = "\n".join(read("ci/gitlab.yml")[".schema-lint"]["script"])

@@ -16,7 +16,6 @@ def upgrade():
     {body}
 """
 INDEX = 'op.create_index("users_again_idx", "users", ["created_at"])'
-needs_squawk = pytest.mark.skipif(squawk.program() is None, reason="of the group dev")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +25,6 @@ needs_squawk = pytest.mark.skipif(squawk.program() is None, reason="of the group
         (f"with op.concurrently():\n        {INDEX}", [], []),
     ],
 )
-@needs_squawk
 def test_both_find_an_index(body: str, rules: list[str], peers: list[str], tmp_path: Path) -> None:
     file = tmp_path / "one.py"
     file.write_text(REVISION.format(body=body), encoding="utf-8")

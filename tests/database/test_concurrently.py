@@ -14,6 +14,8 @@ from tests.support.databases import DATABASES, ONE_A_DAY, Servers, database
 from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
 
+pytestmark = pytest.mark.in_turn
+
 TABLES = """
 op.create_table("parents", sa.Column("id", sa.Integer), sa.PrimaryKeyConstraint("id", name="parents_pkey"))
 op.create_table(

@@ -16,6 +16,8 @@ from tests.support.editable_project import EditableProject
 from tests.support.environment import variables
 from tests.support.partitioned_database import partition
 
+pytestmark = pytest.mark.in_turn
+
 INDEX = 'op.create_index("request_logs_time_idx", "request_logs", ["total_time_ms"])'
 FILL = """
 INSERT INTO request_logs (request_time, retry_count, is_stream)

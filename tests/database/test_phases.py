@@ -31,6 +31,8 @@ from tests.support.environment import variables
 from tests.support.ledger_rows import attempts
 from tests.support.schema_in_process import schema
 
+pytestmark = pytest.mark.in_turn
+
 EXPAND, MIGRATE, CONTRACT, UNPHASED, EXPAND_AGAIN = (str(int(HEAD) + number) for number in range(1, 6))
 BEFORE = ["-x", "phase=expand", "upgrade"]
 

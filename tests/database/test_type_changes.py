@@ -39,6 +39,8 @@ op.create_table(
     sa.CheckConstraint("a > 0 AND a < n + 1000000 AND 'a%' <> 'b'", name="children_check"),
     sa.ForeignKeyConstraint(["a"], ["parents.id"], name="children_a_fkey", ondelete="CASCADE"),
 )
+
+pytestmark = pytest.mark.in_turn
 op.create_index("children_partial", "children", ["id", "a"], postgresql_where=sa.text("a > 5"))
 op.execute_on("postgresql", 'CREATE INDEX children_lower ON children (lower("s %"))')
 op.create_index("children_n", "children", ["n", "a"], unique=True)
@@ -259,6 +261,7 @@ def test_values_that_do_not_fit_are_found_before_the_first_step(url: str, histor
     assert schema_of(url) == start
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", POSTGRESQL)
 def test_a_writer_goes_on_meanwhile(kind: str, servers: Servers, tmp_path: Path) -> None:
     history, stop = History(tmp_path), threading.Event()
@@ -297,6 +300,7 @@ def test_a_writer_goes_on_meanwhile(kind: str, servers: Servers, tmp_path: Path)
         assert rows(url, "SELECT count(*) > 20000, count(a) > 10000, max(a) > 20000 FROM children") == [(True,) * 3]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", POSTGRESQL)
 def test_a_script_does_the_same_or_fails(kind: str, servers: Servers, tmp_path: Path) -> None:
     for case, fails in (("text to json", False), ("integer to bigint", True), ("a shorter text", True)):

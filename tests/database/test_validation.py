@@ -13,6 +13,8 @@ from tests.support.gateway_database import Gateway
 from tests.support.known_keys import ENC_CIPHER, TOKEN_CIPHER
 from tests.support.source_copy import SourceCopy, timeless
 
+pytestmark = pytest.mark.in_turn
+
 MODELS = {
     "gateway.py": [
         ("import EncryptedText, encrypted", "import EncryptedText, encrypted, encrypted_check"),

@@ -52,7 +52,7 @@ def ours(file: Path, ini: Path = INI) -> list[str]:
 
 
 def program() -> str | None:
-    """The command `squawk` of this environment; None without the group dev."""
+    """The command `squawk` of this environment; None if it isn't installed."""
     return shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which("squawk")
 
 
