@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 TABLE_COPY = "_alembic_tmp_"  # Alembic's prefix for the copy by which it alters a SQLite table
+MOST_BYTES = 63  # PostgreSQL cuts a longer name
 MOST_CHARACTERS_OF_A_COPY = 50  # Alembic cuts longer names of copies
 # abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
 RAISE = "abs(-9223372036854775807 - 1)"
@@ -26,8 +27,13 @@ def quoted(name: str) -> str:
 
 def quote_for(dialect: Any) -> Callable[[str], str]:
     """Returns what quotes a name where a dialect needs it, for a statement without parameters: no `%` is doubled."""
-    quote: Callable[[str], str] = type(dialect)(paramstyle="named").identifier_preparer.quote
+    quote: Callable[[str], str] = undoubled(dialect).identifier_preparer.quote
     return quote
+
+
+def undoubled(dialect: Any) -> Any:
+    """Returns a dialect that spells statements without parameters: no `%` is doubled."""
+    return type(dialect)(paramstyle="named")
 
 
 def unquoted(name: str) -> str:

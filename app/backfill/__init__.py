@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.backfill.report import LEASES_TABLE, BackfillError, Rejected, Report
 
 if TYPE_CHECKING:
+    from app.backfill.filling import fill
     from app.backfill.leases import LEASE_ROWS, Leases
     from app.backfill.pacing import Pace
     from app.backfill.passes import backfill
@@ -31,12 +32,14 @@ __all__ = [
     "backfill",
     "count_rows",
     "fetch",
+    "fill",
     "guard",
     "has_rows",
 ]
 
 _MODULES = {
     **dict.fromkeys(("LEASE_ROWS", "Leases"), "leases"),
+    "fill": "filling",
     "Pace": "pacing",
     "backfill": "passes",
     **dict.fromkeys(("count_rows", "guard", "has_rows"), "remaining"),

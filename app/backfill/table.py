@@ -176,6 +176,15 @@ class Table:
             return ", ".join(f"%({bound}{n})s::{self.types[column]}" for n, column in enumerate(self.key))
         return ", ".join(f":{bound}{n}" for n in range(len(self.key)))
 
+    def within(self, key_range: KeyRange) -> tuple[str, dict[str, Any]]:
+        """Returns the condition for the rows of a range, and its parameters."""
+        parameters = {f"high{n}": value for n, value in enumerate(key_range.high)}
+        condition = f"({self.key_list}) <= ({self.marks('high')})"
+        if key_range.low is not None:
+            parameters |= {f"low{n}": value for n, value in enumerate(key_range.low)}
+            condition = f"({self.key_list}) > ({self.marks('low')}) AND {condition}"
+        return condition, parameters
+
     @contextmanager
     def page_transaction(self) -> Iterator[None]:
         """Encloses the write of a page, which is a transaction of its own anyway, if a setting goes with it."""
@@ -207,11 +216,7 @@ class Table:
             raise BackfillError(f"{self.name} has rows whose key ({key}) is NULL: give them one, by hand.")
 
     def _select(self, columns: str, key_range: KeyRange, limit: str) -> Sequence[Values]:
-        parameters = {f"high{n}": value for n, value in enumerate(key_range.high)}
-        condition = f"({self.key_list}) <= ({self.marks('high')})"
-        if key_range.low is not None:
-            parameters |= {f"low{n}": value for n, value in enumerate(key_range.low)}
-            condition = f"({self.key_list}) > ({self.marks('low')}) AND {condition}"
+        condition, parameters = self.within(key_range)
         statement = f"SELECT {columns} FROM {self.quoted} WHERE {condition} ORDER BY {self.key_list} {limit}"
         return fetch(self.connection, statement, parameters)
 

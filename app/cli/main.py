@@ -2,13 +2,29 @@
 
 import inspect
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli import texts
+from app.cli.lint import lint
+from app.cli.options import (
+    Accept,
+    AcceptDataLoss,
+    Adopt,
+    Backup,
+    ExitCode,
+    Force,
+    Json,
+    LastPhase,
+    LockTimeout,
+    Message,
+    NotARename,
+    Reason,
+    RolledBack,
+)
 from app.cli.output import errors_in_one_line, show
+from app.cli.release import release
 from app.cli.secrets import secrets
 from app.migrations import Project, commands, terminal
 from app.migrations.drift import Claim
@@ -16,38 +32,16 @@ from app.migrations.drift import Claim
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")
 
-Accept = Annotated[str | None, typer.Option(metavar="OBJECT", help='What may stay as it is: "column users.nick".')]
-AcceptDataLoss = Annotated[
-    bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
-]
-Adopt = Annotated[bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")]
-Backup = Annotated[Path | None, typer.Option(help="SQLite: copy the database to this new file before anything runs.")]
-ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 3, 4 or 5 if the database isn't in order.")]
-Force = Annotated[bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON; times are UTC.")]
-LockTimeout = Annotated[
-    float | None,
-    typer.Option(min=0, metavar="SECONDS", help="How long to wait for another migration; SCHEMA_LOCK_TIMEOUT, or 60."),
-]
-Message = Annotated[
-    str | None, typer.Option("--message", "-m", metavar="TEXT", help="Name of the revision; else it is asked for.")
-]
-NotARename = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME", help="A column, users.nick, or a table that is dropped, not renamed."),
-]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the ledger for ever.")]
-RolledBack = Annotated[bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")]
-
 
 @app.callback()
 def schema() -> None:
-    """Adds to alembic what it has no command for: status, deploy, check, resolve, secrets and more.
+    """Adds to alembic what it has no command for: status, deploy, check, lint, resolve, secrets and more.
 
     The database is DATABASE_URL, from the environment or .env. Every command takes --json, and ends with 0 if all is in
     order, 1 after an error, 2 if usage or configuration is wrong, 3 if revisions are pending, 4 if a revision failed
     half-way and is to be resolved, 5 if the history was edited, or a revision is missing or unknown, 6 if the lock was
-    not obtained, 7 if data would have been lost, 8 if the database isn't what it should be, 130 if interrupted.
+    not obtained, 7 if data would have been lost, 8 if the database isn't what it should be, 9 if lint has findings,
+    130 if interrupted.
 
     Example: schema deploy --dry-run && schema deploy && schema check
     """
@@ -78,6 +72,7 @@ def deploy(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would run.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL that would run.")] = False,
+    phase: LastPhase = None,
     backup: Backup = None,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
@@ -85,15 +80,18 @@ def deploy(
     """Brings the database to head, as alembic upgrade head does, and then compares it with the models.
 
     Whatever would lose data is refused with 7 before anything runs. Ends with 8 if the database isn't what the models
-    say after that; the upgrade stays applied.
+    say after that; the upgrade stays applied. With --phase it ends with 0 before the first revision of a later phase,
+    and compares nothing there.
 
     Example: schema deploy --dry-run && schema deploy
     """
     with errors_in_one_line(as_json=as_json):
         if sql:
-            show(texts.sql(commands.script(context.obj)), as_json=as_json)
+            show(texts.sql(commands.script(context.obj, phase=phase)), as_json=as_json)
         live = sys.stderr.isatty()
-        done = commands.deploy(context.obj, dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live)
+        done = commands.deploy(
+            context.obj, dry_run=dry_run, backup=backup, lock_timeout=lock_timeout, live=live, phase=phase
+        )
     show(texts.deployment(done), as_json=as_json)
 
 
@@ -140,6 +138,12 @@ def docs(
     with errors_in_one_line(as_json=as_json):
         file = commands.write_page(context.obj, check=check)
     show(texts.page(file, check=check), as_json=as_json)
+
+
+app.command()(lint)
+
+
+app.command()(release)
 
 
 @app.command()

@@ -29,7 +29,7 @@ def status(status: Status, *, history: bool = False, exit_code: bool = False) ->
     }
     lines = [*_heading(status), f"Pending   {len(status.pending) or 'nothing'}"]
     lines += [f"Running   {status.holder}"] if status.holder else []
-    width = max((len(revision.title) for revision in status.revisions), default=0)
+    width = max((len(_title(revision)) for revision in status.revisions), default=0)
     lines += ["", *(_revision(revision, width) for revision in status.revisions)]
     lines += ["", "History", *(f"  {_entry(entry)}" for entry in status.entries)] if history else []
     lines += ["", *(_accepted(entry) for entry in status.accepted)] if status.accepted else []
@@ -43,8 +43,13 @@ def _heading(status: Status) -> list[str]:
     return [f"Database  {status.database}", f"At        {at}{', the head' if status.at == [status.head] else ''}"]
 
 
+def _title(revision: RevisionStatus) -> str:
+    """Returns the title of a revision; if it is pending, with its phase."""
+    return revision.title if revision.applied or not revision.phase else f"{revision.title} ({revision.phase})"
+
+
 def _revision(revision: RevisionStatus, width: int) -> str:
-    line = f"  {revision.state:<8}  {revision.revision:<14}  {revision.title:<{width}}"
+    line = f"  {revision.state:<8}  {revision.revision:<14}  {_title(revision):<{width}}"
     entry = revision.entry
     if entry is None:
         return f"{line}  {'before the ledger' if revision.state == 'applied' else ''}".rstrip()
@@ -71,12 +76,14 @@ def deployment(done: Deployment) -> Answer:
     """Answers `schema deploy`."""
     if done.dry_run:
         names = "".join(f"\n  {revision}" for revision in done.applied)
-        text = f"Would apply to {done.database}:{names}" if names else f"Nothing to do: {done.database} is at head."
+        place = done.at or "no revision" if done.stopped else "head"
+        text = f"Would apply to {done.database}:{names}" if names else f"Nothing to do: {done.database} is at {place}."
+        text += f"\n{done.stopped}" if done.stopped else ""
     else:
         count = len(done.applied)
         applied = f"{count} revision{'s' if count > 1 else ''} applied in {done.seconds:.1f} s"
-        equals = _EQUALS[done.models_compared]
-        text = f"{applied if count else 'Nothing to do'}; the database is at {done.head}, and {equals}."
+        equals = _EQUALS.get(done.models_compared, "is compared with the models when it is at head")
+        text = f"{applied if count else 'Nothing to do'}; the database is at {done.at or 'no revision'}, and {equals}."
         text += f"\nBackup: {done.backup}" if done.backup else ""
         text += "".join(f"\nNote: {note}" for note in done.notes)
     return Answer(asdict(done) | {"code": "ok"}, text)
@@ -92,6 +99,9 @@ def development(done: Development) -> Answer:
     files = ", ".join(map(str, done.files))
     subject = f"Wrote and applied {files}; the database" if files else f"Nothing has changed: {done.database}"
     notes = "".join(f"\nNote: {note}" for note in done.notes)
+    if done.findings:
+        number = f"{len(done.findings)} finding{'s' * (len(done.findings) != 1)}"
+        notes += f"\n{number} in it, to be settled before others run it: schema lint {' '.join(done.written)}"
     text = f"{subject} is at {done.at}, and {_EQUALS[done.models_compared]}.{notes}"
     return Answer(asdict(done) | {"code": "ok"}, text)
 

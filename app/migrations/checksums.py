@@ -12,7 +12,10 @@ _NEAR = 16  # revisions: 3360 triples, a fifth of a second
 
 @cache
 def checksum(source: str | bytes) -> str:
-    """Returns a checksum of a revision's code: comments, formatting, docstrings and `acknowledged` don't count."""
+    """Returns a checksum of a revision's code: comments, formatting, docstrings, `acknowledged` don't count.
+
+    Nor does `phase`: it says when a revision may run, and a database that has run it is the same with another one.
+    """
     return _hash(_canonical(ast.parse(source)))
 
 
@@ -80,7 +83,9 @@ def _canonical(node: object) -> str:
     for name in node._fields:
         value = getattr(node, name, None)
         if name == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-            value = [statement for statement in node.body if not _is_words(statement)]
+            # In a function `phase` is a variable like any other.
+            words = _is_words_of_module if isinstance(node, ast.Module) else _is_words
+            value = [statement for statement in node.body if not words(statement)]
         if value is not None and value != []:
             parts.append(f"{name}={_canonical(value)}")
     return f"{type(node).__name__}({','.join(parts)})"
@@ -90,6 +95,10 @@ def _is_words(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         return isinstance(statement.value.value, str)
     return _assigns(statement, "acknowledged")
+
+
+def _is_words_of_module(statement: ast.stmt) -> bool:
+    return _is_words(statement) or _assigns(statement, "phase")
 
 
 def _assigns(statement: ast.stmt, name: str) -> bool:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.migrations.checksums import checksum, recorded_parents
+from app.migrations.phases import Phase
 
 _DONE = ("applied", "adopted", "skipped")
 
@@ -40,11 +41,12 @@ class Attempt(Protocol):
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision's file: its id, its parents, its code."""
+    """A revision's file: its id, its parents, its code, its phase."""
 
     id: str
     parents: tuple[str, ...]
     source: bytes = field(repr=False)
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,24 @@ class Line:
             return list(self.order[known[-1] + 1 :])
         return [revision for revision in self.order if revision > max(rows)]
 
+    def phase(self, revision: str) -> Phase | None:
+        """Returns the phase that a revision declares."""
+        return self._revisions[revision].phase
+
+    def needed(self, lacking: Sequence[str], last: Phase | None) -> list[str]:
+        """Returns those of the lacking revisions that code needs which starts when the phase `last` has run.
+
+        Needed is what that run applies, and what stands behind its stop and declares that phase, or an earlier one. A
+        revision there without a phase may run at any time, so also after the start.
+        """
+        later = [(phase := self.phase(revision)) is not None and phase.is_after(last) for revision in lacking]
+        stop = later.index(True) if True in later else len(later)
+        return [
+            revision
+            for place, revision in enumerate(lacking)
+            if place < stop or (self.phase(revision) is not None and not later[place])
+        ]
+
     def _with_ancestors(self, revisions: Iterable[str]) -> set[str]:
         found = {revision for revision in revisions if revision in self._revisions}
         for revision in reversed(self.order):
@@ -203,13 +223,15 @@ def read_line(versions: Path) -> Line:
 
 def _read(path: Path) -> Revision | None:
     source = path.read_bytes()
-    values = {}
+    values: dict[str, Any] = {}
     for statement in ast.parse(source).body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         names = [target.id for target in targets if isinstance(target, ast.Name)]
         value = getattr(statement, "value", None)
         if ("revision" in names or "down_revision" in names) and isinstance(value, ast.expr):
             values[names[0]] = ast.literal_eval(value)
+        if "phase" in names and isinstance(value, ast.Constant):  # a computed one counts as none
+            values["phase"] = next((phase for phase in Phase if phase == value.value), None)
     down = values.get("down_revision")
     parents = () if down is None else (down,) if isinstance(down, str) else tuple(down)
-    return Revision(values["revision"], parents, source) if "revision" in values else None
+    return Revision(values["revision"], parents, source, values.get("phase")) if "revision" in values else None

@@ -17,6 +17,7 @@ from app import database_url, db
 from app.backfill import LEASES_TABLE
 from app.errors import SettingsError
 from app.migrations.line import Line, read_line
+from app.migrations.phases import Phase
 from app.partitions import declared_partitions
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class Project:
         """Returns the names of the models' tables."""
         return list(self.metadata().tables)
 
+    def small_tables(self) -> list[str]:
+        """Returns the tables that may be locked, as their models say: `info={"small": True}`."""
+        return [table.name for table in self.metadata().tables.values() if table.info.get("small")]
+
     def partitions(self) -> Mapping[str, str]:
         """Returns the tables that may be partitioned, each with its partition column."""
         return declared_partitions(self.metadata())
@@ -146,32 +151,34 @@ class Project:
         """Makes what gives such an application its sessions: see `db.async_sessions`."""
         return db.async_sessions(self.database_url(), **options)
 
-    def is_current(self, bind: sa.Engine | sa.Connection) -> bool:
-        """Returns whether a database has every revision of this code; see `missing`."""
-        return not self.missing(bind)
+    def is_current(self, bind: sa.Engine | sa.Connection, phase: str | None = None) -> bool:
+        """Returns whether a database has every revision that this code needs to start; see `missing`."""
+        return not self.missing(bind, phase)
 
-    def missing(self, bind: sa.Engine | sa.Connection) -> list[str]:
+    def missing(self, bind: sa.Engine | sa.Connection, phase: str | None = None) -> list[str]:
         """Returns the revisions of this code that a database lacks, oldest first; loads no Alembic.
 
         A database that is *ahead* of the code lacks none: during a rolling deploy old code meets the new schema.
 
         Args:
             bind: an engine, or a connection, whose transaction this joins.
+            phase: `expand` or `migrate`: leaves out what runs after that phase; by default nothing is.
 
         Raises:
+            ValueError: there is no such phase.
             sqlalchemy.exc.DBAPIError: the database can't be reached or read.
             FileNotFoundError: the revisions aren't there: the package runs from a checkout, or an image that holds it.
         """
-        line = _line(self.root / "alembic" / "versions")
+        line, last = _line(self.root / "alembic" / "versions"), Phase(phase) if phase is not None else None
         if isinstance(bind, sa.Engine):
             if (file := database_url.sqlite_file(bind.url)) is not None and not file.exists():
-                return line.lacks([], [])  # connecting would create it
+                return line.needed(line.order, last)  # connecting would create it
             with bind.connect() as connection:
-                return self.missing(connection)
+                return self.missing(connection, phase)
         if not sa.inspect(bind).has_table(VERSION_TABLE):
-            return line.lacks([], [])
+            return line.needed(line.order, last)
         rows = list(bind.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
-        return line.lacks(rows, _attempts(bind) if rows else [])
+        return line.needed(line.lacks(rows, _attempts(bind) if rows else []), last)
 
 
 def _url_of_config(text: str) -> sa.URL:

@@ -8,6 +8,7 @@ from typing import Any
 
 from alembic.config import Config
 
+from app.migrations.phases import Phase, phase_of
 from app.migrations.terminal import Ask
 
 LockCheck = Callable[[], None]
@@ -95,6 +96,11 @@ class Step:
         """The name of the revision's file; empty for a stamp."""
         return self.file.name if self.file is not None else ""
 
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that the revision declares."""
+        return phase_of(self.module, self.file_name)
+
     def __str__(self) -> str:
         return f"{self.direction} {self.revision} {self.title}".rstrip()
 
@@ -111,10 +117,12 @@ class Session:
         name_revision: names a revision by its differences where no message is given.
         adopts: the revision takes over what a database has.
         accepted_losses: revisions whose losses the operator accepts.
+        phase: the last phase that an upgrade runs; None for all.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
         facts: the snapshot from which the compared database was made just now; None for any other database.
         taken: the snapshot of the compared database, if the caller has read it already.
         notes: differences that only the history of the database has left, by the last comparison with the models.
+        held_back: changes that wait for a release, a line each.
         left_out: a line on what that comparison couldn't compare; empty if it compared everything.
         answers_notes: the caller's answer has both, so they aren't logged.
     """
@@ -126,10 +134,12 @@ class Session:
     name_revision: Callable[[list[Any]], str] | None = None
     adopts: bool = False
     accepted_losses: Collection[str] = ()
+    phase: Phase | None = None
     called_by_schema: bool = False
     facts: dict[str, Any] | None = None
     taken: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
+    held_back: list[str] = field(default_factory=list)
     left_out: str = ""
     answers_notes: bool = False
 
@@ -140,8 +150,8 @@ class Session:
 
     @property
     def all_notes(self) -> list[str]:
-        """Returns what that comparison left out, and the notes."""
-        return [*filter(None, [self.left_out]), *self.notes]
+        """Returns what that comparison left out, the notes, and what is held back."""
+        return [*filter(None, [self.left_out]), *self.notes, *self.held_back]
 
     @classmethod
     def of(cls, config: Config) -> "Session":

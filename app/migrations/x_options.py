@@ -6,13 +6,16 @@ import re
 from alembic.runtime.environment import EnvironmentContext
 
 from app.migrations.errors import ConfigurationError
-from app.migrations.session import Session
+from app.migrations.phases import Phase
+from app.migrations.session import Command, Session
 
 ACCEPT_DATA_LOSS = "accept-data-loss"
 DECRYPT_SECRETS = "decrypt_secrets"
 LOCK_TIMEOUT = "lock_timeout"
 NOT_A_RENAME = "not-a-rename"
-KNOWN = (ACCEPT_DATA_LOSS, DECRYPT_SECRETS, LOCK_TIMEOUT, NOT_A_RENAME)
+PHASE = "phase"
+PLAIN = "plain"
+KNOWN = (ACCEPT_DATA_LOSS, DECRYPT_SECRETS, LOCK_TIMEOUT, NOT_A_RENAME, PHASE, PLAIN)
 _SIMILAR = 0.8  # of 1; a misspelling of one or two letters is above, another word below
 
 
@@ -37,6 +40,26 @@ def lock_wait(env: EnvironmentContext, default: float) -> float:
     if not 0 <= value < float("inf"):
         raise ConfigurationError(f"-x {LOCK_TIMEOUT} must be a number of seconds, 0 or more.")
     return value
+
+
+def wants_plain(env: EnvironmentContext) -> bool:
+    """Returns whether operations are to be plain, in a new revision and in a run: `-x plain=yes`."""
+    value = env.get_x_argument(as_dictionary=True).get(PLAIN, "no")
+    if value not in ("yes", "no"):
+        raise ConfigurationError(f"-x {PLAIN} must be yes or no.")
+    return value == "yes"
+
+
+def last_phase(env: EnvironmentContext, command: Command) -> Phase | None:
+    """Returns the last phase that an upgrade runs: `-x phase=expand`; None for all."""
+    value = env.get_x_argument(as_dictionary=True).get(PHASE, Session.of(env.config).phase)
+    if value is None:
+        return None
+    if value not in list(Phase):
+        raise ConfigurationError(f"-x {PHASE} must be one of {', '.join(Phase)}.")
+    if command.moves_revisions and command is not Command.UPGRADE:
+        raise ConfigurationError(f"-x {PHASE} goes with alembic upgrade: no other command stops at a phase.")
+    return Phase(value)
 
 
 def accepted_losses(env: EnvironmentContext) -> set[str]:

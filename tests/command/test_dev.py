@@ -173,7 +173,7 @@ def test_a_rename_that_is_none_is_a_drop_and_an_add(source_copy: SourceCopy, sql
     alembic = "-m", "alembic", "revision", "--autogenerate", "-m", "drop and add"
     code, screen = typed(source_copy, *alembic, url=sqlite_head, answers=[("[y/N] ", "\n")])
     assert code == 0, screen
-    text = source_copy.written()[0].read_text(encoding="utf-8")
+    text = "".join(file.read_text(encoding="utf-8") for file in source_copy.written())
     assert 'op.drop_column("users", "github_token_expires_at")' in text
     assert "new_column_name" not in text
 

@@ -19,6 +19,8 @@ from app.errors import DatabaseUnreachable, SettingsError
 from app.project import PROJECT
 from tests.support.database_access import rows, run
 
+pytestmark = pytest.mark.in_turn
+
 PASSWORD = "not-for-the-log"
 FILE_NAMES = ["plain.db", "two words.db", "100%.db", "per%20cent.db", "what?.db", "a#b.db", "x=y&z+.db", "naïve.db"]
 CHILD = "CREATE TABLE child (id integer PRIMARY KEY, parent integer REFERENCES parent (id))"

@@ -25,6 +25,8 @@ from tests.support.schema_dump import schema_of
 from tests.support.schema_in_process import schema
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.in_turn
+
 PASSWORD = "not-for-the-log"
 
 

@@ -17,6 +17,8 @@ from tests.support.ledger_rows import attempts
 from tests.support.project_copy import ProjectCopy
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.in_turn
+
 TABLE = "op.create_table('stars', sa.Column('id', sa.Integer, primary_key=True), sa.Column('name', sa.Text))"
 ROWS = 300  # three pages
 KEPT = "What it had finished outside its transaction, such as pages, is kept; the next run goes on from there."

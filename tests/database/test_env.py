@@ -16,6 +16,8 @@ from tests.support.databases import At
 from tests.support.project_copy import ProjectCopy
 from tests.support.schema_dump import schema_of
 
+pytestmark = pytest.mark.in_turn
+
 READING: dict[str, Callable[[Config], object]] = {
     "check": command.check,
     "current": command.current,

@@ -12,6 +12,8 @@ from tests.support.database_access import execute
 from tests.support.databases import At
 from tests.support.environment import ROOT
 
+pytestmark = pytest.mark.in_turn
+
 
 @pytest.mark.exhaustive
 def test_missing_returns_the_revisions_that_a_database_lacks(at: At) -> None:

@@ -32,6 +32,8 @@ from tests.support.database_access import execute, run_script
 from tests.support.databases import At, everyday
 from tests.support.schema_dump import schema_of
 
+pytestmark = pytest.mark.in_turn
+
 __all__ = [
     "test_model_definitions_match_ddl",
     "test_single_head_revision",

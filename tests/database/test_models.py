@@ -31,6 +31,8 @@ from tests.support.database_access import insert, rows
 from tests.support.databases import DATABASES, Servers, database
 from tests.support.known_keys import ENC_CIPHER, TOKEN_CIPHER
 
+pytestmark = pytest.mark.in_turn
+
 SECRET = "sk-live-do-not-show-me"
 LONG_AGO = dt.datetime(2001, 2, 3, 4, 5, 6, 789012, dt.UTC)
 ID, OTHER_ID = uuid.UUID(int=1), uuid.UUID(int=2)

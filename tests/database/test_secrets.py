@@ -27,6 +27,8 @@ from app.secrets import key_check
 from tests.support.database_access import autocommit
 from tests.support.known_keys import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, one_by_one, under_writing_key
 
+pytestmark = pytest.mark.in_turn
+
 SECRET, OTHER = "sk-live-do-not-show-me", "sk:live:nor:me"
 OTHER_PASSPHRASE = "another passphrase, as long as the first"
 MALFORMED = {

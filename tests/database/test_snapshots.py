@@ -19,6 +19,8 @@ from tests.support.drift_cases import HEAD
 from tests.support.editable_project import EditableProject
 from tests.support.schema_in_process import schema
 
+pytestmark = pytest.mark.in_turn
+
 
 def test_the_committed_snapshots_are_fresh(url: str) -> None:
     stale = commands.stale_snapshots(PROJECT, engine(url))

@@ -9,6 +9,8 @@ from app import db
 from app.triggers import UpdatedAtTrigger, declared_triggers
 from tests.support.database_access import autocommit, rows, run
 
+pytestmark = pytest.mark.in_turn
+
 OBJECTS = {
     "sqlite": "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%' ORDER BY name",
     "postgresql": """

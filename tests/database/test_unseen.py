@@ -13,6 +13,8 @@ from tests.support.alembic_in_process import config
 from tests.support.drift_cases import HEAD
 from tests.support.editable_project import EditableProject
 
+pytestmark = pytest.mark.in_turn
+
 COMPARED = f"Compared on a throw-away PostgreSQL, which was made from the snapshot of {HEAD}."
 PARTLY = f"Comments and types were compared with PostgreSQL's snapshot of {HEAD}; what only PostgreSQL has of defaults"
 # Only a server spells a default, and has the sequence of a column.

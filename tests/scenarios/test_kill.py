@@ -49,7 +49,7 @@ STRETCHES = [
 ]
 # Moments: before a transaction begins, and after each statement on whatever connection. Pages keep their size, so that
 # one run has as many moments as another.
-_KILL = """
+KILL = """
 import os, pathlib, signal
 import sqlalchemy
 from app.backfill import pacing
@@ -87,7 +87,7 @@ class Walk:
         self._folder = folder
         self._stops = stops
         self._killed = _project(folder / "killed")
-        self._killed.hook(_KILL)
+        self._killed.hook(KILL)
 
     @contextmanager
     def stretch(self, kind: str, start: str | None, end: str) -> Iterator[Stretch]:

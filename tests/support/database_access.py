@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import postgast
 import psycopg
 import sqlalchemy as sa
 
@@ -57,7 +58,8 @@ def run_script(url: str, script: str) -> None:
             connection.close()
         return
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as postgresql:
-        postgresql.execute(script.encode())
+        for statement in postgast.split(script):  # several at once would be one transaction
+            postgresql.execute(statement.encode())
 
 
 @contextmanager

@@ -25,17 +25,19 @@ def everyday(cases: Iterable[Any], chosen: Collection[Any]) -> list[Any]:
 
 
 def mark_in_turn(items: Iterable[pytest.Item]) -> None:
-    """Leaves each case of a test to one kind of database in the default run: every other one to the next."""
+    """Leaves each case of a test to one kind of database in the default run, to another one than the case before."""
     cases: dict[str, dict[str, dict[str, pytest.Item]]] = {}
     for item in items:
+        if not hasattr(item, "callspec"):
+            continue
         assert isinstance(item, pytest.Function)
         given = item.callspec.params
         where = next((value for value in given.values() if value in KINDS), None)
         case = repr([value for value in given.values() if value is not where])
         if where is not None:
             cases.setdefault(f"{item.path}::{item.originalname}", {}).setdefault(case, {})[where] = item
-    for of_test in cases.values():
-        for number, kinds in enumerate(of_test.values()):
+    for first, of_test in enumerate(cases.values()):
+        for number, kinds in enumerate(of_test.values(), first):
             if len(kinds) == len(KINDS):
                 kinds[KINDS[1 - number % 2]].add_marker("exhaustive")
 

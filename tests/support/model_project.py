@@ -37,10 +37,12 @@ file_template = %%(rev)s_%%(slug)s
 revision_environment = true
 
 [post_write_hooks]
-hooks = tidy, snapshot
+hooks = tidy, snapshot, lint
 tidy.type = tidy
 snapshot.type = snapshot
 snapshot.root = %(here)s
+lint.type = lint
+lint.root = %(here)s
 """
 _ENV = """\
 import os

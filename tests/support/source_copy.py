@@ -40,6 +40,9 @@ class SourceCopy(ProjectCopy):
         return sorted(file for file in self.versions.glob("*.py") if file.name[:14] not in REVISIONS)
 
 
-def timeless(file: Path) -> str:
-    """The text of a revision without its id and its parent's."""
-    return file.read_text(encoding="utf-8").replace(file.name[:14], "YYYYMMDDHHMMSS").replace(HEAD, "HEAD")
+def timeless(*files: Path) -> str:
+    """The texts of revisions that follow each other, without their ids and the first one's parent's."""
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files).replace(HEAD, "HEAD")
+    for number, file in enumerate(files):
+        text = text.replace(file.name[:14], "YYYYMMDDHHMMSS" + f"+{number}" * bool(number))
+    return text

@@ -67,7 +67,12 @@ POSTGRESQL: dict[str, list[str]] = {
     "ALTER TABLE users SET SCHEMA s": ["rename_table users to s, users"],
     "ALTER TABLE users ADD PRIMARY KEY (a)": ["set_not_null users.a", "add_unique users.a"],
     "ALTER TABLE users ADD UNIQUE USING INDEX i": [],
-    "ALTER TABLE users ADD CHECK (a > 0), ADD FOREIGN KEY (a) REFERENCES b, DROP CONSTRAINT c CASCADE": [],
+    "ALTER TABLE users ADD CHECK (a > 0), ADD FOREIGN KEY (a) REFERENCES b, DROP CONSTRAINT c CASCADE": [
+        "add_check users",
+        "add_foreign_key users.a",
+    ],
+    "ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0) NOT VALID": ["add_check users"],
+    "ALTER TABLE users VALIDATE CONSTRAINT c": ["validate users"],
     "ALTER TABLE users RENAME TO people": ["rename_table users to people"],
     "ALTER TABLE users RENAME a TO b": ["rename_column users.a to b"],
     "ALTER TABLE users RENAME CONSTRAINT a TO b": [],

@@ -37,6 +37,8 @@ def environment(*names: str) -> EnvironmentContext:
         ("decrypt_secret=yes", "decrypt_secrets"),
         ("not_a_rename=users.nick", "not-a-rename"),
         ("not-rename=users.nick", "not-a-rename"),
+        ("phases=expand", "phase"),
+        ("Phase=expand", "phase"),
     ],
 )
 def test_a_name_that_is_nearly_known_is_refused(name: str, meant: str) -> None:

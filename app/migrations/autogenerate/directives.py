@@ -20,12 +20,14 @@ from app.migrations.autogenerate.facts.compare_facts import compare_facts, setup
 from app.migrations.autogenerate.facts.finish import finish
 from app.migrations.autogenerate.facts.unwritten import taken_out
 from app.migrations.autogenerate.model_names import require_names
-from app.migrations.autogenerate.naming import following_id, next_id
+from app.migrations.autogenerate.naming import next_id
 from app.migrations.autogenerate.renames import compare_renames
 from app.migrations.autogenerate.rendering import render_item
+from app.migrations.autogenerate.steps.files import hold_back, in_files, unindexed
+from app.migrations.autogenerate.steps.retyped import take_out_impossible
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import DriftDetected, MigrationError
-from app.migrations.operations import ValidateConstraintOp
+from app.migrations.operations import PLAIN
 from app.migrations.project import OWN_TABLES
 from app.migrations.session import Session
 from app.migrations.snapshots import Snapshot
@@ -81,14 +83,17 @@ def options(config: Config, metadata: sa.MetaData, *, writes_revision: bool) -> 
     }
 
 
-def refuse_differences(revision_context: Any) -> None:
-    """Ends `alembic check`.
+def refuse_differences(context: MigrationContext) -> None:
+    """Ends `alembic check`; what is held back until a release is a note.
 
     Raises:
         DriftDetected: the database differs from the models; the message describes each difference.
     """
-    _say_notes(Session.of(revision_context.config))
+    assert context.config is not None
+    revision_context, session = context.opts["revision_context"], Session.of(context.config)
     script = revision_context.generated_revisions[-1]
+    session.held_back = hold_back(context, script) if not session.adopts else []
+    _say_notes(session)
     diffs = [diff for upgrade_ops in script.upgrade_ops_list for diff in upgrade_ops.as_diffs()]
     if diffs:
         raise DriftDetected(
@@ -102,7 +107,7 @@ def refuse_differences(revision_context: Any) -> None:
 def _process_revision_directives(
     context: MigrationContext, _revision: Any, directives: list[ops.MigrationScript]
 ) -> None:
-    """Finishes a revision; drops one that would change nothing, and splits one that adds a CHECK.
+    """Finishes a revision; drops one that would change nothing, and splits one that would stall others.
 
     Raises:
         MigrationError: a requested id isn't a time, or there is no message to name the file by.
@@ -120,14 +125,12 @@ def _process_revision_directives(
     elif session.facts is not None:
         compared = history.get_current_head() or "an empty schema"
         log.info("%s", _STOOD_IN.format(compared))
-    assert script.downgrade_ops is not None
-    unwritten = [*taken_out(script.upgrade_ops)]
-    list(taken_out(script.downgrade_ops))
-    for difference in unwritten:
-        log.warning("Nothing was written for: %s", difference)
+    unwritten = _take_out_unwritten(context, script, in_steps=autogenerate and not session.adopts)
+    session.held_back = hold_back(context, script) if autogenerate and not session.adopts else []
     _say_notes(session)
     if autogenerate and script.upgrade_ops.is_empty():
-        util.msg("No revision was written." if unwritten else "Nothing has changed: no revision was written.")
+        is_equal = not (unwritten or session.held_back)
+        util.msg("Nothing has changed: no revision was written." if is_equal else "No revision was written.")
         directives[:] = []
         return
     if autogenerate:
@@ -140,7 +143,28 @@ def _process_revision_directives(
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
     if autogenerate and not session.adopts:
-        directives += _split_checks(script)
+        directives += _in_files(context, script, session)
+
+
+def _take_out_unwritten(context: MigrationContext, script: ops.MigrationScript, *, in_steps: bool) -> list[object]:
+    assert script.upgrade_ops is not None
+    assert script.downgrade_ops is not None
+    unwritten: list[object] = [*taken_out(script.upgrade_ops)]
+    list(taken_out(script.downgrade_ops))
+    if in_steps and not context.opts.get(PLAIN):
+        unwritten += take_out_impossible(script, context.opts["target_metadata"])
+    for difference in unwritten:
+        log.warning("Nothing was written for: %s", difference)
+    return unwritten
+
+
+def _in_files(context: MigrationContext, script: ops.MigrationScript, session: Session) -> list[ops.MigrationScript]:
+    missing = [*unindexed(script, context.opts["target_metadata"])]
+    others, held_back = in_files(context, script)
+    session.held_back += held_back
+    for line in (*missing, *held_back):
+        log.warning("%s", line)
+    return others
 
 
 def _say_notes(session: Session) -> None:
@@ -150,6 +174,8 @@ def _say_notes(session: Session) -> None:
         log.warning("%s", session.left_out)
     for note in session.notes:
         log.info("Not a difference: %s", note)
+    for line in session.held_back:
+        log.warning("%s", line)
 
 
 def _include_name(schemas: set[str], partitions: set[Any], name: str | None, kind: str, parents: Any) -> bool:
@@ -186,24 +212,6 @@ def _fill_in_from_models(context: MigrationContext, script: ops.MigrationScript)
         elif isinstance(operation, ops.AddColumnOp) and not operation.column.primary_key:
             operation.column.autoincrement = "auto"
         elif isinstance(operation, ops.CreateIndexOp | ops.CreateUniqueConstraintOp):
-            # PostgreSQL reports its default options as well.
-            operation.kw = {name: value for name, value in operation.kw.items() if value is not False and value != []}
-
-
-def _split_checks(script: ops.MigrationScript) -> list[ops.MigrationScript]:
-    """Adds the CHECKs of a new revision `NOT VALID`; returns the revision that validates them, if there are any.
-
-    Adding takes a moment, and writers go on while the rows are checked; in one transaction the lock of the first would
-    last until the end of the second. On SQLite the first revision checks the rows as it copies the table.
-    """
-    operations = flat(script.upgrade_ops.ops if script.upgrade_ops is not None else [])
-    checks = [op for op in operations if isinstance(op, ops.CreateCheckConstraintOp) and op.constraint_name]
-    for check in checks:
-        check.kw["postgresql_not_valid"] = True
-    validations = [ValidateConstraintOp(str(check.constraint_name), check.table_name) for check in checks]
-    if not validations:
-        return []
-    message = f"validate {', '.join(validation.name for validation in validations)}"
-    upgrade, downgrade = ops.UpgradeOps([*validations]), ops.DowngradeOps([])
-    following = following_id(str(script.rev_id))
-    return [ops.MigrationScript(following, upgrade, downgrade, message=message, head=script.rev_id)]
+            # PostgreSQL reports its default options as well; how an index is built is the revision's to say.
+            said = {name: value for name, value in operation.kw.items() if name != "postgresql_concurrently"}
+            operation.kw = {name: value for name, value in said.items() if value is not False and value != []}

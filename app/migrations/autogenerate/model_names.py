@@ -10,8 +10,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy.dialects import postgresql
 
 from app.migrations.errors import ConfigurationError
-
-MOST_BYTES = 63  # PostgreSQL cuts what is longer
+from app.sql_text import MOST_BYTES
 
 _PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
 

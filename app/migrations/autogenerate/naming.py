@@ -44,7 +44,10 @@ def offered_name(diffs: Iterable[Any]) -> str:
     changes = [change for diff in diffs for change in changes_of(diff)]
     # Indexes and constraints come along with their tables and columns.
     main = [change for change in changes if change.kind in ("table", "column")] or changes
-    phrases = dict.fromkeys(map(_phrase, main))
+    facts: dict[str, set[str]] = {}
+    for change in main:
+        facts.setdefault(change.address, set()).add(change.fact)
+    phrases = dict.fromkeys(_phrase(change, facts[change.address]) for change in main)
     if len(phrases) > _SEVERAL:
         tables = sorted({str(change.table or change.name) for change in main})
         return f"change {', '.join(tables)}" if len(tables) <= _SEVERAL else f"change {len(tables)} tables"
@@ -54,9 +57,11 @@ def offered_name(diffs: Iterable[Any]) -> str:
     return " and ".join(f"{verb} {', '.join(things)}" for verb, things in verbs.items())
 
 
-def _phrase(change: Change) -> tuple[str, str]:
+def _phrase(change: Change, facts: set[str]) -> tuple[str, str]:
     if change.kind == "table comment":
         return "change", f"comment of {change.table}"
+    if facts - {""} == {"nullable"} and change.fact:
+        return "no longer require" if change.new else "require", change.address
     if change.kind in ("table", "column"):
         return change.verb, change.address + (f" to {change.new}" if change.verb == "rename" else "")
     return change.verb, f"{change.kind} {change.name}"

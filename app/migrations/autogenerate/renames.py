@@ -5,7 +5,8 @@ To Alembic a renamed column is a drop and an add, which loses its values. A mode
     nickname: Mapped[str] = mapped_column(..., info={"renamed_from": "nick"})
     __table_args__ = ({"info": {"renamed_from": "old_table"}},)
 
-Once the database has the new name, the declaration does nothing and may go. Without it the developer is asked on a
+With `"both_names": True` beside it a column has both names until the last of three revisions. Once the database has
+the new name, the declaration does nothing and may go. Without it the developer is asked on a
 terminal; elsewhere such a pair is refused, until it is declared or denied: `alembic -x not-a-rename=users.nick …`.
 """
 
@@ -23,16 +24,23 @@ from app.migrations.autogenerate.diffs import flat
 from app.migrations.operations import DropTriggerOp
 from app.triggers import Trigger
 
+BOTH_NAMES = "both_names"
+
 
 class RenameColumn(ops.AlterColumnOp):
-    """Renames a column, and changes nothing else."""
+    """Renames a column, and changes nothing else.
 
-    def __init__(self, table: str, old: str, new: str) -> None:
+    Attributes:
+        facts: the column that keeps both names for a while; None for one that is renamed at once.
+    """
+
+    def __init__(self, table: str, old: str, new: str, facts: sa.Column[Any] | None = None) -> None:
         super().__init__(table, old, modify_name=new)
+        self.facts = facts
 
     def reverse(self) -> "RenameColumn":
         """Returns the operation that restores the old name."""
-        return RenameColumn(self.table_name, str(self.modify_name), self.column_name)
+        return RenameColumn(self.table_name, str(self.modify_name), self.column_name, self.facts)
 
     def to_diff_tuple(self) -> tuple[str, str, str]:
         """Returns the difference that this operation ends."""
@@ -147,7 +155,8 @@ def _rename_column(context: AutogenContext, changes: ops.ModifyTableOps, pair: P
     change = _change(context, changes.table_name, old, new)
     if change.has_changes():
         changes.ops.append(change)
-    return RenameColumn(changes.table_name, old.name, new.name)
+    both = old if change.modify_type is not None else new
+    return RenameColumn(changes.table_name, old.name, new.name, both if new.info.get(BOTH_NAMES) else None)
 
 
 def _in_order(operations: list[Any], renames: list[Any]) -> list[Any]:

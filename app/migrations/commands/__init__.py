@@ -6,6 +6,8 @@ progress goes to the logger `app.migrations`. An expected error is raised as a `
 
 from app.migrations.commands.deploy import Deployment, backup_sqlite, deploy, pg_dump_line, script
 from app.migrations.commands.dev import Development, develop
+from app.migrations.commands.lint import lint
+from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift import Adopted, accept, adopt, check, plan_revert, revert
@@ -15,15 +17,18 @@ __all__ = [
     "Adopted",
     "Deployment",
     "Development",
+    "Released",
     "accept",
     "adopt",
     "backup_sqlite",
     "check",
     "deploy",
     "develop",
+    "lint",
     "pg_dump_line",
     "plan_revert",
     "read_status",
+    "release",
     "resolve",
     "revert",
     "script",

@@ -18,8 +18,9 @@ from app.migrations import run
 from app.migrations.commands.status import read_status, require_no_problem
 from app.migrations.drift import unaccepted
 from app.migrations.errors import ConfigurationError, DriftDetected, MigrationError
+from app.migrations.phases import Phase, Stop, until_stop
 from app.migrations.project import Project
-from app.migrations.run import Ledger, Reporter, Status
+from app.migrations.run import Ledger, Reporter, RevisionStatus, Status
 from app.migrations.session import Session, Step
 
 
@@ -29,20 +30,25 @@ class Deployment:
 
     Attributes:
         database: the database's URL without the password.
+        head: the last revision of the code.
+        at: the revision that the database is at; with `dry_run`, that it would be at. Empty before the first.
         applied: the revisions that were applied, oldest first; with `dry_run`, those that would be.
         backup: the copy of the database.
-        models_compared: `whole`, `partly`, or `not` with `dry_run`.
+        models_compared: `whole`, `partly`, or `not`, with `dry_run` and before head.
         notes: what that comparison left out, and what the history of the database has left.
+        stopped: the line on the stop before a later phase; empty if the database is at head.
     """
 
     database: str
     head: str
+    at: str
     applied: list[str]
     dry_run: bool
     seconds: float
     backup: Path | None
     models_compared: str = "not"
     notes: list[str] = field(default_factory=list)
+    stopped: str = ""
 
 
 def deploy(
@@ -53,8 +59,9 @@ def deploy(
     backup: Path | None = None,
     lock_timeout: float | None = None,
     live: bool = False,
+    phase: Phase | None = None,
 ) -> Deployment:
-    """Brings the database to head under the lock, and compares it with the models afterwards.
+    """Brings the database to head under the lock, and compares it with the models there.
 
     Args:
         project: the project of the database.
@@ -63,35 +70,55 @@ def deploy(
         backup: SQLite only: copies the database to this new file first.
         lock_timeout: the longest wait for another migration, in seconds; else the project's limit.
         live: a terminal shows the progress.
+        phase: the last phase that runs; None for all.
 
     Raises:
         MigrationError: something is in the way, or failed; revisions that had finished stay applied.
     """
     started = time.monotonic()
     run.history(project)  # an unreadable history is refused before SQLite's lock makes its file
-    copy, session = None, None
+    copy: Path | None = None
+    compared: tuple[str, list[str]] = ("not", [])
     if dry_run:
-        before = _require_upgradable(project, engine)
+        before = _require_upgradable(project, engine, phase)
+        applied, stop = _until_stop(before, phase)
     else:
         with run.writing(project, engine, lock_timeout, live=live, create=True) as (config, held_engine):
             if backup is not None and _require_source(held_engine.url, backup).exists():
-                _require_upgradable(project, held_engine)  # a large copy would be in vain
+                _require_upgradable(project, held_engine, phase)  # a large copy would be in vain
                 copy = backup_sqlite(held_engine, backup)
             before = read_status(project, held_engine)
-            command.upgrade(config, "head")
+            applied, stop = _until_stop(before, phase)
             session = Session.of(config)
-            session.answers_notes = True
-            _require_equal_to_models(config, held_engine)
-    applied = [revision.revision for revision in before.pending]
-    compared = (session.models_compared, session.all_notes) if session is not None else ("not", [])
-    return Deployment(before.database, before.head or "", applied, dry_run, time.monotonic() - started, copy, *compared)
+            session.answers_notes = session.called_by_schema = True
+            session.phase = phase
+            command.upgrade(config, "head")
+            if stop is None:
+                _require_equal_to_models(config, held_engine)
+                compared = session.models_compared, session.all_notes
+    head = before.head or ""
+    at = head if stop is None else applied[-1] if applied else next(iter(before.place.rows), "")
+    seconds, stopped = time.monotonic() - started, stop.text(by_schema=True) if stop is not None else ""
+    return Deployment(before.database, head, at, applied, dry_run, seconds, copy, *compared, stopped)
 
 
-def script(project: Project, engine: sa.Engine | None = None) -> str:
+def _until_stop(status: Status, phase: Phase | None) -> tuple[list[str], Stop | None]:
+    """Returns the pending revisions that run, and the place of the stop."""
+
+    def itself(revision: RevisionStatus) -> RevisionStatus:
+        return revision
+
+    revisions, stop = until_stop(status.pending, phase, itself)
+    return [revision.revision for revision in revisions], stop
+
+
+def script(project: Project, engine: sa.Engine | None = None, phase: Phase | None = None) -> str:
     """Returns the SQL that `deploy` would run now, and raises what is in the way of an upgrade."""
     status = read_status(project, engine)
     require_no_problem(status)
     config = project.config(engine)
+    session = Session.of(config)
+    session.phase, session.called_by_schema = phase, True
     run.require_complete(status.place)
     config.output_buffer = output = io.StringIO()
     command.upgrade(config, f"{next(iter(status.place.rows), 'base')}:head", sql=True)
@@ -144,11 +171,12 @@ def pg_dump_line(url: sa.URL, target: Path) -> str:
     return shlex.join(["pg_dump", "--format=custom", f"--file={target}", dumped.render_as_string()])
 
 
-def _require_upgradable(project: Project, engine: sa.Engine | None) -> Status:
+def _require_upgradable(project: Project, engine: sa.Engine | None, phase: Phase | None) -> Status:
     """Returns the status, and raises what would refuse an upgrade."""
     status, history = read_status(project, engine), run.history(project)
     require_no_problem(status)
-    plan = [*map(Step.of, run.upgrade_steps(history, status.place))]
+    steps, _ = until_stop(run.upgrade_steps(history, status.place), phase, Step.of)
+    plan = [*map(Step.of, steps)]
     with run.reading(project, engine) as connection:
         something_to_lose = bool(plan and (status.at or sa.inspect(connection).get_table_names()))
         connection.rollback()

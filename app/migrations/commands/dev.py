@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.script import Script
 
 from app.migrations import run
+from app.migrations.commands.lint import lint
 from app.migrations.commands.status import read_status, require_no_problem
 from app.migrations.errors import ConfigurationError
 from app.migrations.project import Project
@@ -33,6 +34,7 @@ class Development:
         files: the files of those, relative to the project's root.
         models_compared: `whole` or `partly`.
         notes: what the last comparison left out, and what the history of the database has left.
+        findings: what `schema lint` finds in the files that were written.
     """
 
     database: str
@@ -42,6 +44,7 @@ class Development:
     files: list[Path]
     models_compared: str = "whole"
     notes: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
 
 def develop(
@@ -87,7 +90,8 @@ def develop(
     applied, written = ([script.revision for script in group] for group in (before.pending, scripts))
     files = [run.from_root(project, Path(script.path)) for script in scripts]
     compared = session.models_compared, session.all_notes
-    return Development(before.database, at, applied, written, files, *compared)
+    findings = [finding.text() for finding in lint(project, written).findings] if written else []
+    return Development(before.database, at, applied, written, files, *compared, findings)
 
 
 def _write_revision(project: Project, config: Config, message: str | None) -> list[Script]:

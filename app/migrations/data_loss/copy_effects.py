@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from app.migrations.sql import Statement, effects, lexer
+from app.migrations.sql import Statement, create_table, effects, lexer, sqlite_table
 from app.sql_text import NAME, TABLE_COPY, bare, copy_of, literal, qualified, unquoted
 
 _INSERT = re.compile(
@@ -72,6 +72,7 @@ class CopyEffects:
             unique = tuple(names.get(name, new[name].name) for name in columns)
             if tuple(name.lower() for name in unique) not in before:
                 yield effects.AddUnique(table, unique)
+        yield from _added_rules(originals[0], copy, driver)
         for name, old_name in names.items():
             if old_name.lower() != name:
                 yield effects.RenameColumn(table, (old_name,), to=new[name].name)
@@ -85,6 +86,25 @@ class CopyEffects:
                 yield effects.DropColumn(qualified(table), (column.name,))
             for changed in types - {column.type}:
                 yield effects.AlterType(qualified(table), (column.name,), to=changed)
+
+
+def _added_rules(table: str, copy: str, driver: Any) -> Iterator[effects.Effect]:
+    """Yields the foreign keys and the CHECKs that a copy has, and its table hasn't."""
+
+    def read(question: str) -> list[Any]:
+        return list(driver.execute(question))
+
+    rules: list[dict[effects.Effect, None]] = []
+    for name in (table, copy):
+        keys = sqlite_table.foreign_keys(read, name)
+        found: dict[effects.Effect, None] = dict.fromkeys(
+            effects.AddForeignKey(qualified(table), key.columns, to=qualified(key.table), referred=key.referred)
+            for key in keys
+        )
+        clauses = create_table.clauses(sqlite_table.statement_of(read, name))
+        checks = (clause.body or "" for clause in clauses if clause.kind == "CHECK")
+        rules.append(found | dict.fromkeys(effects.AddCheck(qualified(table), to=check) for check in checks))
+    yield from (rule for rule in rules[1] if rule not in rules[0])
 
 
 def _columns(table: str, driver: Any) -> dict[str, _Column]:

@@ -23,6 +23,7 @@ from app.migrations.rules import Finding, Verdict, rule_of, values_other_than
 from app.migrations.session import Direction, Step
 from app.migrations.sql import Statement, effects
 
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 WHILE_RUNNING = "seen only while it ran, and rolled back; what had finished stays applied"
 OUTSIDE = "seen only while it ran, outside a transaction; what it had done until then stays"
 _NO_CONSENT = (effects.Call, effects.Define, effects.SetPath)  # what they lead to is judged by itself
@@ -64,18 +65,19 @@ class DataLoss(Guard):
             ConfigurationError: an `acknowledged` is misspelt, or so is a revision that the operator accepts.
         """
         self._consents.require_planned([step.revision for step in plan])
-        preview, made = Preview(self._questions), self._nothing_made(live=False)
+        schema = self._questions.rows(_SCHEMA) if self._questions.dialect.name == "sqlite" else None
+        preview, made = Preview(self._questions.dialect, schema), self._nothing_made(live=False)
         findings: list[Finding] = []
         for step in plan:
-            rendered, stopped = preview.render(step)
-            of_step, names = self._judged(step, rendered, made)
+            rendered = preview.render(step)
+            of_step, names = self._judged(step, rendered.effects, made)
             self._consents.require_founded(step, of_step, names)
             findings += of_step
             if self._refused(of_step):
                 preview.undo()  # it won't run, so the next ones don't find its changes
-            if stopped:
+            if rendered.stopped:
                 self._note(
-                    f"{step.revision}: not looked at to its end ({stopped}); from there on each statement "
+                    f"{step.revision}: not looked at to its end ({rendered.stopped}); from there on each statement "
                     "is looked at before it runs"
                 )
         self._connection.rollback()  # a revision may have begun a transaction
@@ -90,7 +92,8 @@ class DataLoss(Guard):
 
     def _judged(self, step: Step, rendered: list[effects.Effect], made: MadeSoFar) -> tuple[list[Finding], set[str]]:
         findings, names = [], set()
-        for effect in (each for one in rendered for each in self._functions.follow(one, made)):
+        for found in (each for one in rendered for each in self._functions.follow(one, made)):
+            effect = made.as_it_is_now(found)
             if (answer := self._answer(effect, made)) is not None:
                 findings.append(Finding(step, effect, *answer))
             if not isinstance(effect, _NO_CONSENT):
@@ -142,6 +145,7 @@ class DataLoss(Guard):
         self._step = None
 
     def _check(self, step: Step, effect: effects.Effect) -> None:
+        effect = self._made.as_it_is_now(effect)
         if rule_of(effect) is not None:
             self._done.add(effect.name())
         answer = self._answer(effect, self._made)
@@ -178,11 +182,13 @@ class DataLoss(Guard):
                 return None
             case effects.Delete(whole=False) if not made.live and questions.dialect.name == "sqlite":
                 return None  # revisions run with foreign keys off, until one of them switches them on
+            case effects.AddForeignKey(referred=()):
+                return Verdict.UNKNOWN, None, "the columns that it refers to aren't named"
             case effects.AddUnique(whole=False):
                 return Verdict.UNKNOWN, None, "a unique index on an expression, or on some rows"
             case effects.AlterType() if (labels := made.labels_of(concerned.to)) is not None:
                 return questions.ask(values_other_than(labels, concerned, questions.words))
-            case _ if not rule.loses and not made.live and concerned.target in made.touched:
+            case _ if not rule.loses and not made.live and made.has_touched(concerned):
                 return Verdict.UNKNOWN, None, "the same run changes the rows first"
         return questions.ask(rule.ask(concerned, questions.words))
 

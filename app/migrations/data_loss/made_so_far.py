@@ -20,6 +20,7 @@ class MadeSoFar:
         touched: names of tables whose rows changed.
         gone: names of tables that were dropped or renamed; `gone_columns` those of columns.
         functions: names of functions.
+        unchecked: rules that rows need not keep yet, by table and name.
         old_names: the database's names of tables that the run has renamed; `old_columns` of columns.
     """
 
@@ -35,6 +36,7 @@ class MadeSoFar:
     gone_columns: set[tuple[str, str]] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unchecked: dict[tuple[str, str], effects.AddRule] = field(default_factory=dict)
     old_names: dict[str, str] = field(default_factory=dict)
     old_columns: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -64,6 +66,8 @@ class MadeSoFar:
             # A table that is gone after the next commit may be gone by now.
             case effects.CreateTable(until_commit=False) if not self.blind:
                 (self.temporary if effect.temporary else self.tables).add(table)
+            case effects.AddRule(checked=False):
+                self.unchecked[table, effect.constraint] = effect
             case effects.DropTable() if self._is_temporary(effect.target):
                 self.temporary.discard(self.key(bare(effect.target)))
             case effects.DropTable():
@@ -86,6 +90,13 @@ class MadeSoFar:
                 self._renamed_column(effect)
             case effects.Fill() | effects.Update() | effects.Delete():
                 self.touched.add(table)
+
+    def as_it_is_now(self, effect: effects.Effect) -> effects.Effect:
+        """Returns an effect; for a validation, the rule that it puts in force."""
+        if isinstance(effect, effects.Validate):
+            added = self.unchecked.get((self.key(effect.target), effect.constraint))
+            return replace(added, checked=True, where=effect.where) if added is not None else effect
+        return effect
 
     def begin_revision(self) -> None:
         """Counts what earlier revisions wrote into the run's own tables as data: only the database knows its rows."""
@@ -110,6 +121,11 @@ class MadeSoFar:
         first, *others = parts_of(table) or [""]
         key = qualified(*others) if others and first == self.home else table
         return key.lower() if self.any_case else key
+
+    def has_touched(self, effect: effects.Effect) -> bool:
+        """Returns whether the run changes the rows that an effect looks at."""
+        looked_at = {effect.target, effect.to} if isinstance(effect, effects.AddForeignKey) else {effect.target}
+        return bool({*map(self.key, looked_at)} & self.touched)
 
     def is_gone(self, effect: effects.Effect) -> bool:
         """Returns whether the run has taken the table away, or the column; the database can't know yet."""

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +23,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from app.errors import SchemaError
 from app.migrations.data_loss.code_check import reaches_past_op
 from app.migrations.data_loss.copy_effects import CopyEffects
-from app.migrations.data_loss.queries import Questions
 from app.migrations.errors import MigrationError, is_revision, place_in_revision
 from app.migrations.guard import hearing_statements
+from app.migrations.operations import PREVIEW
 from app.migrations.operations.script import SqliteImage
 from app.migrations.session import Direction, Step
 from app.migrations.sql import Statement, effects, lexer
@@ -36,27 +36,40 @@ MOST_SECONDS = 5.0
 _CHANGES_SCHEMA = re.compile(r"(CREATE|ALTER|DROP)\b", re.IGNORECASE)
 
 
+@dataclass
+class Rendered:
+    """A revision as it was rendered.
+
+    Attributes:
+        effects: its effects, in order.
+        stopped: why they may not be all of them; empty if they are.
+        statements: each statement, and the place in the revision.
+    """
+
+    effects: list[effects.Effect]
+    stopped: str
+    statements: list[tuple[str, str]] = field(default_factory=list)
+
+
 class Preview:
     """Renders the revisions of a plan, one after the other.
 
     Args:
-        questions: asks the database, for the schema on SQLite.
+        dialect: the database's.
+        schema: type, name and statement of everything that is there; for SQLite.
     """
 
-    def __init__(self, questions: Questions) -> None:
-        self._dialect = questions.dialect
-        self._image: SqliteImage | None = None
-        if self._dialect.name == "sqlite":
-            schema = questions.rows("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-            self._image = SqliteImage(schema or [])
+    def __init__(self, dialect: sa.Dialect, schema: list[Any] | None = None) -> None:
+        self._dialect = dialect
+        self._image = SqliteImage(schema or []) if dialect.name == "sqlite" else None
 
-    def render(self, step: Step) -> tuple[list[effects.Effect], str]:
-        """Returns the effects of a revision, in order, and why they may not be all of them; empty if they are."""
+    def render(self, step: Step) -> Rendered:
+        """Renders a revision; one that reaches past `op` is a single effect, of code."""
         if self._image:
             self._image.keep()
         code = reaches_past_op(Path(step.module.__file__))
         if code is not None:  # rendering would carry it out
-            return [code], ""
+            return Rendered([code], "")
         recorder = _Recorder(self._dialect, self._image)
         try:
             # What the revision prints belongs to its run.
@@ -77,7 +90,7 @@ class Preview:
             reason = "it can't be written as SQL" if isinstance(error, SchemaError) else type(error).__name__
             found = place_in_revision(error)
             recorder.stopped = recorder.stopped or f"{reason} at {f'line {found[1]}' if found else 'its beginning'}"
-        return recorder.effects, recorder.stopped
+        return Rendered(recorder.effects, recorder.stopped, recorder.statements)
 
     def undo(self) -> None:
         """Takes back the last revision: it will be refused, and those after it are rendered without it."""
@@ -85,7 +98,7 @@ class Preview:
             self._image.undo()
 
     def _operations(self, recorder: "_Recorder") -> contextlib.AbstractContextManager[Operations]:
-        options = {"as_sql": True, "output_buffer": recorder, "transactional_ddl": True}
+        options = {"as_sql": True, "output_buffer": recorder, "transactional_ddl": True, PREVIEW: True}
         if self._image:
             options["sqlite_image"] = self._image.connection
         context = MigrationContext.configure(dialect=self._dialect, opts=options)
@@ -113,6 +126,7 @@ class _Recorder:
 
     def __init__(self, dialect: sa.Dialect, image: SqliteImage | None) -> None:
         self.effects: list[effects.Effect] = []
+        self.statements: list[tuple[str, str]] = []
         self.stopped = ""
         self.place = "its beginning"  # the line of the revision that was last at work
         self._dialect = dialect
@@ -131,6 +145,7 @@ class _Recorder:
         self._note_place()
         if self.stopped:  # the revision has caught an error of SQLAlchemy's
             raise _Stop
+        self.statements.append((statement, self.place))
         driver = self._image.driver if self._image else None
         added = list(self._copies.effects_of(Statement(self._dialect.name, statement, driver)))
         self.effects += [replace(effect, where=self.place) for effect in added]

@@ -4,8 +4,31 @@ A revision is written once, in plain operations, and means the same on both data
 """
 
 from app.migrations.operations import implementations  # noqa: F401 - registers them
+from app.migrations.operations.catalog_table import PREVIEW
+from app.migrations.operations.concurrently import PLAIN, builds_index
+from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp
+from app.migrations.operations.renames import FillRenameOp, FinishRenameOp, StartRenameOp
 from app.migrations.operations.statements import CreateTriggerOp, DropTriggerOp, NamedType, ValidateConstraintOp
 from app.migrations.operations.table_copy import TableCopies
+from app.migrations.operations.type_changes import FillTypeChangeOp, FinishTypeChangeOp, StartTypeChangeOp, TypeChangeOp
 
-__all__ = ["CreateTriggerOp", "DropTriggerOp", "ExecuteOnOp", "NamedType", "TableCopies", "ValidateConstraintOp"]
+__all__ = [
+    "PLAIN",
+    "PREVIEW",
+    "CreateTriggerOp",
+    "DropTriggerOp",
+    "ExecuteOnOp",
+    "FillColumnOp",
+    "FillRenameOp",
+    "FillTypeChangeOp",
+    "FinishRenameOp",
+    "FinishTypeChangeOp",
+    "NamedType",
+    "StartRenameOp",
+    "StartTypeChangeOp",
+    "TableCopies",
+    "TypeChangeOp",
+    "ValidateConstraintOp",
+    "builds_index",
+]

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 
+from app.migrations.operations import catalog_table, concurrently
 from app.migrations.operations.statements import execute
 
 _CONSTANT = re.compile(r"\(?\s*('(?:[^']|'')*'|[-+]?[0-9.]+|true|false|null)\s*\)?", re.IGNORECASE)
@@ -28,12 +29,27 @@ _NAMES = {
 _Implementation = Callable[[Operations, Any], Any]
 
 
+def _in_its_form(plain: _Implementation) -> _Implementation:
+    """Takes the form of an operation that stalls nobody, in a block of `op.concurrently` or where one is needed."""
+
+    def implementation(operations: Operations, operation: Any) -> Any:
+        if concurrently.is_wanted(operations):
+            return concurrently.carry_out(operations, operation, plain)
+        operation = concurrently.plainly(operations, operation)
+        if concurrently.is_needed(operations, operation):
+            with concurrently.block(operations.get_context()):
+                return concurrently.carry_out(operations, operation, plain)
+        return plain(operations, operation)
+
+    return implementation
+
+
 def _repeatable(original: _Implementation, clause: str) -> _Implementation:
     """Passes over an index that a concurrent build has completed, or a concurrent drop has dropped."""
 
     def implementation(operations: Operations, operation: Any) -> None:
         context = operations.get_context()
-        online = context.dialect.name == "postgresql" and not context.as_sql
+        online = context.dialect.name == "postgresql" and not catalog_table.is_script(context)
         if online and operation.kw.get("postgresql_concurrently"):
             # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
             setattr(operation, clause, True)
@@ -153,4 +169,4 @@ _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
     ops.DropTableCommentOp: _skipped(toimpl.drop_table_comment),
 }
 for _operation, _implementation in _IMPLEMENTATIONS.items():
-    Operations.implementation_for(_operation, replace=True)(_implementation)
+    Operations.implementation_for(_operation, replace=True)(_in_its_form(_implementation))

@@ -7,6 +7,7 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 
+from app.migrations.operations.concurrently import execute_concurrently, is_wanted
 from app.migrations.operations.statements import execute
 
 
@@ -47,8 +48,9 @@ class ExecuteOnOp(MigrateOperation):
 @Operations.implementation_for(ExecuteOnOp)
 def _execute_on(operations: Operations, operation: ExecuteOnOp) -> None:
     if operations.get_context().dialect.name == operation.dialect:
+        run = execute_concurrently if is_wanted(operations) else execute
         for statement in operation.statements:
-            execute(operations, statement)
+            run(operations, statement)
 
 
 @renderers.dispatch_for(ExecuteOnOp)

@@ -93,6 +93,20 @@ def _duplicates(effect: effects.Effect, words: Words) -> Question:
     return Question(f"SELECT count(*) FROM ({groups}) AS duplicates", Verdict.UNKNOWN)
 
 
+def _refers_to_nothing(effect: effects.Effect, words: Words) -> str:
+    assert isinstance(effect, effects.AddForeignKey)
+    table, columns = words.quote(effect.target), [words.column(column) for column in effect.columns]
+    pairs = zip(map(words.column, effect.referred), columns, strict=True)
+    same = " AND ".join(f"referred.{to} = {table}.{column}" for to, column in pairs)
+    given = " AND ".join(f"{column} IS NOT NULL" for column in columns)
+    return f"{given} AND NOT EXISTS (SELECT 1 FROM {words.quote(effect.to)} AS referred WHERE {same})"
+
+
+def _refused_by_check(effect: effects.Effect, _words: Words) -> str:
+    assert isinstance(effect, effects.AddCheck)
+    return f"NOT ({effect.to})"
+
+
 def values_other_than(labels: tuple[str, ...], effect: effects.Effect, words: Words) -> Question:
     """Returns the question for values of a column that an enumeration with these labels hasn't."""
     (column,) = effect.columns
@@ -134,6 +148,18 @@ RULES: dict[type[effects.Effect], Rule] = {
         _duplicates,
         "SELECT {columns}, count(*) FROM {table} GROUP BY {columns} HAVING count(*) > 1",
     ),
+    effects.AddForeignKey: Rule(
+        "{what} can't refer to {to}, which has no such row for {rows}.",
+        "give these a row to refer to, or NULL, or delete them, in a revision before this one.",
+        _rows_where(_refers_to_nothing, Verdict.UNKNOWN),
+        "SELECT {columns}, count(*) FROM {table} WHERE NOT EXISTS (SELECT 1 FROM {to} WHERE …) GROUP BY {columns}",
+    ),
+    effects.AddCheck: Rule(
+        "{what} can't get CHECK ({to}), which {rows} would break.",
+        "correct these rows, in a revision before this one.",
+        _rows_where(_refused_by_check, Verdict.UNKNOWN),
+        "SELECT * FROM {table} WHERE NOT ({to})",
+    ),
     effects.Truncate: Rule(
         "TRUNCATE would lose {rows} of {what}.",
         "delete what is meant to go, with a WHERE.",
@@ -174,7 +200,7 @@ DELETE_OF_PARENTS = Rule(
 def rule_of(effect: effects.Effect) -> Rule | None:
     """Returns the rule that matches an effect; None for a harmless one."""
     match effect:
-        case effects.AddColumn(required=False) | effects.Update(whole=False):
+        case effects.AddColumn(required=False) | effects.Update(whole=False) | effects.AddRule(checked=False):
             return None
         case effects.Delete(whole=False):
             return DELETE_OF_PARENTS
@@ -213,8 +239,8 @@ class Finding:
 
     def _code(self) -> str:
         if not self.rule.loses:
-            columns = self.effect.columns or ("…",)
-            code = self.rule.code.format(table=self.effect.shown, column=columns[0], columns=", ".join(columns))
+            columns, to = self.effect.columns or ("…",), getattr(self.effect, "to", "")
+            code = self.rule.code.format(table=self.effect.shown, column=columns[0], columns=", ".join(columns), to=to)
             return f"For example: {code}"
         if self.step.direction is not Direction.UPGRADE:  # consent to those isn't written into the revision
             return f"If you mean it, this time: alembic -x accept-data-loss={self.step.revision} downgrade …"

@@ -13,16 +13,17 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import write_hooks
 from alembic.util import CommandError
 
-import app.migrations.operations  # noqa: F401 - gives `op` its words
 from app import db, server_session
 from app.migrations import one_command, terminal, x_options
 from app.migrations.errors import ConfigurationError, Interrupted, MigrationError, PendingRevisions, as_migration_error
+from app.migrations.operations import PLAIN
+from app.migrations.phases import Phase, until_stop
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, revision_files, signals
 from app.migrations.run.ledger import Ledger
-from app.migrations.run.reporter import Reporter
+from app.migrations.run.reporter import Reporter, log
 from app.migrations.run.runner import Runner
-from app.migrations.session import Command, Session
+from app.migrations.session import Command, Session, Step
 
 
 def run(context: EnvironmentContext, project: Project) -> None:
@@ -84,12 +85,13 @@ def _run(context: EnvironmentContext, project: Project) -> None:
         else:  # a project need not say how its progress is shown
             terminal.log_to_stderr()
     options: dict[str, Any] = {"transaction_per_migration": True, "transactional_ddl": True}
+    options[PLAIN], phase = x_options.wants_plain(env), x_options.last_phase(env, command)
     revision_files.require_loadable(env.script)
     if command is not Command.LOOK:
         revision_files.require_single_head(env.script)
     if env.is_offline_mode():
         with terminal.output_errors_in_one_line("The script is cut off: don't run it."):
-            _write_script(env, dialect, options)
+            _write_script(env, dialect, phase, options)
         return
     if command.compares:
         options |= _comparison(env.config, project, command)
@@ -101,7 +103,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
         on_terminal = env.config.cmd_opts is not None and sys.stderr.isatty()
         reporter = Session.of(env.config).reporter or Reporter(live=on_terminal)
         try:
-            Runner(env, connection, reporter, project, command).run(**options)
+            Runner(env, connection, reporter, project, command, phase).run(**options)
         finally:
             reporter.close()
 
@@ -123,10 +125,26 @@ def _comparison(config: Config, project: Project, command: Command) -> dict[str,
     writes_revision = command is Command.REVISION
     if writes_revision:
         write_hooks.register("snapshot")(partial(scratch.keep_snapshots, project))
+        write_hooks.register("lint")(partial(_show_findings, project))
     return autogenerate.options(config, project.metadata(), writes_revision=writes_revision)
 
 
-def _write_script(context: EnvironmentContext, dialect: str, options: dict[str, Any]) -> None:
+def _show_findings(project: Project, path: str, options: Any) -> None:
+    from app.migrations.lint import show_findings  # its parser takes time to load
+
+    show_findings(project.small_tables(), path, options)
+
+
+def _write_script(context: EnvironmentContext, dialect: str, phase: Phase | None, options: dict[str, Any]) -> None:
+    plan_of = context.get_context().opts["fn"]
+
+    def steps(heads: Any, migration_context: Any) -> list[Any]:
+        planned, stop = until_stop([*plan_of(heads, migration_context)], phase, Step.of)
+        if stop is not None:
+            log.warning("%s", stop.text(by_schema=Session.of(context.config).called_by_schema))
+        return planned
+
+    options["fn"] = steps
     options |= {"literal_binds": True, "dialect_opts": {"paramstyle": "named"}}
     if dialect == "sqlite":
         from app.migrations.operations.script import SqliteScript
@@ -159,7 +177,6 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
 
 def _compare(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
-    opts = context.get_context().opts
     heads = context.get_context().get_current_heads()
     preflight.require_known_heads(context.script, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
@@ -173,7 +190,7 @@ def _compare(context: EnvironmentContext, connection: sa.Connection, options: di
     if command is Command.CHECK:
         from app.migrations import autogenerate
 
-        autogenerate.refuse_differences(opts["revision_context"])
+        autogenerate.refuse_differences(context.get_context())
 
 
 @contextmanager

@@ -90,10 +90,12 @@ class Reporter(Guard):
         text = "%s: couldn't get its locks%s; %s, trying again in %.0f s or less"
         log.info(text, _name(step), held, left, pause + 1)
 
-    def finished(self, steps: int) -> None:
-        """Reports the end of all steps."""
+    def finished(self, steps: int, stopped: str = "") -> None:
+        """Reports the end of all steps, or the line on a stop before a later phase."""
         self.close()
-        if not steps:
+        if stopped:
+            log.info("%s", stopped)
+        elif not steps:
             log.info("nothing to do")
 
     def _show(self, text: str) -> None:

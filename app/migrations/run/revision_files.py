@@ -18,6 +18,7 @@ from alembic.util import CommandError
 
 from app.migrations.errors import HistoryError, place_in_revision
 from app.migrations.line import read_line
+from app.migrations.phases import phase_of
 from app.migrations.project import BASE
 
 # Calling such a function makes an object, and runs none of its lines.
@@ -46,6 +47,7 @@ def require_loadable(script: ScriptDirectory) -> None:
         raise HistoryError(f"The history can't be read: {place}{_described(error)}.") from error
     for revision in revisions:
         _require_functions(revision)
+        phase_of(revision.module, Path(revision.path).name)  # refuses what is no phase
 
 
 def _require_functions(revision: Script) -> None:

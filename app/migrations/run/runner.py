@@ -21,6 +21,7 @@ from app.migrations import x_options
 from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Line, Place
+from app.migrations.phases import Phase, Stop, until_stop
 from app.migrations.project import Project
 from app.migrations.run import catch_up, explanations, lock, preflight, revision_files, signals
 from app.migrations.run.ledger_writer import LedgerWriter
@@ -44,6 +45,7 @@ class Runner:
         reporter: hears what happens.
         project: whose revisions.
         command: what the operator asked for.
+        phase: the last phase that an upgrade runs; None for all.
     """
 
     def __init__(
@@ -53,12 +55,15 @@ class Runner:
         reporter: Reporter,
         project: Project,
         command: Command,
+        phase: Phase | None = None,
     ) -> None:
         self._env = env
         self._connection = connection
         self._reporter = reporter
         self._project = project
         self._command = command
+        self._phase = phase
+        self._stop: Stop | None = None
         self._plan_of = env.get_context().opts["fn"]
         self._limits = project.limits()
         self._ledger = LedgerWriter(connection, env.script, project.root, self._consented)
@@ -153,10 +158,12 @@ class Runner:
         return self._line.place(heads, self._ledger.entries())
 
     def _plan(self, heads: tuple[str, ...], context: Any, place: Place) -> list[Any]:
-        """Returns Alembic's steps; before those of an upgrade, what the database lacks below its version."""
+        """Returns Alembic's steps up to the stop; before those of an upgrade, what is missing below the version."""
         if self._command is not Command.UPGRADE:
             return list(self._plan_of(heads, context))
-        return [*catch_up.missing_steps(self._env.script, place), *self._plan_of(place.rows or heads, context)]
+        steps = [*catch_up.missing_steps(self._env.script, place), *self._plan_of(place.rows or heads, context)]
+        steps, self._stop = until_stop(steps, self._phase, Step.of)
+        return steps
 
     def _settle(self, still_held: LockCheck) -> None:
         if self._command is Command.UPGRADE:
@@ -218,7 +225,8 @@ class Runner:
             for guard in self._hook.guards:  # Alembic asks for the next step after it has committed this one
                 guard.committed(step)
             self._step, self._finished = None, step
-        self._reporter.finished(len(plan))
+        by_schema = Session.of(self._env.config).called_by_schema
+        self._reporter.finished(len(plan), self._stop.text(by_schema=by_schema) if self._stop is not None else "")
 
     def _require_lock(self, still_held: LockCheck, following: Step | None) -> None:
         """Raises `LockNotObtained` between two steps if the lock was lost."""

@@ -1,9 +1,10 @@
 """The status of a database: its revisions, applied, pending, failed. Reading it writes nothing."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -11,6 +12,7 @@ from alembic.script import Script, ScriptDirectory
 
 from app.migrations.errors import MigrationError
 from app.migrations.line import Place
+from app.migrations.phases import Phase, phase_of
 from app.migrations.project import Project
 from app.migrations.run import lock, preflight, revision_files
 from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied
@@ -39,6 +41,7 @@ class RevisionStatus:
         applied: the database has it, whatever became of the last attempt to revert it.
         entry: the attempt that `state` comes from; None for what was applied before the ledger, or never tried.
         unresolved: the attempt failed half-way outside its transaction: see `schema resolve`.
+        phase: when it may run, seen from the release of the code that needs it.
     """
 
     revision: str
@@ -47,6 +50,7 @@ class RevisionStatus:
     applied: bool
     entry: Entry | None
     unresolved: bool = False
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,15 @@ def read_status(
     applied = {*place.applied}
     notes += [str(error) for error in _problem(lambda: preflight.require_complete(place))]
     edited = preflight.edited(entries, script, applied, project.former_checksums)
-    revisions = [
-        _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
-        for revision in reversed(list(ours.values()))
-    ]
-    for revision in [revision for revision in at if revision not in ours]:
-        last = last_applied(entries, str(revision))
-        revisions.append(RevisionStatus(str(revision), "not in this code", State.UNKNOWN, True, last))
+    revisions = []
+    for revision in reversed(list(ours.values())):
+        found = _of_ours(
+            revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None
+        )
+        revisions.append(replace(found, phase=phase_of(revision.module, Path(revision.path).name)))
+    for unknown in [str(row) for row in at if row not in ours]:
+        last = last_applied(entries, unknown)
+        revisions.append(RevisionStatus(unknown, "not in this code", State.UNKNOWN, True, last))
     problems += _problem(lambda: preflight.require_known_heads(script, at, entries))
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]

@@ -91,6 +91,36 @@ class AddUnique(Effect):
     whole: bool = True
 
 
+@dataclass(frozen=True)
+class AddRule(Effect):
+    """Base of the rules that rows must keep; one that isn't `checked`, NOT VALID, is for new rows alone."""
+
+    constraint: str = ""
+    checked: bool = True
+
+
+@dataclass(frozen=True)
+class AddForeignKey(AddRule):
+    """Columns refer to those of the table `to`; none are named for its primary key."""
+
+    to: str = ""
+    referred: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AddCheck(AddRule):
+    """Rows must meet the condition `to`."""
+
+    to: str = ""
+
+
+@dataclass(frozen=True)
+class Validate(Effect):
+    """The rows that are there must keep a rule as well, from now on."""
+
+    constraint: str = ""
+
+
 class Fill(Effect):
     """A table gets rows."""
 

@@ -33,15 +33,20 @@ _TAKES_SQL = {"query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema"
 
 def effects_of(statement: str) -> list[Effect]:
     """Returns the effects of a statement in the words of the driver: `%(name)s` for a value."""
-    # The grammar knows no `%(name)s`; a NULL stands wherever a value may.
+    tree = parsed(statement)
+    if tree is None:
+        return [Opaque("SQL that PostgreSQL's grammar doesn't know")]
+    return [effect for item in tree.stmts for effect in _of_statement(item.stmt)]
+
+
+def parsed(statement: str) -> Any:
+    """Returns a statement as the grammar reads it; None if it doesn't know it."""
+    # It knows no `%(name)s` of the driver; a NULL stands wherever a value may.
     text = _BIND.sub("NULL", statement).replace("%%", "%")
     try:
-        parsed = postgast.parse(text) if "\x00" not in text else None  # where the parser would stop
+        return postgast.parse(text) if "\x00" not in text else None  # where the parser would stop
     except (postgast.PgQueryError, UnicodeEncodeError):
-        parsed = None
-    if parsed is None:
-        return [Opaque("SQL that PostgreSQL's grammar doesn't know")]
-    return [effect for item in parsed.stmts for effect in _of_statement(item.stmt)]
+        return None
 
 
 def effects_of_trigger(body: str, name: str) -> list[Effect]:
@@ -54,7 +59,7 @@ def _of_statement(statement: Any) -> Iterator[Effect]:
     node = getattr(statement, kind)
     match kind:
         case "create_function_stmt":
-            yield effects.Define(_names(node.funcname)[-1])
+            yield effects.Define(names_of(node.funcname)[-1])
             return  # the statements inside don't run now
         case "create_trig_stmt":
             yield effects.Define("trigger")
@@ -96,10 +101,10 @@ def _of_code(text: str, what: str) -> list[Effect]:
 
 
 def _dropped(node: Any) -> Iterator[Effect]:
-    what = _word("ObjectType", node.remove_type).removeprefix("OBJECT_").lower()
+    what = word("ObjectType", node.remove_type).removeprefix("OBJECT_").lower()
     for item in node.objects:
         parts = item.list.items or item.type_name.names or item.object_with_args.objname
-        name = qualified(*_names(parts)) or qualified(item.string.sval)
+        name = qualified(*names_of(parts)) or qualified(item.string.sval)
         if what in ("table", "foreign_table"):
             yield effects.DropTable(name)
         elif what == "schema":
@@ -110,11 +115,11 @@ def _dropped(node: Any) -> Iterator[Effect]:
 
 
 def _altered(node: Any) -> Iterator[Effect]:
-    table = _table(node.relation)
+    table = table_of(node.relation)
     for item in node.cmds:
         command = item.alter_table_cmd
         column, definition = (command.name,) if command.name else (), getattr(command, "def")
-        match _word("AlterTableType", command.subtype):
+        match word("AlterTableType", command.subtype):
             case "AT_DropColumn":
                 yield effects.DropColumn(table, column)
             case "AT_AlterColumnType":
@@ -125,17 +130,19 @@ def _altered(node: Any) -> Iterator[Effect]:
                 yield _added(table, definition.column_def)
             case "AT_AddConstraint":
                 yield from _constrained(table, definition.constraint)
+            case "AT_ValidateConstraint":
+                yield effects.Validate(table, constraint=command.name)
 
 
 def _retyped(table: str, column: tuple[str, ...], definition: Any) -> Effect:
     using = ""
     if definition.HasField("raw_default"):
-        using = _printed("SELECT 1", lambda value: value.CopyFrom(definition.raw_default))
-    to = _printed("SELECT NULL::int", lambda value: value.type_cast.type_name.CopyFrom(definition.type_name))
+        using = printed("SELECT 1", lambda value: value.CopyFrom(definition.raw_default))
+    to = printed("SELECT NULL::int", lambda value: value.type_cast.type_name.CopyFrom(definition.type_name))
     return effects.AlterType(table, column, to=to.removeprefix("NULL::"), using=using)
 
 
-def _printed(statement: str, fill: Callable[[Any], object]) -> str:
+def printed(statement: str, fill: Callable[[Any], object]) -> str:
     """Returns an expression or a type as SQL; only statements can be printed, so a SELECT carries it."""
     carrier = postgast.parse(statement)
     fill(carrier.stmts[0].stmt.select_stmt.target_list[0].res_target.val)
@@ -143,37 +150,46 @@ def _printed(statement: str, fill: Callable[[Any], object]) -> str:
 
 
 def _added(table: str, definition: Any) -> Effect:
-    kinds = {_word("ConstrType", item.constraint.contype) for item in definition.constraints}
-    serial = _names(definition.type_name.names)[-1].endswith("serial")
+    kinds = {word("ConstrType", item.constraint.contype) for item in definition.constraints}
+    serial = names_of(definition.type_name.names)[-1].endswith("serial")
     filled = serial or kinds & {"CONSTR_DEFAULT", "CONSTR_IDENTITY", "CONSTR_GENERATED"}
     required = bool(kinds & {"CONSTR_NOTNULL", "CONSTR_PRIMARY"}) and not filled
     return effects.AddColumn(table, (definition.colname,), required=required)
 
 
 def _constrained(table: str, node: Any) -> Iterator[Effect]:
-    kind, columns = _word("ConstrType", node.contype), tuple(_names(node.keys))
+    kind, columns = word("ConstrType", node.contype), tuple(names_of(node.keys))
     if (kind == "CONSTR_PRIMARY" and not node.indexname) or (kind == "CONSTR_NOTNULL" and not node.skip_validation):
         yield from (effects.SetNotNull(table, (column,)) for column in columns)
     if kind in ("CONSTR_UNIQUE", "CONSTR_PRIMARY") and not node.indexname:
         yield effects.AddUnique(table, columns)
+    named = {"constraint": node.conname, "checked": not node.skip_validation}
+    if kind == "CONSTR_FOREIGN":
+        referred = tuple(names_of(node.pk_attrs))
+        yield effects.AddForeignKey(
+            table, tuple(names_of(node.fk_attrs)), to=table_of(node.pktable), referred=referred, **named
+        )
+    if kind == "CONSTR_CHECK":
+        condition = printed("SELECT 1", lambda value: value.CopyFrom(node.raw_expr))
+        yield effects.AddCheck(table, to=condition, **named)
 
 
 def _renamed(node: Any) -> Iterator[Effect]:
-    match _word("ObjectType", node.rename_type):
+    match word("ObjectType", node.rename_type):
         case "OBJECT_TABLE":
-            yield effects.RenameTable(_table(node.relation), to=(node.newname,))
+            yield effects.RenameTable(table_of(node.relation), to=(node.newname,))
         case "OBJECT_COLUMN":
-            yield effects.RenameColumn(_table(node.relation), (node.subname,), to=node.newname)
+            yield effects.RenameColumn(table_of(node.relation), (node.subname,), to=node.newname)
 
 
 def _moved(node: Any) -> Iterator[Effect]:
-    if _word("ObjectType", node.object_type) == "OBJECT_TABLE":
-        yield effects.RenameTable(_table(node.relation), to=(node.newschema, node.relation.relname))
+    if word("ObjectType", node.object_type) == "OBJECT_TABLE":
+        yield effects.RenameTable(table_of(node.relation), to=(node.newschema, node.relation.relname))
 
 
 def _truncated(node: Any) -> Iterator[Effect]:
     for item in node.relations:
-        table = _table(item.range_var)
+        table = table_of(item.range_var)
         yield effects.Truncate(table, only=not item.range_var.inh)
         if _cascades(node):
             yield effects.Cascade(f"truncate {table}")
@@ -182,7 +198,7 @@ def _truncated(node: Any) -> Iterator[Effect]:
 def _written(node: Any) -> Iterator[Effect]:
     if not node.HasField("relation"):  # COPY (SELECT …) TO
         return
-    verb, table = type(node).__name__.removesuffix("Stmt").upper(), _table(node.relation)
+    verb, table = type(node).__name__.removesuffix("Stmt").upper(), table_of(node.relation)
     # In one of PostgreSQL's own tables a row is a column, or a value of an enumeration.
     catalog = node.relation.schemaname in ("pg_catalog", "information_schema") or (
         not node.relation.schemaname and node.relation.relname.startswith("pg_")
@@ -211,23 +227,23 @@ def _indexed(node: Any) -> Iterator[Effect]:
     if node.unique:
         columns = tuple(item.index_elem.name for item in node.index_params)
         whole = all(columns) and not node.HasField("where_clause")
-        yield effects.AddUnique(_table(node.relation), columns if all(columns) else (), whole=whole)
+        yield effects.AddUnique(table_of(node.relation), columns if all(columns) else (), whole=whole)
 
 
 def _new_table(relation: Any, on_commit: int) -> Effect:
     if relation.relpersistence != "t":
-        return effects.CreateTable(_table(relation))
-    until_commit = _word("OnCommitAction", on_commit) == "ONCOMMIT_DROP"
+        return effects.CreateTable(table_of(relation))
+    until_commit = word("OnCommitAction", on_commit) == "ONCOMMIT_DROP"
     return effects.CreateTable(qualified(relation.relname), temporary=True, until_commit=until_commit)
 
 
 def _set(node: Any) -> Iterator[Effect]:
-    if node.name in _SEARCHED_BY or _word("VariableSetKind", node.kind) == "VAR_RESET_ALL":
+    if node.name in _SEARCHED_BY or word("VariableSetKind", node.kind) == "VAR_RESET_ALL":
         yield effects.SetPath(f"SET {node.name}" if node.name else "RESET ALL")
 
 
 def _called(node: Any) -> Iterator[Effect]:
-    names = _names(node.funcname)
+    names = names_of(node.funcname)
     if names[-1] == "set_config":
         if not node.args or node.args[0].a_const.sval.sval.lower() in ("", *_SEARCHED_BY):
             yield effects.SetPath("set_config")
@@ -237,20 +253,23 @@ def _called(node: Any) -> Iterator[Effect]:
         yield effects.Call(qualified(*names))
 
 
-def _word(enum: str, number: int) -> str:
+def word(enum: str, number: int) -> str:
+    """Returns the name of a value of one of the grammar's enumerations."""
     return str(getattr(postgast.pg_query_pb2, enum).Name(number))
 
 
-def _table(relation: Any) -> str:
+def table_of(relation: Any) -> str:
+    """Returns the name of a table, with its schema where one is written."""
     return qualified(relation.schemaname, relation.relname)
 
 
-def _names(parts: Any) -> list[str]:
+def names_of(parts: Any) -> list[str]:
+    """Returns the parts of a name, or several names."""
     return [part.string.sval for part in parts]
 
 
 def _cascades(node: Any) -> bool:
-    return _word("DropBehavior", node.behavior) == "DROP_CASCADE"
+    return word("DropBehavior", node.behavior) == "DROP_CASCADE"
 
 
 _HANDLERS: dict[str, Callable[[Any], Iterable[Effect]]] = {
@@ -258,7 +277,7 @@ _HANDLERS: dict[str, Callable[[Any], Iterable[Effect]]] = {
     "AlterTableStmt": _altered,
     "CopyStmt": _written,
     "CreateEnumStmt": lambda node: [
-        effects.CreateEnum(qualified(*_names(node.type_name)), labels=(*_names(node.vals),))
+        effects.CreateEnum(qualified(*names_of(node.type_name)), labels=(*names_of(node.vals),))
     ],
     "CreateStmt": lambda node: [_new_table(node.relation, node.oncommit)],
     "DeleteStmt": _written,
@@ -267,7 +286,7 @@ _HANDLERS: dict[str, Callable[[Any], Iterable[Effect]]] = {
     "FuncCall": _called,
     "IndexStmt": _indexed,
     "InsertStmt": _written,
-    "IntoClause": lambda node: [_new_table(node.rel, node.on_commit), effects.Fill(_table(node.rel))],
+    "IntoClause": lambda node: [_new_table(node.rel, node.on_commit), effects.Fill(table_of(node.rel))],
     "MergeStmt": _written,
     "RenameStmt": _renamed,
     "TruncateStmt": _truncated,

@@ -1,16 +1,19 @@
 """SQL statements, classified once for all guards of a run."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from app.backfill import MARKER
+from app.migrations.sql import type_changes
 
 if TYPE_CHECKING:
     from app.migrations.sql.effects import Effect
 
+# Begins a statement of ours whose need has been looked for: run a second time, it would be passed over.
+REPEATABLE = "/* repeatable */"
 MOST_CHARACTERS = 100_000  # a longer text isn't read: that would take longer than the run itself
 
 _NAME = r'(?:"[^"]*"|[\w$.])+'
@@ -35,6 +38,8 @@ _READS = re.compile(
 )
 _INDEX = re.compile(r"(CREATE|DROP)\b", re.IGNORECASE)
 _UNLESS_DONE = re.compile(r"\bIF\s+(NOT\s+)?EXISTS\b", re.IGNORECASE)
+# A second time changes nothing, or does the same once more.
+_AS_OFTEN = re.compile(r"(VACUUM|REINDEX|CLUSTER|REFRESH|COMMENT|GRANT|REVOKE)\b", re.IGNORECASE)
 _SEVERAL = re.compile(r";\s*\S")
 _ONE_ROW = re.compile(r"(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(alembic_version|schema_ledger)\b", re.IGNORECASE)
 _WITHOUT_TRANSACTION = re.compile(
@@ -92,10 +97,22 @@ class Statement:
         if self.dialect == "postgresql":
             from app.migrations.sql import postgresql
 
-            return postgresql.effects_of(self.text)
-        from app.migrations.sql import sqlite
+            found = postgresql.effects_of(self.text)
+        else:
+            from app.migrations.sql import sqlite
 
-        return sqlite.effects_of(self.text, self.driver)
+            found = sqlite.effects_of(self.text, self.driver)
+        alter = type_changes.announced(self.text)
+        if alter is None:
+            return found
+        kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
+        from app.migrations.sql import postgresql
+
+        whole = postgresql.effects_of(alter)
+        if self.dialect == "sqlite":  # PostgreSQL's grammar would spell the type in its own way
+            to = alter.rpartition(" TYPE ")[2]
+            whole = [replace(effect, to=to) for effect in whole if isinstance(effect, effects.AlterType)]
+        return [*whole, *kept]
 
     @cached_property
     def reads(self) -> bool:
@@ -105,12 +122,14 @@ class Statement:
     @cached_property
     def repeatable(self) -> bool:
         """Returns whether it may be run a second time after it was done, or half done."""
-        if MARKER in self.text or self.reads:
+        if MARKER in self.text or self.text.startswith(REPEATABLE) or self.reads:
             return True
         if self._several:
             return False
         slow = _UNHURRIED.match(self._text) and not _INDEX.match(self._text)
-        return bool(slow or (_DEFINES.match(self._text) and _UNLESS_DONE.search(self._text)))
+        if slow or _AS_OFTEN.match(self._text):
+            return True
+        return bool(_DEFINES.match(self._text) and _UNLESS_DONE.search(self._text))
 
     @cached_property
     def hurry(self) -> Hurry:

@@ -5,29 +5,33 @@ from collections.abc import Iterator
 from app.migrations.autogenerate.facts.sides import Subject
 from app.migrations.autogenerate.facts.statements import qualified
 from app.migrations.operations import ExecuteOnOp
-from app.migrations.snapshots import Difference, Snapshot, address_of, of_kind, own_name, owner_of, quote
+from app.migrations.snapshots import Difference, Snapshot, address_of, kind_of, of_kind, own_name, owner_of, quote
 from app.sql_text import literal
 
 
 def changed(subject: Subject, difference: Difference) -> list[ExecuteOnOp]:
-    """Returns the operation that gives an enumeration its labels, and takes them away again.
+    """Returns the operations that give an enumeration its labels, and take them away again.
 
-    PostgreSQL can add a label, and take none away: then the columns move to a new type of the same name, which fails
-    if a row has a label that goes.
+    PostgreSQL can add a label, and take none away, nor move one: then the columns move to a new type of the same name,
+    which fails if a row has a label that goes.
     """
     side = subject.own
     name, old, new = address_of(difference.name), difference.found, difference.expected
-    down = [*_replaced(name, old, side.comparison.found)]
-    # In the transaction that adds a label, a default can't have it.
-    defaults = " ".join(str(facts.get("default")) for facts in side.comparison.models.values())
-    is_used = any(f"{literal(label)}::{name}" in defaults for label in new if label not in old)
-    if [label for label in new if label in old] == old and not is_used:
-        up = [*_added(name, old, new)]
-    else:
-        up = [*_replaced(name, new, side.comparison.found)]
+    between = [label for label in new if label in old]
+    grown = new if between == old else [*old, *(label for label in new if label not in old)]
     schemas = subject.schemas | ({_former(name): subject.schemas[name]} if name in subject.schemas else {})
-    up, down = ([qualified(side, schemas, text) for text in half] for half in (up, down))
-    return [ExecuteOnOp("postgresql", up, down, [difference])]
+    operations = []
+    # Labels are added before all else, and taken away after the new columns and defaults are there.
+    present = side.comparison.found
+    late = present | {column: facts for column, facts in side.comparison.models.items() if kind_of(column) == "column"}
+    for found, expected, columns in ((old, grown, present), (grown, new, late)):
+        if found != expected:
+            up = [*_added(name, found, expected)] if columns is present else [*_replaced(name, expected, columns)]
+            down = [*_replaced(name, found, columns)]
+            up, down = ([qualified(side, schemas, text) for text in half] for half in (up, down))
+            step = Difference(difference.name, difference.attribute, expected, found)
+            operations.append(ExecuteOnOp("postgresql", up, down, [step]))
+    return operations
 
 
 def _added(name: str, old: list[str], new: list[str]) -> Iterator[str]:

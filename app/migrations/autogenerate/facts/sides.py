@@ -11,7 +11,6 @@ from alembic.autogenerate.api import AutogenContext
 from app import db
 from app.migrations import snapshots
 from app.migrations.autogenerate.expressions import DIALECTS
-from app.migrations.autogenerate.model_names import MOST_BYTES
 from app.migrations.autogenerate.unmanaged import Unmanaged
 from app.migrations.errors import HistoryError
 from app.migrations.snapshots import (
@@ -25,6 +24,7 @@ from app.migrations.snapshots import (
     own_name,
     owner_of,
 )
+from app.sql_text import MOST_BYTES
 
 Rename = tuple[str, str]
 

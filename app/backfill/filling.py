@@ -1,0 +1,33 @@
+"""Fills the NULLs of a column with what an expression of SQL gives, a page at a time."""
+
+import sqlalchemy as sa
+
+from app.backfill.table import MARKER, Table
+
+PAGE_ROWS = 1000
+
+
+def fill(connection: sa.Connection, table: str, column: str, value: str, *, given: str = "true") -> int:
+    """Fills the NULLs of a column; each page is committed by itself, and can be filled again.
+
+    Args:
+        connection: a connection in AUTOCOMMIT.
+        table: the table's name.
+        column: the column's.
+        value: an expression of SQL, evaluated for each row.
+        given: a condition of SQL; other rows keep their NULL.
+
+    Returns:
+        The number of rows that were filled.
+
+    Raises:
+        BackfillError: the table has no primary key.
+    """
+    rows, filled = Table(connection, table, [column]), 0
+    whole, name = rows.key_range(), rows.quote(column)
+    for page in rows.ranges(whole, PAGE_ROWS) if whole is not None else ():
+        condition, parameters = rows.within(page)
+        todo = f"{name} IS NULL AND {given} AND {condition}"
+        statement = f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {todo}"
+        filled += connection.exec_driver_sql(statement, parameters).rowcount
+    return filled

@@ -1,0 +1,71 @@
+"""`op.fill_column`: values for the rows that a new column finds, a page at a time."""
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation, Operations
+
+from app import backfill
+from app.migrations.errors import MigrationError
+from app.migrations.operations.catalog_table import is_script, mark
+from app.migrations.operations.concurrently import PLAIN, block, is_wanted
+from app.migrations.operations.statements import execute
+from app.sql_text import for_driver, quote_for
+
+if TYPE_CHECKING:
+    from types import EllipsisType
+
+
+@Operations.register_operation("fill_column")
+class FillColumnOp(MigrateOperation):
+    """Fills the NULLs of a column.
+
+    Attributes:
+        table: the table.
+        column: the column.
+        value: an expression of SQL; the ellipsis stands for one that a person has to write.
+        code: the expression as it is written in a revision.
+    """
+
+    def __init__(self, table: str, column: str, value: Any, code: str = "...") -> None:
+        self.table, self.column, self.value, self.code = table, column, value, code
+
+    @classmethod
+    def fill_column(
+        cls, operations: Operations, table: str, column: str, value: "str | sa.TextClause | EllipsisType"
+    ) -> None:
+        """Fills the NULLs of `column` with an expression of SQL; on PostgreSQL page by page, outside a transaction."""
+        operations.invoke(cls(table, column, value))
+
+    def to_diff_tuple(self) -> tuple[str, str, str]:
+        """Returns the operation in the form of a difference."""
+        return ("fill_column", self.column, self.table)
+
+
+@Operations.implementation_for(FillColumnOp)
+def _fill_column(operations: Operations, operation: FillColumnOp) -> None:
+    context, table, column = operations.get_context(), operation.table, operation.column
+    if operation.value is ...:
+        raise MigrationError(
+            f"{table}.{column} has no value for the rows that are there: write it in the place of the three dots, as "
+            f'an expression of SQL: op.fill_column({table!r}, {column!r}, "…")'
+        )
+    value = operation.value.text.replace("\\:", ":") if isinstance(operation.value, sa.TextClause) else operation.value
+    quote = quote_for(context.dialect)
+    statement = f"UPDATE {quote(table)} SET {quote(column)} = {value} WHERE {quote(column)} IS NULL"
+    if context.dialect.name != "postgresql" or is_script(context) or context.opts.get(PLAIN):
+        execute(operations, statement)
+        return
+    with nullcontext() if is_wanted(operations) else block(context):
+        if context.as_sql:
+            execute(operations, mark(context) + statement)
+        else:
+            backfill.fill(operations.get_bind(), table, column, for_driver(value, context.dialect))
+
+
+@renderers.dispatch_for(FillColumnOp)
+def _render(_context: AutogenContext, operation: FillColumnOp) -> str:
+    return f"op.fill_column({operation.table!r}, {operation.column!r}, {operation.code})"

@@ -1,0 +1,23 @@
+"""Changes of a type that take several statements: what they mean together stands in a comment before each.
+
+`/* type change: ALTER TABLE t ALTER COLUMN a TYPE bigint */` begins the first statement of its start and of its finish,
+which is judged as that ALTER as well. `/* type change */` begins the others that would count as a loss: the column that
+goes has its values in the other one.
+"""
+
+import re
+
+MARK = "/* type change */"
+
+_BEGINS = re.compile(r"/\* type change(?:: (.*?))? \*/", re.DOTALL)
+
+
+def announcing(alter: str) -> str:
+    """Returns the comment that begins the first statement."""
+    return f"/* type change: {alter.replace('*/', '* /')} */"
+
+
+def announced(statement: str) -> str | None:
+    """Returns the ALTER in whose place a statement stands, empty but for the first; None for any other statement."""
+    match = _BEGINS.match(statement)
+    return (match[1] or "") if match else None
