@@ -161,9 +161,10 @@ def _compare(context: EnvironmentContext, connection: sa.Connection, options: di
     context.configure(connection=connection, dont_mutate=True, **options)
     opts = context.get_context().opts
     heads = context.get_context().get_current_heads()
-    preflight.require_known_heads(context.script, heads, [])  # Alembic takes the beginning of an id for the whole
+    line = preflight.line_of(context.script)
+    preflight.require_known_heads(line, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
-        preflight.require_complete(preflight.line_of(context.script).place(heads, Ledger(connection).entries()))
+        preflight.require_complete(line.place(heads, Ledger(connection).entries()))
     try:
         context.run_migrations()
     except CommandError as error:

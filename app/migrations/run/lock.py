@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -85,6 +86,32 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[LockCh
         process.release()
 
 
+@contextmanager
+def glance(connection: sa.Connection) -> Iterator[bool]:
+    """Holds the lock for one look at the database, if it is free at once; gives whether it is held.
+
+    It needs no connection of its own on PostgreSQL, and no write on SQLite. The look must be over soon, and must commit
+    nothing: a transaction of `connection` holds the lock.
+    """
+    if not process.acquire(blocking=False):
+        yield False
+        return
+    try:
+        if connection.dialect.name == "postgresql":
+            try:
+                yield _glance_postgresql(connection)
+            finally:
+                if not connection.invalidated:
+                    connection.rollback()
+        elif (path := database_url.sqlite_file(connection.engine.url)) is not None:
+            with _glance_sqlite(path) as is_held:
+                yield is_held
+        else:
+            yield True
+    finally:
+        process.release()
+
+
 def holder(connection: sa.Connection) -> Holder | None:
     """Returns the holder of the lock of a connection's database; None if it is free. Writes and creates nothing."""
     if connection.dialect.name == "postgresql":
@@ -132,13 +159,22 @@ def _postgresql(engine: sa.Engine, pause: Waiting) -> Iterator[LockCheck]:
 def _try_postgresql(connection: sa.Connection) -> bool:
     # All are the transaction's own: nothing may stay on a connection that goes back to a pool.
     connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    name = f"schema lock {_who()}"
-    connection.execute(sa.text("SELECT set_config('application_name', :name, true)"), {"name": name})
+    connection.execute(sa.text("SELECT set_config('application_name', :name, true)"), {"name": _lock_name()})
     # These would end an idle transaction, which holds the lock.
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     if (connection.dialect.server_version_info or ()) >= (17,):
         connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
     return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_KEY})").scalar())
+
+
+def _glance_postgresql(connection: sa.Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit:  # no transaction would hold the lock
+        return False
+    # The look itself waits for nobody: a run that waits names who is in its way.
+    text = f"""SELECT set_config('application_name', :name, true), set_config('lock_timeout', '50ms', true),
+        pg_try_advisory_xact_lock({_KEY})"""
+    return bool(connection.execute(sa.text(text), {"name": _lock_name()}).one()[2])
 
 
 def _postgresql_holder(connection: sa.Connection) -> Holder | None:
@@ -169,7 +205,34 @@ def _sqlite(database: Path, pause: Waiting) -> Iterator[LockCheck]:
             if _identity(path) != identity:
                 raise LockNotObtained(f"The lock file {path} was removed or replaced{_LOST}")
 
-        yield check
+        try:
+            yield check
+        finally:
+            if _identity(path) == identity:  # else the journal would be that of another file
+                _clear_holder(connection)
+
+
+@contextmanager
+def _glance_sqlite(database: Path) -> Iterator[bool]:
+    path = _side_file(database)
+    if not path.is_file():
+        yield False
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True)) as connection:
+        connection.isolation_level = None
+        is_held = False
+        with suppress(sqlite3.Error):
+            connection.execute("BEGIN IMMEDIATE")
+            # A crashed run has left its name, and whoever waits would take it for this one's.
+            is_held = connection.execute("SELECT 1 FROM holder").fetchone() is None
+        yield is_held
+
+
+def _clear_holder(connection: sqlite3.Connection) -> None:
+    # If it can't be written, closing the connection frees the lock all the same.
+    with suppress(sqlite3.Error):
+        connection.execute("DELETE FROM holder")
+        connection.execute("COMMIT")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -227,6 +290,10 @@ def _side_file(database: Path) -> Path:
 
 
 # --- both --------------------------------------------------------------------
+
+
+def _lock_name() -> str:
+    return f"schema lock {_who()}"
 
 
 def _who() -> str:

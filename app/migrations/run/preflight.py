@@ -92,12 +92,11 @@ def require_settled(place: Place, heads: Iterable[str]) -> None:
         )
 
 
-def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
+def require_known_heads(line: Line, heads: Iterable[str], entries: list[Entry]) -> None:
     """Raises `HistoryError` if the database is at a revision that the code doesn't have."""
-    revisions = {revision.revision for revision in script.walk_revisions()}
     heads = list(heads)
     for head in heads:
-        if head not in revisions:
+        if head not in line.order:
             raise ahead_of_code(head, entries)
         if heads.count(head) > 1:
             raise HistoryError(f"The table {VERSION_TABLE} holds {head} {heads.count(head)} times: delete all but one.")
@@ -137,7 +136,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
 
 
 def edited(
-    entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
+    entries: list[Entry], line: Line, applied: Iterable[str], former: Mapping[str, frozenset[str]]
 ) -> list[Entry]:
     """Returns the entries of applied revisions whose code isn't what the ledger saw, oldest first.
 
@@ -145,7 +144,6 @@ def edited(
     same as today's, by revision.
     """
     changed = []
-    known = tuple(revision.revision for revision in script.walk_revisions())[::-1]
     for revision in sorted(applied):
         with_checksum = [
             entry
@@ -157,8 +155,8 @@ def edited(
         seen = with_checksum[-1].checksum if with_checksum else None
         if seen is None or seen in former.get(revision, ()):
             continue
-        source = Path(script.get_revision(revision).path).read_bytes()
-        if seen != checksum(source) and recorded_parents(source, seen, known) is None:
+        source = line.source(revision)
+        if seen != checksum(source) and recorded_parents(source, seen, line.order) is None:
             changed.append(with_checksum[-1])
     return changed
 

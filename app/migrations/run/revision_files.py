@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import warnings
+from functools import cache
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def _remove_bytecode_of_other_texts(folder: Path) -> None:
     for file in folder.glob("*.py"):
         kept = Path(cache_from_source(str(file)))
         try:
-            own = marshal.loads(kept.read_bytes()[_BYTECODE_HEADER:]) == compile(file.read_bytes(), file, "exec")  # noqa: S302
+            own = _is_bytecode_of(kept.read_bytes()[_BYTECODE_HEADER:], file.read_bytes(), str(file))
         except FileNotFoundError:
             continue
         except (OSError, SyntaxError, ValueError, EOFError, TypeError, RecursionError):
@@ -86,6 +87,12 @@ def _remove_bytecode_of_other_texts(folder: Path) -> None:
                 kept.unlink(missing_ok=True)
             except OSError as error:
                 raise HistoryError(f"{kept} isn't the bytecode of {file.name}: delete it ({error.strerror}).") from None
+
+
+# By content: each run of a process compares the same files again.
+@cache
+def _is_bytecode_of(code: bytes, source: bytes, file: str) -> bool:
+    return bool(marshal.loads(code) == compile(source, file, "exec"))  # noqa: S302 - Python would load it, too
 
 
 def _circle(script: ScriptDirectory) -> HistoryError | None:

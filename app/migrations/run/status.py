@@ -111,10 +111,11 @@ def read_status(
     heads = sorted(script.get_heads())
     problems = _problem(lambda: revision_files.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
-    place = preflight.line_of(script).place(at, entries)
+    line = preflight.line_of(script)
+    place = line.place(at, entries)
     applied = {*place.applied}
     notes += [str(error) for error in _problem(lambda: preflight.require_complete(place))]
-    edited = preflight.edited(entries, script, applied, project.former_checksums)
+    edited = preflight.edited(entries, line, applied, project.former_checksums)
     revisions = [
         _of_ours(revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None)
         for revision in reversed(list(ours.values()))
@@ -122,7 +123,7 @@ def read_status(
     for revision in [revision for revision in at if revision not in ours]:
         last = last_applied(entries, str(revision))
         revisions.append(RevisionStatus(str(revision), "not in this code", State.UNKNOWN, True, last))
-    problems += _problem(lambda: preflight.require_known_heads(script, at, entries))
+    problems += _problem(lambda: preflight.require_known_heads(line, at, entries))
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
