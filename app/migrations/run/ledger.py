@@ -24,7 +24,7 @@ import sqlalchemy as sa
 
 from app.errors import Failure
 from app.migrations.errors import MigrationError
-from app.migrations.project import LEDGER_TABLE
+from app.migrations.project import LEDGER_TABLE, VERSION_TABLE
 from app.migrations.session import Direction
 
 _ERROR_LENGTH = 2000
@@ -52,9 +52,7 @@ table = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("subject", sa.Text),
 )
-# By name: a table of older code lacks columns, one of newer code has more.
-_EVERYTHING = sa.text(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id").columns(**{c.name: c.type for c in table.columns})
-
+_KINDS = {column.name: (column.nullable, column.type.python_type) for column in table.columns}
 _WORD = re.compile("[a-z][a-z_]*")  # anything else was written by hand
 
 
@@ -73,6 +71,9 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REVERTED = "reverted"
     UNKNOWN = "unknown"
+
+
+_KNOWN = ({*Direction} - {Direction.UNKNOWN}, {*Outcome} - {Outcome.UNKNOWN})
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,20 @@ def last_applied(entries: list[Entry], revision: str) -> Entry | None:
     return applied[-1] if applied else None
 
 
+def version_rows(connection: sa.Connection) -> tuple[Any, ...]:
+    """Returns the rows of Alembic's version table; none where there is no such table."""
+    if not _has_table(connection, VERSION_TABLE):
+        return ()
+    return tuple(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
+
+
+def _has_table(connection: sa.Connection, name: str) -> bool:
+    # SQLAlchemy's inspector compiles its question anew on each engine.
+    is_server = connection.dialect.name == "postgresql"
+    question = f"to_regclass('{name}')" if is_server else f"name FROM pragma_table_info('{name}')"
+    return connection.exec_driver_sql(f"SELECT {question}").scalar() is not None
+
+
 class Ledger:
     """The ledger of the database that `connection` is connected to.
 
@@ -141,7 +156,8 @@ class Ledger:
 
     def exists(self) -> bool:
         """Returns whether the table is there; it never goes."""
-        self._exists = self._exists or sa.inspect(self._connection).has_table(LEDGER_TABLE)
+        if not self._exists:
+            self._exists = _has_table(self._connection, LEDGER_TABLE)
         return self._exists
 
     def entries(self) -> list[Entry]:
@@ -153,7 +169,9 @@ class Ledger:
         if not self.exists():
             return []
         try:
-            return [_entry(row) for row in self._connection.execute(_EVERYTHING)]
+            # By name: a table of older code lacks columns, one of newer code has more.
+            rows = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id")
+            return [_entry(row) for row in rows]
         except (ValueError, TypeError) as error:
             raise MigrationError(
                 f"The table {LEDGER_TABLE} has a row that can't be read ({error}). Only migrations write it: correct "
@@ -237,15 +255,14 @@ class Ledger:
 
 
 def _entry(row: sa.Row[Any]) -> Entry:
-    values = {name: value for name, value in row._mapping.items() if name in table.columns}  # noqa: SLF001 - documented
+    named = row._mapping.items()  # noqa: SLF001 - documented
+    values = {name: _typed(value, _KINDS[name][1]) for name, value in named if name in _KINDS}
     for name, value in values.items():
-        column = table.columns[name]
-        if not (column.nullable if value is None else isinstance(value, column.type.python_type)):
+        nullable, kind = _KINDS[name]
+        if not (nullable if value is None else isinstance(value, kind)):
             raise TypeError(f"{name} is {type(value).__name__}")  # not its text, which may be anything
     words = values["direction"], values["outcome"]
-    newer = [
-        word for word, known in zip(words, (Direction, Outcome), strict=True) if word not in {*known} - {"unknown"}
-    ]
+    newer = [word for word, known in zip(words, _KNOWN, strict=True) if word not in known]
     if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in newer):
         raise ValueError(f"direction {words[0]!r}, outcome {words[1]!r}")
     values["direction"] = Direction.UNKNOWN if words[0] in newer else Direction(words[0])
@@ -256,6 +273,13 @@ def _entry(row: sa.Row[Any]) -> Entry:
         if moment is not None:
             values[name] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return Entry(**values)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    # SQLite keeps a date as text, and a truth value as a number.
+    if kind is datetime and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return bool(value) if kind is bool and isinstance(value, int) else value
 
 
 def _database_user(connection: sa.Connection) -> str:

@@ -218,8 +218,7 @@ def _glance_sqlite(database: Path) -> Iterator[bool]:
     if not path.is_file():
         yield False
         return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=0, uri=True)) as connection:
-        connection.isolation_level = None
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         is_held = False
         with suppress(sqlite3.Error):
             connection.execute("BEGIN IMMEDIATE")

@@ -5,11 +5,11 @@ Each reads and none writes. The texts name what is wrong, where, and the command
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
+from app.migrations import file_contents
 from app.migrations.checksums import checksum, recorded_parents
 from app.migrations.errors import (
     ConfigurationError,
@@ -67,7 +67,7 @@ def line_of(script: ScriptDirectory) -> Line:
     for revision in script.walk_revisions():
         down = revision.down_revision
         parents = (down,) if isinstance(down, str) else tuple(down or ())
-        revisions.append(Revision(revision.revision, parents, Path(revision.path).read_bytes()))
+        revisions.append(Revision(revision.revision, parents, file_contents.read(revision.path)))
     return Line(revisions)
 
 
@@ -172,7 +172,7 @@ def edited_revision(entry: Entry) -> HistoryError:
 
 def checksum_of(revision: Script) -> str:
     """Returns the checksum of a revision's file."""
-    return checksum(Path(revision.path).read_bytes())
+    return checksum(file_contents.read(revision.path))
 
 
 def unresolved_failure(entry: Entry) -> UnresolvedFailure:

@@ -5,6 +5,7 @@ The texts name the file, and the edit that mends it.
 
 import inspect
 import marshal
+import os
 import re
 import shutil
 import sys
@@ -17,6 +18,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import CycleDetected
 from alembic.util import CommandError
 
+from app.migrations import file_contents
 from app.migrations.errors import HistoryError, place_in_revision
 from app.migrations.line import read_line
 from app.migrations.project import BASE
@@ -50,7 +52,7 @@ def require_loadable(script: ScriptDirectory) -> None:
 
 
 def _require_functions(revision: Script) -> None:
-    name = f"The history can't be read: {Path(revision.path).name}"
+    name = f"The history can't be read: {os.path.basename(revision.path)}"  # noqa: PTH119 - for each of many files
     if not callable(getattr(revision.module, "upgrade", None)):
         raise HistoryError(f"{name} has no function upgrade().")
     if not isinstance(revision.module.__doc__, str | None):
@@ -75,24 +77,23 @@ def _remove_bytecode_of_other_texts(folder: Path) -> None:
         HistoryError: such a file can't be removed.
     """
     for file in folder.glob("*.py"):
-        kept = Path(cache_from_source(str(file)))
+        kept = cache_from_source(str(file))
         try:
-            own = _is_bytecode_of(kept.read_bytes()[_BYTECODE_HEADER:], file.read_bytes(), str(file))
+            own = _is_bytecode_of(file_contents.read(kept), file_contents.read(str(file)), file)
         except FileNotFoundError:
             continue
         except (OSError, SyntaxError, ValueError, EOFError, TypeError, RecursionError):
             own = False
         if not own:
             try:
-                kept.unlink(missing_ok=True)
+                Path(kept).unlink(missing_ok=True)
             except OSError as error:
                 raise HistoryError(f"{kept} isn't the bytecode of {file.name}: delete it ({error.strerror}).") from None
 
 
-# By content: each run of a process compares the same files again.
 @cache
-def _is_bytecode_of(code: bytes, source: bytes, file: str) -> bool:
-    return bool(marshal.loads(code) == compile(source, file, "exec"))  # noqa: S302 - Python would load it, too
+def _is_bytecode_of(kept: bytes, source: bytes, file: Path) -> bool:
+    return bool(marshal.loads(kept[_BYTECODE_HEADER:]) == compile(source, file, "exec"))  # noqa: S302 - as Python does
 
 
 def _circle(script: ScriptDirectory) -> HistoryError | None:

@@ -24,6 +24,7 @@ from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Line, Place
 from app.migrations.project import Project
 from app.migrations.run import catch_up, explanations, lock, preflight, signals
+from app.migrations.run.ledger import version_rows
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
@@ -60,7 +61,7 @@ class Runner:
         self._reporter = reporter
         self._project = project
         self._command = command
-        self._plan_of = env.get_context().opts["fn"]
+        self._plan_of = env.context_opts["fn"]
         self._limits = project.limits()
         self._ledger = LedgerWriter(connection, env.script, project.root, self._consented)
         self._timeouts = TimeoutGuard(connection, self._limits, self._ledger.mark_unrepeatable)
@@ -164,7 +165,7 @@ class Runner:
 
     def _settle(self, still_held: LockCheck) -> None:
         if self._command is Command.UPGRADE:
-            heads = self._env.get_context().get_current_heads()
+            heads = version_rows(self._connection)
             place = self._place(heads)
             self._connection.rollback()
             if {*heads} != {*place.rows}:
@@ -196,7 +197,7 @@ class Runner:
         """Makes sure that history and ledger are in order; returns the database's rows, its place and the steps."""
         context = self._env.get_context()
         preflight.require_supported(self._connection)
-        heads = context.get_current_heads()
+        heads = version_rows(self._connection)
         entries = self._ledger.entries()
         preflight.require_known_heads(self._line, heads, entries)
         place = self._line.place(heads, entries)
