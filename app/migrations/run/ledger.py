@@ -23,16 +23,16 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from app.errors import Failure
+from app.migrations import own_tables
 from app.migrations.errors import MigrationError
-from app.migrations.project import LEDGER_TABLE, VERSION_TABLE
+from app.migrations.own_tables import LEDGER_TABLE
 from app.migrations.session import Direction
 
 _ERROR_LENGTH = 2000
 
-_metadata = sa.MetaData()
 table = sa.Table(
     LEDGER_TABLE,
-    _metadata,
+    sa.MetaData(),
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
     sa.Column("revision", sa.String(32), nullable=False),
     sa.Column("direction", sa.String(20), nullable=False),
@@ -126,20 +126,6 @@ def last_applied(entries: list[Entry], revision: str) -> Entry | None:
     return applied[-1] if applied else None
 
 
-def version_rows(connection: sa.Connection) -> tuple[Any, ...]:
-    """Returns the rows of Alembic's version table; none where there is no such table."""
-    if not _has_table(connection, VERSION_TABLE):
-        return ()
-    return tuple(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
-
-
-def _has_table(connection: sa.Connection, name: str) -> bool:
-    # SQLAlchemy's inspector compiles its question anew on each engine.
-    is_server = connection.dialect.name == "postgresql"
-    question = f"to_regclass('{name}')" if is_server else f"name FROM pragma_table_info('{name}')"
-    return connection.exec_driver_sql(f"SELECT {question}").scalar() is not None
-
-
 class Ledger:
     """The ledger of the database that `connection` is connected to.
 
@@ -156,8 +142,7 @@ class Ledger:
 
     def exists(self) -> bool:
         """Returns whether the table is there; it never goes."""
-        if not self._exists:
-            self._exists = _has_table(self._connection, LEDGER_TABLE)
+        self._exists = self._exists or own_tables.exists(self._connection, LEDGER_TABLE)
         return self._exists
 
     def entries(self) -> list[Entry]:
@@ -181,7 +166,8 @@ class Ledger:
     def create(self) -> None:
         """Creates the table if it isn't there, and adds columns that a table of older code lacks."""
         if not self.exists():
-            _metadata.create_all(self._connection)
+            table.create(self._connection, checkfirst=False)
+            self._exists = True
             return
         present = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} LIMIT 0").keys()
         for column in table.columns:

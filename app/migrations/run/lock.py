@@ -28,6 +28,7 @@ from app import database_url, db
 from app.migrations.errors import LockNotObtained, MigrationError
 from app.migrations.one_command import process
 from app.migrations.session import LockCheck
+from app.sql_text import literal
 
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 _KEY = 0x736368656D61
@@ -157,24 +158,27 @@ def _postgresql(engine: sa.Engine, pause: Waiting) -> Iterator[LockCheck]:
 
 
 def _try_postgresql(connection: sa.Connection) -> bool:
-    # All are the transaction's own: nothing may stay on a connection that goes back to a pool.
+    # All is the transaction's own: nothing may stay on a connection that goes back to a pool.
     connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    connection.execute(sa.text("SELECT set_config('application_name', :name, true)"), {"name": _lock_name()})
-    # These would end an idle transaction, which holds the lock.
-    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    settings = {"application_name": f"schema lock {_who()}", "idle_in_transaction_session_timeout": "0"}
     if (connection.dialect.server_version_info or ()) >= (17,):
-        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
-    return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_KEY})").scalar())
+        settings["transaction_timeout"] = "0"  # both would end an idle transaction, which holds the lock
+    return _take(connection, settings)
+
+
+def _take(connection: sa.Connection, settings: dict[str, str]) -> bool:
+    # The settings are in force before the lock is asked for: a list is evaluated from the left.
+    values = "".join(f"set_config('{name}', {literal(value)}, true), " for name, value in settings.items())
+    answer = connection.exec_driver_sql(f"SELECT {values}pg_try_advisory_xact_lock({_KEY})").one()
+    return bool(answer[-1])
 
 
 def _glance_postgresql(connection: sa.Connection) -> bool:
     driver: Any = connection.connection.driver_connection
     if driver.autocommit:  # no transaction would hold the lock
         return False
-    # The look itself waits for nobody: a run that waits names who is in its way.
-    text = f"""SELECT set_config('application_name', :name, true), set_config('lock_timeout', '50ms', true),
-        pg_try_advisory_xact_lock({_KEY})"""
-    return bool(connection.execute(sa.text(text), {"name": _lock_name()}).one()[2])
+    # The look waits for nobody: a run that waits names who is in its way.
+    return _take(connection, {"application_name": f"schema lock {_who()}", "lock_timeout": "50ms"})
 
 
 def _postgresql_holder(connection: sa.Connection) -> Holder | None:
@@ -208,8 +212,11 @@ def _sqlite(database: Path, pause: Waiting) -> Iterator[LockCheck]:
         try:
             yield check
         finally:
-            if _identity(path) == identity:  # else the journal would be that of another file
-                _clear_holder(connection)
+            # In a file that was replaced, the journal would be that of the new one.
+            with suppress(sqlite3.Error):
+                if _identity(path) == identity:
+                    connection.execute("DELETE FROM holder")
+                    connection.execute("COMMIT")
 
 
 @contextmanager
@@ -225,13 +232,6 @@ def _glance_sqlite(database: Path) -> Iterator[bool]:
             # A crashed run has left its name, and whoever waits would take it for this one's.
             is_held = connection.execute("SELECT 1 FROM holder").fetchone() is None
         yield is_held
-
-
-def _clear_holder(connection: sqlite3.Connection) -> None:
-    # If it can't be written, closing the connection frees the lock all the same.
-    with suppress(sqlite3.Error):
-        connection.execute("DELETE FROM holder")
-        connection.execute("COMMIT")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -289,10 +289,6 @@ def _side_file(database: Path) -> Path:
 
 
 # --- both --------------------------------------------------------------------
-
-
-def _lock_name() -> str:
-    return f"schema lock {_who()}"
 
 
 def _who() -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
-from app.migrations import file_contents
+from app.migrations import file_contents, own_tables
 from app.migrations.checksums import checksum, recorded_parents
 from app.migrations.errors import (
     ConfigurationError,
@@ -125,7 +125,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
     """
     if list(heads):
         return
-    present = set(sa.inspect(connection).get_table_names()) - set(OWN_TABLES)
+    present = {*own_tables.tables(connection)} - {*OWN_TABLES}
     ours = sorted(present & set(model_tables())) if present else []
     if ours:
         raise HistoryError(

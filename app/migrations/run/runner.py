@@ -18,13 +18,12 @@ from alembic.util import CommandError
 
 from app import db, server_session
 from app.errors import met_a_lock
-from app.migrations import x_options
+from app.migrations import own_tables, x_options
 from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Line, Place
 from app.migrations.project import Project
 from app.migrations.run import catch_up, explanations, lock, preflight, signals
-from app.migrations.run.ledger import version_rows
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
@@ -67,6 +66,7 @@ class Runner:
         self._timeouts = TimeoutGuard(connection, self._limits, self._ledger.mark_unrepeatable)
         self._data_loss: DataLoss | None = None
         self._hook = StatementHook(connection)
+        self._is_settled = False
         self._step: Step | None = None
         self._finished: Step | None = None
         self._blockers: list[Blocker] = []
@@ -164,8 +164,8 @@ class Runner:
         return [*catch_up.missing_steps(self._env.script, place), *self._plan_of(place.rows or heads, context)]
 
     def _settle(self, still_held: LockCheck) -> None:
-        if self._command is Command.UPGRADE:
-            heads = version_rows(self._connection)
+        if self._command is Command.UPGRADE and not self._is_settled:
+            heads = own_tables.version_rows(self._connection)
             place = self._place(heads)
             self._connection.rollback()
             if {*heads} != {*place.rows}:
@@ -177,27 +177,29 @@ class Runner:
         if self._command is not Command.UPGRADE or Session.of(self._env.config).lock is not None:
             return False
         with suppress(CommandError, sa.exc.SQLAlchemyError), lock.glance(self._connection) as is_held:
-            if is_held:
-                heads, place, steps = self._look()
-                return bool(heads) and not steps and {*heads} == {*place.rows}
+            heads = own_tables.version_rows(self._connection) if is_held else ()
+            if heads and [*heads] == self._env.script.get_heads():
+                place, steps = self._look(heads)
+                return not steps and place.rows == heads
         return False
 
     def _preflight(self) -> bool:
         """Makes sure that all is in order; returns whether there is anything to do."""
-        heads, place, steps = self._look()
+        heads = own_tables.version_rows(self._connection)
+        place, steps = self._look(heads)
         plan = [step for step in steps if step.direction is not Direction.STAMP]
         # An empty database has nothing to lose.
-        rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
+        rows_at_risk = bool(plan and (heads or own_tables.tables(self._connection)))
         self._connection.rollback()
         if rows_at_risk and self._data_loss is None:
             self._refuse_losses(plan)
-        return bool(steps) or {*heads} != {*place.rows}
+        self._is_settled = {*heads} == {*place.rows} and not place.missing
+        return bool(steps) or not self._is_settled
 
-    def _look(self) -> tuple[tuple[str, ...], Place, list[Step]]:
-        """Makes sure that history and ledger are in order; returns the database's rows, its place and the steps."""
+    def _look(self, heads: tuple[str, ...]) -> tuple[Place, list[Step]]:
+        """Makes sure that history and ledger are in order; returns the database's place and the steps from there."""
         context = self._env.get_context()
         preflight.require_supported(self._connection)
-        heads = version_rows(self._connection)
         entries = self._ledger.entries()
         preflight.require_known_heads(self._line, heads, entries)
         place = self._line.place(heads, entries)
@@ -211,7 +213,7 @@ class Runner:
         plan = [step for step in steps if step.direction is not Direction.STAMP]
         applied = place.applied if self._command is Command.UPGRADE else ()
         preflight.require_resolved(entries, [step.revision for step in plan], applied)
-        return heads, place, steps
+        return place, steps
 
     def _refuse_losses(self, plan: list[Step]) -> None:
         from app.migrations.data_loss import DataLoss

@@ -8,11 +8,12 @@ from enum import StrEnum
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
+from app.migrations import own_tables
 from app.migrations.errors import MigrationError
 from app.migrations.line import Place
 from app.migrations.project import Project
 from app.migrations.run import lock, preflight, revision_files
-from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied, version_rows
+from app.migrations.run.ledger import Entry, Ledger, Outcome, attempts, last_applied
 from app.migrations.run.lock import Holder
 from app.migrations.session import Direction
 
@@ -135,7 +136,7 @@ def read_status(
 
 def _heads(connection: sa.Connection) -> list[str]:
     try:
-        return [*version_rows(connection)]
+        return [*own_tables.version_rows(connection)]
     except sa.exc.DBAPIError as error:
         connection.rollback()
         raise MigrationError(f"The version table can't be read: {_first_line(error)}") from None

@@ -90,8 +90,7 @@ class TimeoutGuard(Guard):
             yield
         finally:
             if self._set_for_session and not self._connection.invalidated:
-                self._connection.exec_driver_sql("RESET lock_timeout")
-                self._connection.exec_driver_sql("RESET statement_timeout")
+                self._connection.exec_driver_sql("RESET lock_timeout; RESET statement_timeout")
                 self._connection.commit()
 
     def before(self, step: Step) -> None:
