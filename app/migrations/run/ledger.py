@@ -73,6 +73,9 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Built once: SQLAlchemy finds the compiled form of an object that it has seen.
+_BEGIN = sa.insert(table).returning(table.c.id)
+_FINISH = sa.update(table).where(table.c.id == sa.bindparam("entry"), table.c.outcome == Outcome.RUNNING)
 _KNOWN = ({*Direction} - {Direction.UNKNOWN}, {*Outcome} - {Outcome.UNKNOWN})
 
 
@@ -178,7 +181,7 @@ class Ledger:
     def begin(self, revision: str, direction: Direction, checksum: str | None) -> int:
         """Adds a row for an attempt that starts now; returns its id, for `finish`."""
         values = self._values(revision, direction, Outcome.RUNNING, checksum)
-        return cast("int", self._connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one())
+        return cast("int", self._connection.execute(_BEGIN, values).scalar_one())
 
     def record(
         self,
@@ -213,8 +216,7 @@ class Ledger:
         }
         if failure is not None:
             values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:_ERROR_LENGTH]}
-        running = table.c.outcome == Outcome.RUNNING
-        return self._connection.execute(sa.update(table).where(table.c.id == entry, running), values).rowcount == 1
+        return self._connection.execute(_FINISH, {"entry": entry, **values}).rowcount == 1
 
     def close_crashed(self) -> list[Entry]:
         """Marks rows as failed that still say `running`; only the holder of the lock may call it."""

@@ -146,7 +146,7 @@ class TimeoutGuard(Guard):
         if not inside and (self._wrote or (may_run and not statement.repeatable)):
             self._noted = True
             self._unrepeatable()
-        self._wrote |= inside and not statement.repeatable
+        self._wrote = self._wrote or (inside and not statement.repeatable)
 
     def _set(self, driver: Any, timeouts: Timeouts, *, outside: bool) -> None:
         if self._in_force == (timeouts, outside):
