@@ -73,7 +73,6 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-# Built once: SQLAlchemy finds the compiled form of an object that it has seen.
 _BEGIN = sa.insert(table).returning(table.c.id)
 _FINISH = sa.update(table).where(table.c.id == sa.bindparam("entry"), table.c.outcome == Outcome.RUNNING)
 _KNOWN = ({*Direction} - {Direction.UNKNOWN}, {*Outcome} - {Outcome.UNKNOWN})
@@ -256,17 +255,15 @@ def _entry(row: sa.Row[Any]) -> Entry:
     values["direction"] = Direction.UNKNOWN if words[0] in newer else Direction(words[0])
     values["outcome"] = Outcome.UNKNOWN if newer else Outcome(words[1])
     values["newer"] = ", ".join(newer) or None
-    for name in ("started_at", "finished_at"):
-        moment = values.get(name)
-        if moment is not None:
-            values[name] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return Entry(**values)
 
 
 def _typed(value: Any, kind: type) -> Any:
-    # SQLite keeps a date as text, and a truth value as a number.
+    # SQLite keeps a time as text, without its zone, and a truth value as a number.
     if kind is datetime and isinstance(value, str):
-        return datetime.fromisoformat(value)
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return bool(value) if kind is bool and isinstance(value, int) else value
 
 

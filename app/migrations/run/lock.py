@@ -91,25 +91,20 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[LockCh
 def glance(connection: sa.Connection) -> Iterator[bool]:
     """Holds the lock for one look at the database, if it is free at once; gives whether it is held.
 
-    It needs no connection of its own on PostgreSQL, and no write on SQLite. The look must be over soon, and must commit
-    nothing: a transaction of `connection` holds the lock.
+    On PostgreSQL a transaction of `connection` holds it, so the look must commit nothing. SQLite's file isn't written.
     """
     if not process.acquire(blocking=False):
         yield False
         return
     try:
-        if connection.dialect.name == "postgresql":
-            try:
-                yield _glance_postgresql(connection)
-            finally:
-                if not connection.invalidated:
-                    connection.rollback()
-        elif (path := database_url.sqlite_file(connection.engine.url)) is not None:
+        if (path := database_url.sqlite_file(connection.engine.url)) is not None:
             with _glance_sqlite(path) as is_held:
                 yield is_held
         else:
-            yield True
+            yield connection.dialect.name != "postgresql" or _glance_postgresql(connection)
     finally:
+        if not connection.invalidated:
+            connection.rollback()
         process.release()
 
 

@@ -18,7 +18,8 @@ from app.migrations.errors import (
     UnresolvedFailure,
 )
 from app.migrations.line import Line, Place, Revision
-from app.migrations.project import OWN_TABLES, VERSION_TABLE
+from app.migrations.own_tables import VERSION_TABLE
+from app.migrations.project import OWN_TABLES
 from app.migrations.run.ledger import Entry, Outcome, attempts, last_applied
 from app.migrations.session import Direction
 

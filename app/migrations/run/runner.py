@@ -80,6 +80,7 @@ class Runner:
         Raises:
             MigrationError: in one line, what failed. What had finished stays applied.
         """
+        still_held: LockCheck
         options["fn"] = lambda heads, context: self._steps(heads, context, still_held)
         self._env.configure(connection=self._connection, on_version_apply=self._after, **options)
         if self._finds_nothing_to_do():
