@@ -193,5 +193,12 @@ _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
     ops.CreateTableCommentOp: _skipped(toimpl.create_table_comment),
     ops.DropTableCommentOp: _skipped(toimpl.drop_table_comment),
 }
-for _operation, _implementation in _IMPLEMENTATIONS.items():
-    Operations.implementation_for(_operation, replace=True)(_implementation)
+
+
+def register() -> None:
+    """Puts these in the place of Alembic's own."""
+    for operation, implementation in _IMPLEMENTATIONS.items():
+        Operations.implementation_for(operation, replace=True)(implementation)
+
+
+register()
