@@ -5,7 +5,7 @@ Alembic's copy of the table. PostgreSQL builds concurrent indexes outside any tr
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Any, Literal
 
@@ -47,8 +47,9 @@ def _repeatable(original: _Implementation, clause: str) -> _Implementation:
 class _Comments(sa.schema.ExecutableDDLElement):
     """Sets all comments of a table on PostgreSQL: one text, so that the server is waited for once."""
 
-    def __init__(self, comments: Sequence[sa.schema.ExecutableDDLElement]) -> None:
-        self.comments = comments
+    def __init__(self, table: sa.Table, items: Iterable[Any]) -> None:
+        column = sa.schema.SetColumnComment
+        self.comments = [sa.schema.SetTableComment(item) if item is table else column(item) for item in items]
 
 
 @compiles(_Comments, "postgresql")
@@ -66,17 +67,16 @@ def _with_comments_at_once(original: _Implementation) -> _Implementation:
         table = operation.to_table(context)
         comments: dict[Any, str] = {item: item.comment for item in (table, *table.columns) if item.comment is not None}
         outside = operations.get_bind().get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        # Outside a transaction each statement gets its own; and guards don't read a text that is too long.
-        if outside or len(comments) < 2 or sum(map(len, comments.values())) > MOST_CHARACTERS / 4:  # noqa: PLR2004
-            return original(operations, operation)
+        # Outside a transaction each statement gets its own, and guards don't read a text that is too long.
+        if outside or sum(map(len, comments.values())) > MOST_CHARACTERS / 4:
+            comments = {}
         for item in comments:
             item.comment = None
-        options = {} if operation.if_not_exists is None else {"if_not_exists": operation.if_not_exists}
-        operations.impl.create_table(table, **options)
+        operations.impl.create_table(table, **({"if_not_exists": True} if operation.if_not_exists else {}))
         for item, comment in comments.items():
             item.comment = comment
-        set_table, set_column = sa.schema.SetTableComment, sa.schema.SetColumnComment
-        operations.execute(_Comments([(set_table if item is table else set_column)(item) for item in comments]))
+        if comments:
+            operations.execute(_Comments(table, comments))
         return table
 
     return implementation
