@@ -94,29 +94,31 @@ def as_of_sqlalchemy(connection: sa.Connection, statement: str, error: Exception
 def _pin(connection: sa.Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
-    found = _found(connection)
+    found = _found(connection, begins=True)
     if found.isolation and not connection.get_execution_options().get("isolation_level"):
         _execute(connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     if found.missing:
         _execute(connection, found.missing.format("true"))
 
 
-def _found(connection: sa.Connection) -> _Found:
+def _found(connection: sa.Connection, *, begins: bool = False) -> _Found:
     if _KEY not in connection.info:
-        connection.info[_KEY] = _look(connection)
+        connection.info[_KEY] = _look(connection, begins=begins)
     found: _Found = connection.info[_KEY]
     return found
 
 
-def _look(connection: sa.Connection) -> _Found:
+def _look(connection: sa.Connection, *, begins: bool) -> _Found:
+    """Asks the server; `begins` if a transaction begins, which the question is part of then."""
     driver = _driver(connection)
-    begins = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
-    names = [*NEEDED, "default_transaction_isolation"]
+    is_first = not driver.autocommit and driver.info.transaction_status == 0  # IDLE
+    names = [*NEEDED, "transaction_isolation", "default_transaction_isolation"]
     settings = ", ".join(f"current_setting('{name}')" for name in names)
     pid, *values = _execute(connection, f"SELECT pg_backend_pid(), {settings}").fetchone()
-    if begins:
+    *values, current, isolation = values
+    # It can be set only before the first question of a transaction.
+    if is_first and not (begins and current == isolation == _READ_COMMITTED):
         driver.rollback()
-    *values, isolation = values
     missing = [
         f"set_config('{name}', '{NEEDED[name]}', {{0}})"
         for name, value in zip(NEEDED, values, strict=True)

@@ -1,4 +1,4 @@
-"""What a start costs: importing the models, and an `alembic upgrade head` that finds nothing to do.
+"""What a start costs: importing the models, and an `alembic upgrade head` process that finds nothing to do.
 
 python -m benchmarks.startup [--rounds 15] [--json] [--before FOLDER]
 """
@@ -53,7 +53,7 @@ def imports(folder: Path, variables: Mapping[str, str], before: Path | None) -> 
 
 
 def no_op(database: str, url: str, folder: Path, variables: Mapping[str, str]) -> Iterator[Case]:
-    """Upgrades of a database that is at head: as processes, and in this one."""
+    """Upgrades of a database that is at head, as processes; `benchmarks.upgrade` has the same in process."""
     ours = stock.ours(url)
     models = stock.environment(folder / "models", url)
     none = stock.environment(folder / "none", url, models=False)
@@ -62,9 +62,6 @@ def no_op(database: str, url: str, folder: Path, variables: Mapping[str, str]) -
     yield Case(group, "stock env.py, imports the models", models.process(variables))
     yield Case(group, "stock env.py, imports no models", none.process(variables))
     yield Case(group, "ours", ours.process(variables))
-    group = f"the same in process, {database}"
-    yield Case(group, "stock env.py", models.in_process())
-    yield Case(group, "ours", ours.in_process())
 
 
 def before(folder: Path, server: Server, checkout: Path, variables: Mapping[str, str]) -> Iterator[Case]:

@@ -19,11 +19,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapper
 
 from app import db
+from app.migrations.operations import implementations
 from app.models import Base
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = "from app.models import Base\ntarget_metadata = Base.metadata"
-OPERATIONS = "import app.migrations.operations"
+# The revisions need our words for `op`; whatever Alembic can do by itself stays Alembic's.
+OPERATIONS = """\
+import app.migrations.operations
+from alembic.operations import Operations, ops, toimpl
+Operations.implementation_for(ops.CreateTableOp, replace=True)(toimpl.create_table)"""
 # As SQLAlchemy documents it; without it Python's driver begins none before DDL, and each statement commits by itself.
 TRANSACTIONS = """\
     @event.listens_for(connectable, "connect")
@@ -77,6 +82,8 @@ class Environment:
         def upgrade() -> None:
             if self.ours:  # it is given an engine as fresh as the one that the stock env.py makes
                 config.attributes["connection"] = db.migration_engine(self.url)
+                # The stock env.py of another case has put back Alembic's own.
+                implementations.register()
             command.upgrade(config, "head")
 
         return upgrade

@@ -1,4 +1,4 @@
-"""What a full upgrade costs: `alembic upgrade head` from an empty database, as a process and in process.
+"""What an upgrade costs: `alembic upgrade head` from an empty database, as a process and in process, and at head.
 
 python -m benchmarks.upgrade [--rounds 15] [--json] [--before FOLDER]
 """
@@ -16,18 +16,18 @@ from tests.postgres import Server
 
 def main() -> None:
     """Measures and prints."""
-    options = measure.arguments("Times alembic upgrade head from an empty database.", before=True)
+    options = measure.arguments("Times alembic upgrade head from an empty database, and at head.", before=True)
     with tempfile.TemporaryDirectory() as name, Server() as server, measure.environment() as variables:
         folder = Path(name)
         urls = {
             measure.sqlite(): f"sqlite:///{folder}/gateway.db",
             f"PostgreSQL {server.major}": server.create_database(),
         }
-        cases = [
-            case
-            for database, url in urls.items()
-            for case in full(database, url, folder / database, variables, options.before)
-        ]
+        at_head = [f"sqlite:///{folder}/head.db", server.create_database()]
+        cases: list[Case] = []
+        for (database, url), head in zip(urls.items(), at_head, strict=True):
+            cases += full(database, url, folder / database, variables, options.before)
+            cases += no_op(database, head, folder / f"{database} at head")
         results = measure.measure(cases, options.rounds)
     measure.report(results, options.rounds, list(urls), as_json=options.json)
 
@@ -46,6 +46,15 @@ def full(database: str, url: str, folder: Path, variables: Mapping[str, str], be
         yield Case(f"full alembic upgrade head, {database}", name, environment.process(variables), emptied)
     for name, environment in {**bare, "ours": ours}.items():
         yield Case(f"the same in process, {database}", name, environment.in_process(), emptied)
+
+
+def no_op(database: str, url: str, folder: Path) -> Iterator[Case]:
+    """Upgrades of a database that is at head, in this process: what each test of an application may pay."""
+    ours = stock.ours(url).in_process()
+    ours()
+    group = f"no-op in process, {database}"
+    yield Case(group, "stock env.py", stock.environment(folder / "bare", url, operations=True).in_process())
+    yield Case(group, "ours", ours)
 
 
 def empty(url: str) -> None:

@@ -103,6 +103,10 @@ class Line:
                     heapq.heappush(ready, child)
         return tuple(ordered)
 
+    def source(self, revision: str) -> bytes:
+        """Returns the code of a revision."""
+        return self._revisions[revision].source
+
     def parents(self, revision: str) -> tuple[str, ...]:
         """Returns the parents of a revision."""
         return self._revisions[revision].parents

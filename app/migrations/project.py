@@ -16,7 +16,9 @@ import sqlalchemy as sa
 from app import database_url, db
 from app.backfill import LEASES_TABLE
 from app.errors import SettingsError
+from app.migrations import own_tables
 from app.migrations.line import Line, read_line
+from app.migrations.own_tables import LEDGER_TABLE, VERSION_TABLE
 from app.migrations.phases import Phase
 from app.partitions import declared_partitions
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from app.encryption import EncryptedColumn
 
 BASE = "base"  # what Alembic calls the place before the first revision
-VERSION_TABLE = "alembic_version"
-LEDGER_TABLE = "schema_ledger"
 OWN_TABLES = (VERSION_TABLE, LEDGER_TABLE, LEASES_TABLE)  # part of no model
 
 
@@ -175,9 +175,7 @@ class Project:
                 return line.needed(line.order, last)  # connecting would create it
             with bind.connect() as connection:
                 return self.missing(connection, phase)
-        if not sa.inspect(bind).has_table(VERSION_TABLE):
-            return line.needed(line.order, last)
-        rows = list(bind.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars())
+        rows = own_tables.version_rows(bind)
         return line.needed(line.lacks(rows, _attempts(bind) if rows else []), last)
 
 
@@ -200,6 +198,6 @@ def _attempts(connection: sa.Connection) -> Sequence[Any]:
         question = f"SELECT has_table_privilege(to_regclass('{LEDGER_TABLE}'), 'SELECT')"
         readable = bool(connection.exec_driver_sql(question).scalar())
     else:
-        readable = sa.inspect(connection).has_table(LEDGER_TABLE)
+        readable = own_tables.exists(connection, LEDGER_TABLE)
     query = f"SELECT revision, direction, outcome, checksum FROM {LEDGER_TABLE} ORDER BY id"
     return connection.exec_driver_sql(query).all() if readable else []

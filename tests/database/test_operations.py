@@ -617,3 +617,31 @@ def test_comments_are_written_where_there_is_a_place_for_them(history: History, 
         assert "notes" not in history.upgrade_script(url, f"{start}:head").replace("'notes'", "")
     history.downgrade(url, start)
     assert schema_of(url) == before
+
+
+ODD = ["100 % of it", "a colon: here", 'it\'s \\ "quoted"', "two\nlines; DROP TABLE notes", "", "%(name)s %s"]
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["in a transaction", "outside"])
+def test_a_new_table_gets_all_its_comments(outside: bool, history: History, at: At) -> None:
+    columns = "".join(f", sa.Column('c{n}', sa.Text, comment={text!r})" for n, text in enumerate(ODD))
+    create = f"op.create_table('t', sa.Column('id', sa.Integer){columns}, sa.Index('t_id', 'id'), comment={ODD[2]!r})"
+    if outside:
+        create = f"with op.get_context().autocommit_block():\n    {create}"
+    history.add(create, "op.drop_table('t')")
+    url = at("base")
+    history.upgrade(url)
+    with connected(url) as connection:
+        inspector = sa.inspect(connection)
+        assert [index["name"] for index in inspector.get_indexes("t")] == ["t_id"]
+        if "postgresql" in url:
+            comments = [column.get("comment") for column in inspector.get_columns("t")]
+            assert comments == [None, *(text or None for text in ODD)]
+            assert inspector.get_table_comment("t") == {"text": ODD[2]}
+    history.downgrade(url)
+
+
+def test_the_table_that_a_revision_gets_has_its_comments(history: History, at: At) -> None:
+    create = "t = op.create_table('t', sa.Column('a', sa.Text, comment='A.'), sa.Column('b', sa.Text, comment='B.'))"
+    history.add(f"{create}\nassert [column.comment for column in t.c] == ['A.', 'B.']", "op.drop_table('t')")
+    history.upgrade(at("base"))

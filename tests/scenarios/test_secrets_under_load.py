@@ -185,7 +185,7 @@ def test_plaintext_is_in_no_file_of_a_server_after_vacuum_full(servers: Servers,
 
 
 def test_no_plaintext_is_sent_back_to_a_server_that_logs_every_statement(alembic: Any) -> None:
-    logged = {"log_statement": "all", "log_parameter_max_length": "-1"}
+    logged: dict[str, Any] = {"log_statement": "all", "log_parameter_max_length": "-1"}
     with Server(**logged) as server:
         url = server.create_database()
         assert alembic("upgrade", "head", url=url).returncode == 0
@@ -203,7 +203,12 @@ def test_no_plaintext_is_sent_back_to_a_server_that_logs_every_statement(alembic
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "two"])
 def test_a_crash_of_the_server_loses_no_secret(alembic: Any, workers: tuple[str, ...]) -> None:
-    durable = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "wal_writer_delay": "10s"}
+    durable: dict[str, Any] = {
+        "fsync": "on",
+        "full_page_writes": "on",
+        "synchronous_commit": "on",
+        "wal_writer_delay": "10s",
+    }
     plaintext = "SELECT count(*) FROM service_providers WHERE api_key NOT LIKE 'enc:%'"
     with Server(**durable) as server:
         url = server.create_database()

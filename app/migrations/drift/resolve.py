@@ -94,7 +94,7 @@ class Resolver:
     def _current_revision(self) -> str | None:
         heads = self._context.get_current_heads()
         run.require_single_head(self._script)
-        run.require_known_heads(self._script, heads, self._ledger.entries())
+        run.require_known_heads(run.line_of(self._script), heads, self._ledger.entries())
         if len(heads) > 1:
             listed = ", ".join(sorted(heads))
             raise HistoryError(f"The version table has {len(heads)} rows ({listed}); it must have one.")
@@ -120,7 +120,7 @@ class Resolver:
         if claim.applied and claim.revision in self._missing(entries):
             return True
         former = self._project.former_checksums
-        return claim.applied and bool(run.edited(entries, self._script, {claim.revision}, former))
+        return claim.applied and bool(run.edited(entries, run.line_of(self._script), {claim.revision}, former))
 
     def _missing(self, entries: list[Entry]) -> list[str]:
         return run.line_of(self._script).place(self._context.get_current_heads(), entries).missing

@@ -7,7 +7,7 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 
 from app.migrations.line import Place, standing_checksums
-from app.migrations.project import VERSION_TABLE
+from app.migrations.own_tables import VERSION_TABLE
 from app.migrations.run.ledger import Ledger, Outcome
 from app.migrations.session import Direction
 

@@ -68,16 +68,13 @@ def run(context: EnvironmentContext, project: Project) -> None:
 
 def _run(context: EnvironmentContext, project: Project) -> None:
     one_command.take_turns()
-    one_command.require_own(context)
-    given = context.config.attributes.get("connection")
-    project = project if given is not None else project.with_url_of(context.config)
-    dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
-    context.configure(dialect_name=dialect)
-    # From here on the environment itself: `context` stands for that of whichever thread came last.
-    env = context.get_context().environment_context
-    assert env is not None
+    # The environment itself: the module `context` stands for that of whichever thread came last.
+    env: EnvironmentContext = getattr(context, "_proxy", context)
+    one_command.require_own(env)
+    given = env.config.attributes.get("connection")
+    project = project if given is not None else project.with_url_of(env.config)
     x_options.require_spelling(env)
-    opts = env.get_context().opts
+    opts = env.context_opts
     command = Command.of(opts)
     if env.config.cmd_opts is not None and env.config.config_file_name is not None:
         if env.config.file_config.has_section("loggers"):
@@ -90,6 +87,8 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     if command is not Command.LOOK:
         revision_files.require_single_head(env.script)
     if env.is_offline_mode():
+        dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
+        env.configure(dialect_name=dialect)
         with terminal.output_errors_in_one_line("The script is cut off: don't run it."):
             _write_script(env, dialect, phase, options)
         return
@@ -164,7 +163,7 @@ def _write_script(context: EnvironmentContext, dialect: str, phase: Phase | None
 
 
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
-    opts = context.get_context().opts
+    opts = context.context_opts
     writes = command is Command.REVISION and opts["revision_context"].command_args["autogenerate"]
     if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).adopts:
         from app.migrations.autogenerate import stand_in
@@ -178,9 +177,10 @@ def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[
 def _compare(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     context.configure(connection=connection, dont_mutate=True, **options)
     heads = context.get_context().get_current_heads()
-    preflight.require_known_heads(context.script, heads, [])  # Alembic takes the beginning of an id for the whole
+    line = preflight.line_of(context.script)
+    preflight.require_known_heads(line, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
-        preflight.require_complete(preflight.line_of(context.script).place(heads, Ledger(connection).entries()))
+        preflight.require_complete(line.place(heads, Ledger(connection).entries()))
     try:
         context.run_migrations()
     except CommandError as error:

@@ -23,16 +23,16 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from app.errors import Failure
+from app.migrations import own_tables
 from app.migrations.errors import MigrationError
-from app.migrations.project import LEDGER_TABLE
+from app.migrations.own_tables import LEDGER_TABLE
 from app.migrations.session import Direction
 
 _ERROR_LENGTH = 2000
 
-_metadata = sa.MetaData()
 table = sa.Table(
     LEDGER_TABLE,
-    _metadata,
+    sa.MetaData(),
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
     sa.Column("revision", sa.String(32), nullable=False),
     sa.Column("direction", sa.String(20), nullable=False),
@@ -52,9 +52,7 @@ table = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("subject", sa.Text),
 )
-# By name: a table of older code lacks columns, one of newer code has more.
-_EVERYTHING = sa.text(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id").columns(**{c.name: c.type for c in table.columns})
-
+_KINDS = {column.name: (column.nullable, column.type.python_type) for column in table.columns}
 _WORD = re.compile("[a-z][a-z_]*")  # anything else was written by hand
 
 
@@ -73,6 +71,11 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REVERTED = "reverted"
     UNKNOWN = "unknown"
+
+
+_BEGIN = sa.insert(table).returning(table.c.id)
+_FINISH = sa.update(table).where(table.c.id == sa.bindparam("entry"), table.c.outcome == Outcome.RUNNING)
+_KNOWN = ({*Direction} - {Direction.UNKNOWN}, {*Outcome} - {Outcome.UNKNOWN})
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Ledger:
 
     def exists(self) -> bool:
         """Returns whether the table is there; it never goes."""
-        self._exists = self._exists or sa.inspect(self._connection).has_table(LEDGER_TABLE)
+        self._exists = self._exists or own_tables.exists(self._connection, LEDGER_TABLE)
         return self._exists
 
     def entries(self) -> list[Entry]:
@@ -153,7 +156,9 @@ class Ledger:
         if not self.exists():
             return []
         try:
-            return [_entry(row) for row in self._connection.execute(_EVERYTHING)]
+            # By name: a table of older code lacks columns, one of newer code has more.
+            rows = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id")
+            return [_entry(row) for row in rows]
         except (ValueError, TypeError) as error:
             raise MigrationError(
                 f"The table {LEDGER_TABLE} has a row that can't be read ({error}). Only migrations write it: correct "
@@ -163,7 +168,8 @@ class Ledger:
     def create(self) -> None:
         """Creates the table if it isn't there, and adds columns that a table of older code lacks."""
         if not self.exists():
-            _metadata.create_all(self._connection)
+            table.create(self._connection, checkfirst=False)
+            self._exists = True
             return
         present = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} LIMIT 0").keys()
         for column in table.columns:
@@ -174,7 +180,7 @@ class Ledger:
     def begin(self, revision: str, direction: Direction, checksum: str | None) -> int:
         """Adds a row for an attempt that starts now; returns its id, for `finish`."""
         values = self._values(revision, direction, Outcome.RUNNING, checksum)
-        return cast("int", self._connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one())
+        return cast("int", self._connection.execute(_BEGIN, values).scalar_one())
 
     def record(
         self,
@@ -209,8 +215,7 @@ class Ledger:
         }
         if failure is not None:
             values |= {"error_class": failure.kind, "sqlstate": failure.sqlstate, "error": failure.text[:_ERROR_LENGTH]}
-        running = table.c.outcome == Outcome.RUNNING
-        return self._connection.execute(sa.update(table).where(table.c.id == entry, running), values).rowcount == 1
+        return self._connection.execute(_FINISH, {"entry": entry, **values}).rowcount == 1
 
     def close_crashed(self) -> list[Entry]:
         """Marks rows as failed that still say `running`; only the holder of the lock may call it."""
@@ -237,25 +242,29 @@ class Ledger:
 
 
 def _entry(row: sa.Row[Any]) -> Entry:
-    values = {name: value for name, value in row._mapping.items() if name in table.columns}  # noqa: SLF001 - documented
+    named = row._mapping.items()  # noqa: SLF001 - documented
+    values = {name: _typed(value, _KINDS[name][1]) for name, value in named if name in _KINDS}
     for name, value in values.items():
-        column = table.columns[name]
-        if not (column.nullable if value is None else isinstance(value, column.type.python_type)):
+        nullable, kind = _KINDS[name]
+        if not (nullable if value is None else isinstance(value, kind)):
             raise TypeError(f"{name} is {type(value).__name__}")  # not its text, which may be anything
     words = values["direction"], values["outcome"]
-    newer = [
-        word for word, known in zip(words, (Direction, Outcome), strict=True) if word not in {*known} - {"unknown"}
-    ]
+    newer = [word for word, known in zip(words, _KNOWN, strict=True) if word not in known]
     if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in newer):
         raise ValueError(f"direction {words[0]!r}, outcome {words[1]!r}")
     values["direction"] = Direction.UNKNOWN if words[0] in newer else Direction(words[0])
     values["outcome"] = Outcome.UNKNOWN if newer else Outcome(words[1])
     values["newer"] = ", ".join(newer) or None
-    for name in ("started_at", "finished_at"):
-        moment = values.get(name)
-        if moment is not None:
-            values[name] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return Entry(**values)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    # SQLite keeps a time as text, without its zone, and a truth value as a number.
+    if kind is datetime and isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return bool(value) if kind is bool and isinstance(value, int) else value
 
 
 def _database_user(connection: sa.Connection) -> str:

@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from app.errors import Failure
 from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard
-from app.migrations.project import BASE, LEDGER_TABLE
+from app.migrations.own_tables import LEDGER_TABLE
+from app.migrations.project import BASE
 from app.migrations.run import preflight
 from app.migrations.run.ledger import Entry, Ledger, Outcome
 from app.migrations.session import Step

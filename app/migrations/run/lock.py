@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,6 +28,7 @@ from app import database_url, db
 from app.migrations.errors import LockNotObtained, MigrationError
 from app.migrations.one_command import process
 from app.migrations.session import LockCheck
+from app.sql_text import literal
 
 # "schema" in ASCII: advisory locks are numbers that all programs of a database share.
 _KEY = 0x736368656D61
@@ -85,6 +87,27 @@ def held(engine: sa.Engine, *, wait: float, waiting: Waiting) -> Iterator[LockCh
         process.release()
 
 
+@contextmanager
+def glance(connection: sa.Connection) -> Iterator[bool]:
+    """Holds the lock for one look at the database, if it is free at once; gives whether it is held.
+
+    On PostgreSQL a transaction of `connection` holds it, so the look must commit nothing. SQLite's file isn't written.
+    """
+    if not process.acquire(blocking=False):
+        yield False
+        return
+    try:
+        if (path := database_url.sqlite_file(connection.engine.url)) is not None:
+            with _glance_sqlite(path) as is_held:
+                yield is_held
+        else:
+            yield connection.dialect.name != "postgresql" or _glance_postgresql(connection)
+    finally:
+        if not connection.invalidated:
+            connection.rollback()
+        process.release()
+
+
 def holder(connection: sa.Connection) -> Holder | None:
     """Returns the holder of the lock of a connection's database; None if it is free. Writes and creates nothing."""
     if connection.dialect.name == "postgresql":
@@ -130,15 +153,27 @@ def _postgresql(engine: sa.Engine, pause: Waiting) -> Iterator[LockCheck]:
 
 
 def _try_postgresql(connection: sa.Connection) -> bool:
-    # All are the transaction's own: nothing may stay on a connection that goes back to a pool.
+    # All is the transaction's own: nothing may stay on a connection that goes back to a pool.
     connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    name = f"schema lock {_who()}"
-    connection.execute(sa.text("SELECT set_config('application_name', :name, true)"), {"name": name})
-    # These would end an idle transaction, which holds the lock.
-    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    settings = {"application_name": f"schema lock {_who()}", "idle_in_transaction_session_timeout": "0"}
     if (connection.dialect.server_version_info or ()) >= (17,):
-        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
-    return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_KEY})").scalar())
+        settings["transaction_timeout"] = "0"  # both would end an idle transaction, which holds the lock
+    return _take(connection, settings)
+
+
+def _take(connection: sa.Connection, settings: dict[str, str]) -> bool:
+    # The settings are in force before the lock is asked for: a list is evaluated from the left.
+    values = "".join(f"set_config('{name}', {literal(value)}, true), " for name, value in settings.items())
+    answer = connection.exec_driver_sql(f"SELECT {values}pg_try_advisory_xact_lock({_KEY})").one()
+    return bool(answer[-1])
+
+
+def _glance_postgresql(connection: sa.Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit:  # no transaction would hold the lock
+        return False
+    # The look waits for nobody: a run that waits names who is in its way.
+    return _take(connection, {"application_name": f"schema lock {_who()}", "lock_timeout": "50ms"})
 
 
 def _postgresql_holder(connection: sa.Connection) -> Holder | None:
@@ -169,7 +204,29 @@ def _sqlite(database: Path, pause: Waiting) -> Iterator[LockCheck]:
             if _identity(path) != identity:
                 raise LockNotObtained(f"The lock file {path} was removed or replaced{_LOST}")
 
-        yield check
+        try:
+            yield check
+        finally:
+            # In a file that was replaced, the journal would be that of the new one.
+            with suppress(sqlite3.Error):
+                if _identity(path) == identity:
+                    connection.execute("DELETE FROM holder")
+                    connection.execute("COMMIT")
+
+
+@contextmanager
+def _glance_sqlite(database: Path) -> Iterator[bool]:
+    path = _side_file(database)
+    if not path.is_file():
+        yield False
+        return
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        is_held = False
+        with suppress(sqlite3.Error):
+            connection.execute("BEGIN IMMEDIATE")
+            # A crashed run has left its name, and whoever waits would take it for this one's.
+            is_held = connection.execute("SELECT 1 FROM holder").fetchone() is None
+        yield is_held
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -5,11 +5,11 @@ Each reads and none writes. The texts name what is wrong, where, and the command
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
+from app.migrations import file_contents, own_tables
 from app.migrations.checksums import checksum, recorded_parents
 from app.migrations.errors import (
     ConfigurationError,
@@ -18,7 +18,8 @@ from app.migrations.errors import (
     UnresolvedFailure,
 )
 from app.migrations.line import Line, Place, Revision
-from app.migrations.project import OWN_TABLES, VERSION_TABLE
+from app.migrations.own_tables import VERSION_TABLE
+from app.migrations.project import OWN_TABLES
 from app.migrations.run.ledger import Entry, Outcome, attempts, last_applied
 from app.migrations.session import Direction
 
@@ -67,7 +68,7 @@ def line_of(script: ScriptDirectory) -> Line:
     for revision in script.walk_revisions():
         down = revision.down_revision
         parents = (down,) if isinstance(down, str) else tuple(down or ())
-        revisions.append(Revision(revision.revision, parents, Path(revision.path).read_bytes()))
+        revisions.append(Revision(revision.revision, parents, file_contents.read(revision.path)))
     return Line(revisions)
 
 
@@ -92,12 +93,11 @@ def require_settled(place: Place, heads: Iterable[str]) -> None:
         )
 
 
-def require_known_heads(script: ScriptDirectory, heads: Iterable[str], entries: list[Entry]) -> None:
+def require_known_heads(line: Line, heads: Iterable[str], entries: list[Entry]) -> None:
     """Raises `HistoryError` if the database is at a revision that the code doesn't have."""
-    revisions = {revision.revision for revision in script.walk_revisions()}
     heads = list(heads)
     for head in heads:
-        if head not in revisions:
+        if head not in line.order:
             raise ahead_of_code(head, entries)
         if heads.count(head) > 1:
             raise HistoryError(f"The table {VERSION_TABLE} holds {head} {heads.count(head)} times: delete all but one.")
@@ -126,7 +126,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
     """
     if list(heads):
         return
-    present = set(sa.inspect(connection).get_table_names()) - set(OWN_TABLES)
+    present = {*own_tables.tables(connection)} - {*OWN_TABLES}
     ours = sorted(present & set(model_tables())) if present else []
     if ours:
         raise HistoryError(
@@ -137,7 +137,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
 
 
 def edited(
-    entries: list[Entry], script: ScriptDirectory, applied: set[str], former: Mapping[str, frozenset[str]]
+    entries: list[Entry], line: Line, applied: Iterable[str], former: Mapping[str, frozenset[str]]
 ) -> list[Entry]:
     """Returns the entries of applied revisions whose code isn't what the ledger saw, oldest first.
 
@@ -145,7 +145,6 @@ def edited(
     same as today's, by revision.
     """
     changed = []
-    known = tuple(revision.revision for revision in script.walk_revisions())[::-1]
     for revision in sorted(applied):
         with_checksum = [
             entry
@@ -157,8 +156,8 @@ def edited(
         seen = with_checksum[-1].checksum if with_checksum else None
         if seen is None or seen in former.get(revision, ()):
             continue
-        source = Path(script.get_revision(revision).path).read_bytes()
-        if seen != checksum(source) and recorded_parents(source, seen, known) is None:
+        source = line.source(revision)
+        if seen != checksum(source) and recorded_parents(source, seen, line.order) is None:
             changed.append(with_checksum[-1])
     return changed
 
@@ -174,7 +173,7 @@ def edited_revision(entry: Entry) -> HistoryError:
 
 def checksum_of(revision: Script) -> str:
     """Returns the checksum of a revision's file."""
-    return checksum(Path(revision.path).read_bytes())
+    return checksum(file_contents.read(revision.path))
 
 
 def unresolved_failure(entry: Entry) -> UnresolvedFailure:

@@ -5,10 +5,12 @@ The texts name the file, and the edit that mends it.
 
 import inspect
 import marshal
+import os
 import re
 import shutil
 import sys
 import warnings
+from functools import cache
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import CycleDetected
 from alembic.util import CommandError
 
+from app.migrations import file_contents
 from app.migrations.errors import HistoryError, place_in_revision
 from app.migrations.line import read_line
 from app.migrations.phases import phase_of
@@ -51,7 +54,7 @@ def require_loadable(script: ScriptDirectory) -> None:
 
 
 def _require_functions(revision: Script) -> None:
-    name = f"The history can't be read: {Path(revision.path).name}"
+    name = f"The history can't be read: {os.path.basename(revision.path)}"  # noqa: PTH119 - for each of many files
     if not callable(getattr(revision.module, "upgrade", None)):
         raise HistoryError(f"{name} has no function upgrade().")
     if not isinstance(revision.module.__doc__, str | None):
@@ -76,18 +79,23 @@ def _remove_bytecode_of_other_texts(folder: Path) -> None:
         HistoryError: such a file can't be removed.
     """
     for file in folder.glob("*.py"):
-        kept = Path(cache_from_source(str(file)))
+        kept = cache_from_source(str(file))
         try:
-            own = marshal.loads(kept.read_bytes()[_BYTECODE_HEADER:]) == compile(file.read_bytes(), file, "exec")  # noqa: S302
+            own = _is_bytecode_of(file_contents.read(kept), file_contents.read(str(file)), file)
         except FileNotFoundError:
             continue
         except (OSError, SyntaxError, ValueError, EOFError, TypeError, RecursionError):
             own = False
         if not own:
             try:
-                kept.unlink(missing_ok=True)
+                Path(kept).unlink(missing_ok=True)
             except OSError as error:
                 raise HistoryError(f"{kept} isn't the bytecode of {file.name}: delete it ({error.strerror}).") from None
+
+
+@cache
+def _is_bytecode_of(kept: bytes, source: bytes, file: Path) -> bool:
+    return bool(marshal.loads(kept[_BYTECODE_HEADER:]) == compile(source, file, "exec"))  # noqa: S302 - as Python does
 
 
 def _circle(script: ScriptDirectory) -> HistoryError | None:

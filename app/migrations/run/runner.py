@@ -8,22 +8,23 @@ tried again for a while.
 import random
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic.runtime.environment import EnvironmentContext
+from alembic.util import CommandError
 
 from app import db, server_session
 from app.errors import met_a_lock
-from app.migrations import x_options
+from app.migrations import own_tables, x_options
 from app.migrations.errors import LockNotObtained
 from app.migrations.guard import Guard, StatementHook
 from app.migrations.line import Line, Place
 from app.migrations.phases import Phase, Stop, until_stop
 from app.migrations.project import Project
-from app.migrations.run import catch_up, explanations, lock, preflight, revision_files, signals
+from app.migrations.run import catch_up, explanations, lock, preflight, signals
 from app.migrations.run.ledger_writer import LedgerWriter
 from app.migrations.run.reporter import Reporter
 from app.migrations.run.timeouts import TimeoutGuard
@@ -64,12 +65,13 @@ class Runner:
         self._command = command
         self._phase = phase
         self._stop: Stop | None = None
-        self._plan_of = env.get_context().opts["fn"]
+        self._plan_of = env.context_opts["fn"]
         self._limits = project.limits()
         self._ledger = LedgerWriter(connection, env.script, project.root, self._consented)
         self._timeouts = TimeoutGuard(connection, self._limits, self._ledger.mark_unrepeatable)
         self._data_loss: DataLoss | None = None
         self._hook = StatementHook(connection)
+        self._is_settled = False
         self._step: Step | None = None
         self._finished: Step | None = None
         self._blockers: list[Blocker] = []
@@ -83,14 +85,18 @@ class Runner:
         Raises:
             MigrationError: in one line, what failed. What had finished stays applied.
         """
+        still_held: LockCheck
+        options["fn"] = lambda heads, context: self._steps(heads, context, still_held)
+        self._env.configure(connection=self._connection, on_version_apply=self._after, **options)
+        if self._finds_nothing_to_do():
+            self._reporter.finished(0)
+            return
         with ExitStack() as stack:
             still_held = Session.of(self._env.config).lock or stack.enter_context(self._lock())
             stack.enter_context(db.revision_transactions(self._connection))
             stack.enter_context(self._timeouts.restored_at_the_end())
             stack.enter_context(self._hook.listening())
             signals.hear_during_statements(self._connection)
-            options["fn"] = lambda heads, context: self._steps(heads, context, still_held)
-            self._env.configure(connection=self._connection, on_version_apply=self._after, **options)
             self._hook.guards = self._guards()
             self._until_done(still_held)
 
@@ -166,26 +172,48 @@ class Runner:
         return steps
 
     def _settle(self, still_held: LockCheck) -> None:
-        if self._command is Command.UPGRADE:
-            heads = self._env.get_context().get_current_heads()
+        if self._command is Command.UPGRADE and not self._is_settled:
+            heads = own_tables.version_rows(self._connection)
             place = self._place(heads)
             self._connection.rollback()
             if {*heads} != {*place.rows}:
                 self._require_lock(still_held, None)
                 catch_up.settle(self._connection, self._ledger.books(), place, heads)
 
+    def _finds_nothing_to_do(self) -> bool:
+        """Returns whether a glance shows that an upgrade has nothing to do; whatever else it shows is seen again."""
+        if self._command is not Command.UPGRADE or Session.of(self._env.config).lock is not None:
+            return False
+        with suppress(CommandError, sa.exc.SQLAlchemyError), lock.glance(self._connection) as is_held:
+            heads = own_tables.version_rows(self._connection) if is_held else ()
+            if heads and [*heads] == self._env.script.get_heads():
+                place, steps = self._look(heads)
+                return not steps and place.rows == heads
+        return False
+
     def _preflight(self) -> bool:
         """Makes sure that all is in order; returns whether there is anything to do."""
-        script, context = self._env.script, self._env.get_context()
+        heads = own_tables.version_rows(self._connection)
+        place, steps = self._look(heads)
+        plan = [step for step in steps if step.direction is not Direction.STAMP]
+        # An empty database has nothing to lose.
+        rows_at_risk = bool(plan and (heads or own_tables.tables(self._connection)))
+        self._connection.rollback()
+        if rows_at_risk and self._data_loss is None:
+            self._refuse_losses(plan)
+        self._is_settled = {*heads} == {*place.rows} and not place.missing
+        return bool(steps) or not self._is_settled
+
+    def _look(self, heads: tuple[str, ...]) -> tuple[Place, list[Step]]:
+        """Makes sure that history and ledger are in order; returns the database's place and the steps from there."""
+        context = self._env.get_context()
         preflight.require_supported(self._connection)
-        revision_files.require_single_head(script)
-        heads = context.get_current_heads()
         entries = self._ledger.entries()
-        preflight.require_known_heads(script, heads, entries)
-        place = self._place(heads)
+        preflight.require_known_heads(self._line, heads, entries)
+        place = self._line.place(heads, entries)
         if self._command is Command.UPGRADE:
             preflight.require_history(self._connection, heads, self._project.tables)
-            if changed := preflight.edited(entries, script, {*place.applied}, self._project.former_checksums):
+            if changed := preflight.edited(entries, self._line, place.applied, self._project.former_checksums):
                 raise preflight.edited_revision(changed[0])
         if self._command is Command.DOWNGRADE:
             preflight.require_settled(place, heads)
@@ -193,12 +221,7 @@ class Runner:
         plan = [step for step in steps if step.direction is not Direction.STAMP]
         applied = place.applied if self._command is Command.UPGRADE else ()
         preflight.require_resolved(entries, [step.revision for step in plan], applied)
-        # An empty database has nothing to lose.
-        rows_at_risk = bool(plan and (heads or sa.inspect(self._connection).get_table_names()))
-        self._connection.rollback()
-        if rows_at_risk and self._data_loss is None:
-            self._refuse_losses(plan)
-        return bool(steps) or {*heads} != {*place.rows}
+        return place, steps
 
     def _refuse_losses(self, plan: list[Step]) -> None:
         from app.migrations.data_loss import DataLoss

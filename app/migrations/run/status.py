@@ -7,9 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
+from app.migrations import own_tables
 from app.migrations.errors import MigrationError
 from app.migrations.line import Place
 from app.migrations.phases import Phase, phase_of
@@ -115,20 +115,21 @@ def read_status(
     heads = sorted(script.get_heads())
     problems = _problem(lambda: revision_files.require_single_head(script))
     ours = {r.revision: r for r in script.walk_revisions()}
-    place = preflight.line_of(script).place(at, entries)
+    line = preflight.line_of(script)
+    place = line.place(at, entries)
     applied = {*place.applied}
     notes += [str(error) for error in _problem(lambda: preflight.require_complete(place))]
-    edited = preflight.edited(entries, script, applied, project.former_checksums)
+    edited = preflight.edited(entries, line, applied, project.former_checksums)
     revisions = []
     for revision in reversed(list(ours.values())):
         found = _of_ours(
             revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None
         )
         revisions.append(replace(found, phase=phase_of(revision.module, Path(revision.path).name)))
-    for unknown in [str(row) for row in at if row not in ours]:
+    for unknown in [row for row in at if row not in ours]:
         last = last_applied(entries, unknown)
         revisions.append(RevisionStatus(unknown, "not in this code", State.UNKNOWN, True, last))
-    problems += _problem(lambda: preflight.require_known_heads(script, at, entries))
+    problems += _problem(lambda: preflight.require_known_heads(line, at, entries))
     problems += _problem(lambda: preflight.require_history(connection, at, model_tables))
     problems += [preflight.edited_revision(entry) for entry in edited[:1]]
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
@@ -141,7 +142,7 @@ def read_status(
 
 def _heads(connection: sa.Connection) -> list[str]:
     try:
-        return list(MigrationContext.configure(connection).get_current_heads())
+        return [*own_tables.version_rows(connection)]
     except sa.exc.DBAPIError as error:
         connection.rollback()
         raise MigrationError(f"The version table can't be read: {_first_line(error)}") from None

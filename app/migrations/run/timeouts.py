@@ -90,8 +90,7 @@ class TimeoutGuard(Guard):
             yield
         finally:
             if self._set_for_session and not self._connection.invalidated:
-                self._connection.exec_driver_sql("RESET lock_timeout")
-                self._connection.exec_driver_sql("RESET statement_timeout")
+                self._connection.exec_driver_sql("RESET lock_timeout; RESET statement_timeout")
                 self._connection.commit()
 
     def before(self, step: Step) -> None:
@@ -147,7 +146,7 @@ class TimeoutGuard(Guard):
         if not inside and (self._wrote or (may_run and not statement.repeatable)):
             self._noted = True
             self._unrepeatable()
-        self._wrote |= inside and not statement.repeatable
+        self._wrote = self._wrote or (inside and not statement.repeatable)
 
     def _set(self, driver: Any, timeouts: Timeouts, *, outside: bool) -> None:
         if self._in_force == (timeouts, outside):

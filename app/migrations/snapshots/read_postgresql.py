@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.project import LEDGER_TABLE, OWN_TABLES
+from app.migrations.own_tables import LEDGER_TABLE
+from app.migrations.project import OWN_TABLES
 from app.sql_text import quoted
 
 _OWN = ", ".join(f"'{name}'" for name in (*OWN_TABLES, f"{LEDGER_TABLE}_id_seq"))

@@ -4,6 +4,6 @@ Two modules belong to the face: `effects`, a class for each kind of thing that a
 of SQLite. They aren't imported here: an upgrade that has nothing to do needs none.
 """
 
-from app.migrations.sql.statement import REPEATABLE, Hurry, Statement, Transaction, effects_of_trigger
+from app.migrations.sql.statement import MOST_CHARACTERS, REPEATABLE, Hurry, Statement, Transaction, effects_of_trigger
 
-__all__ = ["REPEATABLE", "Hurry", "Statement", "Transaction", "effects_of_trigger"]
+__all__ = ["MOST_CHARACTERS", "REPEATABLE", "Hurry", "Statement", "Transaction", "effects_of_trigger"]
