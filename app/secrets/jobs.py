@@ -32,6 +32,8 @@ Stopped = Callable[[], bool]
 LOCK_TIMEOUT = "2s"
 # SQLite asks for a lock often at first and ten times a second later, which another busy writer can starve.
 BUSY_MILLISECONDS = 300
+MOST_LEASE_ROWS = 200_000
+_RANGES = 4
 KEPT = "What was written is kept; run the same command again."
 
 
@@ -87,7 +89,7 @@ class Task:
     columns: tuple[str, ...]
     action: Action = Action.ENCRYPT
     pace: Pace = field(default_factory=Pace)
-    range_rows: int = LEASE_ROWS
+    range_rows: int | None = None  # by the size of the table
 
     def cipher(self) -> FieldCipher:
         """Returns the cipher of the columns."""
@@ -121,11 +123,13 @@ class Task:
         """Starts workers that change the values, together with those on other machines; raises if all have failed."""
         cipher = self.cipher()
         with self._errors_in_one_line(self.pace), self.open_table() as table:
-            progress.begin(self.table, table.estimate())
+            rows = table.estimate()
+            progress.begin(self.table, rows)
             changes.require_keys(*self._work(table.connection, cipher))  # before the first worker writes
             leases = self._leases(table, cipher, process_name())
             leases.join()
-            failures = run_workers(count, self.change_ranges, self.url, stopped=stopped, progress=progress.rows)
+            task = replace(self, range_rows=self._rows_of_range(rows, count))
+            failures = run_workers(count, task.change_ranges, self.url, stopped=stopped, progress=progress.rows)
             job = leases.job()
         if job.passes.over:
             for failure in failures:
@@ -154,11 +158,12 @@ class Task:
                 total.add(column)
 
         with self.open_table(read_only=True) as table:
-            progress.begin(self.table, table.estimate())
+            estimate = table.estimate()
+            progress.begin(self.table, estimate)
             key_range = table.key_range()
             if workers == 1 or key_range is None:
                 return inventory.take_inventory(table, cipher, key_range, progress.rows, stopped)
-            ranges = table.ranges(key_range, self.range_rows)
+            ranges = table.ranges(key_range, self._rows_of_range(estimate, workers))
             work, url, rows = self.count_ranges, self.url, progress.rows
             failures = run_workers(workers, work, url, stopped=stopped, progress=rows, ranges=ranges, receive=add)
         if failures:
@@ -173,6 +178,10 @@ class Task:
                 counts = inventory.take_inventory(table, cipher, key_range, worker.progress, worker.stopped)
                 worker.finish_range(counts)
 
+    def _rows_of_range(self, rows: int, workers: int) -> int:
+        """Returns the size of a range: several for each worker, and none so small that starting it takes its time."""
+        return self.range_rows or min(max(rows // (_RANGES * workers), LEASE_ROWS), MOST_LEASE_ROWS)
+
     def _errors_in_one_line(self, pace: Pace) -> AbstractContextManager[None]:
         nothing = f"Nothing was written to {self.table}."
         return errors_in_one_line(lambda: KEPT if pace.longest else nothing)
@@ -182,7 +191,7 @@ class Task:
         writing = cipher.keyring.writing
         job = f"{self.action} {self.table} {','.join(self.columns)} {writing.id if writing else ''}".strip()
         finished = changes.finished(*self._work(table.connection, cipher))
-        return Leases(table.connection.engine, table, job, owner, finished, size=self.range_rows)
+        return Leases(table.connection.engine, table, job, owner, finished, size=self.range_rows or LEASE_ROWS)
 
     def _work(
         self, connection: sa.Connection, cipher: FieldCipher
