@@ -23,6 +23,8 @@ from tests.support.databases import DATABASES, KINDS, ONE_A_DAY, Servers, databa
 from tests.support.editable_project import EditableProject
 from tests.support.schema_dump import schema_of
 
+pytestmark = pytest.mark.in_turn
+
 TABLES = """
 op.create_table("parents", sa.Column("id", sa.BigInteger), sa.PrimaryKeyConstraint("id", name="parents_pkey"))
 op.create_table(
@@ -39,8 +41,6 @@ op.create_table(
     sa.CheckConstraint("a > 0 AND a < n + 1000000 AND 'a%' <> 'b'", name="children_check"),
     sa.ForeignKeyConstraint(["a"], ["parents.id"], name="children_a_fkey", ondelete="CASCADE"),
 )
-
-pytestmark = pytest.mark.in_turn
 op.create_index("children_partial", "children", ["id", "a"], postgresql_where=sa.text("a > 5"))
 op.execute_on("postgresql", 'CREATE INDEX children_lower ON children (lower("s %"))')
 op.create_index("children_n", "children", ["n", "a"], unique=True)

@@ -123,11 +123,11 @@ class Change:
 
     def run_whole(self, statement: str) -> None:
         """Executes a statement that loses nothing, for the values are in the other column."""
-        self.run(f"{type_changes.MARK} {statement}")
+        self.run(statement if is_script(self.context) else f"{type_changes.MARK} {statement}")
 
     def announced(self, statement: str) -> str:
         """Returns a statement that is judged as the ALTER, too: before the first one, and when the old values go."""
-        if self.renames:
+        if self.renames or is_script(self.context):
             return statement
         alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE "
         alter += spelt(self.alter.modify_type, self.context.dialect)
