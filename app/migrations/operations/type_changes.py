@@ -24,6 +24,7 @@ from alembic.operations import MigrateOperation, Operations, ops
 
 from app import backfill
 from app.migrations.errors import MigrationError
+from app.migrations.operations.catalog_table import is_script
 from app.migrations.operations.column_parts import Part
 from app.migrations.operations.concurrently import PLAIN, block, is_wanted
 from app.migrations.operations.shadow_column import Change, spelt
@@ -169,8 +170,8 @@ def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
         return
     change.require_possible()
     given, value = f"{change.old} IS NOT NULL", change.using or change.old
-    if change.is_script:
-        change.run_once(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
+    if is_script(change.context):
+        change.run(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
     with nullcontext() if is_wanted(operations) else block(change.context):
         if not change.is_script:
             spelt = [for_driver(text, change.context.dialect) for text in (value, given)]
