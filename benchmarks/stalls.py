@@ -40,7 +40,7 @@ WRITES = [
     INSERT,
     "UPDATE request_logs SET output_tokens = 1 WHERE id = 77",
 ]
-READ = "SELECT requested_model FROM request_logs WHERE id = 77"
+READ = "SELECT trace_id FROM request_logs WHERE id = 77"
 EDITS = {
     "index": 'op.create_index("stall_idx", "request_logs", ["trace_id", "requested_model"])',
     "unique constraint": 'op.create_unique_constraint("stall_key", "request_logs", ["trace_id"])',
