@@ -164,6 +164,7 @@ IN_THE_WAY = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("column", everyday(["a", "n", "s %"], ["s %"]))
 def test_a_rename_ends_where_the_plain_one_does(column: str, new: Callable[[], str], tmp_path: Path) -> None:
     url, other = new(), new()
@@ -200,6 +201,7 @@ def test_a_rename_ends_where_the_plain_one_does(column: str, new: Callable[[], s
         assert children(url) == at_first
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", POSTGRESQL)
 def test_both_names_have_the_same_value(kind: str, servers: Servers, tmp_path: Path) -> None:
     history = History(tmp_path)
@@ -323,6 +325,7 @@ def test_a_script_does_the_same_or_fails(kind: str, servers: Servers, tmp_path: 
             assert children(url) == children(other)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_a_key_is_named_and_not_written(
     head_url: str, editable: EditableProject, caplog: pytest.LogCaptureFixture
