@@ -60,10 +60,15 @@ class ConcurrentlyOp(MigrateOperation):
         return block(operations.get_context())
 
 
+def is_plain(context: MigrationContext) -> bool:
+    """Returns whether operations have their plain form: on SQLite, and where that is asked for."""
+    return context.dialect.name != "postgresql" or bool(context.opts.get(PLAIN))
+
+
 @contextmanager
 def block(context: MigrationContext) -> Iterator[None]:
     """Makes such a block."""
-    if context.dialect.name != "postgresql" or context.opts.get(PLAIN):
+    if is_plain(context):
         yield
         return
     with nullcontext() if _is_outside(context) else context.autocommit_block():
@@ -168,15 +173,12 @@ def _add_and_validate(operations: Operations, operation: Any) -> None:
     operation.kw = {**operation.kw, "postgresql_not_valid": True}
     constraint = operation.to_constraint(operations.migration_context)
     table = CatalogTable.named(operations, constraint.table.name, constraint.table.schema)
-    is_validated = table.is_validated(name)
-    if is_validated is None:
-        definition = table.definition(constraint)
-        if table.is_partitioned and isinstance(operation, ops.CreateForeignKeyOp):
-            add_foreign_key(table, name, definition.removesuffix(" NOT VALID"))
-            return
-        table.alter(f"ADD {definition}")
-    if not (is_validated or stays):
-        table.alter(f"VALIDATE CONSTRAINT {table.quote(name)}")
+    definition = table.definition(constraint)
+    is_key = isinstance(operation, ops.CreateForeignKeyOp)
+    if is_key and table.is_partitioned and table.is_validated(name) is None:
+        add_foreign_key(table, name, definition.removesuffix(" NOT VALID"))
+        return
+    table.add_and_validate(name, definition, validates=not stays)
 
 
 def _add_unique(operations: Operations, operation: ops.CreateUniqueConstraintOp) -> None:
@@ -221,11 +223,7 @@ def _alter_nullable(operations: Operations, operation: ops.AlterColumnOp) -> Non
     # A valid CHECK proves what SET NOT NULL would look for under its lock.
     proof = f"{name}_is_not_null"
     if not _not_null(table, name)[0]:
-        is_validated = table.is_validated(proof)
-        if is_validated is None:
-            table.alter(f"ADD CONSTRAINT {table.quote(proof)} CHECK ({column} IS NOT NULL) NOT VALID")
-        if not is_validated:
-            table.alter(f"VALIDATE CONSTRAINT {table.quote(proof)}")
+        table.add_and_validate(proof, f"CONSTRAINT {table.quote(proof)} CHECK ({column} IS NOT NULL) NOT VALID")
         table.alter(f"ALTER COLUMN {column} SET NOT NULL")
     table.alter(f"DROP CONSTRAINT IF EXISTS {table.quote(proof)}")
 

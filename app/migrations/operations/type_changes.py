@@ -26,7 +26,7 @@ from app import backfill
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import is_script
 from app.migrations.operations.column_parts import Part
-from app.migrations.operations.concurrently import PLAIN, block, is_wanted
+from app.migrations.operations.concurrently import block, is_plain, is_wanted
 from app.migrations.operations.shadow_column import Change, spelt
 from app.sql_text import for_driver, literal
 
@@ -103,15 +103,10 @@ class FinishTypeChangeOp(TypeChangeOp):
     word = "finish_type_change"
 
 
-def _is_plain(operations: Operations) -> bool:
-    context = operations.get_context()
-    return context.dialect.name != "postgresql" or bool(context.opts.get(PLAIN))
-
-
 @Operations.implementation_for(StartTypeChangeOp)
 def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
     change = Change(operations, operation.change)
-    if _is_plain(operations):
+    if is_plain(operations.get_context()):
         if not change.renames:
             change.run(change.announced("SELECT 1"))  # a consent has its ground in the same revision everywhere
         return
@@ -163,7 +158,7 @@ def _value(change: Change) -> str:
 
 @Operations.implementation_for(FillTypeChangeOp)
 def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
-    if _is_plain(operations):
+    if is_plain(operations.get_context()):
         return
     change = Change(operations, operation.change)
     if not change.has_begun():
@@ -211,7 +206,7 @@ def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
     if on_postgresql and change.goes_back():
         change.drop_trigger(change.back)
         change.run_whole(f"ALTER TABLE {change.table} DROP COLUMN {change.quote(change.back.column)}")
-    elif on_postgresql and change.has_begun() and not (change.is_script and _is_plain(operations)):
+    elif on_postgresql and change.has_begun() and not (change.is_script and is_plain(operations.get_context())):
         _swap(change)
     elif not change.renames:
         change.run(change.announced("SELECT 1"))
