@@ -165,8 +165,11 @@ def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
         return
     change.require_possible()
     given, value = f"{change.old} IS NOT NULL", change.using or change.old
+    todo = f"WHERE {change.new} IS NULL AND {given}"
     if is_script(change.context):
-        change.run(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
+        change.run(f"UPDATE {change.table} SET {change.new} = {value} {todo}")
+    elif change.is_script:  # a preview has to know that rows change; the value was judged when the change began
+        change.run_whole(f"{backfill.MARKER} UPDATE {change.table} SET {change.new} = {change.old} {todo}")
     with nullcontext() if is_wanted(operations) else block(change.context):
         if not change.is_script:
             spelt = [for_driver(text, change.context.dialect) for text in (value, given)]

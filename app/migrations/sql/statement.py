@@ -105,7 +105,8 @@ class Statement:
         alter = type_changes.announced(self.text)
         if alter is None:
             return found
-        kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
+        judged = effects.DropColumn | effects.RenameColumn | effects.Opaque  # as the ALTER
+        kept = [effect for effect in found if not isinstance(effect, judged)]
         from app.migrations.sql import postgresql
 
         whole = postgresql.effects_of(alter)
