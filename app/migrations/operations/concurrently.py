@@ -123,7 +123,7 @@ def carry_out(operations: Operations, operation: Any, plain: Implementation) -> 
     match operation:
         case ops.CreateIndexOp() if (parent := _table(operations, operation)).is_partitioned:
             IndexOfParent(parent, _parts(parent, operation.to_index(operations.migration_context))).build()
-        case ops.DropIndexOp() if CatalogTable.named(operations, operation.index_name, operation.schema).is_partitioned:
+        case ops.DropIndexOp() if _index(operations, operation).is_partitioned:
             # PostgreSQL drops it in a moment, and never concurrently.
             operation.kw, operation.if_exists = {**operation.kw, "postgresql_concurrently": False}, True
             plain(operations, operation)
@@ -161,6 +161,10 @@ def _table(operations: Operations, operation: Any) -> CatalogTable:
     return CatalogTable.named(operations, operation.table_name, operation.schema)
 
 
+def _index(operations: Operations, operation: ops.DropIndexOp) -> CatalogTable:
+    return CatalogTable.named(operations, _stored(operations, operation.index_name), operation.schema)
+
+
 def _parts(table: CatalogTable, index: sa.Index) -> IndexParts:
     parts = IndexParts.of(table.creation(index))
     assert parts is not None
@@ -168,7 +172,7 @@ def _parts(table: CatalogTable, index: sa.Index) -> IndexParts:
 
 
 def _add_and_validate(operations: Operations, operation: Any) -> None:
-    name = _require_name(operation)
+    name = _require_name(operations, operation)
     stays = bool(operation.kw.get("postgresql_not_valid"))
     operation.kw = {**operation.kw, "postgresql_not_valid": True}
     constraint = operation.to_constraint(operations.migration_context)
@@ -182,7 +186,7 @@ def _add_and_validate(operations: Operations, operation: Any) -> None:
 
 
 def _add_unique(operations: Operations, operation: ops.CreateUniqueConstraintOp) -> None:
-    name, columns = _require_name(operation), [str(column) for column in operation.columns]
+    name, columns = _require_name(operations, operation), [str(column) for column in operation.columns]
     table = _table(operations, operation)
     deferral = " DEFERRABLE" * bool(operation.kw.get("deferrable"))
     if (initially := operation.kw.get("initially")) is not None:
@@ -234,10 +238,16 @@ def _not_null(table: CatalogTable, column: str) -> tuple[bool, str | None]:
     return bool(stated), unproved
 
 
-def _require_name(operation: Any) -> str:
+def _require_name(operations: Operations, operation: Any) -> str:
     if not operation.constraint_name:
         raise MigrationError(
             "A constraint that is made in op.concurrently() needs a name, by which an interrupted run finds it again: "
             'op.create_unique_constraint("users_email_key", "users", ["email"])'
         )
-    return str(operation.constraint_name)
+    return _stored(operations, operation.constraint_name)
+
+
+def _stored(operations: Operations, name: str) -> str:
+    """Returns a name as the catalog has it: SQLAlchemy shortens one that a convention made."""
+    preparer = operations.get_context().dialect.identifier_preparer
+    return preparer.truncate_and_render_constraint_name(name, _alembic_quote=False)

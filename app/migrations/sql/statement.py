@@ -111,7 +111,7 @@ class Statement:
 
         whole = postgresql.effects_of(alter)
         if self.dialect == "sqlite":  # PostgreSQL's grammar would spell the type in its own way
-            to = alter.rpartition(" TYPE ")[2]
+            to = alter.rpartition(" TYPE ")[2].partition(" COLLATE ")[0]  # which no cast takes
             whole = [replace(effect, to=to) for effect in whole if isinstance(effect, effects.AlterType)]
         return [*whole, *kept]
 
