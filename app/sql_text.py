@@ -1,11 +1,13 @@
 """Names and values as SQL text: the one place that quotes, escapes and joins them."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 TABLE_COPY = "_alembic_tmp_"  # Alembic's prefix for the copy by which it alters a SQLite table
 MOST_BYTES = 63  # PostgreSQL cuts a longer name
+_DIGITS = 8  # of the digest in a name that would be too long
 MOST_CHARACTERS_OF_A_COPY = 50  # Alembic cuts longer names of copies
 # abs() of the smallest integer overflows: the one error that plain SQLite SQL can raise outside a trigger.
 RAISE = "abs(-9223372036854775807 - 1)"
@@ -69,3 +71,12 @@ def without_parameters(statement: str) -> str:
 def for_driver(statement: str, dialect: Any) -> str:
     """Returns what `exec_driver_sql` takes for this very statement: psycopg reads `%` as a parameter."""
     return statement.replace("%", "%%") if dialect.name == "postgresql" else statement
+
+
+def fitting(name: str) -> str:
+    """Returns a name that PostgreSQL doesn't cut: itself, or its beginning with a digest of all of it."""
+    encoded = name.encode()
+    if len(encoded) <= MOST_BYTES:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:_DIGITS]
+    return encoded[: MOST_BYTES - _DIGITS - 1].decode(errors="ignore") + f"_{digest}"

@@ -40,7 +40,7 @@ WRITES = [
     INSERT,
     "UPDATE request_logs SET output_tokens = 1 WHERE id = 77",
 ]
-READ = "SELECT requested_model FROM request_logs WHERE id = 77"
+READ = "SELECT trace_id FROM request_logs WHERE id = 77"
 EDITS = {
     "index": 'op.create_index("stall_idx", "request_logs", ["trace_id", "requested_model"])',
     "unique constraint": 'op.create_unique_constraint("stall_key", "request_logs", ["trace_id"])',
@@ -58,15 +58,29 @@ PARTITION = (
     "FOR VALUES FROM (now() - interval '{} seconds') TO (now() - interval '{} seconds')"
 )
 A_DAY = 86_400
-_TYPES = '"request_logs", "response_status", type_=sa.BigInteger(), existing_type=sa.Integer()'
+_NUMBER = '"request_logs", "response_status", type_=sa.BigInteger(), existing_type=sa.Integer()'
+_TEXT = '"request_logs", "requested_model", type_=sa.String(90), existing_type=sa.String(100)'
+_DEFAULT = 'server_default=sa.text("gen_random_uuid()")'
+_SETS = f'op.alter_column("request_logs", "token", existing_type=sa.Uuid(), {_DEFAULT})'
+
+
+def _steps(change: str) -> list[str]:
+    """The revisions of another type."""
+    fill = f"with op.concurrently():\n    op.fill_type_change({change})"
+    return [f"op.start_type_change({change})", fill, f"op.finish_type_change({change})"]
+
+
 # Edits of several revisions.
 IN_STEPS = {
-    "type": [
-        f"op.start_type_change({_TYPES})",
-        f"with op.concurrently():\n    op.fill_type_change({_TYPES})",
-        f"op.finish_type_change({_TYPES})",
-    ]
+    "integer to bigint": _steps(_NUMBER),
+    "a shorter text": _steps(_TEXT),
+    "default for each row": [
+        f'op.add_column("request_logs", sa.Column("token", sa.Uuid))\n{_SETS}',
+        'with op.concurrently():\n    op.fill_column("request_logs", "token", "gen_random_uuid()")',
+    ],
 }
+# What Alembic writes where that isn't the same in a transaction.
+PLAIN = {"default for each row": [f'op.add_column("request_logs", sa.Column("token", sa.Uuid, {_DEFAULT}))']}
 PAUSE = 0.002
 
 
@@ -84,7 +98,10 @@ def main() -> None:
         bodies = {edit: [f"with op.concurrently():\n    {code}"] for edit, code in edits.items()}
         bodies |= {} if options.partitions else IN_STEPS  # refused on a partitioned table
         results = {
-            edit: [stall(server, template, revisions, Path(name), plain=plain) for plain in (True, False)]
+            edit: [
+                stall(server, template, PLAIN.get(edit, revisions), Path(name), plain=True),
+                stall(server, template, revisions, Path(name), plain=False),
+            ]
             for edit, revisions in bodies.items()
             if options.only in (None, edit)
         }

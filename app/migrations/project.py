@@ -92,7 +92,7 @@ class Project:
 
     def small_tables(self) -> list[str]:
         """Returns the tables that may be locked, as their models say: `info={"small": True}`."""
-        return [table.name for table in self.metadata().tables.values() if table.info.get("small")]
+        return small_tables(self.metadata())
 
     def partitions(self) -> Mapping[str, str]:
         """Returns the tables that may be partitioned, each with its partition column."""
@@ -177,6 +177,11 @@ class Project:
                 return self.missing(connection, phase)
         rows = own_tables.version_rows(bind)
         return line.needed(line.lacks(rows, _attempts(bind) if rows else []), last)
+
+
+def small_tables(metadata: sa.MetaData) -> list[str]:
+    """Returns the tables that their models declare small: `info={"small": True}`."""
+    return [table.name for table in metadata.tables.values() if table.info.get("small")]
 
 
 def _url_of_config(text: str) -> sa.URL:

@@ -213,13 +213,13 @@ def is_running(pid: int) -> bool:
     return status.exists() and "\nState:\tZ" not in status.read_text(encoding="ascii")
 
 
-OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'schema %'"
 
 
 def is_connected(pid: int, gateway: Gateway) -> bool:
     """Whether a command has reached its database, so is at work: sooner, a signal ends it another way."""
     if gateway.url.startswith("postgresql"):
-        return bool(rows(gateway.url, OTHERS)[0][0])
+        return bool(rows(gateway.url, OURS)[0][0])
     opened = []
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed since it was listed

@@ -91,6 +91,10 @@ LOSSY = {
         "DROP TABLE spare",
     ),
     "named_with_percent": "op.drop_table('of 100%')",
+    "under_a_comment_like_ours": run("/* type change */ ALTER TABLE t DROP COLUMN a"),
+    "announced_as_another_change": run(
+        "/* type change: ALTER TABLE t ALTER COLUMN a TYPE text */ ALTER TABLE t DROP COLUMN a"
+    ),
     "column_named_with_percent": "op.drop_column('of 100%', 'a 50%')",
     "hidden_by_a_temporary_table": run("CREATE TEMPORARY TABLE t (a TEXT)", "DROP TABLE t", "DROP TABLE t"),
     "another_after_a_rollback": (

@@ -286,6 +286,7 @@ GONE = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("change", ["DROP TABLE {0}", "ALTER TABLE {1} DETACH PARTITION {0}"])
 @pytest.mark.parametrize("case", everyday(GONE, ["an index that would be attached", "a foreign key"]))
 @on_postgresql
@@ -302,6 +303,7 @@ def test_a_partition_that_goes_meanwhile_is_passed_over(case: str, change: str, 
     assert query(url, LEFT_OVER) == []
 
 
+@pytest.mark.exhaustive
 @on_postgresql
 def test_a_partition_that_comes_meanwhile_has_everything(url: str, history: History) -> None:
     history.add(TABLES)
@@ -328,6 +330,7 @@ def test_a_partition_that_comes_meanwhile_has_everything(url: str, history: Hist
     assert found == [(f"new_{n}", 3, 3) for n in range(1, 5)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ONE_A_DAY[:1], indirect=True)
 def test_a_busy_partition_is_waited_for_and_tried_again(
     url: str, history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -375,6 +378,7 @@ def test_an_index_that_is_built_concurrently_takes_the_form_by_itself(case: str,
     assert facts_of(url) == start
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ONE_A_DAY[:1], indirect=True)
 def test_plain_operations_stay_in_the_transaction(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "project"
@@ -389,6 +393,7 @@ def test_plain_operations_stay_in_the_transaction(url: str, tmp_path: Path) -> N
     assert schema_of(url) == start
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ONE_A_DAY[:1], indirect=True)
 def test_a_table_of_another_schema_takes_the_forms_too(url: str, history: History) -> None:
     execute(

@@ -148,6 +148,7 @@ def test_a_phase_that_is_none_is_refused_before_anything_runs(
     assert revision_of(sqlite_head) == HEAD
 
 
+@pytest.mark.exhaustive
 def test_a_downgrade_asks_for_no_phase(head_url: str, change: EditableProject) -> None:
     upgrade(head_url, "head", change.ini)
     downgrade(head_url, HEAD, change.ini)
@@ -161,6 +162,7 @@ def test_the_phase_of_a_revision_that_has_run_may_be_corrected(head_url: str, ch
     upgrade(head_url, "head", change.ini)
 
 
+@pytest.mark.exhaustive
 def test_a_checksum_holds_a_variable_of_that_name() -> None:
     assert checksum('phase = "expand"\nx = 1') == checksum("x = 1")
     assert checksum('def upgrade():\n    phase = "a"') != checksum('def upgrade():\n    phase = "b"')
@@ -201,6 +203,7 @@ def test_a_deploy_stops_and_compares_at_head_only(head_url: str, change: Editabl
     approve("phases/deploy.txt", re.sub(r"in \d+\.\d s", "in N s", plain(text)))
 
 
+@pytest.mark.exhaustive
 def test_a_deploy_says_the_same_in_json(head_url: str, change: EditableProject) -> None:
     done = json.loads(deploy(change, head_url, "--phase", "expand", "--json").stdout)
     assert (done["code"], done["applied"], done["at"], done["head"]) == ("ok", [EXPAND], EXPAND, CONTRACT)
@@ -238,6 +241,7 @@ def test_a_status_shows_the_phases_of_what_is_pending(head_url: str, change: Edi
 # --- applications -------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_an_application_starts_when_its_phase_has_run(head_url: str, change: EditableProject) -> None:
     """Old code and new code, on the database before the change and after each of its phases."""
     (change.folder / "alembic.ini").touch()

@@ -33,7 +33,10 @@ from tests.support.waiting import wait_until
 BEFORE = "20260131000000"
 NICK = 'op.add_column("users", sa.Column("nick", sa.String(50)))'
 # Fails for USER, and nobody can tell before it runs.
-CHECKED = 'op.create_check_constraint("users_old", "users", "github_user_id > 1")'
+CHECKED = (
+    'op.execute("INSERT INTO users (id, github_user_id, updated_at) SELECT id, github_user_id, updated_at FROM users '
+    'WHERE github_user_id = 1")\nop.create_check_constraint("users_old", "users", "github_user_id > 0")'
+)
 HALF = 'with op.get_context().autocommit_block():\n    op.execute("CREATE TABLE half (id INTEGER NOT NULL)")'
 USER = (
     "INSERT INTO users (id, github_user_id, updated_at) "
@@ -344,7 +347,7 @@ def test_a_false_claim_makes_no_database(sqlite_url: str) -> None:
 
 
 def _add_check(url: str) -> None:
-    check = "CONSTRAINT users_old CHECK (github_user_id > 1)"
+    check = "CONSTRAINT users_old CHECK (github_user_id > 0)"
     if database_url.parse(url).get_backend_name() == "sqlite":
         by_hand(url, f"users | CONSTRAINT users_pkey | {check}, CONSTRAINT users_pkey")
     else:

@@ -1,10 +1,8 @@
 """Changes of a type in three steps: they end where the plain ALTER does, whoever writes meanwhile."""
 
-import itertools
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from alembic.script import Script
 from app.migrations import snapshots
 from app.migrations.errors import DataLossRefused, MigrationError
 from app.migrations.lint import lint
+from tests.database.test_concurrently import block, new
 from tests.support import sample_rows
 from tests.support.alembic_in_process import HEAD, History, config, downgrade, upgrade
 from tests.support.approved_texts import Approve
@@ -22,6 +21,10 @@ from tests.support.database_access import connected, engine, execute, rows, run_
 from tests.support.databases import DATABASES, KINDS, ONE_A_DAY, Servers, database, everyday
 from tests.support.editable_project import EditableProject
 from tests.support.schema_dump import schema_of
+
+__all__ = ["new"]
+
+pytestmark = pytest.mark.in_turn
 
 TABLES = """
 op.create_table("parents", sa.Column("id", sa.BigInteger), sa.PrimaryKeyConstraint("id", name="parents_pkey"))
@@ -39,8 +42,6 @@ op.create_table(
     sa.CheckConstraint("a > 0 AND a < n + 1000000 AND 'a%' <> 'b'", name="children_check"),
     sa.ForeignKeyConstraint(["a"], ["parents.id"], name="children_a_fkey", ondelete="CASCADE"),
 )
-
-pytestmark = pytest.mark.in_turn
 op.create_index("children_partial", "children", ["id", "a"], postgresql_where=sa.text("a > 5"))
 op.execute_on("postgresql", 'CREATE INDEX children_lower ON children (lower("s %"))')
 op.create_index("children_n", "children", ["n", "a"], unique=True)
@@ -81,10 +82,6 @@ def call(word: str, case: str, *, back: bool = False) -> str:
     return f'op.{word}("children", {column!r}, type_={new}, existing_type={old}{nullable}{conversion})'
 
 
-def block(call: str) -> str:
-    return f"with op.concurrently():\n    {call}"
-
-
 def written(history: History, case: str) -> list[str]:
     """Writes a revision with the tables, and the three; returns all."""
     start, fill, finish = "start_type_change", "fill_type_change", "finish_type_change"
@@ -107,20 +104,6 @@ def facts_of(url: str) -> snapshots.Snapshot:
 
 def children(url: str) -> list[tuple[Any, ...]]:
     return rows(url, 'SELECT id, a, n, "s %", t, w, m FROM children ORDER BY id')
-
-
-@pytest.fixture(params=DATABASES)
-def new(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Makes empty databases of one kind."""
-    with ExitStack() as exits:
-        numbers = itertools.count()
-
-        def make() -> str:
-            folder = tmp_path / str(next(numbers))
-            folder.mkdir()
-            return exits.enter_context(database(request.param, servers, folder))
-
-        yield make
 
 
 @each_case
@@ -164,6 +147,7 @@ IN_THE_WAY = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("column", everyday(["a", "n", "s %"], ["s %"]))
 def test_a_rename_ends_where_the_plain_one_does(column: str, new: Callable[[], str], tmp_path: Path) -> None:
     url, other = new(), new()
@@ -200,6 +184,7 @@ def test_a_rename_ends_where_the_plain_one_does(column: str, new: Callable[[], s
         assert children(url) == at_first
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", POSTGRESQL)
 def test_both_names_have_the_same_value(kind: str, servers: Servers, tmp_path: Path) -> None:
     history = History(tmp_path)
@@ -323,6 +308,7 @@ def test_a_script_does_the_same_or_fails(kind: str, servers: Servers, tmp_path: 
             assert children(url) == children(other)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("head_url", ONE_A_DAY, indirect=True)
 def test_a_key_is_named_and_not_written(
     head_url: str, editable: EditableProject, caplog: pytest.LogCaptureFixture

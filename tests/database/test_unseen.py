@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from alembic import command
-from alembic.script import Script
 
 from app.migrations.autogenerate import postgresql_only, stand_in
 from tests.support.alembic_in_process import config
@@ -112,10 +110,13 @@ def test_without_a_snapshot_it_says_what_was_not_compared(
 
 
 def _revision(url: str, editable: EditableProject) -> str:
-    """The functions of the revision that is written, and removed again."""
-    made = command.revision(config(url, editable.ini), "test", autogenerate=True)
-    if not isinstance(made, Script):
-        return ""
-    text = Path(made.path).read_text(encoding="utf-8")
-    Path(made.path).unlink()
-    return text[text.index('"""', 3) + 3 : text.index("\nrevision =")] + text[text.index("def upgrade") :]
+    """The functions of the revisions that are written, and removed again."""
+    before = set(editable.versions.glob("*.py"))
+    command.revision(config(url, editable.ini), "test", autogenerate=True)
+    made = sorted(set(editable.versions.glob("*.py")) - before)
+    written = ""
+    for path in made:
+        text = path.read_text(encoding="utf-8")
+        written += text[text.index('"""', 3) + 3 : text.index("\nrevision =")] + text[text.index("def upgrade") :]
+        path.unlink()
+    return written

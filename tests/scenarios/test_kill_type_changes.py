@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.database.test_type_changes import ROWS, TABLES, block, call
+from tests.database.test_concurrently import block
+from tests.database.test_type_changes import ROWS, TABLES, call
 from tests.scenarios.test_kill import KILL
 from tests.scenarios.test_kill_concurrently import is_free
 from tests.support.database_access import execute

@@ -25,6 +25,7 @@ from app.migrations.autogenerate.steps.keys import Key, is_unique, key_of, refer
 from app.migrations.autogenerate.steps.places import Stretch, places_of
 from app.migrations.autogenerate.steps.retyped import in_three_files
 from app.migrations.phases import Phase
+from app.migrations.project import small_tables
 
 _STRETCHES = {Phase.EXPAND: Stretch.ADDS, Phase.MIGRATE: Stretch.FILLS, Phase.CONTRACT: Stretch.CHANGES}
 
@@ -68,7 +69,7 @@ def parts_of(
     upgrade, downgrade = ([op for op in half if not isinstance(op, UnwrittenOp)] for half in (upgrade, downgrade))
     _put_keys_apart(upgrade, downgrade)
     edit = Edit(upgrade, downgrade, metadata)
-    small = {table.name for table in metadata.tables.values() if table.info.get("small")}
+    small = {*small_tables(metadata)}
     if not plain:
         at_once = {address for address in edit.added if address[0] in edit.made or address in edit.replaced}
         edit = Edit(*in_steps(upgrade, downgrade, connection, small=small, at_once=at_once), metadata)

@@ -21,7 +21,7 @@ from app.migrations.rules.stalls import RULES, Severity, Stall
 from app.migrations.rules.watch import Watch
 from app.migrations.session import Direction, Step
 from app.migrations.snapshots import Snapshot, Snapshots
-from app.migrations.sql.piece import Work
+from app.migrations.sql import Work
 from app.sql_text import bare
 
 WAIVED = "waived"  # in `[schema]` of alembic.ini: names of rules

@@ -73,6 +73,20 @@ class CatalogTable:
         row = self.first(_VALIDATED, name=constraint)
         return bool(row[0]) if row is not None else None
 
+    def add_and_validate(self, name: str, definition: str, *, validates: bool = True) -> None:
+        """Adds a constraint unless it is there, and validates it unless it is valid.
+
+        Args:
+            name: its name.
+            definition: its definition, from the word CONSTRAINT to NOT VALID.
+            validates: the rows that are there are to keep it.
+        """
+        is_validated = self.is_validated(name)
+        if is_validated is None:
+            self.alter(f"ADD {definition}")
+        if validates and not is_validated:
+            self.alter(f"VALIDATE CONSTRAINT {self.quote(name)}")
+
     def alter(self, change: str, only: str = "") -> None:
         """Executes an ALTER TABLE that the catalog has shown to be missing, so that it can be repeated.
 

@@ -60,10 +60,15 @@ class ConcurrentlyOp(MigrateOperation):
         return block(operations.get_context())
 
 
+def is_plain(context: MigrationContext) -> bool:
+    """Returns whether operations have their plain form: on SQLite, and where that is asked for."""
+    return context.dialect.name != "postgresql" or bool(context.opts.get(PLAIN))
+
+
 @contextmanager
 def block(context: MigrationContext) -> Iterator[None]:
     """Makes such a block."""
-    if context.dialect.name != "postgresql" or context.opts.get(PLAIN):
+    if is_plain(context):
         yield
         return
     with nullcontext() if _is_outside(context) else context.autocommit_block():
@@ -118,7 +123,7 @@ def carry_out(operations: Operations, operation: Any, plain: Implementation) -> 
     match operation:
         case ops.CreateIndexOp() if (parent := _table(operations, operation)).is_partitioned:
             IndexOfParent(parent, _parts(parent, operation.to_index(operations.migration_context))).build()
-        case ops.DropIndexOp() if CatalogTable.named(operations, operation.index_name, operation.schema).is_partitioned:
+        case ops.DropIndexOp() if _index(operations, operation).is_partitioned:
             # PostgreSQL drops it in a moment, and never concurrently.
             operation.kw, operation.if_exists = {**operation.kw, "postgresql_concurrently": False}, True
             plain(operations, operation)
@@ -156,6 +161,10 @@ def _table(operations: Operations, operation: Any) -> CatalogTable:
     return CatalogTable.named(operations, operation.table_name, operation.schema)
 
 
+def _index(operations: Operations, operation: ops.DropIndexOp) -> CatalogTable:
+    return CatalogTable.named(operations, _stored(operations, operation.index_name), operation.schema)
+
+
 def _parts(table: CatalogTable, index: sa.Index) -> IndexParts:
     parts = IndexParts.of(table.creation(index))
     assert parts is not None
@@ -163,24 +172,21 @@ def _parts(table: CatalogTable, index: sa.Index) -> IndexParts:
 
 
 def _add_and_validate(operations: Operations, operation: Any) -> None:
-    name = _require_name(operation)
+    name = _require_name(operations, operation)
     stays = bool(operation.kw.get("postgresql_not_valid"))
     operation.kw = {**operation.kw, "postgresql_not_valid": True}
     constraint = operation.to_constraint(operations.migration_context)
     table = CatalogTable.named(operations, constraint.table.name, constraint.table.schema)
-    is_validated = table.is_validated(name)
-    if is_validated is None:
-        definition = table.definition(constraint)
-        if table.is_partitioned and isinstance(operation, ops.CreateForeignKeyOp):
-            add_foreign_key(table, name, definition.removesuffix(" NOT VALID"))
-            return
-        table.alter(f"ADD {definition}")
-    if not (is_validated or stays):
-        table.alter(f"VALIDATE CONSTRAINT {table.quote(name)}")
+    definition = table.definition(constraint)
+    is_key = isinstance(operation, ops.CreateForeignKeyOp)
+    if is_key and table.is_partitioned and table.is_validated(name) is None:
+        add_foreign_key(table, name, definition.removesuffix(" NOT VALID"))
+        return
+    table.add_and_validate(name, definition, validates=not stays)
 
 
 def _add_unique(operations: Operations, operation: ops.CreateUniqueConstraintOp) -> None:
-    name, columns = _require_name(operation), [str(column) for column in operation.columns]
+    name, columns = _require_name(operations, operation), [str(column) for column in operation.columns]
     table = _table(operations, operation)
     deferral = " DEFERRABLE" * bool(operation.kw.get("deferrable"))
     if (initially := operation.kw.get("initially")) is not None:
@@ -221,11 +227,7 @@ def _alter_nullable(operations: Operations, operation: ops.AlterColumnOp) -> Non
     # A valid CHECK proves what SET NOT NULL would look for under its lock.
     proof = f"{name}_is_not_null"
     if not _not_null(table, name)[0]:
-        is_validated = table.is_validated(proof)
-        if is_validated is None:
-            table.alter(f"ADD CONSTRAINT {table.quote(proof)} CHECK ({column} IS NOT NULL) NOT VALID")
-        if not is_validated:
-            table.alter(f"VALIDATE CONSTRAINT {table.quote(proof)}")
+        table.add_and_validate(proof, f"CONSTRAINT {table.quote(proof)} CHECK ({column} IS NOT NULL) NOT VALID")
         table.alter(f"ALTER COLUMN {column} SET NOT NULL")
     table.alter(f"DROP CONSTRAINT IF EXISTS {table.quote(proof)}")
 
@@ -236,10 +238,16 @@ def _not_null(table: CatalogTable, column: str) -> tuple[bool, str | None]:
     return bool(stated), unproved
 
 
-def _require_name(operation: Any) -> str:
+def _require_name(operations: Operations, operation: Any) -> str:
     if not operation.constraint_name:
         raise MigrationError(
             "A constraint that is made in op.concurrently() needs a name, by which an interrupted run finds it again: "
             'op.create_unique_constraint("users_email_key", "users", ["email"])'
         )
-    return str(operation.constraint_name)
+    return _stored(operations, operation.constraint_name)
+
+
+def _stored(operations: Operations, name: str) -> str:
+    """Returns a name as the catalog has it: SQLAlchemy shortens one that a convention made."""
+    preparer = operations.get_context().dialect.identifier_preparer
+    return preparer.truncate_and_render_constraint_name(name, _alembic_quote=False)

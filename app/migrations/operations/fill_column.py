@@ -11,7 +11,7 @@ from alembic.operations import MigrateOperation, Operations
 from app import backfill
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import is_script, mark
-from app.migrations.operations.concurrently import PLAIN, block, is_wanted
+from app.migrations.operations.concurrently import block, is_plain, is_wanted
 from app.migrations.operations.statements import execute
 from app.sql_text import for_driver, quote_for
 
@@ -56,7 +56,7 @@ def _fill_column(operations: Operations, operation: FillColumnOp) -> None:
     value = operation.value.text.replace("\\:", ":") if isinstance(operation.value, sa.TextClause) else operation.value
     quote = quote_for(context.dialect)
     statement = f"UPDATE {quote(table)} SET {quote(column)} = {value} WHERE {quote(column)} IS NULL"
-    if context.dialect.name != "postgresql" or is_script(context) or context.opts.get(PLAIN):
+    if is_plain(context) or is_script(context):
         execute(operations, statement)
         return
     with nullcontext() if is_wanted(operations) else block(context):

@@ -9,7 +9,6 @@ beginning, and one that is detached or dropped meanwhile is passed over.
 Source of the forms: PostgreSQL's manual, "Partitioning", "Partition Maintenance".
 """
 
-import hashlib
 import itertools
 import re
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import CatalogTable
-from app.sql_text import MOST_BYTES, unquoted
+from app.sql_text import fitting, unquoted
 
 _NAME = r'("(?:[^"]|"")*"|[\w$]+)'
 _INDEX = re.compile(
@@ -54,7 +53,6 @@ SELECT pg_get_partkeydef(relid), ARRAY(
 ) FROM pg_partition_tree(to_regclass(:table)) JOIN pg_partitioned_table ON partrelid = relid
 """
 _DIFFERS = "42P17"  # the SQLSTATE of ATTACH PARTITION for an index with another definition
-_DIGITS = 8  # of the digest in a name that would be too long
 
 
 @dataclass(frozen=True)
@@ -180,11 +178,7 @@ def add_foreign_key(table: CatalogTable, name: str, definition: str) -> None:
     for (address,) in table.rows(_LEAVES):
         leaf = CatalogTable(table.operations, address, is_partitioned=False)
         with _unless_gone(leaf, table):
-            is_validated = leaf.is_validated(name)
-            if is_validated is None:
-                leaf.alter(f"ADD {definition} NOT VALID")
-            if not is_validated:
-                leaf.alter(f"VALIDATE CONSTRAINT {leaf.quote(name)}")
+            leaf.add_and_validate(name, f"{definition} NOT VALID")
     table.alter(f"ADD {definition}")
 
 
@@ -212,14 +206,5 @@ def _attach(table: CatalogTable, index: str, own: str) -> None:
 
 def _free_name(partition: CatalogTable, name: str) -> str:
     numbered = (f"{name}_{number}" for number in itertools.count(1))
-    names = map(_shortened, itertools.chain([name], numbered))
+    names = map(fitting, itertools.chain([name], numbered))
     return next(name for name in names if not partition.rows(_IS_TAKEN, name=name))
-
-
-def _shortened(name: str) -> str:
-    """Returns a name that PostgreSQL doesn't cut."""
-    encoded = name.encode()
-    if len(encoded) <= MOST_BYTES:
-        return name
-    digest = hashlib.sha256(encoded).hexdigest()[:_DIGITS]
-    return encoded[: MOST_BYTES - _DIGITS - 1].decode(errors="ignore") + f"_{digest}"

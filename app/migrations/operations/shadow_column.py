@@ -1,6 +1,5 @@
 """The column of another type that takes the place of one: its names, and how far a change on PostgreSQL has come."""
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,9 +13,7 @@ from app.migrations.operations.catalog_table import is_script, mark
 from app.migrations.operations.column_parts import HAS_PARTS, Catalog, Part
 from app.migrations.operations.statements import execute
 from app.migrations.sql import type_changes
-from app.sql_text import literal, quote_for, undoubled
-
-_LONGEST_NAME = 63  # bytes
+from app.sql_text import fitting, literal, quote_for, undoubled
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Names:
 
     def copy_of(self, name: str) -> str:
         """Returns the name of the same index or constraint on the other column."""
-        return _fitting(f"{name}{self.ending}")
+        return fitting(f"{name}{self.ending}")
 
 
 def _retyping(change: ops.AlterColumnOp) -> tuple[Names, Names]:
@@ -42,7 +39,7 @@ def _renaming(change: ops.AlterColumnOp) -> tuple[Names, Names]:
     """Returns the names of a change to another name, and back."""
     old, new = change.column_name, str(change.modify_name)
     one, other = (
-        Names(to, _fitting(f"{change.table_name}_{start}_to_{to}"), _fitting(f"zz_{start}_to_{to}"), f"_of_{to}")
+        Names(to, fitting(f"{change.table_name}_{start}_to_{to}"), fitting(f"zz_{start}_to_{to}"), f"_of_{to}")
         for start, to in ((old, new), (new, old))
     )
     return one, replace(other, column=old)
@@ -51,16 +48,9 @@ def _renaming(change: ops.AlterColumnOp) -> tuple[Names, Names]:
 def _names_of_type(change: ops.AlterColumnOp, kind: Any) -> Names:
     ending = "_as_" + re.sub(r"\W+", "_", spelt(kind).lower()).strip("_")
     column = f"{change.column_name}{ending}"
-    function = _fitting(f"{change.table_name}_{column}")
+    function = fitting(f"{change.table_name}_{column}")
     # Triggers fire in the order of their names, and the others may set the old column.
-    return Names(_fitting(column), function, _fitting(f"zz_{column}"), ending)
-
-
-def _fitting(name: str) -> str:
-    whole = name.encode()
-    if len(whole) <= _LONGEST_NAME:
-        return name
-    return whole[: _LONGEST_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(whole).hexdigest()[:8]
+    return Names(fitting(column), function, fitting(f"zz_{column}"), ending)
 
 
 def spelt(kind: Any, dialect: Any = None) -> str:
@@ -123,11 +113,11 @@ class Change:
 
     def run_whole(self, statement: str) -> None:
         """Executes a statement that loses nothing, for the values are in the other column."""
-        self.run(f"{type_changes.MARK} {statement}")
+        self.run(statement if is_script(self.context) else f"{type_changes.MARK} {statement}")
 
     def announced(self, statement: str) -> str:
         """Returns a statement that is judged as the ALTER, too: before the first one, and when the old values go."""
-        if self.renames:
+        if self.renames or is_script(self.context):
             return statement
         alter = f"ALTER TABLE {self.table} ALTER COLUMN {self.old} TYPE "
         alter += spelt(self.alter.modify_type, self.context.dialect)

@@ -24,8 +24,9 @@ from alembic.operations import MigrateOperation, Operations, ops
 
 from app import backfill
 from app.migrations.errors import MigrationError
+from app.migrations.operations.catalog_table import is_script
 from app.migrations.operations.column_parts import Part
-from app.migrations.operations.concurrently import PLAIN, block, is_wanted
+from app.migrations.operations.concurrently import block, is_plain, is_wanted
 from app.migrations.operations.shadow_column import Change, spelt
 from app.sql_text import for_driver, literal
 
@@ -102,15 +103,10 @@ class FinishTypeChangeOp(TypeChangeOp):
     word = "finish_type_change"
 
 
-def _is_plain(operations: Operations) -> bool:
-    context = operations.get_context()
-    return context.dialect.name != "postgresql" or bool(context.opts.get(PLAIN))
-
-
 @Operations.implementation_for(StartTypeChangeOp)
 def _start(operations: Operations, operation: StartTypeChangeOp) -> None:
     change = Change(operations, operation.change)
-    if _is_plain(operations):
+    if is_plain(operations.get_context()):
         if not change.renames:
             change.run(change.announced("SELECT 1"))  # a consent has its ground in the same revision everywhere
         return
@@ -162,15 +158,18 @@ def _value(change: Change) -> str:
 
 @Operations.implementation_for(FillTypeChangeOp)
 def _fill(operations: Operations, operation: FillTypeChangeOp) -> None:
-    if _is_plain(operations):
+    if is_plain(operations.get_context()):
         return
     change = Change(operations, operation.change)
     if not change.has_begun():
         return
     change.require_possible()
     given, value = f"{change.old} IS NOT NULL", change.using or change.old
-    if change.is_script:
-        change.run_once(f"UPDATE {change.table} SET {change.new} = {value} WHERE {change.new} IS NULL AND {given}")
+    todo = f"WHERE {change.new} IS NULL AND {given}"
+    if is_script(change.context):
+        change.run(f"UPDATE {change.table} SET {change.new} = {value} {todo}")
+    elif change.is_script:  # a preview has to know that rows change; the value was judged when the change began
+        change.run_whole(f"{backfill.MARKER} UPDATE {change.table} SET {change.new} = {change.old} {todo}")
     with nullcontext() if is_wanted(operations) else block(change.context):
         if not change.is_script:
             spelt = [for_driver(text, change.context.dialect) for text in (value, given)]
@@ -210,7 +209,7 @@ def _finish(operations: Operations, operation: FinishTypeChangeOp) -> None:
     if on_postgresql and change.goes_back():
         change.drop_trigger(change.back)
         change.run_whole(f"ALTER TABLE {change.table} DROP COLUMN {change.quote(change.back.column)}")
-    elif on_postgresql and change.has_begun() and not (change.is_script and _is_plain(operations)):
+    elif on_postgresql and change.has_begun() and not (change.is_script and is_plain(operations.get_context())):
         _swap(change)
     elif not change.renames:
         change.run(change.announced("SELECT 1"))

@@ -12,7 +12,7 @@ from app.migrations.line import Line
 from app.migrations.phases import Phase
 from app.migrations.releases import Release
 from app.migrations.rules.stall_rule import Severity, StallRule
-from app.migrations.sql.piece import Work
+from app.migrations.sql import Work
 from app.sql_text import bare
 
 CONTRACT = "contract-before-release"

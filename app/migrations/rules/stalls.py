@@ -10,7 +10,7 @@ from app.migrations.rules.hand_written import HAND_WRITTEN
 from app.migrations.rules.releases import RELEASES
 from app.migrations.rules.stall_rule import CONCURRENT as _CONCURRENT
 from app.migrations.rules.stall_rule import Severity, StallRule
-from app.migrations.sql.piece import Work
+from app.migrations.sql import Work
 
 __all__ = ["RULES", "Severity", "Stall", "StallRule"]
 

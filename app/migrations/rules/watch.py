@@ -102,29 +102,25 @@ class Watch:
         if works is None:
             yield Stall("unreadable", _UNREADABLE, where)
             return
-        yield from self._lasting(statement, works, where)
+        by_engine = Statement("postgresql", statement, None).repeatable
+        yield from self._lasting(statement, works, where, by_engine=by_engine)
         for value in self.now.values.keys() & texts_in(statement) if self.now.values else ():
             yield Stall("enum-value-used", self.now.values[value], where)
         for work in works:  # PostgreSQL does the drops of a statement first
             if work.kind == "drop_constraint":
                 self.proved.pop((bare(work.table), work.name), None)
                 self.checks.pop((bare(work.table), work.name), None)
-        by_engine = Statement("postgresql", statement, None).repeatable
         for work in map(self._located, works):
             for rule in self._rules(work, by_engine=by_engine):
                 name, to = rule if isinstance(rule, tuple) else (rule, work.to)
                 yield Stall(name, replace(work, to=to), where)
             self._note(work)
 
-    def _lasting(self, statement: str, works: list[Work], where: str) -> Iterator[Stall]:
+    def _lasting(self, statement: str, works: list[Work], where: str, *, by_engine: bool) -> Iterator[Stall]:
         """Yields what stays done outside of a transaction, or before it is left, and can't be done twice."""
         if self.now.vouched or any(work.kind == "detach" and "concurrently" in work.options for work in works):
             return  # PostgreSQL has no other form of the second
-        done = (
-            []
-            if Statement("postgresql", statement, None).repeatable
-            else [(Work("other", "", " ".join(statement.split()[:6])), where)]
-        )
+        done = [] if by_engine else [(Work("other", "", " ".join(statement.split()[:6])), where)]
         if not self.now.outside:
             self.now.staying += done
             return

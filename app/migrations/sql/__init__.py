@@ -4,6 +4,7 @@ Two modules belong to the face: `effects`, a class for each kind of thing that a
 of SQLite. They aren't imported here: an upgrade that has nothing to do needs none.
 """
 
+from app.migrations.sql.piece import Work
 from app.migrations.sql.statement import MOST_CHARACTERS, REPEATABLE, Hurry, Statement, Transaction, effects_of_trigger
 
-__all__ = ["MOST_CHARACTERS", "REPEATABLE", "Hurry", "Statement", "Transaction", "effects_of_trigger"]
+__all__ = ["MOST_CHARACTERS", "REPEATABLE", "Hurry", "Statement", "Transaction", "Work", "effects_of_trigger"]

@@ -105,12 +105,13 @@ class Statement:
         alter = type_changes.announced(self.text)
         if alter is None:
             return found
-        kept = [effect for effect in found if not isinstance(effect, effects.DropColumn | effects.RenameColumn)]
+        judged = effects.DropColumn | effects.RenameColumn | effects.Opaque  # as the ALTER
+        kept = [effect for effect in found if not isinstance(effect, judged)]
         from app.migrations.sql import postgresql
 
         whole = postgresql.effects_of(alter)
         if self.dialect == "sqlite":  # PostgreSQL's grammar would spell the type in its own way
-            to = alter.rpartition(" TYPE ")[2]
+            to = alter.rpartition(" TYPE ")[2].partition(" COLLATE ")[0]  # which no cast takes
             whole = [replace(effect, to=to) for effect in whole if isinstance(effect, effects.AlterType)]
         return [*whole, *kept]
 

@@ -29,6 +29,7 @@ from app.migrations.operations import (
     TypeChangeOp,
 )
 from app.migrations.phases import Phase
+from app.migrations.project import small_tables
 from app.migrations.rules import keeps_table
 
 _DROPS = (ops.DropIndexOp, ops.DropConstraintOp, DropTriggerOp)
@@ -81,7 +82,7 @@ def take_out_impossible(script: ops.MigrationScript, metadata: sa.MetaData) -> I
     """Takes out the changes of types that nothing can be written for; yields each with the reason and the way out."""
     assert script.upgrade_ops is not None
     assert script.downgrade_ops is not None
-    small = {table.name for table in metadata.tables.values() if table.info.get("small")}
+    small = {*small_tables(metadata)}
     changes: list[Any] = [op for op in flat(script.upgrade_ops.ops) if _rewrites(op)]
     for operation in changes:
         reason = _reason(metadata, operation) if operation.table_name not in small else ""
