@@ -130,7 +130,7 @@ class Runner:
                 with watching:
                     self._try(still_held)
             except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
-                error = _meant(caught)
+                error = signals.meant(caught)
                 again = self._failed(error)
                 now = time.monotonic()
                 deadline = deadline or now + self._limits.retry
@@ -293,11 +293,3 @@ class Runner:
     def _blocked(self, blockers: "list[Blocker]") -> None:
         self._blockers = blockers or self._blockers
         self._reporter.blocked(self._step, blockers)
-
-
-def _meant(caught: BaseException) -> BaseException:
-    if signals.came():
-        return KeyboardInterrupt()  # SQLite makes another error of it
-    if isinstance(caught, SystemExit) and signals.listening():  # else the command would end with its code, even 0
-        return RuntimeError("the revision calls sys.exit()").with_traceback(caught.__traceback__)
-    return caught

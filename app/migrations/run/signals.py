@@ -54,3 +54,12 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     if _received is not None:
         _received.append(number)
     raise KeyboardInterrupt
+
+
+def meant(caught: BaseException) -> BaseException:
+    """Returns the error that what was caught stands for."""
+    if came():
+        return KeyboardInterrupt()  # SQLite makes another error of it
+    if isinstance(caught, SystemExit) and listening():  # else the command would end with its code, even 0
+        return RuntimeError("the revision calls sys.exit()").with_traceback(caught.__traceback__)
+    return caught
