@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from app.backfill.durability import commits_at_end
 from app.backfill.table import MARKER, Table
 
 PAGE_ROWS = 1000
@@ -25,9 +26,10 @@ def fill(connection: sa.Connection, table: str, column: str, value: str, *, give
     """
     rows, filled = Table(connection, table, [column]), 0
     whole, name = rows.key_range(), rows.quote(column)
-    for page in rows.ranges(whole, PAGE_ROWS) if whole is not None else ():
-        condition, parameters = rows.within(page)
-        todo = f"{name} IS NULL AND {given} AND {condition}"
-        statement = f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {todo}"
-        filled += connection.exec_driver_sql(statement, parameters).rowcount
+    with commits_at_end(connection):
+        for page in rows.ranges(whole, PAGE_ROWS) if whole is not None else ():
+            condition, parameters = rows.within(page)
+            todo = f"{name} IS NULL AND {given} AND {condition}"
+            statement = f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {todo}"
+            filled += connection.exec_driver_sql(statement, parameters).rowcount
     return filled

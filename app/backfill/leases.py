@@ -54,10 +54,17 @@ _GIVE_BACK = (
 
 @dataclass(frozen=True)
 class Lease:
-    """A range that a worker holds for a while."""
+    """A range that a worker holds for a while.
+
+    Attributes:
+        number: of this range.
+        key_range: the range.
+        page_rows: rows of a page, as a worker that has finished a range found them right; None if none has.
+    """
 
     number: int
     key_range: KeyRange
+    page_rows: int | None = None
 
 
 @dataclass
@@ -69,11 +76,12 @@ class Job:
     last: int  # number of the last lease
     report: Report  # of the finished ranges of this pass
     passes: Passes  # before this one
+    page_rows: int | None = None  # see Lease
 
     def dump(self) -> dict[str, Any]:
         """Returns the columns of the row."""
         # "walks" is the word of version 0.1, which other machines may still run.
-        state = {"last": self.last, "report": asdict(self.report), "walks": asdict(self.passes)}
+        state = {"last": self.last, "report": asdict(self.report), "walks": asdict(self.passes), "page": self.page_rows}
         return {"low": dump_key(self.handed_out), "high": dump_key(self.end), "state": json.dumps(state, default=str)}
 
     @classmethod
@@ -83,7 +91,8 @@ class Job:
         report = Report(**state["report"])
         report.columns = {name: Tally(**tally) for name, tally in state["report"]["columns"].items()}
         report.rejections = [tuple(rejection) for rejection in state["report"]["rejections"]]
-        return cls(load_key(row.low), load_key(row.high), state["last"], report, Passes(**state["walks"]))
+        passes = Passes(**state["walks"])
+        return cls(load_key(row.low), load_key(row.high), state["last"], report, passes, state.get("page"))
 
 
 @dataclass
@@ -164,7 +173,7 @@ class Leases:
             if lease is None and self._execute(connection, f"SELECT FROM {_LEASES} LIMIT 1").first() is None:
                 job.report = job.passes.add(job.report, finished=self.finished)
                 if not job.passes.over:
-                    job = self._new_pass(job.passes)
+                    job = self._new_pass(job.passes, job.page_rows)
             self._execute(connection, _SAVE_JOB, **job.dump())
             return job if job.passes.over else lease
 
@@ -173,26 +182,27 @@ class Leases:
         with self._transaction() as connection:
             self._execute(connection, _RENEW, number=lease.number, taken=False)
 
-    def finish(self, lease: Lease, report: Report) -> None:
+    def finish(self, lease: Lease, report: Report, page_rows: int | None = None) -> None:
         """Ends a lease on a finished range; a report counts only if no other worker has taken the range over."""
-        self._end(_FINISH, report, number=lease.number)
+        self._end(_FINISH, report, page_rows, number=lease.number)
 
     def give_back(self, lease: Lease, report: Report, reached: RowKey | None) -> None:
         """Gives the rest of a range to other workers; `reached` is the key of the last finished row, or None."""
         # The job goes on, so its report isn't one of a stopped pass.
-        self._end(_GIVE_BACK, replace(report, stopped=False), number=lease.number, low=dump_key(reached))
+        self._end(_GIVE_BACK, replace(report, stopped=False), None, number=lease.number, low=dump_key(reached))
 
-    def _end(self, statement: str, report: Report, **values: Any) -> None:
+    def _end(self, statement: str, report: Report, page_rows: int | None, **values: Any) -> None:
         with self._transaction() as connection:
             job = self._lock(connection)
             if self._execute(connection, statement, **values).rowcount:
                 job.report.add(report)
+                job.page_rows = page_rows or job.page_rows
                 self._execute(connection, _SAVE_JOB, **job.dump())
 
-    def _new_pass(self, passes: Passes) -> Job:
+    def _new_pass(self, passes: Passes, page_rows: int | None = None) -> Job:
         key_range = self.table.key_range()
         report = Report.blank(self.table.name, self.table.columns)
-        return Job(None, None if key_range is None else key_range.high, 0, report, passes)
+        return Job(None, None if key_range is None else key_range.high, 0, report, passes, page_rows)
 
     def _add(self, connection: sa.Connection, job: Job) -> Lease | None:
         if job.end is None or job.handed_out == job.end:
@@ -201,7 +211,7 @@ class Leases:
         job.handed_out = load_key(high)
         job.last += 1
         self._execute(connection, _ADD, number=job.last, low=low, high=high, state=None)
-        return _lease(job.last, low, high)
+        return _lease(job.last, low, high, job.page_rows)
 
     def _lock(self, connection: sa.Connection) -> Job:
         return Job.load(self._execute(connection, f"SELECT low, high, state FROM {_JOB} FOR UPDATE").one())
@@ -225,7 +235,7 @@ def load_key(text: str | None) -> RowKey | None:
     return None if text is None else tuple(json.loads(text))
 
 
-def _lease(number: int, low: str | None, high: str | None) -> Lease:
+def _lease(number: int, low: str | None, high: str | None, page_rows: int | None = None) -> Lease:
     last = load_key(high)
     assert last is not None
-    return Lease(number, KeyRange(load_key(low), last))
+    return Lease(number, KeyRange(load_key(low), last), page_rows)

@@ -60,6 +60,11 @@ class Pace:
     def __post_init__(self) -> None:
         self.writes = self.rows
 
+    def begin_with(self, rows: int | None) -> None:
+        """Takes the page that another worker found right, unless there has been one here."""
+        if rows is not None and self.target and not self._pages:
+            self.rows = self.writes = max(min(rows, MOST_ROWS), 1)
+
     def wrote(self, rows: int, seconds: float) -> None:
         """Doubles the page if it took less than half its time, and halves it if it took too long twice in a row."""
         self.longest = max(self.longest, seconds)

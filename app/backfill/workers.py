@@ -128,13 +128,14 @@ def change_leased_ranges(worker: Worker, table: Table, leases: Leases, change: B
                 pace.nap(_POLL_SECONDS)
                 continue
             current, renewed = claimed, time.monotonic()
+            pace.begin_with(claimed.page_rows)
             report = sweep.run(claimed.key_range)
             current = None
             # This commit waits for the disk, and so for those of the range's pages.
             if report.stopped:
                 leases.give_back(claimed, report, sweep.reached)
             else:
-                leases.finish(claimed, report)
+                leases.finish(claimed, report, pace.writes)
             worker.finish_range()
 
 

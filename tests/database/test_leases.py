@@ -86,6 +86,21 @@ def test_each_stretch_is_given_out_once_and_all_are_done(table: Table) -> None:
     assert isinstance(one.claim(), Job)
 
 
+def test_the_page_that_a_worker_found_right_is_handed_on(table: Table) -> None:
+    one, two = table.worker("one"), table.worker("two")
+    one.join()
+    two.join()
+    lease = claimed(one)
+    assert lease.page_rows is None
+    one.finish(lease, table.do(lease), 700)
+    second, third = claimed(two), claimed(one)
+    assert (second.page_rows, third.page_rows) == (700, 700)
+    two.give_back(second, table.do(second), None)
+    one.finish(third, table.do(third))
+    assert claimed(two).number == second.number  # its own page is known to it
+    assert one.job().page_rows == 700
+
+
 def test_the_last_pass_is_saved_where_a_query_can_tell(table: Table) -> None:
     worker = table.worker("one", finished=lambda: table.done() == ROWS)
     worker.join()

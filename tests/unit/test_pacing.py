@@ -62,6 +62,25 @@ def test_pages_grow_towards_the_time_they_should_take_and_no_further() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "given", "rows"),
+    [(0.02, 700, 700), (0.02, None, 100), (0.02, 10**6, MOST_ROWS), (0.02, 0, 1), (0, 700, 100)],
+    ids=["as it was", "nobody has one", "too large", "none", "a page that is fixed"],
+)
+def test_the_first_page_is_that_of_another_worker(target: float, given: int | None, rows: int) -> None:
+    pace = Pace(target=target)
+    pace.begin_with(given)
+    assert (pace.rows, pace.writes) == (rows, rows)
+
+
+def test_a_worker_keeps_the_page_that_it_found_itself() -> None:
+    pace = Pace()
+    pace.wrote(100, 0.015)
+    mine = pace.rows
+    pace.begin_with(3000)
+    assert (pace.rows, pace.writes) == (mine, mine)
+
+
+@pytest.mark.parametrize(
     ("fixed", "each", "rows"),
     [(0.03, 7e-6, (300, 1600)), (0.001, 0.002, (6, 12)), (0.001, 0.1, (1, 1))],
     ids=["a slow disk", "a slow trigger", "a very slow trigger"],

@@ -122,4 +122,4 @@ def _kept(left: Left) -> str:
 def _half_done(left: Left) -> str:
     if left.half_done:
         return ", but part of the revision may have been done outside its transaction"
-    return "; pages that were written are kept" if left.kept else ""
+    return "; pages that were written are kept, but for the last ones if it crashed" if left.kept else ""
