@@ -28,7 +28,7 @@ def main() -> None:
             for case in comparisons(kind, stock_url, our_url, folder / kind, variables)
         ]
         results = measure.measure(cases, options.rounds)
-    measure.report(results, options.rounds, list(urls), as_json=options.json)
+    measure.finish(measure.summary(results, options.rounds, list(urls)), measure.text, as_json=options.json)
 
 
 def comparisons(

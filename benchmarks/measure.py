@@ -18,13 +18,16 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from tests.postgres import Server
 
 FEWEST_ROUNDS = 9
+_LOAD = round(os.getloadavg()[0], 1)
 
 
 @dataclass
@@ -48,9 +51,9 @@ class Case:
         """Runs it, and returns the time it took."""
         self.prepare()
         gc.collect()
-        elapsed, processor = time.perf_counter(), _processor_seconds()
+        elapsed, processor = time.perf_counter(), processor_seconds()
         self.run()
-        return Times(time.perf_counter() - elapsed, _processor_seconds() - processor)
+        return Times(time.perf_counter() - elapsed, processor_seconds() - processor)
 
 
 class Times(NamedTuple):
@@ -88,6 +91,11 @@ def arguments(description: str, *, before: bool = False) -> argparse.Namespace:
     return options
 
 
+def finish(measured: dict[str, Any], text: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
+    """Prints what was measured."""
+    print(json.dumps(measured, indent=2) if as_json else text(measured))
+
+
 def measure(cases: Sequence[Case], rounds: int) -> list[Result]:
     """Times the cases in turn; a first round, which fills caches, doesn't count."""
     for number in range(rounds + 1):
@@ -99,29 +107,68 @@ def measure(cases: Sequence[Case], rounds: int) -> list[Result]:
     return [_result(case, next(c for c in cases if c.group == case.group)) for case in cases]
 
 
-def report(results: Sequence[Result], rounds: int, databases: Sequence[str], *, as_json: bool) -> None:
-    """Prints what was found, and on what."""
-    where = {
+def where(databases: Sequence[str], **more: object) -> dict[str, Any]:
+    """Returns when and on what it is measured, with the load of the machine before."""
+    return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
-        **{name: version(name) for name in ("alembic", "sqlalchemy", "psycopg")},
+        **{name: version(name) for name in ("alembic", "sqlalchemy", "psycopg", "cryptography")},
         "databases": ", ".join(databases),
-        "rounds": rounds,
-        "load average": round(os.getloadavg()[0], 1),
+        **more,
+        "load average before": _LOAD,
     }
-    if as_json:
-        print(json.dumps(where | {"results": [vars(result) for result in results]}, indent=2))
-        return
-    print(", ".join(f"{name} {value}" if name != "machine" else str(value) for name, value in where.items()))
+
+
+def heading(measured: dict[str, Any]) -> str:
+    """Returns the line above a table."""
+    values = measured["where"].items()
+    return ", ".join(f"{name} {value}" if name not in ("machine", "date") else str(value) for name, value in values)
+
+
+def summary(results: Sequence[Result], rounds: int, databases: Sequence[str]) -> dict[str, Any]:
+    """Returns what was found, and on what."""
+    return {"where": where(databases, rounds=rounds), "results": [vars(result) for result in results]}
+
+
+def text(measured: dict[str, Any]) -> str:
+    """Returns the table of a summary."""
+    results = [Result(**result) for result in measured["results"]]
     width = max(len(result.case) for result in results) + 2
-    print(f"\n{'':{width}}{'median ms':>10}{'ratio':>8}   middle half   processor")
+    lines = [heading(measured), "", f"{'':{width}}{'median ms':>10}{'ratio':>8}   middle half   processor"]
     for index, result in enumerate(results):
         if not index or results[index - 1].group != result.group:
-            print(result.group)
+            lines.append(result.group)
         spread = f"{result.ratio_low:.2f}-{result.ratio_high:.2f}"
         times = f"{result.median_ms:>10.1f}{result.ratio:>8.2f}   {spread:11}{result.processor_ratio:>12.2f}"
-        print(f"  {result.case:{width - 2}}{times}")
+        lines.append(f"  {result.case:{width - 2}}{times}")
+    return "\n".join(lines)
+
+
+class DurableServer(Server):
+    """A server on the disk, which waits for it as one with people's data does; nothing but the benchmark is at work.
+
+    The tests' servers are in memory. Autovacuum would fall into the time of whoever comes next.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            fsync="on", full_page_writes="on", synchronous_commit="on", autovacuum="off", max_wal_size="4GB"
+        )
+
+    def _directory(self, *, in_memory: bool) -> Path:  # noqa: ARG002 - as the tests' servers ask for it
+        return super()._directory(in_memory=False)
+
+    def processor_seconds(self) -> float:
+        """Returns the seconds that its processes have taken, those that have ended among them; Linux only."""
+        postmaster = int((self._base / "data" / "postmaster.pid").read_text().split()[0])
+        ticks = 0
+        for place in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                fields = (place / "stat").read_text().rpartition(")")[2].split()
+                if postmaster in (int(place.name), int(fields[1])):
+                    ticks += sum(map(int, fields[11:15]))  # its own, and those of children that have ended
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def sqlite() -> str:
@@ -154,7 +201,8 @@ def _result(case: Case, reference: Case) -> Result:
     )
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
+    """Returns the seconds that this process has taken, and those of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

@@ -32,7 +32,11 @@ def main() -> None:
     passphrase = "a passphrase of more than 32 characters"  # noqa: S105 - of nobody
     for format_, key in ((ENC, RawKey.from_base64(RawKey.generate())), (TOKEN, PassphraseKey(passphrase))):
         cases += of_format(format_, key)
-    measure.report(measure.measure(cases, options.rounds), options.rounds, [measure.sqlite()], as_json=options.json)
+    measure.finish(
+        measure.summary(measure.measure(cases, options.rounds), options.rounds, [measure.sqlite()]),
+        measure.text,
+        as_json=options.json,
+    )
 
 
 def bare_enc(aes: AESGCM) -> tuple[Convert, Convert]:

@@ -9,20 +9,18 @@ as many rows each. PostgreSQL writes durably here.
 """
 
 import argparse
-import datetime as dt
 import itertools
-import json
-import os
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-from benchmarks.backfill import DURABLE
+from benchmarks import measure
 from tests.postgres import Server
 from tests.support.alembic_in_process import upgrade
 from tests.support.database_access import execute
@@ -92,12 +90,13 @@ def main() -> None:
     parser.add_argument("--only", choices=[*EDITS, *IN_STEPS])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, Server(**DURABLE) as server:
+    with tempfile.TemporaryDirectory() as name, measure.DurableServer() as server:
         template = filled(server, options.rows, options.partitions)
         edits = EDITS | EDITS_OF_PARENT if options.partitions else EDITS
         bodies = {edit: [f"with op.concurrently():\n    {code}"] for edit, code in edits.items()}
         bodies |= {} if options.partitions else IN_STEPS  # refused on a partitioned table
-        results = {
+        results: dict[str, Any] = {"nothing, for two seconds": [undisturbed(server, template)] * 2}
+        results |= {
             edit: [
                 stall(server, template, PLAIN.get(edit, revisions), Path(name), plain=True),
                 stall(server, template, revisions, Path(name), plain=False),
@@ -105,15 +104,28 @@ def main() -> None:
             for edit, revisions in bodies.items()
             if options.only in (None, edit)
         }
-    of_partitions = f" in {options.partitions} partitions" if options.partitions else ""
-    rows = f"{options.rows:,} rows{of_partitions}"
-    where = f"{dt.datetime.now(dt.UTC).date()}, {rows}, load average {os.getloadavg()[0]:.1f}"
-    if options.json:
-        print(json.dumps({"where": where, "milliseconds": results}, indent=2))
-        return
-    print(f"{where}\n\n{'':20}{'plain: writer':>14}{'reader':>8}{'ours: writer':>14}{'reader':>8}{'seconds':>9}")
-    for edit, ((writer, reader, _), (our_writer, our_reader, seconds)) in results.items():
-        print(f"{edit:20}{writer:>14.0f}{reader:>8.0f}{our_writer:>14.0f}{our_reader:>8.0f}{seconds:>9.1f}")
+        where = measure.where([f"PostgreSQL {server.major}"], rows=options.rows, partitions=options.partitions)
+    measure.finish({"where": where, "results": results}, text, as_json=options.json)
+
+
+def text(measured: dict[str, Any]) -> str:
+    """Returns the table, in milliseconds; the last column is what the upgrade in our form took, in seconds."""
+    lines = [measure.heading(measured), ""]
+    lines.append(f"{'':26}{'plain: writer':>14}{'reader':>8}{'ours: writer':>14}{'reader':>8}{'seconds':>9}")
+    for edit, ((writer, reader, _), (our_writer, our_reader, seconds)) in measured["results"].items():
+        lines.append(f"{edit:26}{writer:>14.0f}{reader:>8.0f}{our_writer:>14.0f}{our_reader:>8.0f}{seconds:>9.1f}")
+    return "\n".join(lines)
+
+
+def undisturbed(server: Server, template: str) -> tuple[float, float, float]:
+    """Returns the longest waits while nothing else happens: what no form can fall below."""
+    url = server.create_database(template)
+    try:
+        with others(url) as longest:
+            time.sleep(2)
+        return longest["write"] * 1000, longest["read"] * 1000, 2.0
+    finally:
+        server.drop_database(url)
 
 
 def filled(server: Server, rows: int, partitions: int) -> str:

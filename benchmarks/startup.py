@@ -34,7 +34,7 @@ def main() -> None:
         groups = [case.group for case in cases]
         cases.sort(key=lambda case: groups.index(case.group))
         results = measure.measure(cases, options.rounds)
-    measure.report(results, options.rounds, list(urls), as_json=options.json)
+    measure.finish(measure.summary(results, options.rounds, list(urls)), measure.text, as_json=options.json)
 
 
 def imports(folder: Path, variables: Mapping[str, str], before: Path | None) -> Iterator[Case]:

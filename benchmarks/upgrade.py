@@ -29,7 +29,7 @@ def main() -> None:
             cases += full(database, url, folder / database, variables, options.before)
             cases += no_op(database, head, folder / f"{database} at head")
         results = measure.measure(cases, options.rounds)
-    measure.report(results, options.rounds, list(urls), as_json=options.json)
+    measure.finish(measure.summary(results, options.rounds, list(urls)), measure.text, as_json=options.json)
 
 
 def full(database: str, url: str, folder: Path, variables: Mapping[str, str], before: Path | None) -> Iterator[Case]:

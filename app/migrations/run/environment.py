@@ -73,6 +73,7 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     one_command.require_own(env)
     given = env.config.attributes.get("connection")
     project = project if given is not None else project.with_url_of(env.config)
+    dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
     x_options.require_spelling(env)
     opts = env.context_opts
     command = Command.of(opts)
@@ -87,7 +88,6 @@ def _run(context: EnvironmentContext, project: Project) -> None:
     if command is not Command.LOOK:
         revision_files.require_single_head(env.script)
     if env.is_offline_mode():
-        dialect = given.dialect.name if given is not None else project.database_url().get_backend_name()
         env.configure(dialect_name=dialect)
         with terminal.output_errors_in_one_line("The script is cut off: don't run it."):
             _write_script(env, dialect, phase, options)
