@@ -60,10 +60,10 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(
     base = project.add(tables)
     ups, downs = zip(*(cases[name] for name in names), strict=True)
     project.add(block(*ups), block(*downs[::-1]))
-    project.hook(KILL)
     commands = {"upgrade": "head", "downgrade": base}
     with database(kind, servers, tmp_path) as template:
         project.upgrade(template, base)
+        project.hook(KILL)  # from here on only in processes of their own
         execute(template, *rows)
         schemas = {base: schema_of(template)}
         with database(kind, servers, tmp_path, template) as url:

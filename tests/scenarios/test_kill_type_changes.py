@@ -33,9 +33,9 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(
     project.add(call(start, CASE), call(finish, CASE, back=True))
     project.add(block(call(fill, CASE)), block(call(fill, CASE, back=True)))
     project.add(call(finish, CASE), call(start, CASE, back=True))
-    project.hook(KILL)
     with database(kind, servers, tmp_path) as template:
         project.upgrade(template, base)
+        project.hook(KILL)  # from here on only in processes of their own
         execute(template, *ROWS)
         schemas = {base: schema_of(template)}
         with database(kind, servers, tmp_path, template) as url:
