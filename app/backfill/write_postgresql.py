@@ -1,8 +1,10 @@
 """Writing a page on PostgreSQL: one UPDATE that takes keys, row versions and new values as arrays.
 
 A row is written only if its version, `xmin`, is still the one that was read. So no old value goes back to the server,
-whose log may keep every statement with its parameters. The arrays are sent in PostgreSQL's binary form, in a third of
-the time that psycopg's own lists take.
+whose log may keep every statement with its parameters. Texts, integers and versions are sent as arrays in PostgreSQL's
+binary form, in a third of the time that psycopg's own lists take. Keys of other types, such as UUIDs and times, go as
+those lists: only the driver knows their spelling. Where several columns are written, each row takes the values that
+change and keeps the others, by `coalesce`.
 """
 
 import struct
