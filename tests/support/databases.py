@@ -32,6 +32,14 @@ def mark_in_turn(items: Iterable[pytest.Item]) -> None:
             kinds[KINDS[1 - number % 2]].add_marker("exhaustive")
 
 
+def left_to_another(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Returns all items of each case but one, which takes another kind of database than the case before."""
+    left = set[pytest.Item]()
+    for number, kinds in _cases(items):
+        left |= {*kinds.values()} - {[*kinds.values()][number % len(kinds)]}
+    return left
+
+
 def left_to_the_newer(items: Iterable[pytest.Item]) -> set[pytest.Item]:
     """Returns two of three cases on PostgreSQL 17 of those that 18 takes too: the long run has an hour."""
     return {kinds[OLDER] for number, kinds in _cases(items) if {"postgresql", OLDER} <= kinds.keys() and number % 3}
