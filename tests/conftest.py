@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.alembic_in_process import HEAD, Alembic, History, run_alembic, scripts, upgrade
 from tests.support.approved_texts import APPROVED, Approve
-from tests.support.databases import DATABASES, At, Servers, database, mark_in_turn
+from tests.support.databases import DATABASES, At, Servers, database, left_to_another, left_to_the_newer, mark_in_turn
 from tests.support.editable_project import EditableProject
 from tests.support.environment import OURS
 from tests.support.project_copy import ProjectCopy
@@ -20,12 +20,18 @@ from tests.support.source_copy import SourceCopy
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--approve", action="store_true", help="rewrite the texts in tests/approved")
+    parser.addoption("--every", action="store_true", help="give each database every case; the long run has an hour")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is `in_turn`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what is `in_turn`, and leaves cases on some databases to the others."""
     mark_in_turn([item for item in items if item.get_closest_marker("in_turn")])
+    if not config.getoption("--every"):
+        left = left_to_another([item for item in items if item.get_closest_marker("one_database")])
+        left |= left_to_the_newer(item for item in items if item not in left)
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(autouse=True)

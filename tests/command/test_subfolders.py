@@ -90,10 +90,11 @@ ALEMBIC = [
 @pytest.mark.parametrize("named", everyday(NAMED, {"missing.env"}))
 def test_a_named_environment_file_that_isnt_there_is_what_every_command_says(named: str) -> None:
     expected = f"FAILED: GATEWAY_SCHEMA_ENV_FILE={named}: there is no such file in "
-    for line in COMMANDS:
+    lines = slice(None if named == NAMED[0] else 2)  # the spelling makes no difference between commands
+    for line in COMMANDS[lines]:
         done = schema(*line.split(), GATEWAY_SCHEMA_ENV_FILE=named)
         assert (done.returncode, done.stderr.startswith(expected)) == (2, True), (line, done)
-    for line in ALEMBIC:
+    for line in ALEMBIC[lines]:
         for url in ("", "postgresql://nobody@127.0.0.1:1/nowhere"):
             done = run_alembic(*line.split(), url=url, env={"GATEWAY_SCHEMA_ENV_FILE": named})
             assert (done.returncode, done.stderr.startswith(expected)) == (2, True), (line, done)

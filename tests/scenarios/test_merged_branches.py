@@ -186,6 +186,7 @@ def test_the_printed_edit_and_an_upgrade_lead_out(state: str, branches: Branches
     branches.require_in_order(head_url)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("order", everyday(OTHER_ORDERS, {"later in turn"}))
 @pytest.mark.parametrize("state", everyday(STATES, {"first", "both, half"}))
 def test_every_other_order_leads_out_too(state: str, order: str, branches: Branches, head_url: str) -> None:
@@ -199,6 +200,7 @@ def test_every_other_order_leads_out_too(state: str, order: str, branches: Branc
     branches.require_in_order(head_url)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("state", everyday(STATES, {"half of the later", "all of the first, half of the later"}))
 def test_a_second_edit_turns_the_order_around(state: str, branches: Branches, head_url: str) -> None:
     branches.bring(head_url, STATES[state])
@@ -336,6 +338,7 @@ def three(branches: Branches) -> Branches:
     return branches
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("state", everyday(STATES_OF_THREE, {"middle, half of the last", "all"}))
 @pytest.mark.parametrize("merged", [False, True], ids=["three ends", "a merge"])
 def test_three_branches_have_a_way_out_in_one_message(state: str, merged: bool, three: Branches, head_url: str) -> None:
@@ -350,6 +353,7 @@ def test_three_branches_have_a_way_out_in_one_message(state: str, merged: bool, 
     three.require_in_order(head_url, OF_THREE)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("ends", [(X[-1], Y[-1], Z[-1]), (Z[-1], X[-1], Y[-1])], ids=["sorted", "as found"])
 def test_a_merge_of_three_that_older_code_has_run_becomes_part_of_the_line(
     ends: tuple[str, ...], three: Branches, head_url: str

@@ -11,9 +11,10 @@ import pytest
 
 from tests.postgres import Server
 
-DATABASES = ["sqlite", "postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
+OLDER = "postgresql17"
+DATABASES = ["sqlite", "postgresql", pytest.param(OLDER, marks=pytest.mark.exhaustive)]
 # Where every day one will do: a test that takes long, of what hardly depends on the database.
-ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", "postgresql17"))]
+ONE_A_DAY = ["postgresql", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("sqlite", OLDER))]
 KINDS = ["sqlite", "postgresql"]
 
 
@@ -26,20 +27,38 @@ def everyday(cases: Iterable[Any], chosen: Collection[Any]) -> list[Any]:
 
 def mark_in_turn(items: Iterable[pytest.Item]) -> None:
     """Leaves each case of a test to one kind of database in the default run, to another one than the case before."""
+    for number, kinds in _cases(items):
+        if {*KINDS} <= kinds.keys():
+            kinds[KINDS[1 - number % 2]].add_marker("exhaustive")
+
+
+def left_to_another(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Returns all items of each case but one, which takes another kind of database than the case before."""
+    left = set[pytest.Item]()
+    for number, kinds in _cases(items):
+        left |= {*kinds.values()} - {[*kinds.values()][number % len(kinds)]}
+    return left
+
+
+def left_to_the_newer(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Returns two of three cases on PostgreSQL 17 of those that 18 takes too: the long run has an hour."""
+    return {kinds[OLDER] for number, kinds in _cases(items) if {"postgresql", OLDER} <= kinds.keys() and number % 3}
+
+
+def _cases(items: Iterable[pytest.Item]) -> Iterator[tuple[int, dict[str, pytest.Item]]]:
+    """Lists a number for each case of a test, and its items by the kind of database."""
     cases: dict[str, dict[str, dict[str, pytest.Item]]] = {}
     for item in items:
         if not hasattr(item, "callspec"):
             continue
         assert isinstance(item, pytest.Function)
         given = item.callspec.params
-        where = next((value for value in given.values() if value in KINDS), None)
+        where = next((value for value in given.values() if value in (*KINDS, OLDER)), None)
         case = repr([value for value in given.values() if value is not where])
         if where is not None:
             cases.setdefault(f"{item.path}::{item.originalname}", {}).setdefault(case, {})[where] = item
     for first, of_test in enumerate(cases.values()):
-        for number, kinds in enumerate(of_test.values(), first):
-            if len(kinds) == len(KINDS):
-                kinds[KINDS[1 - number % 2]].add_marker("exhaustive")
+        yield from enumerate(of_test.values(), first)
 
 
 class Servers:
