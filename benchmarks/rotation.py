@@ -1,6 +1,6 @@
 """Rotation of a key, and verification: the engine beside one bare statement, and beside a loop.
 
-python -m benchmarks.rotation [--rows 200000] [--salts 1000] [--rounds 5] [--before FOLDER]
+python -m benchmarks.rotation [--rows 200000] [--salts 300] [--rounds 5] [--before FOLDER]
                               [--only sqlite|postgresql] [--json]
 
 The floor of a rotation is one UPDATE that writes each row anew at the same length; that of a verification, one query
@@ -135,7 +135,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Times the rotation of a key, and verification.")
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--salts", type=int, default=1000, help="tokens with a salt each")
+    parser.add_argument("--salts", type=int, default=300, help="tokens with a salt each")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit, measured beside")
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
