@@ -140,6 +140,7 @@ def test_drift_is_accepted(where: str, kind: Kind, new: New) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.one_database
 @pytest.mark.parametrize(("where", "kind"), [case for case in cases(ALL_THE_WAY) if case.values[1].adoptable])
 def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, editable: EditableProject) -> None:
     url, other = new(where), new(where)

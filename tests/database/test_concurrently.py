@@ -60,7 +60,7 @@ op.execute_on("sqlite", "CREATE INDEX i ON children (a DESC)")""",
         'op.drop_constraint("c", "children", type_="check")',
     ),
     "a unique constraint of a long name": (
-        f'op.create_unique_constraint({LONG}, "children", ["a"])',
+        f'op.create_unique_constraint({LONG}, "children", ["a", "id"])',
         f'op.drop_constraint({LONG}, "children", type_="unique")',
     ),
     "a foreign key of a long name": (

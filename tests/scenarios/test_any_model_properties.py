@@ -88,7 +88,7 @@ def _can_be_built(parts: Parts) -> bool:
 as_often = settings(
     deadline=None,
     derandomize=True,  # the same examples each time, until a feature is added; what failed once is an example for ever
-    max_examples=20,
+    max_examples=10,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
