@@ -126,7 +126,7 @@ def read_status(
             revision, entries, applied=revision.revision in applied, edited=edited, held=holder is not None
         )
         revisions.append(replace(found, phase=phase_of(revision.module, Path(revision.path).name)))
-    for unknown in [row for row in at if row not in ours]:
+    for unknown in [str(row) for row in at if row not in ours]:
         last = last_applied(entries, unknown)
         revisions.append(RevisionStatus(unknown, "not in this code", State.UNKNOWN, True, last))
     problems += _problem(lambda: preflight.require_known_heads(line, at, entries))
