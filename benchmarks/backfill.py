@@ -7,7 +7,6 @@ The floor is `UPDATE … SET secret = secret || '…'`, one statement that lengt
 cipher alone is measured, too. `--large` are the rows of a second, larger table on PostgreSQL; 0 leaves it out.
 """
 
-import argparse
 import json
 import os
 import tempfile
@@ -173,14 +172,7 @@ def waits(place: tables.Place, rows: int) -> dict[str, float]:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description="Times encrypting a column.")
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--large", type=int, default=1_000_000, help="0 leaves it out")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit, measured beside")
-    parser.add_argument("--only", choices=["sqlite", "postgresql"])
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = ways.options("Times encrypting a column.", large=(1_000_000, "0 leaves it out"))
     with tempfile.TemporaryDirectory() as folder, measure.DurableServer() as server:
         places: list[tables.Place] = [tables.InFiles(Path(folder), measure.sqlite()), tables.OnServer(server)]
         groups: list[dict[str, Any]] = []

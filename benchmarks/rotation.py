@@ -8,7 +8,6 @@ that reads each secret. Tokens are verified twice: `--rows` of them share a salt
 writes them, and `--salts` have a salt each, as the running service writes them. Their floor is the same query.
 """
 
-import argparse
 import base64
 import json
 import os
@@ -133,14 +132,7 @@ def check(target: Target) -> None:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description="Times the rotation of a key, and verification.")
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--salts", type=int, default=300, help="tokens with a salt each")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit, measured beside")
-    parser.add_argument("--only", choices=["sqlite", "postgresql"])
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = ways.options("Times the rotation of a key, and verification.", salts=(300, "tokens with a salt each"))
     with tempfile.TemporaryDirectory() as folder, measure.DurableServer() as server:
         places: list[tables.Place] = [tables.InFiles(Path(folder), measure.sqlite()), tables.OnServer(server)]
         groups = [

@@ -5,6 +5,7 @@ stand the seconds that processors spend, here and in the server, and the share t
 way takes less time than its processor seconds divided by their number.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -116,6 +117,19 @@ def lines(title: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
         longest = f"  longest transaction {line['longest_ms']} ms" if line["longest_ms"] else ""
         made.append(f"  {line['way']:56}{numbers}{line['allowed']:>8.2f}{longest}")
     return made
+
+
+def options(description: str, **more: tuple[int, str]) -> argparse.Namespace:
+    """Reads the command line of a benchmark of secrets; `more` are numbers of its own, each with its help."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rows", type=int, default=200_000)
+    for name, (default, text_) in more.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=text_)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit, measured beside")
+    parser.add_argument("--only", choices=["sqlite", "postgresql"])
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
 
 
 def engine(action: str, workers: int = 1, *, folder: Path = ROOT, range_rows: int | None = None) -> Run:
