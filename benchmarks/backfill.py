@@ -7,7 +7,6 @@ The floor is `UPDATE … SET secret = secret || '…'`, one statement that lengt
 cipher alone is measured, too. `--large` are the rows of a second, larger table on PostgreSQL; 0 leaves it out.
 """
 
-import json
 import os
 import tempfile
 import threading
@@ -183,7 +182,7 @@ def main() -> None:
                 others[place.name] = {"memory_mb": memory(place, options.rows), "waits": waits(place, options.rows)}
     where = measure.where([place.name for place in places], rounds=options.rounds, cores=os.cpu_count())
     measured = {"where": where, "groups": groups, "others": others}
-    print(json.dumps(measured, indent=2) if options.json else text(measured))
+    measure.finish(measured, text, as_json=options.json)
 
 
 def text(measured: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ writes them, and `--salts` have a salt each, as the running service writes them.
 """
 
 import base64
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -143,7 +142,7 @@ def main() -> None:
         ]
     where = measure.where([place.name for place in places], rounds=options.rounds, cores=os.cpu_count())
     measured = {"where": where, "groups": groups}
-    print(json.dumps(measured, indent=2) if options.json else text(measured))
+    measure.finish(measured, text, as_json=options.json)
 
 
 def text(measured: dict[str, Any]) -> str:
