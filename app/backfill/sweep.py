@@ -55,12 +55,12 @@ class Sweep:
         self._report, self.reached = Report.blank(self.table.name, self.table.columns), None
         with garbage_frozen(), _background(self.table.connection) as in_background:
             started = time.monotonic()
-            rows, remaining = self._read(key_range)
-            page, write, _ = self._prepare(rows)
+            rows, version, remaining = self._read(key_range)
+            page, write, _ = self._prepare(rows, version)
             while rows:
-                next_rows, remaining = self._read(remaining)
+                next_rows, version, remaining = self._read(remaining)
                 # While PostgreSQL writes this page, a thread prepares the next one.
-                next_prepared = in_background(partial(self._prepare, next_rows))
+                next_prepared = in_background(partial(self._prepare, next_rows, version))
                 failed = self._write(page, write, time.monotonic() + self.pace.patience)
                 next_page, next_write, seconds = next_prepared()
                 for key, old, new in page.rows() if failed else ():
@@ -75,21 +75,21 @@ class Sweep:
                 started, rows, page, write = time.monotonic(), next_rows, next_page, next_write
         return self._report
 
-    def _read(self, key_range: KeyRange | None) -> tuple[Sequence[Values], KeyRange | None]:
-        """Reads the next page, and returns it with the rest of the range."""
+    def _read(self, key_range: KeyRange | None) -> tuple[Sequence[Values], int | None, KeyRange | None]:
+        """Reads the next page; returns its rows, SQLite's `data_version` before that, and the rest of the range."""
         if key_range is None:
-            return [], None
+            return [], None, None
         if self.pace.stopped():
             self._report.stopped = True
-            return [], None
-        limit = self.pace.rows
+            return [], None, None
+        limit, version = self.pace.rows, self.table.data_version()
         rows = (self.table.read_versions if self.table.types else self.table.read)(key_range, limit)
         self._report.rows += len(rows)
         if len(rows) < limit:
-            return rows, None
-        return rows, KeyRange(rows[-1][: len(self.table.key)], key_range.high)
+            return rows, version, None
+        return rows, version, KeyRange(rows[-1][: len(self.table.key)], key_range.high)
 
-    def _prepare(self, rows: Sequence[Values]) -> Prepared:
+    def _prepare(self, rows: Sequence[Values], version: int | None) -> Prepared:
         """Changes the values of a page, and prepares the write of the rows that differ."""
         started = time.monotonic()
         width = len(self.table.key)
@@ -97,9 +97,10 @@ class Sweep:
         columns: list[Column] = [*zip(*rows, strict=True)] or [()] * (first + len(self.table.columns))
         keys, old = columns[:width], columns[first:]
         new = [self._changed(values, name, keys) for name, values in zip(self.table.columns, old, strict=True)]
-        page = Page(keys, old, new, columns[width] if self.table.types else ())
-        differences = zip(*(map(operator.is_not, *pair) for pair in zip(old, new, strict=True)), strict=True)
-        numbers = [*compress(range(len(rows)), map(any, differences))]
+        page = Page(keys, old, new, columns[width] if self.table.types else (), version)
+        differences = [[*map(operator.is_not, *pair)] for pair in zip(old, new, strict=True)]
+        differing = differences[0] if len(differences) == 1 else map(any, zip(*differences, strict=True))
+        numbers = [*compress(range(len(rows)), differing)]
         if any(map(_has_undecodable, old)):
             numbers = [number for number in numbers if self._is_comparable(page.only([number]))]
         page = page.only(numbers)

@@ -38,12 +38,15 @@ class Page:
 
     Attributes:
         versions: PostgreSQL's `xmin` of each row; empty on SQLite.
+        data_version: SQLite's number of changes by others, from before the page was read; None if rows between the
+            first and the last one are missing here.
     """
 
     keys: Sequence[Column]
     old: Sequence[Column]
     new: Sequence[Column]
     versions: Column = ()
+    data_version: int | None = None
 
     def __len__(self) -> int:
         return len(self.keys[0])
@@ -70,6 +73,10 @@ class Undecodable(bytes):
 
     def __repr__(self) -> str:
         return "<Undecodable>"
+
+
+class _DecodedByUs(list[Values]):
+    """Rows of which some hold `Undecodable`."""
 
 
 class Table:
@@ -104,6 +111,10 @@ class Table:
         self.key_list = ", ".join(map(self.quote, self.key))
         self._values = ", ".join(map(self.read_as, self.columns))
         self._versioned = f"xmin::text, {self._values}"
+
+    def data_version(self) -> int | None:
+        """Returns a number of SQLite's that changes with each commit of another connection; None on PostgreSQL."""
+        return None if self.types else int(fetch(self.connection, "PRAGMA data_version")[0][0])
 
     def key_range(self) -> KeyRange | None:
         """Returns the range from the first to the last row that is there now; None for an empty table."""
@@ -201,8 +212,7 @@ class Table:
         driver.commit()
 
     def _require_decoded_keys(self, rows: Sequence[Values]) -> Sequence[Values]:
-        columns = [] if self.types else [*zip(*rows, strict=True)][: len(self.key)]
-        if any(Undecodable in {*map(type, column)} for column in columns):
+        if isinstance(rows, _DecodedByUs) and any(Undecodable in map(type, row[: len(self.key)]) for row in rows):
             raise BackfillError(
                 f"{self.name} has a row whose key ({', '.join(self.key)}) isn't UTF-8: mend it by hand."
             )
@@ -244,7 +254,7 @@ def _fetch_all(connection: sa.Connection, statement: str, parameters: dict[str, 
     before, driver.text_factory = driver.text_factory, _decode
     try:
         with connection.exec_driver_sql(statement, parameters) as result:
-            return [tuple(row) for row in result]
+            return _DecodedByUs(map(tuple, result))
     finally:
         driver.text_factory = before
 

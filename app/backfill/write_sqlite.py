@@ -1,4 +1,8 @@
-"""Writing a page on SQLite: one UPDATE of a range of keys that asks functions of ours for the values of each row."""
+"""Writing a page on SQLite: one UPDATE of a range of keys that asks functions of ours for the values of each row.
+
+While no other connection has committed since the page was read, which SQLite's `data_version` tells, each row is as it
+was read. Else a second UPDATE compares each row's values with those that were read.
+"""
 
 import secrets
 from collections.abc import Callable
@@ -23,16 +27,21 @@ def writer(table: Table) -> Callable[[Page], Callable[[], set[RowKey]]]:
 
     Writing returns the keys of rows that another session changed since they were read.
     """
-    statement = _statement(table)
+    unseen, compared = _statements(table)
     old, new = zip(*(_values(table, number) for number in range(len(table.columns))), strict=True)
 
     def write(page: Page) -> set[RowKey]:
         keys = page.keys[0] if len(page.keys) == 1 else [*zip(*page.keys, strict=True)]
         try:
-            for mappings, columns in ((old, page.old), (new, page.new)):
-                for mapping, column in zip(mappings, columns, strict=True):
+            for mapping, column in zip(new, page.new, strict=True):
+                mapping.update(zip(keys, column, strict=True))
+            if page.data_version is not None:
+                parameters = {**page.bounds(), "version": page.data_version}
+                table.connection.exec_driver_sql(unseen, parameters)
+            if new[0]:
+                for mapping, column in zip(old, page.old, strict=True):
                     mapping.update(zip(keys, column, strict=True))
-            table.connection.exec_driver_sql(statement, page.bounds())
+                table.connection.exec_driver_sql(compared, page.bounds())
             # SQLite has popped the new value of each row that it wrote.
             return {key if len(page.keys) > 1 else (key,) for key in new[0]}
         finally:
@@ -57,12 +66,14 @@ def _values(table: Table, number: int) -> tuple[_OldValues, dict[Any, Any]]:
     return values
 
 
-def _statement(table: Table) -> str:
+def _statements(table: Table) -> tuple[str, str]:
+    """Returns the statement for a page that nobody has changed since it was read, and the one that compares rows."""
     key = table.key_list
     columns = [*enumerate(map(table.quote, table.columns))]
     assigned = ", ".join(f"{column} = {_NAMES.format('new', n)}({key})" for n, column in columns)
     unchanged = " AND ".join(f"{column} COLLATE BINARY IS {_NAMES.format('old', n)}({key})" for n, column in columns)
-    return (
+    update = (
         f"{MARKER} UPDATE {table.quoted} SET {assigned} WHERE ({key}) >= ({table.marks('low')}) "
-        f"AND ({key}) <= ({table.marks('high')}) AND {unchanged}"
+        f"AND ({key}) <= ({table.marks('high')}) AND "
     )
+    return update + "(SELECT data_version FROM pragma_data_version) = :version", update + unchanged

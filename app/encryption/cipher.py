@@ -17,6 +17,7 @@ from app.encryption.formats import Ciphertext, Format, Parts, State, WholeCipher
 from app.encryption.keys import Key, Keyring, invalid_tag
 
 _VALUES_PER_SALT = 4096
+_VALUES_AT_ONCE = 1024  # what more of them take no longer fits the processor's cache
 
 PlaintextPolicy = Literal["allow", "refuse"]
 
@@ -109,9 +110,9 @@ class FieldCipher:
         """Starts encrypting pages of values that share salts."""
         return Batch(self)
 
-    def decrypts_to(self, stored: Sequence[bytes], plaintexts: Sequence[bytes]) -> bool:
-        """Returns whether a page of ciphertexts, as ASCII, decrypts to these texts under the writing key."""
-        parts, key = self.format.parse_page(stored), self.keyring.writing
+    def decrypts_to(self, lines: bytes, plaintexts: Sequence[bytes]) -> bool:
+        """Returns whether a page of ciphertexts, one a line, decrypts to these texts under the writing key."""
+        parts, key = self.format.parse_page(lines), self.keyring.writing
         if parts is None or key is None:
             return False
         salts = {*parts.salt}
@@ -224,24 +225,29 @@ class Batch:
         self._process = 0
 
     def encrypt(self, plaintexts: Sequence[str], *, label: str = "the value") -> list[str]:
-        """Encrypts a page of at most 4,096 values, and decrypts and compares each before it returns them.
+        """Encrypts values, and decrypts and compares each before it returns them.
 
         Raises:
             CipherError: a text can't be written as UTF-8, or a fresh ciphertext doesn't decrypt to it.
             KeyConfigurationError: there is no writing key.
         """
-        keyring, format_ = self._cipher.keyring, self._cipher.format
-        if keyring.writing is None:
-            raise keyring.missing(label, "encrypted")
+        if (writing := self._cipher.keyring.writing) is None:
+            raise self._cipher.keyring.missing(label, "encrypted")
         if (page := encode_utf8_page(plaintexts)) is None:
             raise CipherError(f"Failed to encrypt {label}: the text can't be written as UTF-8.")
-        salt, size = self._salt_for(len(page)), format_.nonce_bytes
-        nonces = _cut(size, len(page))(urandom(size * len(page)))
-        ciphertexts = map(keyring.writing.cipher(salt).encrypt, nonces, page, repeat(None))
-        stored = format_.spell_page(salt, nonces, ciphertexts)
-        if not self._cipher.decrypts_to(stored, page):
-            raise CipherError(f"Failed to encrypt {label}: a fresh ciphertext didn't decrypt to its plaintext.")
-        return b"\n".join(stored).decode("ascii").split("\n") if stored else []
+        stored: list[str] = []
+        for start in range(0, len(page), _VALUES_AT_ONCE):
+            values = page[start : start + _VALUES_AT_ONCE]
+            lines = self._encrypt_lines(values, writing)
+            if not self._cipher.decrypts_to(lines, values):
+                raise CipherError(f"Failed to encrypt {label}: a fresh ciphertext didn't decrypt to its plaintext.")
+            stored += lines.decode("ascii").split("\n")
+        return stored
+
+    def _encrypt_lines(self, values: Sequence[bytes], key: Key) -> bytes:
+        salt, size = self._salt_for(len(values)), self._cipher.format.nonce_bytes
+        nonces = _cut(size, len(values))(urandom(size * len(values)))
+        return self._cipher.format.spell_page(salt, nonces, map(key.cipher(salt).encrypt, nonces, values, repeat(None)))
 
     def _salt_for(self, values: int) -> bytes:
         # A forked process must not go on with the salt of its parent.

@@ -45,20 +45,15 @@ def encode_utf8_page(page: Sequence[str]) -> list[bytes] | None:
     return texts if len(texts) == len(page) else [text.encode() for text in page]
 
 
-def encode_base64_page(page: Iterable[bytes], *, urlsafe: bool = False) -> list[bytes]:
-    """Encodes each value in base64, with padding."""
-    lines = b"".join(map(binascii.b2a_base64, page))  # each ends with a newline
-    return (lines.translate(TO_URLSAFE) if urlsafe else lines).split(b"\n")[:-1]
+def encode_base64_page(page: Iterable[bytes]) -> bytes:
+    """Encodes each value in base64, with padding, one a line; the last line has no end."""
+    return b"".join(map(binascii.b2a_base64, page))[:-1]
 
 
-def decode_base64_page(page: Sequence[bytes], *, urlsafe: bool = False) -> list[bytes] | None:
+def decode_base64_page(page: Sequence[bytes]) -> list[bytes] | None:
     """Decodes canonical base64; returns None if a value is spelt otherwise, which `a2b_base64` would accept too."""
-    lines = b"\n".join([*page, b""])
-    if urlsafe:
-        lines = lines.translate(FROM_URLSAFE)
     try:
-        values = list(map(binascii.a2b_base64, lines.split(b"\n")[:-1]))
+        values = [*map(binascii.a2b_base64, page)]
     except ValueError:
         return None
-    # A value with a newline inside counts as two lines.
-    return values if len(values) == len(page) and b"".join(map(binascii.b2a_base64, values)) == lines else None
+    return values if encode_base64_page(values) == b"\n".join(page) else None

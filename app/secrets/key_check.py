@@ -15,6 +15,7 @@ SAMPLED_ROWS = 1000
 _BLOCKS = 20  # of PostgreSQL's file, at random
 _BLOCK_BYTES = 8192
 _ROWS_OF_A_PLACE = 20
+_ENDS = "SELECT (SELECT min(rowid) FROM {0}), (SELECT max(rowid) FROM {0})"  # both at once would read the whole table
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _between(table: Table, cipher: FieldCipher) -> Iterator[list[tuple[Any, str]
         yield from (found[start : start + step] for start in range(0, len(found), step))
         return
     try:
-        [(first, last)] = fetch(table.connection, f"SELECT min(rowid), max(rowid) FROM {table.quoted}")
+        [(first, last)] = fetch(table.connection, _ENDS.format(table.quoted))
     except sa.exc.OperationalError:  # WITHOUT ROWID
         return
     for number in range(places) if first is not None else ():

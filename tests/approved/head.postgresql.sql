@@ -165,7 +165,7 @@ BEGIN;
 
 -- Running upgrade 20251212003212 -> 20251213000000
 
-DO $$ BEGIN IF EXISTS (SELECT 1 FROM users WHERE (github_access_token IS NOT NULL AND github_access_token <> '' AND github_access_token COLLATE "C" !~ '^[ \t\n\r\f\v]*[A-Za-z0-9+/_-]{43}=?:') OR (github_refresh_token IS NOT NULL AND github_refresh_token <> '' AND github_refresh_token COLLATE "C" !~ '^[ \t\n\r\f\v]*[A-Za-z0-9+/_-]{43}=?:')) THEN RAISE EXCEPTION 'users holds secrets in plaintext, which SQL cannot encrypt. Run: alembic upgrade head'; END IF; END $$;
+DO $$ BEGIN IF EXISTS (SELECT 1 FROM users WHERE (github_access_token IS NOT NULL AND github_access_token <> '' AND (NOT strpos(github_access_token COLLATE "C", ':') > 0 OR (github_access_token COLLATE "C" !~ '^[ \t\n\r\f\v]*[A-Za-z0-9+/_-]{43}=?:'))) OR (github_refresh_token IS NOT NULL AND github_refresh_token <> '' AND (NOT strpos(github_refresh_token COLLATE "C", ':') > 0 OR (github_refresh_token COLLATE "C" !~ '^[ \t\n\r\f\v]*[A-Za-z0-9+/_-]{43}=?:')))) THEN RAISE EXCEPTION 'users holds secrets in plaintext, which SQL cannot encrypt. Run: alembic upgrade head'; END IF; END $$;
 
 COMMENT ON COLUMN users.github_access_token IS 'GitHub access token, encrypted (AES-256-GCM).';
 
@@ -564,7 +564,7 @@ BEGIN;
 
 -- Running upgrade 20260131000000 -> 20260228000000
 
-DO $$ BEGIN IF EXISTS (SELECT 1 FROM service_providers WHERE (api_key IS NOT NULL AND api_key <> '' AND api_key COLLATE "C" !~ '^[ \t\n\r\f\v]*[Ee][Nn][Cc]:')) THEN RAISE EXCEPTION 'service_providers holds secrets in plaintext, which SQL cannot encrypt. Run: alembic upgrade head'; END IF; END $$;
+DO $$ BEGIN IF EXISTS (SELECT 1 FROM service_providers WHERE (api_key IS NOT NULL AND api_key <> '' AND NOT starts_with(api_key COLLATE "C", 'enc:') AND (NOT strpos(api_key COLLATE "C", ':') > 0 OR (api_key COLLATE "C" !~ '^[ \t\n\r\f\v]*[Ee][Nn][Cc]:')))) THEN RAISE EXCEPTION 'service_providers holds secrets in plaintext, which SQL cannot encrypt. Run: alembic upgrade head'; END IF; END $$;
 
 COMMENT ON COLUMN service_providers.api_key IS 'API key, encrypted (AES-256-GCM).';
 

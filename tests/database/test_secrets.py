@@ -189,7 +189,7 @@ def test_a_ciphertext_that_does_not_decrypt_is_not_written(
     kind = type(cipher.format)
     spell = kind.spell_page
 
-    def mix_up(self: Any, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> list[bytes]:
+    def mix_up(self: Any, salt: bytes, nonces: Iterable[bytes], ciphertexts: Iterable[bytes]) -> bytes:
         return spell(self, salt, nonces, [*ciphertexts][::-1])
 
     monkeypatch.setattr(kind, "spell_page", mix_up)
