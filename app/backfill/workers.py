@@ -27,6 +27,7 @@ from app.backfill.table import KeyRange, Table
 from app.errors import SchemaError
 
 _POLL_SECONDS = 0.3
+_FIRST_POLL_SECONDS = 0.01  # the last ranges of other workers mostly end soon
 _REPORT_SECONDS = 0.5
 _NEXT_RANGE = "next range"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -120,14 +121,16 @@ def change_leased_ranges(worker: Worker, table: Table, leases: Leases, change: B
     pace.stopped = stopped
     sweep = Sweep(table, change, pace, progress=worker.progress)
     with commits_at_end(table.connection), leases:
+        poll = _FIRST_POLL_SECONDS
         while not worker.stopped():
             claimed = leases.claim()
             if isinstance(claimed, Job):
                 return
             if claimed is None:
-                pace.nap(_POLL_SECONDS)
+                pace.nap(poll)
+                poll = min(2 * poll, _POLL_SECONDS)
                 continue
-            current, renewed = claimed, time.monotonic()
+            current, renewed, poll = claimed, time.monotonic(), _FIRST_POLL_SECONDS
             pace.begin_with(claimed.page_rows)
             report = sweep.run(claimed.key_range)
             current = None

@@ -32,6 +32,16 @@ class Opened(NamedTuple):
         return f"<Opened by {self.key.id}>"
 
 
+class OpenedPage(NamedTuple):
+    """The secrets of a page, and the keys that opened them; None for a value that no key opens."""
+
+    plaintexts: list[str | None]
+    keys: list[Key | None]
+
+    def __repr__(self) -> str:
+        return "<OpenedPage>"
+
+
 class FieldCipher:
     """Encrypts and decrypts the values of a column.
 
@@ -115,13 +125,8 @@ class FieldCipher:
         parts, key = self.format.parse_page(lines), self.keyring.writing
         if parts is None or key is None:
             return False
-        salts = {*parts.salt}
         try:
-            if len(salts) == 1:
-                aes = key.cipher(*salts)
-                return [*map(aes.decrypt, parts.nonce, parts.ciphertext, repeat(None))] == plaintexts
-            decrypt = {salt: key.cipher(salt).decrypt for salt in salts}
-            return [decrypt[salt](nonce, data, None) for salt, nonce, data in zip(*parts, strict=True)] == plaintexts
+            return _decrypt_page(key, parts) == plaintexts
         except invalid_tag():
             return False
 
@@ -179,8 +184,8 @@ class FieldCipher:
             f"or altered. If a key was rotated, put the old one in {keyring.name}_PREVIOUS."
         )
 
-    def open_page(self, stored: Sequence[str]) -> list[Opened | None]:
-        """Decrypts ciphertexts; None stands for one that no key opens, or that can't be parsed.
+    def open_page(self, stored: Sequence[str]) -> "OpenedPage":
+        """Decrypts ciphertexts, each with the key that opens it.
 
         The key that opened a value is tried first for the next one: trying a wrong key costs as much as the right one.
 
@@ -190,20 +195,37 @@ class FieldCipher:
         keys = [*self.keyring.keys]
         if not keys:
             raise self.keyring.missing("a page of values", "decrypted")
-        opened: list[Opened | None] = []
-        for parts in map(self.format.parts_of, stored):
-            found = self._open_with(keys, parts) if parts is not None else None
-            if found is not None and found.key is not keys[0]:
-                keys.remove(found.key)
-                keys.insert(0, found.key)
-            opened.append(found)
+        opened = OpenedPage([], [])
+        for start in range(0, len(stored), _VALUES_AT_ONCE):
+            values = stored[start : start + _VALUES_AT_ONCE]
+            self._open_first(keys, values[0])
+            if (texts := self._open_at_once(keys[0], values)) is not None:
+                opened.plaintexts.extend(texts)
+                opened.keys.extend([keys[0]] * len(texts))
+                continue
+            for found in (self._open_first(keys, value) for value in values):
+                opened.plaintexts.append(found.plaintext if found is not None else None)
+                opened.keys.append(found.key if found is not None else None)
         return opened
 
-    @staticmethod
-    def _open_with(keys: Sequence[Key], parts: Parts[bytes]) -> Opened | None:
+    def _open_at_once(self, key: Key, stored: Sequence[str]) -> Sequence[str] | None:
+        """Returns the plaintexts of a page; None if one isn't a whole ciphertext of this key, or no text."""
+        try:
+            parts = self.format.parse_page("\n".join(stored).encode("ascii"))
+            data = None if parts is None else _decrypt_page(key, parts)
+            return [*map(bytes.decode, data)] if data is not None and len(data) == len(stored) else None
+        except (UnicodeError, invalid_tag()):
+            return None
+
+    def _open_first(self, keys: list[Key], stored: str) -> Opened | None:
+        """Opens one value, and moves its key to the front."""
+        if (parts := self.format.parts_of(stored)) is None:
+            return None
         for key in keys:
             if (data := key.decrypt(parts)) is not None:
                 text = decode_utf8(data)
+                keys.remove(key)
+                keys.insert(0, key)
                 return Opened(text, key) if text is not None else None
         return None
 
@@ -256,6 +278,14 @@ class Batch:
             self._process = os.getpid()
         self._left -= values
         return self._salt
+
+
+def _decrypt_page(key: Key, parts: Parts[Sequence[bytes]]) -> list[bytes]:
+    salts = {*parts.salt}
+    if len(salts) == 1:
+        return [*map(key.cipher(*salts).decrypt, parts.nonce, parts.ciphertext, repeat(None))]
+    decrypt = {salt: key.cipher(salt).decrypt for salt in salts}
+    return [decrypt[salt](nonce, data, None) for salt, nonce, data in zip(*parts, strict=True)]
 
 
 @lru_cache(maxsize=16)

@@ -125,11 +125,12 @@ def _opened_by_previous_keys(
     """Returns plaintexts by their place in the page; the states of values that no key opens become rejections."""
     texts, writing = {}, cipher.keyring.writing
     numbers = [number for number, state in enumerate(states) if state is State.ENCRYPTED]
-    for number, opened in zip(numbers, cipher.open_page([page[number] for number in numbers]), strict=True):
-        if opened is None:
+    opened = cipher.open_page([page[number] for number in numbers])
+    for number, text, key in zip(numbers, opened.plaintexts, opened.keys, strict=True):
+        if text is None:
             states[number] = Rejected("no configured key opens it")
-        elif opened.key is not writing:
-            texts[number] = opened.plaintext
+        elif key is not writing:
+            texts[number] = text
     return texts
 
 

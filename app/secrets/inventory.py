@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import is_
 from typing import Any
 
 from app.backfill import KeyRange, Table
 from app.encryption import FieldCipher, State
 
 KEPT = 20
-_PAGE_ROWS = 500
+_PAGE_ROWS = 1000
 _STOP_ROWS = 20  # tokens with a salt each take 20 ms each, and a stop should be noticed soon
 
 
@@ -53,20 +55,23 @@ class ColumnInventory:
     def count(self, cipher: FieldCipher, values: Sequence[Any], row_keys: Sequence[Any]) -> None:
         """Counts the values of some rows."""
         self.rows += len(values)
-        states = [str(cipher.state(v) if v is None or isinstance(v, str) else State.MALFORMED) for v in values]
-        whole = [number for number, state in enumerate(states) if state == State.ENCRYPTED]
-        if cipher.keyring.keys:
-            for number, opened in zip(whole, cipher.open_page([values[number] for number in whole]), strict=True):
-                states[number] = opened.key.id if opened is not None else "unreadable"
-        else:
-            states = ["no_key" if state == State.ENCRYPTED else state for state in states]
-        for number, state in enumerate(states):
-            if state in self.keys:
-                self.keys[state] += 1
+        are_texts = {*map(type, values)} == {str} and all(values)  # nearly every page
+        numbers = [*range(len(values))] if are_texts else [n for n, v in enumerate(values) if v and isinstance(v, str)]
+        has_keys, opened = bool(cipher.keyring.keys), set[int]()
+        if has_keys:
+            keys = cipher.open_page(values if are_texts else [values[number] for number in numbers]).keys
+            for key in cipher.keyring.keys:
+                self.keys[key.id] += sum(map(partial(is_, key), keys))
+            opened = {number for number, key in zip(numbers, keys, strict=True) if key is not None}
+        for number in range(len(values)) if len(opened) < len(values) else ():
+            if number in opened:
                 continue
-            setattr(self, state, getattr(self, state) + 1)
-            if state in ("malformed", "unreadable") and len(self.bad) < KEPT:
-                self.bad.append((row_keys[number], state))
+            value = values[number]
+            state = cipher.state(value) if value is None or isinstance(value, str) else State.MALFORMED
+            name = str(state) if state is not State.ENCRYPTED else "unreadable" if has_keys else "no_key"
+            setattr(self, name, getattr(self, name) + 1)
+            if name in ("malformed", "unreadable") and len(self.bad) < KEPT:
+                self.bad.append((row_keys[number], name))
 
 
 def blank_inventory(table: str, columns: Sequence[str], cipher: FieldCipher) -> list[ColumnInventory]:
@@ -85,13 +90,13 @@ def take_inventory(
 ) -> list[ColumnInventory]:
     """Decrypts and counts every value of a range; None is the range of an empty table."""
     columns = blank_inventory(table.name, table.columns, cipher)
-    width = len(table.key)
+    width, at_once = len(table.key), _STOP_ROWS if cipher.format.salt_bytes else _PAGE_ROWS
     while key_range is not None:
         page = table.read(key_range, _PAGE_ROWS)
-        for start in range(0, len(page), _STOP_ROWS):
+        for start in range(0, len(page), at_once):
             if stopped():
                 return columns
-            rows = page[start : start + _STOP_ROWS]
+            rows = page[start : start + at_once]
             keys = [table.shown(tuple(row[:width])) for row in rows]
             for column, values in zip(columns, [*zip(*rows, strict=True)][width:], strict=True):
                 column.count(cipher, values, keys)

@@ -489,7 +489,8 @@ def test_sqlite_compares_rows_only_after_commits_of_others(sqlite_url: str, inte
         table.fill("one", "two", "sealed:three", "four", "five", "six", "seven")
         table.run("CREATE TABLE elsewhere AS SELECT 1")
         sa.event.listen(ours, "before_cursor_execute", lambda *event: seen.append(event[2]))
-        report = table.backfill(interfering(partial(table.run, "DELETE FROM elsewhere"), "four") if interferes else seal)
+        change = interfering(partial(table.run, "DELETE FROM elsewhere"), "four") if interferes else seal
+        report = table.backfill(change)
         assert (report.changed, report.conflicts) == (6, 0)
         assert table.read() == [sealed(value) for value in ("one", "two", "three", "four", "five", "six", "seven")]
     compares = ["COLLATE BINARY" in statement for statement in seen if statement.startswith(MARKER)]

@@ -186,6 +186,29 @@ def test_a_page_is_what_its_values_are(field: FieldCipher, values: list[str], wh
         assert [*zip(*found, strict=True)] == parts
 
 
+ROTATED = {
+    ENC_CIPHER: cipher("enc", RawKey.generate(), RAW),
+    TOKEN_CIPHER: cipher("token", PASSPHRASE[::-1], PASSPHRASE),
+}
+LATER_BATCHES = {field: rotated.batch() for field, rotated in ROTATED.items()}
+
+
+@both
+@given(data=st.data())
+@settings(deadline=None)
+def test_a_page_opens_as_its_values_do(field: FieldCipher, data: st.DataObject) -> None:
+    texts = st.text(max_size=5).map(lambda text: text.encode("utf-8", "replace").decode())
+    fresh = BATCHES[field].encrypt(data.draw(st.lists(texts, max_size=4)))
+    later = LATER_BATCHES[field].encrypt(data.draw(st.lists(texts, max_size=4)))
+    page = data.draw(st.permutations(fresh + later + data.draw(st.lists(hostile, max_size=2))))
+    opened = ROTATED[field].open_page(page)
+    for stored, plaintext, key in zip(page, opened.plaintexts, opened.keys, strict=True):
+        try:
+            assert (plaintext, key) == ROTATED[field].open(stored)
+        except DecryptionError:
+            assert (plaintext, key) == (None, None)
+
+
 @both
 def test_an_altered_page_does_not_decrypt_to_its_texts(field: FieldCipher) -> None:
     texts = [b"one", b"two"]
