@@ -122,6 +122,8 @@ class ModelProject:
         self.versions = folder / "alembic" / "versions"
         self.versions.mkdir(parents=True)
         (folder / "alembic.ini").write_text(_INI, encoding="utf-8")
+        # Else revisions would be formatted by whatever configuration lies above the folder of temporary files.
+        (folder / "ruff.toml").write_text(f'extend = "{(ROOT / "pyproject.toml").as_posix()}"\n', encoding="utf-8")
         (folder / "alembic" / "env.py").write_text(_ENV, encoding="utf-8")
         shutil.copy(ROOT / "alembic" / "script.py.mako", folder / "alembic")
         self.use([])
