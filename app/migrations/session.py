@@ -115,7 +115,7 @@ class Session:
         ask: asks the developer; if None, a terminal is asked if there is one and no caller.
         not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
         name_revision: names a revision by its differences where no message is given.
-        adopts: the revision takes over what a database has.
+        from_drift: the revision takes over what a database has.
         accepted_losses: revisions whose losses the operator accepts.
         phase: the last phase that an upgrade runs; None for all.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
@@ -132,7 +132,7 @@ class Session:
     ask: Ask | None = None
     not_a_rename: Collection[str] = ()
     name_revision: Callable[[list[Any]], str] | None = None
-    adopts: bool = False
+    from_drift: bool = False
     accepted_losses: Collection[str] = ()
     phase: Phase | None = None
     called_by_schema: bool = False

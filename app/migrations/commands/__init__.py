@@ -10,16 +10,15 @@ from app.migrations.commands.lint import lint
 from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
-from app.migrations.drift import Adopted, accept, adopt, check, plan_revert, revert
+from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
-    "Adopted",
     "Deployment",
     "Development",
     "Released",
+    "WrittenRevision",
     "accept",
-    "adopt",
     "backup_sqlite",
     "check",
     "deploy",
@@ -35,4 +34,5 @@ __all__ = [
     "snapshot",
     "stale_snapshots",
     "write_page",
+    "write_revision",
 ]

@@ -165,7 +165,7 @@ def _write_script(context: EnvironmentContext, dialect: str, phase: Phase | None
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     opts = context.context_opts
     writes = command is Command.REVISION and opts["revision_context"].command_args["autogenerate"]
-    if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).adopts:
+    if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).from_drift:
         from app.migrations.autogenerate import stand_in
 
         with stand_in.stand_in(context.config, context.script, connection) as other:
