@@ -30,6 +30,7 @@ GROUPS = [
     ["app.migrations.lint"],
     ["app.migrations.run"],
     ["app.migrations.drift"],
+    ["app.migrations.adopt"],
     ["app.migrations.commands"],
     ["app.migrations"],
     ["app.project", "app.revision_api"],

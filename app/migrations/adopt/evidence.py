@@ -1,0 +1,119 @@
+"""Evidence: rows and checksums of tables before and after, and whether their file was written anew."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.migrations.adopt.costs import sizes
+from app.migrations.snapshots import Snapshot, of_kind, own_name
+from app.sql_text import for_driver, quoted
+
+MOST_ROWS = 200_000  # of a table that is read as a whole; of a larger one the first rows by its key
+_SAMPLE = 10_000
+_FILES = """
+SELECT string_agg(pg_relation_filenode(t.relid)::text, ' ' ORDER BY t.relid) FROM pg_class c,
+    LATERAL pg_partition_tree(c.oid) t
+WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = %s AND t.isleaf
+"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One table at one moment.
+
+    Attributes:
+        rows: counted; for a large table about how many.
+        checksum: of the columns that were there before; None if the table can't be read.
+        of: the rows that it is of: `all rows`, or `the first 10,000 rows`.
+        file: of PostgreSQL: changes when the table is written anew.
+    """
+
+    rows: int
+    checksum: str | None
+    of: str
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One table before and after.
+
+    Attributes:
+        state: `unchanged`, `changed meanwhile` by other sessions, or `written anew`.
+    """
+
+    table: str
+    before: Evidence
+    after: Evidence
+    state: str
+
+    @property
+    def as_values(self) -> dict[str, Any]:
+        """Returns it for JSON."""
+        return asdict(self)
+
+
+def take_evidence(connection: sa.Connection, found: Snapshot, tables: list[str]) -> dict[str, Evidence]:
+    """Reads the tables; a large one only in part.
+
+    Args:
+        connection: to the database.
+        found: the schema before the first step: its columns are read.
+        tables: their names.
+    """
+    known = sizes(connection, tables)
+    return {table: _of_table(connection, found, table, known[table][1]) for table in tables if table in known}
+
+
+def compared(before: dict[str, Evidence], after: dict[str, Evidence], copied: list[str]) -> list[Proof]:
+    """Compares what was read."""
+    return [
+        Proof(table, evidence, after[table], _state(table, evidence, after[table], copied))
+        for table, evidence in before.items()
+        if table in after
+    ]
+
+
+def _state(table: str, before: Evidence, after: Evidence, copied: list[str]) -> str:
+    if table in copied or before.file != after.file:
+        return "written anew" if before.checksum == after.checksum else "written anew, and changed meanwhile"
+    return "unchanged" if (before.rows, before.checksum) == (after.rows, after.checksum) else "changed meanwhile"
+
+
+def _of_table(connection: sa.Connection, found: Snapshot, table: str, about: int) -> Evidence:
+    is_server = connection.dialect.name == "postgresql"
+    file = connection.exec_driver_sql(_FILES, (table,)).scalar() if is_server else None
+    columns = [quoted(own_name(name)) for name in of_kind(found, "column", table)]
+    key = next((quoted(own_name(n)) for n in of_kind(found, "column", table) if not found[n]["nullable"]), columns[0])
+    is_large = about > MOST_ROWS
+    source = quoted(table)
+    if is_large:
+        source = f"(SELECT * FROM {source} ORDER BY {key} LIMIT {_SAMPLE}) sample"
+    rows, checksum = (_of_postgresql if is_server else _of_sqlite)(connection, source, columns)
+    if is_large:
+        return Evidence(about, checksum, f"the first {_SAMPLE:,} rows", file)
+    return Evidence(rows, checksum, "all rows", file)
+
+
+def _of_postgresql(connection: sa.Connection, source: str, columns: list[str]) -> tuple[int, str | None]:
+    values = ", ".join(f"{column}::text" for column in columns)
+    question = f"SELECT count(*), sum(hashtextextended(ROW({values})::text, 0)::numeric)::text FROM {source}"
+    with connection.begin_nested() as savepoint:
+        try:
+            number, total = connection.exec_driver_sql(for_driver(question, connection.dialect)).one()
+        except sa.exc.DBAPIError:  # the role may not read it
+            return 0, None
+        finally:
+            savepoint.rollback()
+    return int(number), total or "0"
+
+
+def _of_sqlite(connection: sa.Connection, source: str, columns: list[str]) -> tuple[int, str | None]:
+    import hashlib
+
+    number, total = 0, 0
+    for row in connection.exec_driver_sql(f"SELECT {', '.join(columns)} FROM {source}"):
+        number += 1
+        total += int.from_bytes(hashlib.blake2b(repr(tuple(row)).encode(), digest_size=8).digest())
+    return number, f"{total:x}"
