@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import texts
+from app.cli.adopt import adopt
 from app.cli.lint import lint
 from app.cli.options import (
     Accept,
@@ -138,6 +139,9 @@ def docs(
     with errors_in_one_line(as_json=as_json):
         file = commands.write_page(context.obj, check=check)
     show(texts.page(file, check=check), as_json=as_json)
+
+
+app.command()(adopt)
 
 
 app.command()(lint)

@@ -1,4 +1,4 @@
-"""The tables of the GitHub auth service: users, registered services, audit log."""
+"""The tables of the GitHub auth service: users, registered services, audit log, tokens and keys of its own."""
 
 import datetime as dt
 import uuid
@@ -84,6 +84,9 @@ class ServiceRegistry(Base):
     last_used_at: Mapped[dt.datetime | None] = mapped_column(
         UtcDateTime(timezone=True), comment="When the service last fetched a token."
     )
+    last_api_key_rotated_at: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime(timezone=True), comment="When its API key was last replaced."
+    )
 
     def set_api_key(self, plaintext: str) -> None:
         """Replaces the hash by that of `plaintext`. Slow by design (some 0.2 s): in asyncio, call it in a thread.
@@ -141,5 +144,60 @@ class ServiceAuditLog(Base):
     created_at: Mapped[dt.datetime] = _created_at()
 
 
+class RevokedToken(Base):
+    """A token of the auth service that is refused before it expires; without a foreign key, it outlives its user."""
+
+    __tablename__ = "revoked_tokens"
+    __table_args__ = (
+        sa.Index("revoked_tokens_jti_idx", "jti"),
+        sa.Index("revoked_tokens_user_id_idx", "user_id"),
+        sa.Index("revoked_tokens_token_expires_at_idx", "token_expires_at"),
+        sa.Index("revoked_tokens_revoked_at_idx", "revoked_at"),
+        {"comment": "Tokens of the auth service that are refused before they expire."},
+    )
+
+    id: Mapped[uuid.UUID] = _id()
+    jti: Mapped[str] = mapped_column(sa.String(255), unique=True, comment="Identifier of the token, its claim jti.")
+    user_id: Mapped[uuid.UUID] = mapped_column(comment="The user that the token was issued to.")
+    token_issued_at: Mapped[dt.datetime] = mapped_column(
+        UtcDateTime(timezone=True), comment="When the token was issued."
+    )
+    token_expires_at: Mapped[dt.datetime] = mapped_column(UtcDateTime(timezone=True), comment="When it expires.")
+    revoked_at: Mapped[dt.datetime] = mapped_column(
+        UtcDateTime(timezone=True), server_default=sa.text("CURRENT_TIMESTAMP"), comment="When it was revoked."
+    )
+    revoked_by: Mapped[str | None] = mapped_column(sa.String(255), comment="Who revoked it.")
+    reason: Mapped[str | None] = mapped_column(sa.Text, comment="Why it was revoked.")
+
+
+class JwtKeyRotation(Base):
+    """A key that the auth service signs tokens with, and when it is replaced; the key itself is not stored."""
+
+    __tablename__ = "jwt_key_rotation"
+    __table_args__ = (
+        sa.Index("jwt_key_rotation_key_identifier_idx", "key_identifier"),
+        sa.Index("jwt_key_rotation_is_active_idx", "is_active"),
+        sa.Index("jwt_key_rotation_next_rotation_due_idx", "next_rotation_due"),
+        {"comment": "Keys that the auth service signs tokens with, never a key itself."},
+    )
+
+    id: Mapped[uuid.UUID] = _id()
+    key_identifier: Mapped[str] = mapped_column(sa.String(255), unique=True, comment="Name of the key, its kid.")
+    key_type: Mapped[str] = mapped_column(sa.String(50), comment="Kind of key.")
+    last_rotated_at: Mapped[dt.datetime] = mapped_column(
+        UtcDateTime(timezone=True), comment="When the key was last replaced."
+    )
+    next_rotation_due: Mapped[dt.datetime | None] = mapped_column(
+        UtcDateTime(timezone=True), comment="When it is to be replaced next."
+    )
+    is_active: Mapped[bool] = mapped_column(server_default=TRUE, comment="Whether tokens are signed with it.")
+    rotation_interval_days: Mapped[int | None] = mapped_column(comment="Days from one replacement to the next.")
+    # The attribute can't be `metadata`, which is the declarative base's.
+    metadata_text: Mapped[str | None] = mapped_column("metadata", sa.Text, comment="Free text about the key.")
+    created_at: Mapped[dt.datetime] = _created_at()
+    updated_at: Mapped[dt.datetime] = _updated_at()
+
+
 UpdatedAtTrigger(User.__table__)
 UpdatedAtTrigger(ServiceRegistry.__table__)
+UpdatedAtTrigger(JwtKeyRotation.__table__)

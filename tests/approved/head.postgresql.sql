@@ -572,3 +572,354 @@ UPDATE alembic_version SET version_num='20260228000000' WHERE alembic_version.ve
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade 20260228000000 -> 20260301090000
+
+CREATE TABLE revoked_tokens (
+    id UUID NOT NULL, 
+    jti VARCHAR(255) NOT NULL, 
+    user_id UUID NOT NULL, 
+    token_issued_at TIMESTAMP(6) WITH TIME ZONE NOT NULL, 
+    token_expires_at TIMESTAMP(6) WITH TIME ZONE NOT NULL, 
+    revoked_at TIMESTAMP(6) WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    revoked_by VARCHAR(255), 
+    reason TEXT, 
+    CONSTRAINT revoked_tokens_pkey PRIMARY KEY (id), 
+    CONSTRAINT revoked_tokens_jti_key UNIQUE (jti)
+);
+
+COMMENT ON TABLE revoked_tokens IS 'Tokens of the auth service that are refused before they expire.';
+
+COMMENT ON COLUMN revoked_tokens.id IS 'Key of the row, made by the application.';
+
+COMMENT ON COLUMN revoked_tokens.jti IS 'Identifier of the token, its claim jti.';
+
+COMMENT ON COLUMN revoked_tokens.user_id IS 'The user that the token was issued to.';
+
+COMMENT ON COLUMN revoked_tokens.token_issued_at IS 'When the token was issued.';
+
+COMMENT ON COLUMN revoked_tokens.token_expires_at IS 'When it expires.';
+
+COMMENT ON COLUMN revoked_tokens.revoked_at IS 'When it was revoked.';
+
+COMMENT ON COLUMN revoked_tokens.revoked_by IS 'Who revoked it.';
+
+COMMENT ON COLUMN revoked_tokens.reason IS 'Why it was revoked.';
+
+CREATE INDEX revoked_tokens_jti_idx ON revoked_tokens (jti);
+
+CREATE INDEX revoked_tokens_revoked_at_idx ON revoked_tokens (revoked_at);
+
+CREATE INDEX revoked_tokens_token_expires_at_idx ON revoked_tokens (token_expires_at);
+
+CREATE INDEX revoked_tokens_user_id_idx ON revoked_tokens (user_id);
+
+UPDATE alembic_version SET version_num='20260301090000' WHERE alembic_version.version_num = '20260228000000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090000 -> 20260301090100
+
+CREATE TABLE jwt_key_rotation (
+    id UUID NOT NULL, 
+    key_identifier VARCHAR(255) NOT NULL, 
+    key_type VARCHAR(50) NOT NULL, 
+    last_rotated_at TIMESTAMP(6) WITH TIME ZONE NOT NULL, 
+    next_rotation_due TIMESTAMP(6) WITH TIME ZONE, 
+    is_active BOOLEAN DEFAULT true NOT NULL, 
+    rotation_interval_days INTEGER, 
+    metadata TEXT, 
+    created_at TIMESTAMP(6) WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    updated_at TIMESTAMP(6) WITH TIME ZONE NOT NULL, 
+    CONSTRAINT jwt_key_rotation_pkey PRIMARY KEY (id), 
+    CONSTRAINT jwt_key_rotation_key_identifier_key UNIQUE (key_identifier)
+);
+
+COMMENT ON TABLE jwt_key_rotation IS 'Keys that the auth service signs tokens with, never a key itself.';
+
+COMMENT ON COLUMN jwt_key_rotation.id IS 'Key of the row, made by the application.';
+
+COMMENT ON COLUMN jwt_key_rotation.key_identifier IS 'Name of the key, its kid.';
+
+COMMENT ON COLUMN jwt_key_rotation.key_type IS 'Kind of key.';
+
+COMMENT ON COLUMN jwt_key_rotation.last_rotated_at IS 'When the key was last replaced.';
+
+COMMENT ON COLUMN jwt_key_rotation.next_rotation_due IS 'When it is to be replaced next.';
+
+COMMENT ON COLUMN jwt_key_rotation.is_active IS 'Whether tokens are signed with it.';
+
+COMMENT ON COLUMN jwt_key_rotation.rotation_interval_days IS 'Days from one replacement to the next.';
+
+COMMENT ON COLUMN jwt_key_rotation.metadata IS 'Free text about the key.';
+
+COMMENT ON COLUMN jwt_key_rotation.created_at IS 'When the row was made.';
+
+COMMENT ON COLUMN jwt_key_rotation.updated_at IS 'When the row was last changed, kept by a trigger.';
+
+CREATE INDEX jwt_key_rotation_is_active_idx ON jwt_key_rotation (is_active);
+
+CREATE INDEX jwt_key_rotation_key_identifier_idx ON jwt_key_rotation (key_identifier);
+
+CREATE INDEX jwt_key_rotation_next_rotation_due_idx ON jwt_key_rotation (next_rotation_due);
+
+CREATE TRIGGER update_jwt_key_rotation_updated_at BEFORE UPDATE ON jwt_key_rotation FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+
+UPDATE alembic_version SET version_num='20260301090100' WHERE alembic_version.version_num = '20260301090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090100 -> 20260301090200
+
+ALTER TABLE service_registry ADD COLUMN last_api_key_rotated_at TIMESTAMP(6) WITH TIME ZONE;
+
+COMMENT ON COLUMN service_registry.last_api_key_rotated_at IS 'When its API key was last replaced.';
+
+UPDATE alembic_version SET version_num='20260301090200' WHERE alembic_version.version_num = '20260301090100';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090200 -> 20260301090300
+
+CREATE TABLE key_value_store (
+    key VARCHAR(255) NOT NULL, 
+    value TEXT NOT NULL, 
+    expires_at TIMESTAMP WITHOUT TIME ZONE, 
+    created_at TIMESTAMP WITHOUT TIME ZONE DEFAULT timezone('utc', CURRENT_TIMESTAMP) NOT NULL, 
+    updated_at TIMESTAMP WITHOUT TIME ZONE DEFAULT timezone('utc', CURRENT_TIMESTAMP) NOT NULL, 
+    CONSTRAINT key_value_store_pkey PRIMARY KEY (key)
+);
+
+COMMENT ON TABLE key_value_store IS 'Values that the gateway keeps between requests.';
+
+COMMENT ON COLUMN key_value_store.key IS 'Name of the value.';
+
+COMMENT ON COLUMN key_value_store.value IS 'The value, as the gateway wrote it.';
+
+COMMENT ON COLUMN key_value_store.expires_at IS 'When it may be removed, UTC; never if it is NULL.';
+
+COMMENT ON COLUMN key_value_store.created_at IS 'When the row was made, UTC.';
+
+COMMENT ON COLUMN key_value_store.updated_at IS 'When the row was last changed, UTC.';
+
+CREATE INDEX idx_kv_expires_at ON key_value_store (expires_at);
+
+UPDATE alembic_version SET version_num='20260301090300' WHERE alembic_version.version_num = '20260301090200';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090300 -> 20260301090400
+
+CREATE TABLE request_log_details (
+    log_id BIGINT NOT NULL, 
+    request_body JSON, 
+    request_headers JSON, 
+    response_headers JSON, 
+    converted_request_body JSON, 
+    usage_details JSON, 
+    response_body TEXT, 
+    upstream_response_body TEXT, 
+    error_info TEXT, 
+    CONSTRAINT request_log_details_pkey PRIMARY KEY (log_id), 
+    CONSTRAINT request_log_details_log_id_fkey FOREIGN KEY(log_id) REFERENCES request_logs (id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE request_log_details IS 'Bodies and headers of requests, at most one row per log.';
+
+COMMENT ON COLUMN request_log_details.log_id IS 'The log that it belongs to.';
+
+COMMENT ON COLUMN request_log_details.request_body IS 'Body of the client''s request, as it came.';
+
+COMMENT ON COLUMN request_log_details.request_headers IS 'Headers of the client''s request.';
+
+COMMENT ON COLUMN request_log_details.response_headers IS 'Headers of the response.';
+
+COMMENT ON COLUMN request_log_details.converted_request_body IS 'Body of the request after protocol conversion.';
+
+COMMENT ON COLUMN request_log_details.usage_details IS 'Token counts as the provider reported them.';
+
+COMMENT ON COLUMN request_log_details.response_body IS 'Body of the response, as the client got it.';
+
+COMMENT ON COLUMN request_log_details.upstream_response_body IS 'Body of the response before protocol conversion.';
+
+COMMENT ON COLUMN request_log_details.error_info IS 'What went wrong, if anything did.';
+
+UPDATE alembic_version SET version_num='20260301090400' WHERE alembic_version.version_num = '20260301090300';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090400 -> 20260320090000
+
+ALTER TABLE request_logs ADD COLUMN request_url VARCHAR(1000);
+
+COMMENT ON COLUMN request_logs.request_url IS 'URL of the client''s request.';
+
+UPDATE alembic_version SET version_num='20260320090000' WHERE alembic_version.version_num = '20260301090400';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260320090000 -> 20260402090000
+
+ALTER TABLE request_logs ADD COLUMN user_id VARCHAR(255);
+
+COMMENT ON COLUMN request_logs.user_id IS 'The client''s own user, as the request named it.';
+
+UPDATE alembic_version SET version_num='20260402090000' WHERE alembic_version.version_num = '20260320090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260402090000 -> 20260402090001
+
+COMMIT;
+
+CREATE INDEX CONCURRENTLY idx_request_logs_time_user_id ON request_logs (request_time, user_id);
+
+CREATE INDEX CONCURRENTLY idx_request_logs_user_id ON request_logs (user_id);
+
+BEGIN;
+
+UPDATE alembic_version SET version_num='20260402090001' WHERE alembic_version.version_num = '20260402090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260402090001 -> 20260425090000
+
+COMMIT;
+
+ALTER TABLE request_logs DROP CONSTRAINT IF EXISTS request_logs_provider_id_fkey;
+
+BEGIN;
+
+UPDATE alembic_version SET version_num='20260425090000' WHERE alembic_version.version_num = '20260402090001';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260425090000 -> 20260510090000
+
+COMMIT;
+
+CREATE INDEX CONCURRENTLY idx_request_logs_trace_id_id ON request_logs (trace_id, id);
+
+BEGIN;
+
+UPDATE alembic_version SET version_num='20260510090000' WHERE alembic_version.version_num = '20260425090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260510090000 -> 20260616090000
+
+ALTER TABLE model_mappings ADD COLUMN cache_creation_input_price NUMERIC(12, 4);
+
+COMMENT ON COLUMN model_mappings.cache_creation_input_price IS 'USD per 1,000,000 input tokens that make a cache entry.';
+
+UPDATE alembic_version SET version_num='20260616090000' WHERE alembic_version.version_num = '20260510090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260616090000 -> 20260616090001
+
+ALTER TABLE model_mapping_providers ADD COLUMN cache_creation_input_price NUMERIC(12, 4);
+
+COMMENT ON COLUMN model_mapping_providers.cache_creation_input_price IS 'USD per 1,000,000 input tokens that make a cache entry.';
+
+UPDATE alembic_version SET version_num='20260616090001' WHERE alembic_version.version_num = '20260616090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260616090001 -> 20260618090000
+
+ALTER TABLE api_keys ADD COLUMN record_details BOOLEAN DEFAULT true NOT NULL;
+
+COMMENT ON COLUMN api_keys.record_details IS 'Whether bodies and headers of its requests are logged.';
+
+UPDATE alembic_version SET version_num='20260618090000' WHERE alembic_version.version_num = '20260616090001';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260618090000 -> 20260625090000
+
+ALTER TABLE service_providers ADD COLUMN response_timeout_seconds INTEGER DEFAULT 1800 NOT NULL;
+
+COMMENT ON COLUMN service_providers.response_timeout_seconds IS 'Seconds that a response may take.';
+
+UPDATE alembic_version SET version_num='20260625090000' WHERE alembic_version.version_num = '20260618090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260625090000 -> 20260711090000
+
+ALTER TABLE api_keys ADD COLUMN is_mcp_admin BOOLEAN DEFAULT false NOT NULL;
+
+COMMENT ON COLUMN api_keys.is_mcp_admin IS 'Whether it may administer the gateway through MCP.';
+
+UPDATE alembic_version SET version_num='20260711090000' WHERE alembic_version.version_num = '20260625090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260711090000 -> 20260712090000
+
+ALTER TABLE model_mapping_providers ADD COLUMN paused_until TIMESTAMP WITHOUT TIME ZONE;
+
+COMMENT ON COLUMN model_mapping_providers.paused_until IS 'Until when no request is sent there, UTC.';
+
+UPDATE alembic_version SET version_num='20260712090000' WHERE alembic_version.version_num = '20260711090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260712090000 -> 20260713090000
+
+ALTER TABLE request_logs ADD COLUMN is_completed BOOLEAN DEFAULT true NOT NULL;
+
+COMMENT ON COLUMN request_logs.is_completed IS 'False while the request is in progress.';
+
+UPDATE alembic_version SET version_num='20260713090000' WHERE alembic_version.version_num = '20260712090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260713090000 -> 20260713090001
+
+COMMIT;
+
+CREATE INDEX CONCURRENTLY idx_request_logs_completed_time ON request_logs (is_completed, request_time);
+
+BEGIN;
+
+UPDATE alembic_version SET version_num='20260713090001' WHERE alembic_version.version_num = '20260713090000';
+
+COMMIT;
+

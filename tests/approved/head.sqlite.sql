@@ -515,3 +515,322 @@ UPDATE alembic_version SET version_num='20260228000000' WHERE alembic_version.ve
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade 20260228000000 -> 20260301090000
+
+CREATE TABLE revoked_tokens (
+    id CHAR(32) NOT NULL, 
+    jti VARCHAR(255) NOT NULL, 
+    user_id CHAR(32) NOT NULL, 
+    token_issued_at DATETIME NOT NULL, 
+    token_expires_at DATETIME NOT NULL, 
+    revoked_at DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    revoked_by VARCHAR(255), 
+    reason TEXT, 
+    CONSTRAINT revoked_tokens_pkey PRIMARY KEY (id), 
+    CONSTRAINT revoked_tokens_jti_key UNIQUE (jti)
+);
+
+CREATE INDEX revoked_tokens_jti_idx ON revoked_tokens (jti);
+
+CREATE INDEX revoked_tokens_revoked_at_idx ON revoked_tokens (revoked_at);
+
+CREATE INDEX revoked_tokens_token_expires_at_idx ON revoked_tokens (token_expires_at);
+
+CREATE INDEX revoked_tokens_user_id_idx ON revoked_tokens (user_id);
+
+UPDATE alembic_version SET version_num='20260301090000' WHERE alembic_version.version_num = '20260228000000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090000 -> 20260301090100
+
+CREATE TABLE jwt_key_rotation (
+    id CHAR(32) NOT NULL, 
+    key_identifier VARCHAR(255) NOT NULL, 
+    key_type VARCHAR(50) NOT NULL, 
+    last_rotated_at DATETIME NOT NULL, 
+    next_rotation_due DATETIME, 
+    is_active BOOLEAN DEFAULT true NOT NULL, 
+    rotation_interval_days INTEGER, 
+    metadata TEXT, 
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    CONSTRAINT jwt_key_rotation_pkey PRIMARY KEY (id), 
+    CONSTRAINT jwt_key_rotation_key_identifier_key UNIQUE (key_identifier)
+);
+
+CREATE INDEX jwt_key_rotation_is_active_idx ON jwt_key_rotation (is_active);
+
+CREATE INDEX jwt_key_rotation_key_identifier_idx ON jwt_key_rotation (key_identifier);
+
+CREATE INDEX jwt_key_rotation_next_rotation_due_idx ON jwt_key_rotation (next_rotation_due);
+
+CREATE TRIGGER update_jwt_key_rotation_updated_at AFTER UPDATE ON jwt_key_rotation FOR EACH ROW WHEN NEW.updated_at IS NOT strftime('%Y-%m-%d %H:%M:%f000', 'now') BEGIN UPDATE jwt_key_rotation SET updated_at = strftime('%Y-%m-%d %H:%M:%f000', 'now') WHERE rowid = NEW.rowid; END;
+
+UPDATE alembic_version SET version_num='20260301090100' WHERE alembic_version.version_num = '20260301090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090100 -> 20260301090200
+
+ALTER TABLE service_registry ADD COLUMN last_api_key_rotated_at DATETIME;
+
+UPDATE alembic_version SET version_num='20260301090200' WHERE alembic_version.version_num = '20260301090100';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090200 -> 20260301090300
+
+CREATE TABLE key_value_store (
+    "key" VARCHAR(255) NOT NULL, 
+    value TEXT NOT NULL, 
+    expires_at DATETIME, 
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    CONSTRAINT key_value_store_pkey PRIMARY KEY ("key")
+);
+
+CREATE INDEX idx_kv_expires_at ON key_value_store (expires_at);
+
+UPDATE alembic_version SET version_num='20260301090300' WHERE alembic_version.version_num = '20260301090200';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090300 -> 20260301090400
+
+CREATE TABLE request_log_details (
+    log_id INTEGER NOT NULL, 
+    request_body JSON, 
+    request_headers JSON, 
+    response_headers JSON, 
+    converted_request_body JSON, 
+    usage_details JSON, 
+    response_body TEXT, 
+    upstream_response_body TEXT, 
+    error_info TEXT, 
+    CONSTRAINT request_log_details_pkey PRIMARY KEY (log_id), 
+    CONSTRAINT request_log_details_log_id_fkey FOREIGN KEY(log_id) REFERENCES request_logs (id) ON DELETE CASCADE
+);
+
+UPDATE alembic_version SET version_num='20260301090400' WHERE alembic_version.version_num = '20260301090300';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260301090400 -> 20260320090000
+
+ALTER TABLE request_logs ADD COLUMN request_url VARCHAR(1000);
+
+UPDATE alembic_version SET version_num='20260320090000' WHERE alembic_version.version_num = '20260301090400';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260320090000 -> 20260402090000
+
+ALTER TABLE request_logs ADD COLUMN user_id VARCHAR(255);
+
+UPDATE alembic_version SET version_num='20260402090000' WHERE alembic_version.version_num = '20260320090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260402090000 -> 20260402090001
+
+CREATE INDEX idx_request_logs_time_user_id ON request_logs (request_time, user_id);
+
+CREATE INDEX idx_request_logs_user_id ON request_logs (user_id);
+
+UPDATE alembic_version SET version_num='20260402090001' WHERE alembic_version.version_num = '20260402090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260402090001 -> 20260425090000
+
+PRAGMA legacy_alter_table = ON;
+
+CREATE TABLE _alembic_tmp_request_logs (
+    id INTEGER NOT NULL, 
+    request_time DATETIME NOT NULL, 
+    api_key_id INTEGER, 
+    api_key_name VARCHAR(100), 
+    requested_model VARCHAR(100), 
+    target_model VARCHAR(100), 
+    provider_id INTEGER, 
+    provider_name VARCHAR(100), 
+    retry_count INTEGER DEFAULT 0 NOT NULL, 
+    matched_provider_count INTEGER, 
+    first_byte_delay_ms INTEGER, 
+    total_time_ms INTEGER, 
+    input_tokens INTEGER, 
+    output_tokens INTEGER, 
+    total_cost NUMERIC(12, 4), 
+    input_cost NUMERIC(12, 4), 
+    output_cost NUMERIC(12, 4), 
+    cached_input_cost NUMERIC(12, 4), 
+    cached_output_cost NUMERIC(12, 4), 
+    price_source VARCHAR(50), 
+    request_headers JSON, 
+    response_headers JSON, 
+    request_body JSON, 
+    response_status INTEGER, 
+    response_body TEXT, 
+    usage_details JSON, 
+    error_info TEXT, 
+    trace_id VARCHAR(100), 
+    request_path VARCHAR(200), 
+    request_method VARCHAR(10), 
+    upstream_url VARCHAR(500), 
+    is_stream BOOLEAN DEFAULT (false) NOT NULL, 
+    request_protocol VARCHAR(50), 
+    supplier_protocol VARCHAR(50), 
+    converted_request_body JSON, 
+    upstream_response_body TEXT, 
+    request_url VARCHAR(1000), 
+    user_id VARCHAR(255), 
+    CONSTRAINT request_logs_pkey PRIMARY KEY (id), 
+    CONSTRAINT request_logs_api_key_id_fkey FOREIGN KEY(api_key_id) REFERENCES api_keys (id)
+);
+
+INSERT INTO _alembic_tmp_request_logs (id, request_time, api_key_id, api_key_name, requested_model, target_model, provider_id, provider_name, retry_count, matched_provider_count, first_byte_delay_ms, total_time_ms, input_tokens, output_tokens, total_cost, input_cost, output_cost, cached_input_cost, cached_output_cost, price_source, request_headers, response_headers, request_body, response_status, response_body, usage_details, error_info, trace_id, request_path, request_method, upstream_url, is_stream, request_protocol, supplier_protocol, converted_request_body, upstream_response_body, request_url, user_id) SELECT request_logs.id, request_logs.request_time, request_logs.api_key_id, request_logs.api_key_name, request_logs.requested_model, request_logs.target_model, request_logs.provider_id, request_logs.provider_name, request_logs.retry_count, request_logs.matched_provider_count, request_logs.first_byte_delay_ms, request_logs.total_time_ms, request_logs.input_tokens, request_logs.output_tokens, request_logs.total_cost, request_logs.input_cost, request_logs.output_cost, request_logs.cached_input_cost, request_logs.cached_output_cost, request_logs.price_source, request_logs.request_headers, request_logs.response_headers, request_logs.request_body, request_logs.response_status, request_logs.response_body, request_logs.usage_details, request_logs.error_info, request_logs.trace_id, request_logs.request_path, request_logs.request_method, request_logs.upstream_url, request_logs.is_stream, request_logs.request_protocol, request_logs.supplier_protocol, request_logs.converted_request_body, request_logs.upstream_response_body, request_logs.request_url, request_logs.user_id 
+FROM request_logs;
+
+SELECT CASE WHEN (SELECT count(*) FROM "request_logs") <> (SELECT count(*) FROM "_alembic_tmp_request_logs") THEN abs(-9223372036854775807 - 1) END;
+
+DROP TABLE request_logs;
+
+ALTER TABLE _alembic_tmp_request_logs RENAME TO request_logs;
+
+PRAGMA legacy_alter_table = OFF;
+
+CREATE INDEX idx_request_logs_api_key ON request_logs (api_key_id);
+
+CREATE INDEX idx_request_logs_model ON request_logs (requested_model);
+
+CREATE INDEX idx_request_logs_time ON request_logs (request_time);
+
+CREATE INDEX idx_request_logs_time_apikey ON request_logs (request_time, api_key_id);
+
+CREATE INDEX idx_request_logs_time_model ON request_logs (request_time, requested_model);
+
+CREATE INDEX idx_request_logs_time_provider ON request_logs (request_time, provider_id);
+
+CREATE INDEX idx_request_logs_time_status ON request_logs (request_time, response_status);
+
+CREATE INDEX idx_request_logs_time_user_id ON request_logs (request_time, user_id);
+
+CREATE INDEX idx_request_logs_user_id ON request_logs (user_id);
+
+UPDATE alembic_version SET version_num='20260425090000' WHERE alembic_version.version_num = '20260402090001';
+
+SELECT CASE WHEN EXISTS (SELECT 1 FROM pragma_foreign_key_check('request_logs')) THEN abs(-9223372036854775807 - 1) END;
+
+SELECT CASE WHEN EXISTS (SELECT 1 FROM pragma_foreign_key_check('request_log_details')) THEN abs(-9223372036854775807 - 1) END;
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260425090000 -> 20260510090000
+
+CREATE INDEX idx_request_logs_trace_id_id ON request_logs (trace_id, id);
+
+UPDATE alembic_version SET version_num='20260510090000' WHERE alembic_version.version_num = '20260425090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260510090000 -> 20260616090000
+
+ALTER TABLE model_mappings ADD COLUMN cache_creation_input_price NUMERIC(12, 4);
+
+UPDATE alembic_version SET version_num='20260616090000' WHERE alembic_version.version_num = '20260510090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260616090000 -> 20260616090001
+
+ALTER TABLE model_mapping_providers ADD COLUMN cache_creation_input_price NUMERIC(12, 4);
+
+UPDATE alembic_version SET version_num='20260616090001' WHERE alembic_version.version_num = '20260616090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260616090001 -> 20260618090000
+
+ALTER TABLE api_keys ADD COLUMN record_details BOOLEAN DEFAULT true NOT NULL;
+
+UPDATE alembic_version SET version_num='20260618090000' WHERE alembic_version.version_num = '20260616090001';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260618090000 -> 20260625090000
+
+ALTER TABLE service_providers ADD COLUMN response_timeout_seconds INTEGER DEFAULT 1800 NOT NULL;
+
+UPDATE alembic_version SET version_num='20260625090000' WHERE alembic_version.version_num = '20260618090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260625090000 -> 20260711090000
+
+ALTER TABLE api_keys ADD COLUMN is_mcp_admin BOOLEAN DEFAULT false NOT NULL;
+
+UPDATE alembic_version SET version_num='20260711090000' WHERE alembic_version.version_num = '20260625090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260711090000 -> 20260712090000
+
+ALTER TABLE model_mapping_providers ADD COLUMN paused_until DATETIME;
+
+UPDATE alembic_version SET version_num='20260712090000' WHERE alembic_version.version_num = '20260711090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260712090000 -> 20260713090000
+
+ALTER TABLE request_logs ADD COLUMN is_completed BOOLEAN DEFAULT true NOT NULL;
+
+UPDATE alembic_version SET version_num='20260713090000' WHERE alembic_version.version_num = '20260712090000';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260713090000 -> 20260713090001
+
+CREATE INDEX idx_request_logs_completed_time ON request_logs (is_completed, request_time);
+
+UPDATE alembic_version SET version_num='20260713090001' WHERE alembic_version.version_num = '20260713090000';
+
+COMMIT;
+

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tests.support.alembic_in_process import HEAD
 from tests.support.command_processes import start_schema
 from tests.support.database_access import connected, execute
 from tests.support.project_copy import ProjectCopy
@@ -92,7 +93,7 @@ def test_a_loss_of_rows_without_consent_ends_with_7(project: ProjectCopy, url: s
         ("deploy", 0),
         ("deploy --dry-run", 0),
         ("check", 0),
-        ("resolve 20260228000000 --applied", 0),
+        (f"resolve {HEAD} --applied", 0),
         ("resolve 20200101000000 --applied", 5),
         ("check --yes", 2),
         ("secrets status", 0),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.alembic_in_process import run_alembic
+from tests.support.alembic_in_process import HEAD, run_alembic
 from tests.support.databases import everyday
 from tests.support.environment import variables
 from tests.support.schema_in_process import schema
@@ -77,7 +77,7 @@ def test_a_configuration_that_isnt_there_is_named(source_copy: SourceCopy) -> No
 NAMED = ["missing.env", "alembic", "./missing/.env", "/missing/.env"]
 COMMANDS = [
     *("status", "deploy", "deploy --dry-run", "deploy --sql", "check", "check --revert", "check --write-revision -m x"),
-    *("snapshot", "snapshot --check", "dev -m x", "resolve 20260228000000 --applied"),
+    *("snapshot", "snapshot --check", "dev -m x", f"resolve {HEAD} --applied"),
     *("secrets status", "secrets verify", "secrets encrypt", "secrets rotate", "secrets check-keys"),
 ]
 ALEMBIC = [

@@ -8,8 +8,8 @@ import pytest
 
 from app.migrations.run import revision_files, scratch
 from app.project import PROJECT
+from tests.support.alembic_in_process import HEAD
 from tests.support.command_processes import failed
-from tests.support.drift_cases import HEAD
 from tests.support.editable_project import EditableProject
 from tests.support.environment import ROOT
 from tests.support.schema_in_process import schema

@@ -14,7 +14,7 @@ from app import database_url, db
 from app.migrations import commands
 from app.migrations.errors import ConfigurationError, HistoryError, MigrationError
 from app.project import PROJECT
-from tests.support.alembic_in_process import REVISIONS, revision_of
+from tests.support.alembic_in_process import REVISIONS, revision_of, scripts
 from tests.support.approved_texts import Approve, plain
 from tests.support.command_processes import start_schema
 from tests.support.database_access import engine, execute, query, run_script
@@ -50,7 +50,9 @@ def test_deploy_writes_its_answer_to_stdout_and_its_progress_to_stderr(at: At) -
     done = schema("deploy", "--json", DATABASE_URL=url)
     values = json.loads(done.stdout)
     assert (done.returncode, values["code"], values["applied"]) == (0, "ok", REVISIONS[-1:])
-    assert plain(done.stderr) == f"upgrade {REVISIONS[-1]} Encrypt API keys (N s)\n"
+    assert (
+        plain(done.stderr) == f"upgrade {REVISIONS[-1]} {scripts().get_revision(REVISIONS[-1]).doc.rstrip('.')} (N s)\n"
+    )
 
 
 def test_a_dry_run_tells_and_changes_nothing(at: At, approve: Approve) -> None:

@@ -18,9 +18,13 @@ from app import db
 from app.models import (
     ApiKey,
     Base,
+    JwtKeyRotation,
+    KeyValue,
     ModelMapping,
     ModelMappingProvider,
     RequestLog,
+    RequestLogDetail,
+    RevokedToken,
     ServiceAuditLog,
     ServiceProvider,
     ServiceRegistry,
@@ -44,6 +48,8 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "model_mapping_providers": {"requested_model": "small", "provider_id": 1, "target_model_name": "small-1"},
     "api_keys": {"key_name": "client", "key_value": "presented"},
     "request_logs": {"request_time": "2001-02-03 04:05:06"},
+    "request_log_details": {"log_id": 1},
+    "key_value_store": {"key": "session", "value": "{}"},
     "users": {"id": ID.hex, "github_user_id": 2**40, "updated_at": "2001-02-03 04:05:06"},
     "service_registry": {
         "id": ID.hex,
@@ -52,22 +58,42 @@ REQUIRED: dict[str, dict[str, Any]] = {
         "updated_at": "2001-02-03 04:05:06",
     },
     "service_audit_logs": {"id": ID.hex, "service_id": ID.hex, "user_id": ID.hex, "action": "fetch"},
+    "revoked_tokens": {
+        "id": ID.hex,
+        "jti": "token",
+        "user_id": ID.hex,
+        "token_issued_at": "2001-02-03 04:05:06",
+        "token_expires_at": "2001-02-04 04:05:06",
+    },
+    "jwt_key_rotation": {
+        "id": ID.hex,
+        "key_identifier": "first",
+        "key_type": "RS256",
+        "last_rotated_at": "2001-02-03 04:05:06",
+        "updated_at": "2001-02-03 04:05:06",
+    },
 }
 PRICES = dict.fromkeys(["input_price", "output_price", "billing_mode", "tiered_pricing"]) | {
-    "cache_billing_enabled": False
+    "cache_billing_enabled": False,
+    "cache_creation_input_price": None,
 }
 DEFAULTS: dict[type[Base], dict[str, Any]] = {
-    ServiceProvider: {"api_type": "chat", "proxy_enabled": False, "is_active": True, "api_key": None},
+    ServiceProvider: {"api_type": "chat", "proxy_enabled": False, "is_active": True, "api_key": None}
+    | {"response_timeout_seconds": 1800},
     ModelMapping: {"strategy": "round_robin", "model_type": "chat", "is_active": True} | PRICES,
-    ModelMappingProvider: {"priority": 0, "weight": 1, "is_active": True} | PRICES,
-    ApiKey: {"is_active": True, "last_used_at": None},
-    RequestLog: {"retry_count": 0, "is_stream": False, "request_body": None},
+    ModelMappingProvider: {"priority": 0, "weight": 1, "is_active": True, "paused_until": None} | PRICES,
+    ApiKey: {"is_active": True, "last_used_at": None, "record_details": True, "is_mcp_admin": False},
+    RequestLog: {"retry_count": 0, "is_stream": False, "request_body": None, "is_completed": True, "user_id": None},
+    RequestLogDetail: {"request_body": None, "error_info": None},
+    KeyValue: {"expires_at": None},
     User: {"is_whitelisted": False, "github_access_token": None, "github_refresh_token": None},
     ServiceRegistry: {"allowed_scopes": [], "is_active": True, "description": None},
     ServiceAuditLog: {"success": True, "error_message": None},
+    RevokedToken: {"revoked_by": None, "reason": None},
+    JwtKeyRotation: {"is_active": True, "next_rotation_due": None, "metadata_text": None},
 }
-GATEWAY = [ServiceProvider, ModelMapping, ModelMappingProvider]
-AUTH = [User, ServiceRegistry]
+GATEWAY = [ServiceProvider, ModelMapping, ModelMappingProvider, KeyValue]
+AUTH = [User, ServiceRegistry, JwtKeyRotation]
 
 CONSTRAINTS = {
     "service_providers": {"service_providers_pkey", "service_providers_name_key"},
@@ -78,10 +104,14 @@ CONSTRAINTS = {
         "model_mapping_providers_provider_id_fkey",
     },
     "api_keys": {"api_keys_pkey", "api_keys_key_name_key", "api_keys_key_value_key"},
-    "request_logs": {"request_logs_pkey", "request_logs_api_key_id_fkey", "request_logs_provider_id_fkey"},
+    "request_logs": {"request_logs_pkey", "request_logs_api_key_id_fkey"},
+    "request_log_details": {"request_log_details_pkey", "request_log_details_log_id_fkey"},
+    "key_value_store": {"key_value_store_pkey"},
     "users": {"users_pkey", "users_github_user_id_key"},
     "service_registry": {"service_registry_pkey", "service_registry_service_identifier_key"},
     "service_audit_logs": {"service_audit_logs_pkey"},
+    "revoked_tokens": {"revoked_tokens_pkey", "revoked_tokens_jti_key"},
+    "jwt_key_rotation": {"jwt_key_rotation_pkey", "jwt_key_rotation_key_identifier_key"},
 }
 INDEXES = {
     "request_logs": {
@@ -92,7 +122,12 @@ INDEXES = {
         "idx_request_logs_time_apikey": ["request_time", "api_key_id"],
         "idx_request_logs_model": ["requested_model"],
         "idx_request_logs_api_key": ["api_key_id"],
+        "idx_request_logs_time_user_id": ["request_time", "user_id"],
+        "idx_request_logs_user_id": ["user_id"],
+        "idx_request_logs_trace_id_id": ["trace_id", "id"],
+        "idx_request_logs_completed_time": ["is_completed", "request_time"],
     },
+    "key_value_store": {"idx_kv_expires_at": ["expires_at"]},
     "service_registry": {
         "service_registry_service_identifier_idx": ["service_identifier"],
         "service_registry_is_active_idx": ["is_active"],
@@ -103,12 +138,19 @@ INDEXES = {
         "service_audit_logs_created_at_idx": ["created_at"],
         "service_audit_logs_success_idx": ["success"],
     },
+    "revoked_tokens": {
+        f"revoked_tokens_{name}_idx": [name] for name in ("jti", "user_id", "token_expires_at", "revoked_at")
+    },
+    "jwt_key_rotation": {
+        f"jwt_key_rotation_{name}_idx": [name] for name in ("key_identifier", "is_active", "next_rotation_due")
+    },
 }
 # nn: NOT NULL. =x: server default.
 PRICE_COLUMNS = """
     input_price numeric(12,4); output_price numeric(12,4); billing_mode varchar(50)
     per_request_price numeric(12,4); per_image_price numeric(12,4); tiered_pricing json
     cache_billing_enabled boolean nn =false; cached_input_price numeric(12,4); cached_output_price numeric(12,4)
+    cache_creation_input_price numeric(12,4)
 """
 GATEWAY_TIMES = """
     created_at timestamp nn =timezone('utc', CURRENT_TIMESTAMP)
@@ -119,7 +161,8 @@ COLUMNS = {
     "service_providers": f"""
         id integer nn =serial; name varchar(100) nn; remark text; base_url varchar(500) nn; protocol varchar(50) nn
         api_type varchar(50) nn ='chat'; api_key text; extra_headers json; provider_options json
-        proxy_enabled boolean nn =false; proxy_url text; is_active boolean nn =true; {GATEWAY_TIMES}
+        proxy_enabled boolean nn =false; proxy_url text; is_active boolean nn =true
+        response_timeout_seconds integer nn =1800; {GATEWAY_TIMES}
     """,
     "model_mappings": f"""
         requested_model varchar(100) nn; strategy varchar(50) nn ='round_robin'; model_type varchar(50) nn ='chat'
@@ -128,11 +171,12 @@ COLUMNS = {
     "model_mapping_providers": f"""
         id integer nn =serial; requested_model varchar(100) nn; provider_id integer nn
         target_model_name varchar(100) nn; provider_rules json; {PRICE_COLUMNS}; priority integer nn =0
-        weight integer nn =1; is_active boolean nn =true; {GATEWAY_TIMES}
+        weight integer nn =1; paused_until timestamp; is_active boolean nn =true; {GATEWAY_TIMES}
     """,
     "api_keys": """
         id integer nn =serial; key_name varchar(100) nn; key_value varchar(100) nn; is_active boolean nn =true
         created_at timestamp nn =timezone('utc', CURRENT_TIMESTAMP); last_used_at timestamp
+        record_details boolean nn =true; is_mcp_admin boolean nn =false
     """,
     "request_logs": """
         id bigint nn =serial; request_time timestamp nn; api_key_id integer; api_key_name varchar(100)
@@ -144,8 +188,13 @@ COLUMNS = {
         response_status integer; response_body text; usage_details json; error_info text; trace_id varchar(100)
         is_stream boolean nn =false; request_path varchar(200); request_method varchar(10); upstream_url varchar(500)
         request_protocol varchar(50); supplier_protocol varchar(50); converted_request_body json
-        upstream_response_body text
+        upstream_response_body text; request_url varchar(1000); user_id varchar(255); is_completed boolean nn =true
     """,
+    "request_log_details": """
+        log_id bigint nn; request_body json; request_headers json; response_headers json; converted_request_body json
+        usage_details json; response_body text; upstream_response_body text; error_info text
+    """,
+    "key_value_store": f"key varchar(255) nn; value text nn; expires_at timestamp; {GATEWAY_TIMES}",
     "users": f"""
         id uuid nn; github_user_id bigint nn; github_access_token text; github_refresh_token text
         github_token_expires_at timestamptz(6); is_whitelisted boolean nn =false; {AUTH_TIMES}
@@ -153,10 +202,21 @@ COLUMNS = {
     "service_registry": f"""
         id uuid nn; service_identifier varchar(255) nn; hashed_api_key text nn; allowed_scopes text[] =ARRAY[]::text[]
         is_active boolean nn =true; description text; {AUTH_TIMES}; last_used_at timestamptz(6)
+        last_api_key_rotated_at timestamptz(6)
     """,
     "service_audit_logs": """
         id uuid nn; service_id uuid nn; user_id uuid nn; action varchar(100) nn; success boolean nn =true
         error_message text; ip_address varchar(45); user_agent text; created_at timestamptz(6) nn =CURRENT_TIMESTAMP
+    """,
+    "revoked_tokens": """
+        id uuid nn; jti varchar(255) nn; user_id uuid nn; token_issued_at timestamptz(6) nn
+        token_expires_at timestamptz(6) nn; revoked_at timestamptz(6) nn =CURRENT_TIMESTAMP; revoked_by varchar(255)
+        reason text
+    """,
+    "jwt_key_rotation": f"""
+        id uuid nn; key_identifier varchar(255) nn; key_type varchar(50) nn; last_rotated_at timestamptz(6) nn
+        next_rotation_due timestamptz(6); is_active boolean nn =true; rotation_interval_days integer; metadata text
+        {AUTH_TIMES}
     """,
 }
 COLUMNS_QUERY = r"""
@@ -350,9 +410,11 @@ def test_a_raw_insert_needs_the_required_columns_only(engine: sa.Engine, model: 
         assert {name: getattr(found, name) for name in DEFAULTS[model]} == DEFAULTS[model]
 
 
-@pytest.mark.parametrize("table", REQUIRED)
+# The one column that details need is an INTEGER PRIMARY KEY, for which SQLite takes NULL as the next number.
+@pytest.mark.parametrize("table", [table for table in REQUIRED if table != "request_log_details"])
 def test_a_required_column_is_required(made_url: str, table: str) -> None:
-    insert_required(made_url, *[parent for parent in ("service_providers", "model_mappings") if parent != table])
+    parents = ("service_providers", "model_mappings", "request_logs")
+    insert_required(made_url, *[parent for parent in parents if parent != table])
     for name in REQUIRED[table]:
         with pytest.raises(sa.exc.IntegrityError, match=name):
             insert(made_url, table, REQUIRED[table] | {name: None})
@@ -362,7 +424,7 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-@pytest.mark.parametrize("model", [ServiceProvider, ModelMapping, ModelMappingProvider, ApiKey, User, ServiceRegistry])
+@pytest.mark.parametrize("model", [*GATEWAY, ApiKey, *AUTH])
 def test_created_at_is_the_time_in_utc_by_default(elsewhere: sa.Engine, model: Any) -> None:
     before = now().replace(microsecond=0)
     with elsewhere.begin() as connection:
@@ -434,13 +496,15 @@ def routing(session: Session) -> ServiceProvider:
 def test_relationships_lead_both_ways(session: Session) -> None:
     first = routing(session)
     client = ApiKey(key_name="client", key_value="presented")
-    session.add(RequestLog(request_time=LONG_AGO, provider=first, api_key=client))
+    details = RequestLogDetail(request_body=["hello"], response_headers={}, error_info="none")
+    session.add(RequestLog(request_time=LONG_AGO, provider=first, api_key=client, details=details))
     session.commit()
     assert [served.target_model_name for served in first.models] == ["small-1", "small-2"]
     assert {served.mapping.requested_model for served in first.models} == {"small"}
     assert len(session.get_one(ModelMapping, "small").providers) == 3
     log = session.scalars(sa.select(RequestLog)).one()
-    assert (log.provider, log.api_key) == (first, client)
+    assert (log.provider, log.api_key, log.details) == (first, client, details)
+    assert (details.log, details.log_id, details.request_body) == (log, log.id, ["hello"])
 
 
 @pytest.mark.parametrize(
@@ -468,18 +532,36 @@ def test_a_deleted_parent_takes_its_children_along(
     assert [*session.scalars(sa.select(ModelMappingProvider.target_model_name))] == left
 
 
-@pytest.mark.parametrize("parent", ["service_providers", "api_keys"])
-def test_a_row_that_a_request_log_refers_to_cannot_be_deleted(made_url: str, session: Session, parent: str) -> None:
+def test_a_client_with_logs_stays_and_a_provider_may_go(made_url: str, session: Session) -> None:
     insert_required(made_url, "service_providers", "api_keys")
     insert(made_url, "request_logs", REQUIRED["request_logs"] | {"provider_id": 1, "api_key_id": 1})
+    log = session.scalars(sa.select(RequestLog)).one()
+    session.delete(session.scalars(sa.select(ServiceProvider)).one())
+    session.commit()
+    session.expire_all()
+    assert (log.provider_id, log.provider) == (1, None)
     with pytest.raises(sa.exc.IntegrityError):
-        session.execute(sa.text(f"DELETE FROM {parent}"))
+        session.execute(sa.text("DELETE FROM api_keys"))
+
+
+@pytest.mark.parametrize("way", ["orm", "sql"])
+def test_details_go_with_their_log(made_url: str, session: Session, way: str) -> None:
+    insert_required(made_url, "request_logs", "request_log_details")
+    log = session.scalars(sa.select(RequestLog)).one()
+    if way == "orm":
+        session.delete(log)
+    else:
+        session.execute(sa.text("DELETE FROM request_logs"))
+    session.commit()
+    assert session.scalars(sa.select(RequestLogDetail)).all() == []
 
 
 def numbered(model: Any, number: int) -> dict[str, Any]:
     """What an instance of an auth model needs, different for each number."""
     if model is User:
         return {"github_user_id": number}
+    if model is JwtKeyRotation:
+        return {"key_identifier": str(number), "key_type": "RS256", "last_rotated_at": LONG_AGO}
     return {"service_identifier": str(number), "hashed_api_key": ""}
 
 
@@ -511,7 +593,12 @@ def by_sql_with_a_time_of_its_own(session: Session, model: Any, values: dict[str
     "change", [by_instance, by_update, by_core, by_sql, by_sql_with_a_time_of_its_own], ids=lambda way: way.__name__
 )
 @pytest.mark.parametrize(
-    ("model", "values"), [(User, {"is_whitelisted": True}), (ServiceRegistry, {"description": "sends mail"})]
+    ("model", "values"),
+    [
+        (User, {"is_whitelisted": True}),
+        (ServiceRegistry, {"description": "sends mail"}),
+        (JwtKeyRotation, {"rotation_interval_days": 90}),
+    ],
 )
 def test_a_trigger_moves_updated_at(session: Session, model: Any, values: dict[str, Any], change: Any) -> None:
     for number, key in enumerate([ID, OTHER_ID]):
@@ -538,7 +625,9 @@ def test_the_new_updated_at_is_read_on_the_next_access(session: Session) -> None
 
 
 @pytest.mark.parametrize("model", AUTH)
-def test_updated_at_never_sorts_before_created_at(session: Session, model: type[User | ServiceRegistry]) -> None:
+def test_updated_at_never_sorts_before_created_at(
+    session: Session, model: type[User | ServiceRegistry | JwtKeyRotation]
+) -> None:
     def out_of_order() -> int:
         return session.scalar(sa.text(f"SELECT count(*) FROM {model.__tablename__} WHERE updated_at < created_at")) or 0
 

@@ -1,5 +1,6 @@
 """`op.concurrently` on a partitioned table: each partition takes the form, and ends as the plain one leaves it."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -200,6 +201,30 @@ def test_an_index_of_an_earlier_form_of_the_revision_is_named(url: str, history:
     execute(url, "DROP INDEX i, children_1_i")
     history.upgrade(url)
     assert query(url, LEFT_OVER) == []
+
+
+REFERENCE = 'sa.ForeignKeyConstraint(["child"], ["children.a"], name="notes_child_fkey")'
+NOTES = f'op.create_table("notes", sa.Column("child", sa.Integer), {REFERENCE}, comment="Notes.")'
+REFERS = 'op.create_foreign_key("later", "notes", "children", ["child"], ["a"])'
+
+
+@on_postgresql
+def test_a_foreign_key_that_can_not_refer_to_it_is_left_out(
+    url: str, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "app.migrations")
+    history.add(TABLES)
+    history.add(f"{NOTES}\n{REFERS}", 'op.drop_table("notes")')
+    history.add(block(REFERS), block('op.drop_constraint("later", "notes", type_="foreignkey")'))
+    history.upgrade(url)
+    assert query(url, "SELECT conname FROM pg_constraint WHERE conrelid = 'notes'::regclass") == []
+    assert query(url, "SELECT obj_description('notes'::regclass)") == [("Notes.",)]
+    said = [line for line in caplog.messages if "left out" in line]
+    assert said == [
+        f"{name} is left out: children is partitioned by RANGE (id), which no foreign key names"
+        for name in ("notes_child_fkey", "later", "later")
+    ]
+    history.downgrade(url)
 
 
 REFUSED = {

@@ -23,26 +23,30 @@ ASKED_MODEL = """\
     asked_model: Mapped[str | None] = mapped_column(
         sa.String(100), info={"renamed_from": "requested_model"}, comment="Model that the client asked for."
     )"""
-GATEWAY = [
+CLIENTS = [
     # a table that others refer to, with a column that is unique, and gets longer
     (
         '    __tablename__ = "api_keys"\n    __table_args__ = ({"comment"',
         '    __tablename__ = "clients"\n    __table_args__ = ({"info": {"renamed_from": "api_keys"}, "comment"',
     ),
-    ('sa.ForeignKey("api_keys.id")', 'sa.ForeignKey("clients.id")'),
     (
         "    key_name: Mapped[str] = mapped_column(sa.String(100), unique=True,",
         '    name: Mapped[str] = mapped_column(sa.String(200), info={"renamed_from": "key_name"}, unique=True,',
     ),
+]
+GATEWAY = [
     # a primary key that others refer to
     (
         "    requested_model: Mapped[str] = mapped_column(sa.String(100), primary",
         '    model: Mapped[str] = mapped_column(sa.String(100), info={"renamed_from": "requested_model"}, primary',
     ),
     ('sa.ForeignKey("model_mappings.requested_model"', 'sa.ForeignKey("model_mappings.model"'),
+]
+LOGS = [
+    ('sa.ForeignKey("api_keys.id")', 'sa.ForeignKey("clients.id")'),
     # a column in indexes that keep their names
     (
-        '    requested_model: Mapped[str | None] = _string(100, "Model that the client asked for.")',
+        '    requested_model: Mapped[str | None] = columns.string(100, "Model that the client asked for.")',
         ASKED_MODEL,
     ),
     ('"request_time", "requested_model"', '"request_time", "asked_model"'),
@@ -85,6 +89,8 @@ def test_declared_renames_keep_every_row_both_ways(source_copy: SourceCopy, at: 
     fill(url, 0, 1, 2)
     schema, values = schema_of(url), values_in(url)
     source_copy.edit("gateway.py", *GATEWAY)
+    source_copy.edit("client_keys.py", *CLIENTS)
+    source_copy.edit("request_logs.py", *LOGS)
     source_copy.edit("auth.py", *AUTH)
     done = source_copy.edited("revision", "--autogenerate", "-m", "rename much", url=url)
     assert done.returncode == 0, done.stderr

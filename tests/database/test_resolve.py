@@ -18,12 +18,12 @@ from app.migrations.errors import ConfigurationError, HistoryError, MigrationErr
 from app.migrations.run.ledger import Outcome
 from app.migrations.run.status import State
 from app.project import PROJECT
-from tests.support.alembic_in_process import revision_of, upgrade
+from tests.support.alembic_in_process import HEAD, downgrade, revision_of, upgrade
 from tests.support.approved_texts import Approve, plain
 from tests.support.command_processes import Running, start_schema
 from tests.support.database_access import engine, execute, query
 from tests.support.databases import ONE_A_DAY, Servers, database
-from tests.support.drift_cases import HEAD
+from tests.support.drift_cases import ENCRYPTS
 from tests.support.editable_project import EditableProject, by_hand
 from tests.support.ledger_rows import attempts, holder
 from tests.support.project_copy import WAITS
@@ -215,10 +215,11 @@ def test_a_version_from_a_backup_older_than_the_tables(scene: Scene) -> None:
 
 def test_a_data_revision_is_asked_itself(scene: Scene) -> None:
     provider = "INSERT INTO service_providers (id, name, base_url, protocol, api_key) VALUES (1, 'a', 'b', 'c', 'sk-1')"
+    downgrade(scene.url, ENCRYPTS, scene.editable.ini)
     execute(scene.url, provider, f"UPDATE alembic_version SET version_num = '{BEFORE}'")
-    assert f"revision {HEAD}: rows still to do is 1, should be 0" in scene.refused(scene.applied, HEAD)
+    assert f"revision {ENCRYPTS}: rows still to do is 1, should be 0" in scene.refused(scene.applied, ENCRYPTS)
     execute(scene.url, "DELETE FROM service_providers")
-    assert scene.applied(HEAD) == {HEAD: Outcome.ADOPTED}
+    assert scene.applied(ENCRYPTS) == {ENCRYPTS: Outcome.ADOPTED}
 
 
 @pytest.mark.exhaustive

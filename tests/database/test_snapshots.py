@@ -11,11 +11,10 @@ from app.migrations import commands, snapshots
 from app.migrations.errors import HistoryError, MigrationError
 from app.migrations.snapshots import Snapshots, kind_of
 from app.project import PROJECT
-from tests.support.alembic_in_process import scripts, upgrade
+from tests.support.alembic_in_process import HEAD, scripts, upgrade
 from tests.support.approved_texts import Approve
 from tests.support.database_access import connected, engine, execute, query
 from tests.support.databases import Servers, database
-from tests.support.drift_cases import HEAD
 from tests.support.editable_project import EditableProject
 from tests.support.schema_in_process import schema
 

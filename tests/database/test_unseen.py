@@ -7,8 +7,7 @@ import pytest
 from alembic import command
 
 from app.migrations.autogenerate import postgresql_only, stand_in
-from tests.support.alembic_in_process import config
-from tests.support.drift_cases import HEAD
+from tests.support.alembic_in_process import HEAD, config
 from tests.support.editable_project import EditableProject
 
 pytestmark = pytest.mark.in_turn

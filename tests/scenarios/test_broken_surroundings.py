@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app import database_url
-from tests.support.alembic_in_process import command_line
+from tests.support.alembic_in_process import HEAD, command_line
 from tests.support.command_processes import Done
 from tests.support.database_access import execute
 from tests.support.databases import Servers, database
@@ -21,7 +21,6 @@ from tests.support.schema_in_process import schema
 pytestmark = pytest.mark.exhaustive
 
 CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8}
-HEAD = "20260228000000"
 SECRET = "not-for-anybody"
 COMMANDS = [
     "alembic upgrade head",

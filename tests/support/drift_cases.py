@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-HEAD = "20260228000000"
+# The last revision that changes rows.
+ENCRYPTS = "20260228000000"
 _ACTIVE = "is_active BOOLEAN DEFAULT true NOT NULL"
 
 
@@ -64,9 +65,9 @@ KINDS = [
     ),
     _both(
         "column dropped",
-        ["ALTER TABLE request_logs DROP COLUMN trace_id"],
-        ["column request_logs.trace_id: is not there, and should be ("],
-        'tables["request_logs"]._columns.remove(tables["request_logs"].c.trace_id)',
+        ["ALTER TABLE request_logs DROP COLUMN request_path"],
+        ["column request_logs.request_path: is not there, and should be ("],
+        'tables["request_logs"]._columns.remove(tables["request_logs"].c.request_path)',
     ),
     _both(
         "column renamed",
@@ -294,14 +295,14 @@ tables["api_keys"].c.key_name.type = kind
     ),
     Kind(
         "constraint not valid",
-        ["constraint request_logs.request_logs_provider_id_fkey: valid is false, should be true"],
+        ["constraint request_logs.request_logs_api_key_id_fkey: valid is false, should be true"],
         [],
         [
-            "ALTER TABLE request_logs DROP CONSTRAINT request_logs_provider_id_fkey",
-            "ALTER TABLE request_logs ADD FOREIGN KEY (provider_id) REFERENCES service_providers NOT VALID",
+            "ALTER TABLE request_logs DROP CONSTRAINT request_logs_api_key_id_fkey",
+            "ALTER TABLE request_logs ADD FOREIGN KEY (api_key_id) REFERENCES api_keys NOT VALID",
         ],
         """\
-for key in tables["request_logs"].c.provider_id.foreign_keys:
+for key in tables["request_logs"].c.api_key_id.foreign_keys:
     key.constraint.dialect_kwargs["postgresql_not_valid"] = True
 """,
     ),

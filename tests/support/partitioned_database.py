@@ -14,10 +14,17 @@ def partition(url: str, *, key: str = "id, request_time", by: str = "RANGE (requ
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
         f"WHERE contype = 'f' AND conrelid = '{TABLE}'::regclass",
     )
+    referring = query(
+        url,
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint "
+        f"WHERE contype = 'f' AND confrelid = '{TABLE}'::regclass",
+    )
     comment = query(url, f"SELECT obj_description('{TABLE}'::regclass)")[0][0]
     own = [(str(name), str(text)) for name, text in indexes if name != f"{TABLE}_pkey"]
     execute(
         url,
+        # These need a unique id, which the partitioned table can't have.
+        *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name in referring),
         f"ALTER TABLE {TABLE} RENAME TO {_FORMER}",
         f"ALTER TABLE {_FORMER} DROP CONSTRAINT {TABLE}_pkey",
         *(f"ALTER INDEX {name} RENAME TO {name}_until_2026" for name, _ in own),

@@ -48,7 +48,9 @@ class Built:
         elif definition.startswith("PRIMARY KEY"):
             self._refuse(name, f"is another key than head's ({definition}).", leave="")
         elif self.former.has(name, facts):
-            self.explanation.add(name, Group.REPAIRED, f"is of an earlier revision ({definition}): dropped, as head has.")
+            self.explanation.add(
+                name, Group.REPAIRED, f"is of an earlier revision ({definition}): dropped, as head has."
+            )
         else:
             self._accept(name, f"is no constraint of head's: left, and refuses what it has refused ({definition}).")
 
@@ -65,7 +67,9 @@ class Built:
             if rows.count:
                 self._refuse_for(name, rows)
             else:
-                self._accept(name, "is missing, and would refuse what the running service may write.", self._adding(name))
+                self._accept(
+                    name, "is missing, and would refuse what the running service may write.", self._adding(name)
+                )
         else:
             self._refuse(name, f"is missing: add it by hand ({definition}).")
 
@@ -122,7 +126,9 @@ class Built:
         if same:
             self.explanation.add(name, Group.RENAMED, "does the same, and is written otherwise: takes head's text.")
         else:
-            self._refuse(name, "does something else than head's of that name: rename it, or change it by hand.", "definition")
+            self._refuse(
+                name, "does something else than head's of that name: rename it, or change it by hand.", "definition"
+            )
 
     def _other_constraint(self, difference: Difference) -> None:
         name, found, expected = difference.name, str(difference.found), str(difference.expected)

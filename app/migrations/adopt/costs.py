@@ -12,7 +12,8 @@ _BYTES_A_SECOND = 40_000_000
 _ROWS_A_SECOND = 250_000
 _SIZES = """
 SELECT c.relname, (SELECT sum(pg_table_size(t.relid)) FROM pg_partition_tree(c.oid) t),
-    (SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid WHERE t.isleaf)
+    (SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid
+     WHERE t.isleaf)
 FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = ANY(%s)
 """
 

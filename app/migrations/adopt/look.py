@@ -13,12 +13,12 @@ from alembic.script import ScriptDirectory
 
 from app.migrations import own_tables, run, snapshots
 from app.migrations.adopt.costs import Cost, costs_of
-from app.migrations.adopt.explain import Explanation, Sides, explain, tables_of
-from app.migrations.adopt.findings import Group
+from app.migrations.adopt.explain import Sides, explain, tables_of
+from app.migrations.adopt.findings import Explanation, Group
 from app.migrations.adopt.rights import missing_rights
 from app.migrations.adopt.rows import Rows
 from app.migrations.adopt.steps import Steps, StepsOnPostgresql
-from app.migrations.drift import Drift, drift_from
+from app.migrations.drift import Drift, find_drift
 from app.migrations.errors import HistoryError
 from app.migrations.project import OWN_TABLES, Project
 from app.migrations.run import Ledger
@@ -85,7 +85,7 @@ def look(
     head = str(script.get_current_head())
     at = _require_unversioned(connection, script, head)
     dialect = connection.dialect.name
-    drift = drift_from(connection, config, script, head, Ledger(connection).entries(), project.partitions)
+    drift = find_drift(connection, config, script, head, Ledger(connection).entries(), project.partitions)
     _require_tables(connection, drift)
     committed = Snapshots(config)
     earlier = [r.revision for r in script.walk_revisions() if r.revision != head]
@@ -127,9 +127,9 @@ def _require_unversioned(connection: sa.Connection, script: ScriptDirectory, hea
             f"This database has a history, and is at {', '.join(rows)}: bring it to head with: alembic upgrade head"
         )
     raise HistoryError(
-        f"The table {own_tables.VERSION_TABLE} holds {', '.join(map(repr, rows))}, which isn't of this history: another "
-        "program's Alembic wrote it, or newer code. If that program migrates this database no more, rename its table "
-        f"and adopt again: ALTER TABLE {own_tables.VERSION_TABLE} RENAME TO {own_tables.VERSION_TABLE}_before"
+        f"The table {own_tables.VERSION_TABLE} holds {', '.join(map(repr, rows))}, which isn't of this history: "
+        "another program's Alembic wrote it, or newer code. If that program migrates this database no more, rename "
+        f"its table, and adopt again: ALTER TABLE {own_tables.VERSION_TABLE} RENAME TO {own_tables.VERSION_TABLE}_before"
     )
 
 

@@ -16,7 +16,9 @@ from app.migrations.adopt.column_types import affinity
 from app.migrations.errors import MigrationError
 from app.sql_text import literal
 
-_REDECLARES = re.compile(r"UPDATE sqlite_schema SET sql = '(.*)' WHERE type = 'table' AND name = '((?:[^']|'')*)'", re.DOTALL)
+_REDECLARES = re.compile(
+    r"UPDATE sqlite_schema SET sql = '(.*)' WHERE type = 'table' AND name = '((?:[^']|'')*)'", re.DOTALL
+)
 
 
 def execute_redeclaring(connection: sa.Connection, statements: list[str]) -> None:

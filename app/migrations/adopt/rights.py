@@ -32,7 +32,9 @@ def missing_rights(connection: sa.Connection, steps: Steps, tables: list[str]) -
         if not is_ours:
             owners.setdefault(owner, []).append(table)
     for owner, names in owners.items():
-        lines.append(f"{', '.join(names)}: owned by {owner}, and only its owner may alter a table: GRANT {owner} TO {role}")
+        lines.append(
+            f"{', '.join(names)}: owned by {owner}, and only its owner may alter a table: GRANT {owner} TO {role}"
+        )
     return lines
 
 

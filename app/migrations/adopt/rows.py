@@ -24,7 +24,8 @@ WHERE d.classid = 'pg_rewrite'::regclass AND c.relnamespace = to_regnamespace(qu
 _OTHER_RELATIONS = """
 SELECT relname, CASE relkind WHEN 'f' THEN 'a foreign table' WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view'
     WHEN 'S' THEN 'a sequence' WHEN 'c' THEN 'a composite type' ELSE 'something else' END
-FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relkind NOT IN ('r', 'p', 'i', 'I')
+FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(current_schema()))
+    AND relkind NOT IN ('r', 'p', 'i', 'I')
 """
 
 
@@ -94,9 +95,7 @@ class Rows:
         equal = " AND ".join(
             f"p.{quoted(theirs)} = t.{quoted(own)}" for own, theirs in zip(columns, referred, strict=True)
         )
-        return self._found_rows(
-            owner_of(name), f"{is_set} AND NOT EXISTS (SELECT 1 FROM {match[2]} p WHERE {equal})"
-        )
+        return self._found_rows(owner_of(name), f"{is_set} AND NOT EXISTS (SELECT 1 FROM {match[2]} p WHERE {equal})")
 
     def against_check(self, name: str, facts: Facts) -> RowsFound:
         """Returns the rows that a CHECK would refuse."""

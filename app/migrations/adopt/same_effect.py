@@ -9,8 +9,10 @@ _UNIQUE = re.compile(r"UNIQUE( NULLS NOT DISTINCT)? (\(.*?\))( INCLUDE \(.*?\))?
 _BODY = re.compile(r"AS (\$\w*\$)(.*)\1", re.DOTALL)
 _CALLS = re.compile(r"EXECUTE (?:FUNCTION|PROCEDURE) ((?:\w+\.)?(\w+))\(")
 _NOW = r"(?:now\(\)|current_timestamp(?:\(\d\))?|(?:clock|statement|transaction)_timestamp\(\)|localtimestamp)"
-_SETS_TIME = re.compile(rf"begin new\.(\"?\w+\"?) ?:?= ?(?:timezone\('utc'(?:::text)?, ?{_NOW}\)|\(?{_NOW}"
-                        rf"(?: at time zone 'utc')?\)?); ?return new; ?end;?")
+_SETS_TIME = re.compile(
+    rf"begin new\.(\"?\w+\"?) ?:?= ?(?:timezone\('utc'(?:::text)?, ?{_NOW}\)|\(?{_NOW}"
+    rf"(?: at time zone 'utc')?\)?); ?return new; ?end;?"
+)
 
 
 def unique_index(constraint: Facts, table: str, name: str) -> str | None:

@@ -42,7 +42,8 @@ def steps_of_sqlite(explanation: Explanation, indexed: Mapping[str, list[str]]) 
         if not _must_change(found, aim, table, added):
             continue
         if _indexed(found, table) == _indexed(aim, table):
-            transaction.append(redeclare(table, declaration(table, _in_order_of_file(found, aim, table, added, indexed.get(table, []))))
+            ordered = _in_order_of_file(found, aim, table, added, indexed.get(table, []))
+            transaction.append(redeclare(table, declaration(table, ordered)))
         else:
             copied.append(table)
             transaction += _copy(found, aim, table, added)

@@ -4,6 +4,7 @@ Each takes a project, and an engine or none for the project's database. Each ret
 progress goes to the logger `app.migrations`. An expected error is raised as a `SchemaError` of one line.
 """
 
+from app.migrations.adopt import Adoption, adopt, plan_adoption
 from app.migrations.commands.deploy import Deployment, backup_sqlite, deploy, pg_dump_line, script
 from app.migrations.commands.dev import Development, develop
 from app.migrations.commands.lint import lint
@@ -14,17 +15,20 @@ from app.migrations.drift import WrittenRevision, accept, check, plan_revert, re
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
+    "Adoption",
     "Deployment",
     "Development",
     "Released",
     "WrittenRevision",
     "accept",
+    "adopt",
     "backup_sqlite",
     "check",
     "deploy",
     "develop",
     "lint",
     "pg_dump_line",
+    "plan_adoption",
     "plan_revert",
     "read_status",
     "release",

@@ -65,6 +65,12 @@ class Drift:
         return snapshots.in_plain_form(self.expected, snapshots.take(connection), self.declared)
 
     @property
+    def without_accepted(self) -> Snapshot:
+        """Returns the schema that is there, with accepted differences as they are expected."""
+        accepted = snapshots.goal(self.found, self.expected, [d for d in self.accepted if d.attribute != ROWS_TO_DO])
+        return accepted.end
+
+    @property
     def of_schema(self) -> list[Difference]:
         """Returns the open differences that DDL can undo."""
         return [difference for difference in self.open if difference.attribute != ROWS_TO_DO]
@@ -185,9 +191,14 @@ def digest(differences: Iterable[Difference]) -> str:
 
 
 def _accepted(differences: list[Difference], entries: list[Entry]) -> list[Difference]:
+    # Without a checksum an object is another program's, whatever becomes of it.
     digests = {(entry.subject, entry.checksum) for entry in entries if entry.outcome is Outcome.ACCEPTED}
     names = {d.name for d in differences}
-    accepted = {name for name in names if (name, digest(d for d in differences if d.name == name)) in digests}
+    accepted = {
+        name
+        for name in names
+        if (name, None) in digests or (name, digest(d for d in differences if d.name == name)) in digests
+    }
     return [d for d in differences if d.name in accepted]
 
 

@@ -24,7 +24,7 @@ from alembic.runtime.migration import MigrationContext
 
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import CatalogTable
-from app.migrations.operations.parents import IndexOfParent, IndexParts, add_foreign_key
+from app.migrations.operations.parents import IndexOfParent, IndexParts, add_foreign_key, is_left_out
 from app.migrations.operations.statements import execute
 
 PLAIN = "plain"  # the option of Alembic's context that asks for plain operations everywhere
@@ -179,6 +179,8 @@ def _add_and_validate(operations: Operations, operation: Any) -> None:
     table = CatalogTable.named(operations, constraint.table.name, constraint.table.schema)
     definition = table.definition(constraint)
     is_key = isinstance(operation, ops.CreateForeignKeyOp)
+    if is_key and is_left_out(operations, constraint):
+        return
     if is_key and table.is_partitioned and table.is_validated(name) is None:
         add_foreign_key(table, name, definition.removesuffix(" NOT VALID"))
         return

@@ -14,7 +14,7 @@ from alembic.operations import Operations, ops, toimpl
 from alembic.operations.batch import BatchOperationsImpl
 from sqlalchemy.ext.compiler import compiles
 
-from app.migrations.operations import catalog_table, concurrently
+from app.migrations.operations import catalog_table, concurrently, parents
 from app.migrations.operations.statements import execute
 from app.migrations.sql import MOST_CHARACTERS
 
@@ -81,6 +81,7 @@ def _with_comments_at_once(original: _Implementation) -> _Implementation:
         if context.as_sql or context.dialect.name != "postgresql":
             return original(operations, operation)
         table = operation.to_table(context)
+        parents.leave_out(operations, table)
         comments: dict[Any, str] = {item: item.comment for item in (table, *table.columns) if item.comment is not None}
         outside = operations.get_bind().get_execution_options().get("isolation_level") == "AUTOCOMMIT"
         # Outside a transaction each statement gets its own, and guards don't read a text that is too long.
@@ -94,6 +95,16 @@ def _with_comments_at_once(original: _Implementation) -> _Implementation:
         if comments:
             operations.execute(_Comments(table, comments))
         return table
+
+    return implementation
+
+
+def _unless_left_out(original: _Implementation) -> _Implementation:
+    """Passes over a foreign key that a partitioned table of PostgreSQL has no key for."""
+
+    def implementation(operations: Operations, operation: Any) -> None:
+        if not parents.is_left_out(operations, operation.to_constraint(operations.migration_context)):
+            original(operations, operation)
 
     return implementation
 
@@ -205,7 +216,7 @@ _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
     ops.CreateUniqueConstraintOp: _copies_table(toimpl.create_constraint),
     ops.CreateCheckConstraintOp: _copies_table(toimpl.create_constraint),
     ops.CreatePrimaryKeyOp: _copies_table(toimpl.create_constraint),
-    ops.CreateForeignKeyOp: _copies_table(toimpl.create_constraint),
+    ops.CreateForeignKeyOp: _unless_left_out(_copies_table(toimpl.create_constraint)),
     ops.CreateTableCommentOp: _skipped(toimpl.create_table_comment),
     ops.DropTableCommentOp: _skipped(toimpl.drop_table_comment),
 }

@@ -6,21 +6,27 @@ partition, whose index is then attached; it becomes valid with the last one. A f
 and validated there; adding it to the table then adopts these. A partition that is new meanwhile has both from the
 beginning, and one that is detached or dropped meanwhile is passed over.
 
+A unique key of a partitioned table has the columns of the partition key. A foreign key that refers to other columns
+alone can't exist, and is left out: one revision runs on both forms of the table, and no comparison misses it.
+
 Source of the forms: PostgreSQL's manual, "Partitioning", "Partition Maintenance".
 """
 
 import itertools
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from alembic.operations import Operations
 
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import CatalogTable
 from app.sql_text import fitting, unquoted
 
+log = logging.getLogger("app.migrations")
 _NAME = r'("(?:[^"]|"")*"|[\w$]+)'
 _INDEX = re.compile(
     rf"(CREATE\s+(?:UNIQUE\s+)?INDEX)\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}\s+"
@@ -149,10 +155,8 @@ class IndexOfParent:
         parts, table = self.parts, self.table
         statement = f"{parts.create} {table.quote(parts.name)} ON {table.name} {parts.rest}"
         columns = [column for item in work.work_of(statement) or [] for column in item.columns]
-        for key, needed in table.rows(_KEYS):
-            missing = [column for column in needed if column not in columns]
-            if missing:
-                raise MigrationError(self._refusal(key, columns, missing))
+        for key, missing in missing_of_key(table, columns):
+            raise MigrationError(self._refusal(key, columns, missing))
 
     def _refusal(self, key: str, columns: list[str], missing: list[str]) -> str:
         name, table = self.parts.name, self.table.name
@@ -165,6 +169,19 @@ class IndexOfParent:
             f"{harm}{name} would need {', '.join(missing)} as well. Add that, or leave {name} out: "
             f'op.{call}("{name}", "{table}", [{listed}]{unique})'
         )
+
+
+def missing_of_key(table: CatalogTable, columns: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yields each partition key of a table, or of its partitions, with the columns that are missing among these.
+
+    Args:
+        table: the table; one that isn't partitioned has no partition key.
+        columns: the columns of a key that is to be unique.
+    """
+    for key, needed in table.rows(_KEYS):
+        missing = [column for column in needed if column not in columns]
+        if missing:
+            yield str(key), missing
 
 
 def add_foreign_key(table: CatalogTable, name: str, definition: str) -> None:
@@ -180,6 +197,24 @@ def add_foreign_key(table: CatalogTable, name: str, definition: str) -> None:
         with _unless_gone(leaf, table):
             leaf.add_and_validate(name, f"{definition} NOT VALID")
     table.alter(f"ADD {definition}")
+
+
+def is_left_out(operations: Operations, constraint: sa.Constraint) -> bool:
+    """Returns whether a constraint is a foreign key that can't exist, and says so."""
+    if not isinstance(constraint, sa.ForeignKeyConstraint) or operations.get_context().dialect.name != "postgresql":
+        return False
+    referred = constraint.referred_table
+    table = CatalogTable.named(operations, referred.name, referred.schema)
+    for key, _ in missing_of_key(table, [element.column.name for element in constraint.elements]):
+        name = constraint.name or "a foreign key"
+        log.info("%s is left out: %s is partitioned by %s, which no foreign key names", name, table.name, key)
+        return True
+    return False
+
+
+def leave_out(operations: Operations, table: sa.Table) -> None:
+    """Takes the foreign keys that can't exist from a table that is to be created."""
+    table.constraints -= {constraint for constraint in table.constraints if is_left_out(operations, constraint)}
 
 
 @contextmanager

@@ -51,6 +51,7 @@ table = sa.Table(
     sa.Column("code_version", sa.String(200)),
     sa.Column("reason", sa.Text),
     sa.Column("subject", sa.Text),
+    sa.Column("evidence", sa.Text),
 )
 _KINDS = {column.name: (column.nullable, column.type.python_type) for column in table.columns}
 _WORD = re.compile("[a-z][a-z_]*")  # anything else was written by hand
@@ -70,6 +71,7 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ACCEPTED = "accepted"
     REVERTED = "reverted"
+    DUE = "due"  # the schema has it, and rows are still to do
     UNKNOWN = "unknown"
 
 
@@ -88,6 +90,7 @@ class Entry:
         code_version: the commit that the code was at, or the setting `SCHEMA_CODE_VERSION`.
         subject: the object that `schema check` was told about, such as `column users.nick`; `checksum` is of the
             difference then.
+        evidence: of an adoption, in JSON: what was found and done, and the tables before and after.
         newer: the direction or the outcome, if only newer code knows it; `outcome` is `UNKNOWN` then.
     """
 
@@ -109,6 +112,7 @@ class Entry:
     code_version: str | None = None
     reason: str | None = None
     subject: str | None = None
+    evidence: str | None = None
     newer: str | None = None
 
     @property
@@ -191,10 +195,12 @@ class Ledger:
         reason: str | None,
         *,
         subject: str | None = None,
+        evidence: str | None = None,
     ) -> None:
         """Adds a row for something that was decided rather than run."""
         values = self._values(revision, direction, outcome, checksum)
         values |= {"finished_at": values["started_at"], "duration_ms": 0, "reason": reason, "subject": subject}
+        values["evidence"] = evidence
         self._connection.execute(sa.insert(table), values)
 
     def finish(

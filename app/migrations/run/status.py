@@ -26,6 +26,7 @@ class State(StrEnum):
     APPLIED = "applied"
     EDITED = "edited"
     SKIPPED = "skipped"
+    DUE = "due"
     PENDING = "pending"
     RUNNING = "running"
     FAILED = "failed"
@@ -180,6 +181,8 @@ def _of_ours(
         return RevisionStatus(name, title, state, applied, entry)
     if last is not None and last.outcome is Outcome.FAILED:
         return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
+    if last is not None and last.outcome is Outcome.DUE:
+        return RevisionStatus(name, title, State.DUE, applied, last)
     return RevisionStatus(name, title, State.PENDING, applied, None)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from app.migrations.snapshots.ddl_postgresql_types import quote
 from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, of_kind, owner_of
+from app.sql_text import unquoted
 
 Declared = Callable[[], Mapping[str, str]]
 """Returns the tables that may be partitioned, each with its partition column."""
 
+_REFERENCE = re.compile(r"FOREIGN KEY \([^)]*\) REFERENCES ([^(]+)\(([^)]*)\)")
 _AFTER_KEY = re.compile(r" (?:INCLUDE|WHERE|WITH) ")
 
 
@@ -21,7 +23,8 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
     """Returns what was found with the partitioned tables written as the plain ones that are expected.
 
     A table that isn't declared keeps its partition key, and its keys keep the partition column: these differ. Its
-    indexes are the same as a plain table's.
+    indexes are the same as a plain table's. A foreign key that refers to a partitioned table and can't exist counts as
+    there.
 
     Args:
         expected: the facts that `found` is compared with; a table that is partitioned there is left as it is.
@@ -32,7 +35,8 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
     if not tables:
         return found
     columns = {table: by for table, by in declared().items() if _is_by(found, table, by)}
-    return {name: _plain(expected, name, facts, tables, columns) for name, facts in found.items()}
+    plain = {name: _plain(expected, name, facts, tables, columns) for name, facts in found.items()}
+    return plain | dict(_impossible(expected, found, tables))
 
 
 def is_widened_key(name: str, expected: Snapshot, found: Snapshot) -> bool:
@@ -45,6 +49,18 @@ def _unexpectedly_partitioned(expected: Snapshot, found: Snapshot) -> Iterator[s
     for name in of_kind(found, "table"):
         if name in expected and "partitioned_by" in found[name] and "kind" not in expected[name]:
             yield name
+
+
+def _impossible(expected: Snapshot, found: Snapshot, tables: set[str]) -> Iterator[tuple[str, Facts]]:
+    """Yields the missing foreign keys that refer to a partitioned table, and can't: it has no key of their columns."""
+    for name in of_kind(expected, "constraint"):
+        match = _REFERENCE.match(str(expected[name].get("definition", "")))
+        if match is None or name in found or f"table {owner_of(name)}" not in found:
+            continue
+        if (table := unquoted(match[1])) in tables:
+            key = str(found[f"table {table}"]["partitioned_by"]).partition("(")[2].removesuffix(")")
+            if not set(key.split(", ")) <= set(match[2].split(", ")):
+                yield name, expected[name]
 
 
 def _is_by(found: Snapshot, table: str, by: str) -> bool:

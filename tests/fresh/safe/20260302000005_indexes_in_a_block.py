@@ -12,5 +12,5 @@ phase = "expand"
 
 def upgrade() -> None:
     with op.concurrently():
-        for column in ("trace_id", "request_path"):
+        for column in ("request_path", "provider_name"):
             op.create_index(f"idx_request_logs_{column}", "request_logs", [column])

@@ -11,4 +11,4 @@ phase = "expand"
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE request_logs DROP CONSTRAINT IF EXISTS request_logs_provider_id_fkey")
+    op.execute("ALTER TABLE request_logs DROP CONSTRAINT IF EXISTS request_logs_api_key_id_fkey")
