@@ -56,9 +56,10 @@ def _plan(done: Adoption) -> list[str]:
     lines = [f"Database  {done.database}", f"Head      {look.head}"]
     for group, title in _TITLES.items():
         if findings := look.explanation.of(group):
-            lines += ["", title, *(f"  {finding}" for finding in findings)]
+            lines += ["", title, *_without_comments([*map(str, findings)], ": gets head's comment.", "comments")]
     if look.steps.transaction:
-        lines += ["", "In one transaction:", *(f"  {statement};" for statement in look.steps.transaction)]
+        statements = [f"{statement};" for statement in look.steps.transaction]
+        lines += ["", "In one transaction:", *_without_comments(statements, "COMMENT ON ", "COMMENT ON …;")]
     if look.steps.builds:
         statements = [statement for build in look.steps.builds for statement in build.statements]
         lines += [
@@ -72,6 +73,13 @@ def _plan(done: Adoption) -> list[str]:
         lines += ["", "Then these data revisions run, page by page:"]
         lines += [f"  {revision}: {_rows(rows)}" for revision, rows in look.due.items()]
     return lines
+
+
+def _without_comments(lines: list[str], sign: str, name: str) -> list[str]:
+    """Returns the lines, with one for all that are about comments: there may be hundreds."""
+    others = [f"  {line}" for line in lines if sign not in line]
+    number = len(lines) - len(others)
+    return [*others, f"  and {number} {name}"] if number else others
 
 
 def _cost(cost: Any) -> str:

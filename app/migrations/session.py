@@ -122,6 +122,7 @@ class Session:
         facts: the snapshot from which the compared database was made just now; None for any other database.
         taken: the snapshot of the compared database, if the caller has read it already.
         notes: differences that only the history of the database has left, by the last comparison with the models.
+        unmanaged: what the compared database itself declares unmanaged, in its ledger.
         held_back: changes that wait for a release, a line each.
         left_out: a line on what that comparison couldn't compare; empty if it compared everything.
         answers_notes: the caller's answer has both, so they aren't logged.
@@ -139,6 +140,7 @@ class Session:
     facts: dict[str, Any] | None = None
     taken: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
+    unmanaged: list[str] = field(default_factory=list)
     held_back: list[str] = field(default_factory=list)
     left_out: str = ""
     answers_notes: bool = False

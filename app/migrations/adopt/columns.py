@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.migrations.adopt.column_types import Relation, largest, relation
-from app.migrations.adopt.findings import Explanation, Group
+from app.migrations.adopt.findings import UNMANAGED, Explanation, Group
 from app.migrations.adopt.rows import Rows
 from app.migrations.snapshots import Difference, Facts, address_of, own_name, owner_of, quote
 
@@ -66,7 +66,7 @@ class Columns:
         needs_value = not facts["nullable"] and not {"default", "identity", "generated"} & facts.keys()
         refuses = " It is NOT NULL without a default, so rows of newer code are refused." if needs_value else ""
         if self.is_unmanaged(name):
-            self.explanation.add(name, Group.ACCEPTED, f"unmanaged: declared by the operator.{refuses}")
+            self.explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} declared by the operator.{refuses}")
             return
         reason = f"is unknown here ({facts['type']}).{refuses} If another program owns it, say so: --unmanaged "
         self.explanation.add(name, Group.PERSON, f"{reason}{address_of(name)}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from app.migrations.adopt.alike import Alike
 from app.migrations.adopt.built import Built
 from app.migrations.adopt.columns import Columns
-from app.migrations.adopt.findings import Explanation, Group
-from app.migrations.adopt.known import FormerConstraints
+from app.migrations.adopt.findings import UNMANAGED, Explanation, Group
+from app.migrations.adopt.known import BOOKKEEPING, FormerConstraints
 from app.migrations.adopt.rows import Rows
 from app.migrations.snapshots import (
     PARTS,
@@ -94,7 +94,10 @@ def _explain_table(
         explanation.add(name, Group.REPAIRED, "is missing: made.")
     elif is_unmanaged(table):
         _leave_table(explanation, table)
-        explanation.add(name, Group.ACCEPTED, "unmanaged: declared by the operator.")
+        explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} declared by the operator.")
+    elif table in BOOKKEEPING:
+        _leave_table(explanation, table)
+        explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} the bookkeeping of {BOOKKEEPING[table]}.")
     else:
         _leave_table(explanation, table)
         reason = f"is unknown here. If another program owns it, say so: --unmanaged {table}"

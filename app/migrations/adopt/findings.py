@@ -6,6 +6,8 @@ from typing import Any
 
 from app.migrations.snapshots import Snapshot
 
+UNMANAGED = "unmanaged:"  # begins the reason of what is another program's, whatever becomes of it
+
 
 class Group(StrEnum):
     """The treatment of a difference."""

@@ -1,9 +1,29 @@
-"""Objects that the history once made, and that head no longer has."""
+"""Objects that aren't head's and are known all the same: of earlier revisions, and other tools' bookkeeping."""
 
 import re
 from collections.abc import Iterable
 
 from app.migrations.snapshots import Facts, Snapshot, kind_of, owner_of
+
+BOOKKEEPING = {
+    "_prisma_migrations": "Prisma",
+    "__drizzle_migrations": "Drizzle",
+    "_sqlx_migrations": "sqlx",
+    "__diesel_schema_migrations": "Diesel",
+    "atlas_schema_revisions": "Atlas",
+    "databasechangelog": "Liquibase",
+    "databasechangeloglock": "Liquibase",
+    "django_migrations": "Django",
+    "flyway_schema_history": "Flyway",
+    "gorp_migrations": "sql-migrate",
+    "goose_db_version": "goose",
+    "knex_migrations": "Knex",
+    "knex_migrations_lock": "Knex",
+    "ar_internal_metadata": "Rails",
+    "schema_migrations": "Rails, golang-migrate or dbmate",
+    "SequelizeMeta": "Sequelize",
+    "typeorm_metadata": "TypeORM",
+}
 
 _ACTIONS = re.compile(r" (?:ON (?:DELETE|UPDATE) (?:NO ACTION|RESTRICT|CASCADE|SET NULL|SET DEFAULT)|NOT VALID)")
 

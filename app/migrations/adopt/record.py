@@ -10,15 +10,13 @@ from alembic.script import ScriptDirectory
 
 from app.migrations import run
 from app.migrations.adopt.evidence import Proof
-from app.migrations.adopt.findings import Finding, Group
+from app.migrations.adopt.findings import UNMANAGED, Finding, Group
 from app.migrations.adopt.look import Look
 from app.migrations.drift import digest
 from app.migrations.errors import MigrationError
 from app.migrations.project import Project
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
-
-_UNMANAGED = "unmanaged:"
 
 
 def record(
@@ -46,7 +44,7 @@ def record(
     for name in sorted({difference.name for difference in now.drift.of_schema}):
         finding = reasons.get(name) or Finding(name, Group.ACCEPTED, "left as it is.")
         differences = [d for d in now.drift.of_schema if d.name == name]
-        checksum = None if finding.reason.startswith(_UNMANAGED) else digest(differences)
+        checksum = None if finding.reason.startswith(UNMANAGED) else digest(differences)
         reason = f"{finding.reason}{f' Later: {finding.step}' if finding.step else ''}"
         ledger.record(now.head, Direction.CHECK, Outcome.ACCEPTED, checksum, reason, subject=name)
     _record_revisions(ledger, script, now, done, proofs)

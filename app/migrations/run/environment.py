@@ -20,7 +20,7 @@ from app.migrations.operations import PLAIN
 from app.migrations.phases import Phase, until_stop
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, revision_files, signals
-from app.migrations.run.ledger import Ledger
+from app.migrations.run.ledger import Ledger, unmanaged
 from app.migrations.run.reporter import Reporter, log
 from app.migrations.run.runner import Runner
 from app.migrations.session import Command, Session, Step
@@ -180,7 +180,9 @@ def _compare(context: EnvironmentContext, connection: sa.Connection, options: di
     line = preflight.line_of(context.script)
     preflight.require_known_heads(line, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
-        preflight.require_complete(line.place(heads, Ledger(connection).entries()))
+        entries = Ledger(connection).entries()
+        preflight.require_complete(line.place(heads, entries))
+        Session.of(context.config).unmanaged = unmanaged(entries)
     try:
         context.run_migrations()
     except CommandError as error:

@@ -132,6 +132,12 @@ def last_applied(entries: list[Entry], revision: str) -> Entry | None:
     return applied[-1] if applied else None
 
 
+def unmanaged(entries: list[Entry]) -> list[str]:
+    """Returns the tables and columns that the operator of this database has declared another program's."""
+    declared = [e.subject for e in entries if e.outcome is Outcome.ACCEPTED and e.checksum is None and e.subject]
+    return [subject.partition(" ")[2] for subject in declared]
+
+
 class Ledger:
     """The ledger of the database that `connection` is connected to.
 
