@@ -109,7 +109,7 @@ class OldService:
 
     def _log(self) -> None:
         trace = uuid4().hex
-        unfinished = {"is_completed": False} if "is_completed" in self.columns["request_logs"] else {}
+        unfinished: dict[str, Any] = {"is_completed": False} if "is_completed" in self.columns["request_logs"] else {}
         with engine(self.url).begin() as connection:
             log = self._insert(
                 connection, "request_logs", request_time=_now(), trace_id=trace, requested_model="m", **unfinished
@@ -138,10 +138,8 @@ class OldService:
             if has_details:
                 week = "SELECT id FROM request_logs WHERE request_time < :before"
                 _run(connection, f"DELETE FROM request_log_details WHERE log_id IN ({week})", before=_now(-7))
-            ids = connection.execute(
-                sa.text("SELECT id FROM request_logs WHERE request_time < :before"), {"before": _now(-90)}
-            ).scalars()
-            ids = [*ids]
+            aged = "SELECT id FROM request_logs WHERE request_time < :before"
+            ids = [int(row[0]) for row in _run(connection, aged, before=_now(-90))]
             assert old in ids
             for first in range(0, len(ids), 500):
                 listed = ", ".join(map(str, ids[first : first + 500]))
@@ -154,26 +152,20 @@ class OldService:
         with engine(self.url).begin() as connection:
             user = uuid4()
             self._insert(connection, "users", id=user, github_user_id=github, updated_at=_now())
-            _run(
-                connection,
-                "INSERT INTO users (id, github_user_id, updated_at) VALUES (:id, :github, :now) "
-                "ON CONFLICT (github_user_id) DO UPDATE SET is_whitelisted = true",
-                id=_id(connection, uuid4()),
-                github=github,
-                now=_now(),
-            )
+            again = " ON CONFLICT (github_user_id) DO UPDATE SET is_whitelisted = true"
+            self._insert(connection, "users", again, id=uuid4(), github_user_id=github, updated_at=_now())
             _run(connection, "UPDATE users SET is_whitelisted = true WHERE github_user_id = :github", github=github)
         if "service_audit_logs" in self.columns:
             with engine(self.url).begin() as connection:
-                values = {"service_id": uuid4(), "user_id": user, "action": "sent by the old service"}
+                values: dict[str, Any] = {"service_id": uuid4(), "user_id": user, "action": "sent by the old service"}
                 self._insert(connection, "service_audit_logs", id=uuid4(), **values)
             self.audits += 1
 
-    def _insert(self, connection: sa.Connection, table: str, **given: Any) -> int:
+    def _insert(self, connection: sa.Connection, table: str, ending: str = "", **given: Any) -> int:
         """Inserts a row with a value for each column that the service knows, as an ORM does; returns its id."""
         values = dict(self._values(table, given))
         names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
-        text = f"INSERT INTO {table} ({names}) VALUES ({places})"
+        text = f"INSERT INTO {table} ({names}) VALUES ({places}){ending}"
         if "id" in self.columns[table] and "id" not in values:
             return int(_run(connection, f"{text} RETURNING id", **_bound(connection, values)).scalar_one())
         _run(connection, text, **_bound(connection, values))
@@ -218,3 +210,36 @@ def _id(connection: sa.Connection, value: Any) -> Any:
 
 def _now(days: int = 0) -> datetime:
     return datetime.now(UTC).replace(tzinfo=None) + timedelta(days=days)
+
+
+def create_all(url: str) -> None:
+    """Makes the tables as a service does at its start: without server defaults, names, comments and triggers."""
+    from app.models import Base
+
+    metadata = sa.MetaData()
+    for table in Base.metadata.tables.values():
+        copied = table.to_metadata(metadata)
+        copied.comment = None
+        for column in copied.columns:
+            column.server_default = column.comment = None
+            if table.name.startswith("request_log") and column.primary_key:
+                column.type = sa.Integer()
+        for constraint in copied.constraints:
+            constraint.name = None
+    with connected(url) as connection:
+        metadata.create_all(connection)
+
+
+def add_in_place(url: str) -> None:
+    """Makes newer columns anew, as a service that adds them to its tables: nullable, with a default."""
+    columns = {
+        "api_keys": {"record_details": "BOOLEAN DEFAULT true", "is_mcp_admin": "BOOLEAN DEFAULT false"},
+        "service_providers": {"response_timeout_seconds": "INTEGER DEFAULT 1800"},
+        "request_logs": {"is_completed": "BOOLEAN DEFAULT true"},
+    }
+    with connected(url) as connection:
+        connection.exec_driver_sql("DROP INDEX idx_request_logs_completed_time")
+        for table, added in columns.items():
+            for column, kind in added.items():
+                connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+                connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")

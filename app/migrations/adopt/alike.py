@@ -35,9 +35,12 @@ class Alike:
                 if self.dialect == "postgresql":
                     item.first.append(_rename(extra, missing))
                 item.move(extra, missing)
-                if kind != "constraint":  # its definition names it
-                    definition = {"definition": item.aim[missing]["definition"]} if kind == "index" else {}
-                    item.present[missing] = {**item.present[missing], **definition}
+                if kind == "index":
+                    item.present[missing] = {**item.present[missing], "definition": item.aim[missing]["definition"]}
+                if kind == "trigger":  # its function may be another one
+                    old, new = (f"CREATE TRIGGER {quote(own_name(name))} " for name in (extra, missing))
+                    text = str(item.present[missing]["definition"]).replace(old, new, 1)
+                    item.present[missing] = {**item.present[missing], "definition": text}
                 called = "has no name" if own_name(extra).startswith("(") else f"is called {own_name(extra)}"
                 item.add(missing, Group.RENAMED, f"{called} here: gets head's name.")
 

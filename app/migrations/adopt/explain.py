@@ -1,6 +1,6 @@
 """Explanation of the differences of a database from head."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from app.migrations.adopt.alike import Alike
@@ -8,7 +8,7 @@ from app.migrations.adopt.built import Built
 from app.migrations.adopt.columns import Columns
 from app.migrations.adopt.findings import UNMANAGED, Explanation, Group
 from app.migrations.adopt.known import BOOKKEEPING, FormerConstraints
-from app.migrations.adopt.rows import Rows
+from app.migrations.adopt.rows import Rows, referred_columns
 from app.migrations.snapshots import (
     PARTS,
     Difference,
@@ -35,6 +35,7 @@ class Sides:
         former: those of earlier revisions.
         spelling: takes out differences that are none when the server spells both sides.
         is_unmanaged: returns whether the operator declares an object unmanaged.
+        partitioned: tables that have partitions, each with its partition key.
     """
 
     dialect: str
@@ -43,6 +44,7 @@ class Sides:
     former: Iterable[Snapshot]
     spelling: Spelling
     is_unmanaged: Callable[[str], bool]
+    partitioned: Mapping[str, str]
 
 
 def explain(sides: Sides, rows: Rows) -> Explanation:
@@ -51,6 +53,7 @@ def explain(sides: Sides, rows: Rows) -> Explanation:
     Alike(explanation, sides.dialect).find()
     columns = Columns(explanation, sides.dialect, rows, sides.is_unmanaged)
     built = Built(explanation, sides.dialect, rows, FormerConstraints(sides.former))
+    _leave_out_impossible_keys(explanation, sides.partitioned)
     for difference in sides.spelling(raw_differences(explanation.aim, explanation.present)):
         match kind_of(difference.name):
             case "table":
@@ -63,6 +66,19 @@ def explain(sides: Sides, rows: Rows) -> Explanation:
                 _explain_other(explanation, difference)
     _leave_the_rest(explanation, sides.spelling)
     return explanation
+
+
+def _leave_out_impossible_keys(explanation: Explanation, partitioned: Mapping[str, str]) -> None:
+    """Leaves out foreign keys of new tables that refer to a partitioned table, which has no key of their columns."""
+    for name in of_kind(explanation.aim, "constraint"):
+        facts = explanation.aim[name]
+        referred = referred_columns(facts)
+        if name in explanation.present or referred is None:
+            continue
+        table, columns = referred
+        if table in partitioned and not {*partitioned[table].split(", ")} <= {*columns}:
+            del explanation.aim[name]
+            explanation.add(name, Group.ACCEPTED, f"{table} is partitioned, and has no key for it: left out.")
 
 
 def _leave_the_rest(explanation: Explanation, spelling: Spelling) -> None:
@@ -135,7 +151,9 @@ def _explain_sequence(explanation: Explanation, difference: Difference) -> None:
     owner = f"column {(difference.expected or {}).get('owner')}" if not attribute else ""
     explanation.leave(name, attribute)
     if attribute:
-        reason = f"{attribute} is {difference.found}, and head says {difference.expected}: left, as its column is."
+        reason = (
+            f"{attribute} is {difference.found}, and head says {difference.expected or 'none'}: left, it counts on."
+        )
         explanation.add(name, Group.ACCEPTED, reason)
     elif difference.found is not None:
         explanation.add(name, Group.ACCEPTED, "is no object of head's: left.")

@@ -21,7 +21,7 @@ from app.migrations.adopt.steps import Steps, StepsOnPostgresql
 from app.migrations.drift import Drift, find_drift
 from app.migrations.errors import HistoryError
 from app.migrations.project import OWN_TABLES, Project
-from app.migrations.run import Ledger
+from app.migrations.run import Ledger, Outcome
 from app.migrations.snapshots import Snapshots, kind_of
 
 _ORDER_OF_INDEXES = """
@@ -85,10 +85,12 @@ def look(
     head = str(script.get_current_head())
     at = _require_unversioned(connection, script, head)
     dialect = connection.dialect.name
-    drift = find_drift(connection, config, script, head, Ledger(connection).entries(), project.partitions)
+    entries = Ledger(connection).entries()
+    drift = find_drift(connection, config, script, head, entries, project.partitions)
     _require_tables(connection, drift)
     committed = Snapshots(config)
     earlier = [r.revision for r in script.walk_revisions() if r.revision != head]
+    known = {e.subject for e in entries if e.outcome is Outcome.ACCEPTED} - {d.name for d in drift.open}
     explanation = explain(
         Sides(
             dialect,
@@ -97,9 +99,11 @@ def look(
             [committed.of(dialect, revision) for revision in earlier],
             partial(snapshots.without_spelling, connection, drift.expected),
             is_declared(unmanaged),
+            _partitioned(drift),
         ),
         Rows(connection, drift.found),
     )
+    explanation.findings = [f for f in explanation.findings if f.group is not Group.ACCEPTED or f.name not in known]
     steps = _steps(connection, explanation, drift)
     tables = [table for table in tables_of(drift.expected) if f"table {table}" in drift.found]
     due = _due(connection, script, head)
@@ -128,8 +132,8 @@ def _require_unversioned(connection: sa.Connection, script: ScriptDirectory, hea
         )
     raise HistoryError(
         f"The table {own_tables.VERSION_TABLE} holds {', '.join(map(repr, rows))}, which isn't of this history: "
-        "another program's Alembic wrote it, or newer code. If that program migrates this database no more, rename "
-        f"its table, and adopt again: ALTER TABLE {own_tables.VERSION_TABLE} RENAME TO {own_tables.VERSION_TABLE}_before"
+        "another program's Alembic wrote it, or newer code. If that program is gone, rename its "
+        f"table, and adopt again: ALTER TABLE {own_tables.VERSION_TABLE} RENAME TO {own_tables.VERSION_TABLE}_before"
     )
 
 
@@ -152,9 +156,14 @@ def _steps(connection: sa.Connection, explanation: Explanation, drift: Drift) ->
         from app.migrations.adopt.steps_sqlite import steps_of_sqlite
 
         return steps_of_sqlite(explanation, {table: _indexed(connection, table) for table in tables_of(drift.found)})
-    taken = drift.taken or {}
-    partitioned = {t for t in tables_of(taken) if taken[f"table {t}"].get("kind") == "partitioned"}
-    return StepsOnPostgresql(explanation, partitioned).steps()
+    return StepsOnPostgresql(explanation, {*_partitioned(drift)}).steps()
+
+
+def _partitioned(drift: Drift) -> dict[str, str]:
+    """Returns the tables that have partitions, each with the columns of its partition key."""
+    facts = {table: (drift.taken or {})[f"table {table}"] for table in tables_of(drift.taken or {})}
+    keys = {table: str(own["partitioned_by"]) for table, own in facts.items() if "partitioned_by" in own}
+    return {table: key.partition("(")[2].removesuffix(")") for table, key in keys.items()}
 
 
 def _indexed(connection: sa.Connection, table: str) -> list[str]:

@@ -17,6 +17,7 @@ from app.migrations.errors import MigrationError
 from app.migrations.project import Project
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
+from app.migrations.snapshots import Difference, raw_differences
 
 
 def record(
@@ -41,13 +42,20 @@ def record(
     ledger.close_crashed()  # the lock is held, so nothing that is "running" runs
     MigrationContext.configure(connection).stamp(script, now.head)
     reasons = {finding.name: finding for finding in now.explanation.of(Group.ACCEPTED)}
-    for name in sorted({difference.name for difference in now.drift.of_schema}):
+    found = [*now.drift.of_schema, *_of_newer_facts(now)]
+    for name in sorted({difference.name for difference in found}):
         finding = reasons.get(name) or Finding(name, Group.ACCEPTED, "left as it is.")
-        differences = [d for d in now.drift.of_schema if d.name == name]
+        differences = [d for d in found if d.name == name]
         checksum = None if finding.reason.startswith(UNMANAGED) else digest(differences)
         reason = f"{finding.reason}{f' Later: {finding.step}' if finding.step else ''}"
         ledger.record(now.head, Direction.CHECK, Outcome.ACCEPTED, checksum, reason, subject=name)
     _record_revisions(ledger, script, now, done, proofs)
+
+
+def _of_newer_facts(now: Look) -> list[Difference]:
+    """Returns accepted differences in facts of which head's snapshot says nothing."""
+    accepted = {f.name for f in now.explanation.of(Group.ACCEPTED)} - {d.name for d in now.drift.of_schema}
+    return [d for d in raw_differences(now.drift.expected, now.drift.present) if d.name in accepted]
 
 
 def _require_head(now: Look) -> None:

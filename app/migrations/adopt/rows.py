@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.snapshots import Facts, Snapshot, address_of, of_kind, own_name, owner_of
+from app.migrations.snapshots import Facts, Snapshot, of_kind, owner_of
 from app.sql_text import for_driver, literal, quoted, unquoted
 
 MOST_COUNTED = 10_000
@@ -168,10 +168,11 @@ def foreign_key_columns(facts: Facts) -> list[str]:
     return _names(match[1]) if match else []
 
 
+def referred_columns(facts: Facts) -> tuple[str, list[str]] | None:
+    """Returns the table and the columns that a foreign key refers to; None for another constraint."""
+    match = _FOREIGN_KEY.match(str(facts.get("definition", "")))
+    return (unquoted(match[2]), _names(match[3])) if match else None
+
+
 def _names(listed: str) -> list[str]:
     return [unquoted(name) for name in listed.split(", ")]
-
-
-def qualified_column(name: str) -> str:
-    """Returns `users.nick` for `column users.nick`."""
-    return address_of(name) if own_name(name) else name

@@ -131,7 +131,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
     if ours:
         raise HistoryError(
             f"This database has tables of ours ({', '.join(ours)}) but no migration "
-            "history: it was made by hand or by another tool. See what differs from head, and take it over: schema adopt"
+            "history: it was made by hand or by another tool. See what differs, and take it over: schema adopt"
         )
 
 
