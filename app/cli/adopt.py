@@ -1,5 +1,6 @@
 """`schema adopt`: the arguments, and the answer."""
 
+import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from app.cli.options import Json, LockTimeout
 from app.cli.output import Answer, errors_in_one_line, show
 from app.migrations import commands
-from app.migrations.adopt import Adoption, Group
+from app.migrations.adopt import Adoption, Group, Wishes
 
 _TITLES = {
     Group.RENAMED: "The same under another name, or written otherwise:",
@@ -25,6 +26,10 @@ def adopt(
         list[str] | None,
         typer.Option(metavar="NAME", help="A table, audit_*, or a column, users.legacy, of another program."),
     ] = None,
+    contract: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Take the later step of an accepted difference: users.nick, or *."),
+    ] = None,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
@@ -38,10 +43,11 @@ def adopt(
     Example: schema adopt && schema adopt --apply
     """
     with errors_in_one_line(as_json=as_json):
+        wishes = Wishes(unmanaged or (), contract or ())
         if apply:
-            done = commands.adopt(context.obj, unmanaged=unmanaged or (), lock_timeout=lock_timeout)
+            done = commands.adopt(context.obj, wishes=wishes, lock_timeout=lock_timeout, live=sys.stderr.isatty())
         else:
-            done = commands.plan_adoption(context.obj, unmanaged=unmanaged or ())
+            done = commands.plan_adoption(context.obj, wishes=wishes)
     show(answer(done), as_json=as_json)
 
 

@@ -19,7 +19,7 @@ GROUPS = [
     ["app.models", "app.secrets"],
     ["app.migrations.errors"],
     ["app.migrations.terminal", "app.migrations.one_command", "app.migrations.checksums"],
-    ["app.migrations.own_tables", "app.migrations.file_contents"],
+    ["app.migrations.own_tables", "app.migrations.file_contents", "app.migrations.code_version"],
     ["app.migrations.phases", "app.migrations.releases"],
     ["app.migrations.line"],
     ["app.migrations.session", "app.migrations.project"],

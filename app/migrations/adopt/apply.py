@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -15,8 +15,8 @@ from app.errors import met_a_lock
 from app.migrations import run
 from app.migrations.adopt.builds import Builder
 from app.migrations.adopt.evidence import Proof, compared, take_evidence
-from app.migrations.adopt.findings import Group
-from app.migrations.adopt.look import Look, look
+from app.migrations.adopt.explanation.findings import Group
+from app.migrations.adopt.look import Look, Wishes, look
 from app.migrations.adopt.record import record
 from app.migrations.adopt.redeclare import execute_redeclaring
 from app.migrations.errors import AdoptionRefused, as_migration_error
@@ -25,6 +25,7 @@ from app.migrations.session import Session
 from app.sql_text import for_driver
 
 _PAUSE_SECONDS = (0.2, 3.0)
+_NO_WISHES = Wishes()
 _MOST_ROUNDS = 3  # a data revision may put an older comment back
 
 
@@ -48,18 +49,18 @@ class Adoption:
     seconds: float = 0
 
 
-def plan_adoption(project: Project, engine: sa.Engine | None = None, *, unmanaged: Collection[str] = ()) -> Adoption:
+def plan_adoption(project: Project, engine: sa.Engine | None = None, *, wishes: Wishes = _NO_WISHES) -> Adoption:
     """Returns what `adopt` would do. Writes nothing.
 
     Args:
         project: whose database.
         engine: the database; the project's if None.
-        unmanaged: tables and columns that another program owns, as `audit_*` and `users.legacy`.
+        wishes: the operator's word on objects.
     """
     script = run.history(project)
     run.require_single_head(script)
     with run.reading(project, engine) as connection:
-        found = look(connection, project, project.config(), script, unmanaged)
+        found = look(connection, project, project.config(), script, wishes)
         return Adoption(run.shown(project, engine), found)
 
 
@@ -67,7 +68,7 @@ def adopt(
     project: Project,
     engine: sa.Engine | None = None,
     *,
-    unmanaged: Collection[str] = (),
+    wishes: Wishes = _NO_WISHES,
     lock_timeout: float | None = None,
     live: bool = False,
 ) -> Adoption:
@@ -76,7 +77,7 @@ def adopt(
     Args:
         project: whose database.
         engine: the database; the project's if None.
-        unmanaged: as in `plan_adoption`.
+        wishes: as in `plan_adoption`.
         lock_timeout: as in `deploy`.
         live: a terminal shows the progress of the data revisions.
 
@@ -88,7 +89,7 @@ def adopt(
     script = run.history(project)
     run.require_single_head(script)
     with run.writing(project, engine, lock_timeout, live=live) as (config, held_engine):
-        work = _Work(project, config, held_engine, script, unmanaged)
+        work = _Work(project, config, held_engine, script, wishes)
         first, proofs = work.bring_to_head()
         filled = work.fill()
         seconds = time.monotonic() - started
@@ -104,10 +105,10 @@ class _Work:
         config: Config,
         engine: sa.Engine,
         script: ScriptDirectory,
-        unmanaged: Collection[str],
+        wishes: Wishes,
     ) -> None:
         self._project, self._config, self._engine = project, config, engine
-        self._script, self._unmanaged = script, unmanaged
+        self._script, self._wishes = script, wishes
 
     def bring_to_head(self) -> tuple[Look, list[Proof]]:
         """Runs the steps and records them; does nothing if the database is adopted."""
@@ -153,7 +154,7 @@ class _Work:
             run.log.info("adopting: %s %s (%.2f s)", build.kind, build.name, time.monotonic() - started)
 
     def _look(self, connection: sa.Connection) -> Look:
-        return look(connection, self._project, self._config, self._script, self._unmanaged)
+        return look(connection, self._project, self._config, self._script, self._wishes)
 
     def _transaction(self, found: Look) -> None:
         with run.transaction(self._engine) as connection:

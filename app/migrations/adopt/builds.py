@@ -45,6 +45,9 @@ def _build(operations: Operations, build: Build) -> None:
     match build.kind:
         case Kind.INDEX:
             execute_concurrently(operations, build.definition.replace(" ON ONLY ", " ON ", 1))
+        case Kind.NOT_NULL:
+            with operations.concurrently():  # type: ignore[attr-defined] # a word of ours
+                operations.alter_column(build.table, name, nullable=False)
         case Kind.VALIDATE:
             table.alter(f"VALIDATE CONSTRAINT {quote(name)}")
         case Kind.FOREIGN_KEY:

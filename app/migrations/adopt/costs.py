@@ -20,7 +20,7 @@ FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(current_schem
 
 @dataclass(frozen=True)
 class Cost:
-    """What one build, or one copy, reads.
+    """The reading of one build, or of one copy.
 
     Attributes:
         what: the object, or the table that is copied.

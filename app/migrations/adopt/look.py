@@ -1,7 +1,7 @@
 """A look at a database that is to be adopted: what differs, what would run, what speaks against it. Writes nothing."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -13,15 +13,15 @@ from alembic.script import ScriptDirectory
 
 from app.migrations import own_tables, run, snapshots
 from app.migrations.adopt.costs import Cost, costs_of
-from app.migrations.adopt.explain import Sides, explain, tables_of
-from app.migrations.adopt.findings import Explanation, Group
+from app.migrations.adopt.explanation.explain import Sides, explain, tables_of
+from app.migrations.adopt.explanation.findings import LATER, Explanation, Group
+from app.migrations.adopt.explanation.rows import Rows
 from app.migrations.adopt.rights import missing_rights
-from app.migrations.adopt.rows import Rows
 from app.migrations.adopt.steps import Steps, StepsOnPostgresql
 from app.migrations.drift import Drift, find_drift
 from app.migrations.errors import HistoryError
 from app.migrations.project import OWN_TABLES, Project
-from app.migrations.run import Ledger, Outcome
+from app.migrations.run import Ledger
 from app.migrations.snapshots import Snapshots, kind_of
 
 _ORDER_OF_INDEXES = """
@@ -33,6 +33,19 @@ SELECT DISTINCT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.
 WHERE c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND n.nspname <> current_schema() AND NOT c.relispartition
 AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema' ORDER BY 1
 """
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The operator's word on objects, as `users.nick` or `audit_*`.
+
+    Attributes:
+        unmanaged: of another program.
+        contract: accepted differences that are to go: the old service is gone.
+    """
+
+    unmanaged: Collection[str] = ()
+    contract: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Look:
         costs: what the builds read.
         rights: what the role lacks, a line each.
         tables: those of head that were there before.
+        contracted: accepted objects whose later step is asked for.
     """
 
     head: str
@@ -60,6 +74,7 @@ class Look:
     costs: list[Cost] = field(default_factory=list)
     rights: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
+    contracted: list[str] = field(default_factory=list)
 
     @property
     def is_adopted(self) -> bool:
@@ -74,9 +89,7 @@ class Look:
         return "rights" if self.rights else "adopted" if self.is_adopted else "adoptable"
 
 
-def look(
-    connection: sa.Connection, project: Project, config: Config, script: ScriptDirectory, unmanaged: Collection[str]
-) -> Look:
+def look(connection: sa.Connection, project: Project, config: Config, script: ScriptDirectory, wishes: Wishes) -> Look:
     """Looks at the database of a connection.
 
     Raises:
@@ -90,16 +103,19 @@ def look(
     _require_tables(connection, drift)
     committed = Snapshots(config)
     earlier = [r.revision for r in script.walk_revisions() if r.revision != head]
-    known = {e.subject for e in entries if e.outcome is Outcome.ACCEPTED} - {d.name for d in drift.open}
+    accepted = {str(entry.subject): entry.reason or "" for entry in run.accepted_entries(entries)}
+    is_contract = _is_contract(wishes, accepted, drift)
+    known = {name for name in accepted if not is_contract(name)} - {d.name for d in drift.open}
     explanation = explain(
         Sides(
             dialect,
             drift.expected,
-            drift.without_accepted,
+            drift.without_accepted(is_contract),
             [committed.of(dialect, revision) for revision in earlier],
             partial(snapshots.without_spelling, connection, drift.expected),
-            is_declared(unmanaged),
+            is_declared(wishes.unmanaged),
             _partitioned(drift),
+            is_contract,
         ),
         Rows(connection, drift.found),
     )
@@ -108,7 +124,22 @@ def look(
     tables = [table for table in tables_of(drift.expected) if f"table {table}" in drift.found]
     due = _due(connection, script, head)
     costs = costs_of(connection, steps, tables)
-    return Look(head, at, explanation, steps, drift, due, costs, missing_rights(connection, steps, tables), tables)
+    contracted = [name for name in accepted if is_contract(name)]
+    rights = missing_rights(connection, steps, tables)
+    return Look(head, at, explanation, steps, drift, due, costs, rights, tables, contracted)
+
+
+def _is_contract(wishes: Wishes, accepted: Mapping[str, str], drift: Drift) -> Callable[[str], bool]:
+    """Returns what tells whether the later step of an object is asked for; a sequence goes with its column."""
+    matches = is_declared(wishes.contract)
+
+    def is_contract(name: str) -> bool:
+        if name in accepted and LATER not in accepted[name]:
+            return False
+        owner = f"column {drift.present.get(name, {}).get('owner')}"
+        return matches(name) or (kind_of(name) == "sequence" and matches(owner))
+
+    return is_contract
 
 
 def is_declared(words: Collection[str]) -> Callable[[str], bool]:

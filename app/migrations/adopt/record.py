@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from app.migrations import run
 from app.migrations.adopt.evidence import Proof
-from app.migrations.adopt.findings import UNMANAGED, Finding, Group
+from app.migrations.adopt.explanation.findings import UNMANAGED, Finding, Group
 from app.migrations.adopt.look import Look
 from app.migrations.drift import digest
 from app.migrations.errors import MigrationError
@@ -47,8 +47,9 @@ def record(
         finding = reasons.get(name) or Finding(name, Group.ACCEPTED, "left as it is.")
         differences = [d for d in found if d.name == name]
         checksum = None if finding.reason.startswith(UNMANAGED) else digest(differences)
-        reason = f"{finding.reason}{f' Later: {finding.step}' if finding.step else ''}"
-        ledger.record(now.head, Direction.CHECK, Outcome.ACCEPTED, checksum, reason, subject=name)
+        ledger.record(now.head, Direction.CHECK, Outcome.ACCEPTED, checksum, finding.full_reason, subject=name)
+    for name in done.contracted:
+        ledger.record(now.head, Direction.CHECK, Outcome.REVERTED, None, "its later step", subject=name)
     _record_revisions(ledger, script, now, done, proofs)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.adopt.column_types import affinity
+from app.migrations.adopt.explanation.column_types import affinity
 from app.migrations.errors import MigrationError
 from app.sql_text import literal
 

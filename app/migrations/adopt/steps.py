@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.migrations.adopt.findings import Explanation
-from app.migrations.adopt.same_effect import deferral, unique_index
+from app.migrations.adopt.explanation.findings import Explanation
+from app.migrations.adopt.explanation.same_effect import deferral, unique_index
 from app.migrations.snapshots import Facts, Snapshot, goal, kind_of, of_kind, own_name, owner_of, plan, quote
 from app.migrations.snapshots import raw_differences as differences
 
@@ -17,6 +17,7 @@ class Kind(StrEnum):
     UNIQUE = "unique"
     FOREIGN_KEY = "foreign key"  # of a partitioned table
     VALIDATE = "validate"
+    NOT_NULL = "not null"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class StepsOnPostgresql:
         if kind_of(name) == "index" and (present is None or present.get("valid") is False is not facts.get("valid")):
             self._build(Kind.INDEX, name, str(facts["definition"]), [_concurrently(str(facts["definition"]))])
             return present
+        if kind_of(name) == "column" and present is not None and present["nullable"] and not facts["nullable"]:
+            alter = f"ALTER TABLE {quote(owner_of(name))} ALTER COLUMN {quote(own_name(name))} SET NOT NULL"
+            self._build(Kind.NOT_NULL, name, "", [alter])
+            return {**facts, "nullable": True}
         if kind_of(name) != "constraint":
             return facts
         if present is not None and present["definition"] == facts["definition"]:

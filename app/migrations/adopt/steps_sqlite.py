@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from app.migrations.adopt.findings import Explanation
+from app.migrations.adopt.explanation.findings import Explanation
 from app.migrations.adopt.steps import Build, Kind, Steps
 from app.migrations.snapshots import (
     Facts,

@@ -6,7 +6,7 @@ isn't reported twice.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.migrations import run, snapshots
 from app.migrations.autogenerate import Unmanaged, changes_of, describe
 from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
-from app.migrations.run import Entry, Outcome, Status
+from app.migrations.run import Entry, Status
 from app.migrations.session import Session
 from app.migrations.snapshots import (
     NAME,
@@ -66,11 +66,10 @@ class Drift:
         """Returns the schema that is there now, in the form that is compared."""
         return snapshots.in_plain_form(self.expected, snapshots.take(connection), self.declared)
 
-    @property
-    def without_accepted(self) -> Snapshot:
-        """Returns the schema that is there, with accepted differences as they are expected."""
-        accepted = snapshots.goal(self.present, self.expected, [d for d in self.accepted if d.attribute != ROWS_TO_DO])
-        return accepted.end
+    def without_accepted(self, but: Callable[[str], bool]) -> Snapshot:
+        """Returns the schema that is there, with accepted differences as they are expected; `but` leaves some out."""
+        kept = [d for d in self.accepted if d.attribute != ROWS_TO_DO and not but(d.name)]
+        return snapshots.goal(self.present, self.expected, kept).end
 
     @property
     def of_schema(self) -> list[Difference]:
@@ -181,7 +180,7 @@ def find_drift(
 
 def unaccepted(diffs: Iterable[Any], entries: list[Entry]) -> list[Any]:
     """Returns those of Alembic's differences that concern no accepted object."""
-    subjects = [entry.subject or "" for entry in entries if entry.outcome is Outcome.ACCEPTED]
+    subjects = [entry.subject or "" for entry in run.accepted_entries(entries)]
     accepted = _concerned(Difference(subject, "", None, None) for subject in subjects)
     return [diff for diff in diffs if not _subjects(diff) & accepted]
 
@@ -194,7 +193,7 @@ def digest(differences: Iterable[Difference]) -> str:
 
 def _accepted(differences: list[Difference], entries: list[Entry]) -> list[Difference]:
     # Without a checksum an object is another program's, whatever becomes of it.
-    digests = {(entry.subject, entry.checksum) for entry in entries if entry.outcome is Outcome.ACCEPTED}
+    digests = {(entry.subject, entry.checksum) for entry in run.accepted_entries(entries)}
     names = {d.name for d in differences}
     accepted = {
         name

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.migrations.run.revision_files import require_single_head, snapshot_command
     from app.migrations.run.scratch import NoScratch, prepare, scratch_database, snapshot, stale_snapshots, upgrade
     from app.migrations.run.signals import interruptible
-    from app.migrations.run.status import RevisionStatus, Status, read_status, when
+    from app.migrations.run.status import RevisionStatus, Status, accepted_entries, read_status, when
     from app.migrations.run.timeouts import TimeoutGuard
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "RevisionStatus",
     "Status",
     "TimeoutGuard",
+    "accepted_entries",
     "checksum_of",
     "database_url",
     "edited",

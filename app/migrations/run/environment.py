@@ -20,7 +20,7 @@ from app.migrations.operations import PLAIN
 from app.migrations.phases import Phase, until_stop
 from app.migrations.project import BASE, Project
 from app.migrations.run import preflight, revision_files, signals
-from app.migrations.run.ledger import Ledger, unmanaged
+from app.migrations.run.ledger import Ledger
 from app.migrations.run.reporter import Reporter, log
 from app.migrations.run.runner import Runner
 from app.migrations.session import Command, Session, Step
@@ -182,6 +182,8 @@ def _compare(context: EnvironmentContext, connection: sa.Connection, options: di
     if command.compares:
         entries = Ledger(connection).entries()
         preflight.require_complete(line.place(heads, entries))
+        from app.migrations.run.status import unmanaged  # an upgrade needs none of it
+
         Session.of(context.config).unmanaged = unmanaged(entries)
     try:
         context.run_migrations()

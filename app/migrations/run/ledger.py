@@ -16,7 +16,6 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ import sqlalchemy as sa
 
 from app.errors import Failure
 from app.migrations import own_tables
+from app.migrations.code_version import code_version
 from app.migrations.errors import MigrationError
 from app.migrations.own_tables import LEDGER_TABLE
 from app.migrations.session import Direction
@@ -132,12 +132,6 @@ def last_applied(entries: list[Entry], revision: str) -> Entry | None:
     return applied[-1] if applied else None
 
 
-def unmanaged(entries: list[Entry]) -> list[str]:
-    """Returns the tables and columns that the operator of this database has declared another program's."""
-    declared = [e.subject for e in entries if e.outcome is Outcome.ACCEPTED and e.checksum is None and e.subject]
-    return [subject.partition(" ")[2] for subject in declared]
-
-
 class Ledger:
     """The ledger of the database that `connection` is connected to.
 
@@ -205,8 +199,8 @@ class Ledger:
     ) -> None:
         """Adds a row for something that was decided rather than run."""
         values = self._values(revision, direction, outcome, checksum)
-        values |= {"finished_at": values["started_at"], "duration_ms": 0, "reason": reason, "subject": subject}
-        values["evidence"] = evidence
+        values |= {"finished_at": values["started_at"], "duration_ms": 0}
+        values |= {"reason": reason, "subject": subject, "evidence": evidence}
         self._connection.execute(sa.insert(table), values)
 
     def finish(
@@ -249,7 +243,7 @@ class Ledger:
             "database_user": self._user,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "code_version": _code_version(self._root) if self._root is not None else None,
+            "code_version": code_version(self._root) if self._root is not None else None,
         }
 
 
@@ -287,26 +281,3 @@ def _database_user(connection: sa.Connection) -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
         return str(os.getuid())
-
-
-@cache
-def _code_version(root: Path) -> str | None:
-    """Returns the commit that the code is at, from `SCHEMA_CODE_VERSION` or the repository."""
-    if version := os.environ.get("SCHEMA_CODE_VERSION"):
-        return version
-    git = root / ".git"
-    try:
-        if git.is_file():  # of a worktree or a submodule: it names the folder
-            git = root / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-        head = (git / "HEAD").read_text(encoding="ascii").strip()
-        name = head.removeprefix("ref: ")
-        if name == head:
-            return head
-        if (common := git / "commondir").is_file():  # worktrees share their branches
-            git /= common.read_text(encoding="utf-8").strip()
-        if (git / name).is_file():
-            return (git / name).read_text(encoding="ascii").strip()
-        packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)

@@ -1,11 +1,12 @@
 """Constraints, indexes, triggers and functions: what a difference from head means, and what becomes of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.migrations.adopt.findings import Explanation, Group
-from app.migrations.adopt.known import FormerConstraints, without_actions
-from app.migrations.adopt.rows import Rows, RowsFound, foreign_key_columns
-from app.migrations.adopt.same_effect import effect_of_function, effect_of_trigger
+from app.migrations.adopt.explanation.findings import Explanation, Group
+from app.migrations.adopt.explanation.known import FormerConstraints, without_actions
+from app.migrations.adopt.explanation.rows import Rows, RowsFound, foreign_key_columns
+from app.migrations.adopt.explanation.same_effect import effect_of_function, effect_of_trigger
 from app.migrations.snapshots import Difference, Facts, kind_of, own_name, owner_of, quote
 
 _LETS_PARENTS_GO = ("ON DELETE CASCADE", "ON DELETE SET NULL", "ON DELETE SET DEFAULT")
@@ -20,12 +21,14 @@ class Built:
         dialect: `postgresql` or `sqlite`.
         rows: of the database.
         former: constraints of earlier revisions.
+        is_contract: returns whether the operator asks for the later step of an object.
     """
 
     explanation: Explanation
     dialect: str
     rows: Rows
     former: FormerConstraints
+    is_contract: Callable[[str], bool]
 
     def explain(self, difference: Difference) -> None:
         """Puts a difference into its group."""
@@ -66,10 +69,10 @@ class Built:
             rows = self.rows.against_check(name, facts)
             if rows.count:
                 self._refuse_for(name, rows)
+            elif self.is_contract(name):
+                self.explanation.add(name, Group.REPAIRED, "is missing: added; no row is against it.")
             else:
-                self._accept(
-                    name, "is missing, and would refuse what the running service may write.", self._adding(name)
-                )
+                self._accept(name, "is missing: it may refuse what the running service writes.", self._adding(name))
         else:
             self._refuse(name, f"is missing: add it by hand ({definition}).")
 
@@ -81,7 +84,7 @@ class Built:
         rows = self.rows.without_parent(name, facts)
         if rows.count:
             self._refuse_for(name, rows)
-        elif any(action in str(facts["definition"]) for action in _LETS_PARENTS_GO):
+        elif self.is_contract(name) or any(action in str(facts["definition"]) for action in _LETS_PARENTS_GO):
             self.explanation.add(name, Group.REPAIRED, "is missing: added; no row is against it.")
         else:
             reason = "is missing, and would refuse a deletion that the running service may make."
@@ -137,8 +140,8 @@ class Built:
             self._refuse(name, f"is {found}, and head says {expected}.", "definition")
             return
         lets_go = [any(action in text for action in _LETS_PARENTS_GO) for text in (found, expected)]
-        if lets_go == [False, True]:
-            self.explanation.add(name, Group.REPAIRED, f"refuses what head allows: becomes {expected}.")
+        if lets_go == [False, True] or self.is_contract(name):
+            self.explanation.add(name, Group.REPAIRED, f"is {found}: becomes {expected}.")
         else:
             self._accept(name, f"is {found}, and head says {expected}: left.", self._adding(name), "definition")
 
@@ -151,8 +154,9 @@ class Built:
         else:
             self.explanation.add(name, Group.REPAIRED, "is NOT VALID: validated.")
 
-    def _adding(self, name: str) -> str:
-        return f"in a contract step: schema adopt --contract {owner_of(name)}.{own_name(name)}"
+    @staticmethod
+    def _adding(name: str) -> str:
+        return f"when the old service is gone: schema adopt --contract {owner_of(name)}.{own_name(name)}"
 
     def _accept(self, name: str, reason: str, step: str = "", leave: str = "") -> None:
         self.explanation.leave(name, leave)

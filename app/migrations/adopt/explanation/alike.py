@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.migrations.adopt.findings import Explanation, Group
-from app.migrations.adopt.same_effect import nameless, pairs, unique_index
+from app.migrations.adopt.explanation.findings import Explanation, Group
+from app.migrations.adopt.explanation.same_effect import nameless, pairs, unique_index
 from app.migrations.snapshots import address_of, kind_of, of_kind, own_name, owner_of, quote
 
 _COUNTS = re.compile(r"nextval\('(?:\"?\w+\"?\.)?\"?(\w+)\"?'::regclass\)")

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from app.migrations.adopt.alike import Alike
-from app.migrations.adopt.built import Built
-from app.migrations.adopt.columns import Columns
-from app.migrations.adopt.findings import UNMANAGED, Explanation, Group
-from app.migrations.adopt.known import BOOKKEEPING, FormerConstraints
-from app.migrations.adopt.rows import Rows, referred_columns
+from app.migrations.adopt.explanation.alike import Alike
+from app.migrations.adopt.explanation.built import Built
+from app.migrations.adopt.explanation.columns import Columns
+from app.migrations.adopt.explanation.findings import UNMANAGED, Explanation, Group
+from app.migrations.adopt.explanation.known import BOOKKEEPING, FormerConstraints
+from app.migrations.adopt.explanation.rows import Rows, referred_columns
 from app.migrations.snapshots import (
     PARTS,
     Difference,
@@ -36,6 +36,7 @@ class Sides:
         spelling: takes out differences that are none when the server spells both sides.
         is_unmanaged: returns whether the operator declares an object unmanaged.
         partitioned: tables that have partitions, each with its partition key.
+        is_contract: returns whether the operator asks for the later step of an object: the old service is gone.
     """
 
     dialect: str
@@ -45,14 +46,15 @@ class Sides:
     spelling: Spelling
     is_unmanaged: Callable[[str], bool]
     partitioned: Mapping[str, str]
+    is_contract: Callable[[str], bool]
 
 
 def explain(sides: Sides, rows: Rows) -> Explanation:
     """Puts each difference into its group, and aims at head with what is left as it is."""
     explanation = Explanation(sides.expected, sides.found, {**sides.expected}, {**sides.found})
     Alike(explanation, sides.dialect).find()
-    columns = Columns(explanation, sides.dialect, rows, sides.is_unmanaged)
-    built = Built(explanation, sides.dialect, rows, FormerConstraints(sides.former))
+    columns = Columns(explanation, sides.dialect, rows, sides.is_unmanaged, sides.is_contract)
+    built = Built(explanation, sides.dialect, rows, FormerConstraints(sides.former), sides.is_contract)
     _leave_out_impossible_keys(explanation, sides.partitioned)
     for difference in sides.spelling(raw_differences(explanation.aim, explanation.present)):
         match kind_of(difference.name):
@@ -63,7 +65,7 @@ def explain(sides: Sides, rows: Rows) -> Explanation:
             case "constraint" | "index" | "trigger" | "function":
                 built.explain(difference)
             case _:
-                _explain_other(explanation, difference)
+                _explain_other(explanation, difference, sides.is_contract)
     _leave_the_rest(explanation, sides.spelling)
     return explanation
 
@@ -129,13 +131,13 @@ def _leave_table(explanation: Explanation, table: str) -> None:
         explanation.leave(name)
 
 
-def _explain_other(explanation: Explanation, difference: Difference) -> None:
+def _explain_other(explanation: Explanation, difference: Difference, is_contract: Callable[[str], bool]) -> None:
     """Explains sequences, views, types and the like."""
     name, attribute = difference.name, difference.attribute
     if attribute == "comment":
         explanation.add(name, Group.REPAIRED, "gets head's comment.")
     elif kind_of(name) == "sequence":
-        _explain_sequence(explanation, difference)
+        _explain_sequence(explanation, difference, is_contract)
     elif not attribute and difference.found is None:
         explanation.add(name, Group.REPAIRED, "is missing: made.")
     elif not attribute:
@@ -146,15 +148,18 @@ def _explain_other(explanation: Explanation, difference: Difference) -> None:
         explanation.add(name, Group.PERSON, f"{attribute} is another one than head's: change it by hand.")
 
 
-def _explain_sequence(explanation: Explanation, difference: Difference) -> None:
+def _explain_sequence(explanation: Explanation, difference: Difference, is_contract: Callable[[str], bool]) -> None:
     name, attribute = difference.name, difference.attribute
+    if attribute == "type" and is_contract(f"column {explanation.present[name].get('owner')}"):
+        explanation.add(name, Group.REPAIRED, f"counts as {difference.found}: becomes {difference.expected}.")
+        return
     owner = f"column {(difference.expected or {}).get('owner')}" if not attribute else ""
     explanation.leave(name, attribute)
     if attribute:
         reason = (
             f"{attribute} is {difference.found}, and head says {difference.expected or 'none'}: left, it counts on."
         )
-        explanation.add(name, Group.ACCEPTED, reason)
+        explanation.add(name, Group.ACCEPTED, reason, step="with its column." if attribute == "type" else "")
     elif difference.found is not None:
         explanation.add(name, Group.ACCEPTED, "is no object of head's: left.")
     elif {"identity", "default"} & explanation.present.get(owner, {}).keys():

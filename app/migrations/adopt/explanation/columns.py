@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.migrations.adopt.column_types import Relation, largest, relation
-from app.migrations.adopt.findings import UNMANAGED, Explanation, Group
-from app.migrations.adopt.rows import Rows
-from app.migrations.snapshots import Difference, Facts, address_of, own_name, owner_of, quote
+from app.migrations.adopt.explanation.column_types import Relation, largest, relation
+from app.migrations.adopt.explanation.findings import UNMANAGED, Explanation, Group
+from app.migrations.adopt.explanation.rows import Rows
+from app.migrations.snapshots import Difference, Facts, address_of, own_name, owner_of
 
 _CONSTANT = re.compile(r"(?:NULL|TRUE|FALSE|[-+]?\d+(?:\.\d*)?|'(?:[^']|'')*')", re.IGNORECASE)
 _SPELLINGS = {"true": "1", "false": "0"}
@@ -22,12 +22,14 @@ class Columns:
         dialect: `postgresql` or `sqlite`.
         rows: of the database.
         is_unmanaged: returns whether the operator declares an object unmanaged.
+        is_contract: returns whether the operator asks for the later step of an object.
     """
 
     explanation: Explanation
     dialect: str
     rows: Rows
     is_unmanaged: Callable[[str], bool]
+    is_contract: Callable[[str], bool]
 
     def explain(self, difference: Difference) -> None:
         """Puts a difference of a column into its group."""
@@ -79,9 +81,7 @@ class Columns:
             case "nullable" if difference.expected:
                 add(name, Group.REPAIRED, "refuses NULL, which head allows: NOT NULL is dropped.")
             case "nullable":
-                leave(name, "nullable")
-                reason = "may be NULL, as the running service may write it."
-                add(name, Group.ACCEPTED, reason, step=self._not_null(name))
+                self._nullable(name)
             case "default":
                 self._default(difference)
             case "comment":
@@ -94,12 +94,33 @@ class Columns:
                 leave(name, attribute)
                 add(name, Group.ACCEPTED, f"{attribute} is {difference.found or 'not set'}: left as it is.")
 
+    def _nullable(self, name: str) -> None:
+        leave, add = self.explanation.leave, self.explanation.add
+        if not self.is_contract(name):
+            leave(name, "nullable")
+            reason = "may be NULL, as the running service may write it."
+            add(name, Group.ACCEPTED, reason, step=self._not_null(name))
+            return
+        rows = self.rows.nulls(owner_of(name), own_name(name))
+        if rows.count:
+            leave(name, "nullable")
+            add(name, Group.PERSON, f"is NULL in {rows}: give them a value.", rows=rows.as_values)
+        else:
+            add(name, Group.REPAIRED, "becomes NOT NULL; no row is against it.")
+
     def _type(self, difference: Difference) -> None:
         name, found, expected = difference.name, difference.found, difference.expected
         leave, add = self.explanation.leave, self.explanation.add
         related = relation(self.dialect, found, expected)
         if related is Relation.CHEAP and address_of(name) not in self.rows.used_by_views:
             add(name, Group.REPAIRED, f"is {found}, becomes {expected}: in the catalog alone, no row is touched.")
+            return
+        if related is Relation.SMALLER and self.is_contract(name):
+            add(
+                name,
+                Group.REPAIRED,
+                f"is {found}, becomes {expected}: the table is written anew, locked meanwhile.",
+            )
             return
         leave(name, "type")
         if related is Relation.SMALLER:
@@ -117,11 +138,13 @@ class Columns:
         used = f"{top or 0:,} of {most:,} are used ({(top or 0) / most:.1%})" if top is not None else "unused so far"
         return f"is {found}, and head says {expected}: left, for the change would write the table anew; {used}."
 
-    def _widening(self, name: str, expected: str) -> str:
-        return f"ALTER TABLE {quote(owner_of(name))} ALTER COLUMN {quote(own_name(name))} TYPE {expected};"
+    @staticmethod
+    def _widening(name: str, expected: str) -> str:
+        return f"{expected}, while the service is stopped: schema adopt --contract {address_of(name)}"
 
-    def _not_null(self, name: str) -> str:
-        return f"NOT NULL, in a contract step: schema adopt --contract {address_of(name)!r}".replace("'", "")
+    @staticmethod
+    def _not_null(name: str) -> str:
+        return f"NOT NULL, when the old service is gone: schema adopt --contract {address_of(name)}"
 
     def _default(self, difference: Difference) -> None:
         name, found, expected = difference.name, difference.found, difference.expected

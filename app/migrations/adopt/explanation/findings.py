@@ -7,6 +7,7 @@ from typing import Any
 from app.migrations.snapshots import Snapshot
 
 UNMANAGED = "unmanaged:"  # begins the reason of what is another program's, whatever becomes of it
+LATER = " Later: "  # stands between the reason and the step that takes the difference away
 
 
 class Group(StrEnum):
@@ -36,7 +37,12 @@ class Finding:
     rows: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}{f' Later: {self.step}' if self.step else ''}"
+        return f"{self.name}: {self.full_reason}"
+
+    @property
+    def full_reason(self) -> str:
+        """Returns the reason, and the later step."""
+        return f"{self.reason}{LATER}{self.step}" if self.step else self.reason
 
 
 @dataclass
