@@ -49,7 +49,7 @@ PROJECT = Project(
     base=_base,
     database_url=_database_url,
     limits=_limits,
-    keyrings=("ENCRYPTION_KEY", "GITHUB_TOKEN_ENCRYPTION_KEY"),
+    keyrings=("ENCRYPTION_KEY", "GITHUB_TOKEN_ENCRYPTION_KEY", "API_KEY_HASH_KEY"),
     # Version 0.1 wrote these two without revision_api; what they do is the same.
     former_checksums={
         "20251213000000": frozenset({"e2e642d3e6c346f084e8e03414968d74e2763bcd48f23f52bbdce7e8e5094d93"}),

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
-from app.encryption import ENC, TOKEN, FieldCipher, Keyring, PassphraseKey, PlaintextPolicy, RawKey
+from app.encryption import ENC, TOKEN, FieldCipher, Keyring, LookupHash, PassphraseKey, PlaintextPolicy, RawKey
 from app.errors import SettingsError
 
 DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
@@ -142,6 +142,20 @@ def cipher(format_name: Literal["enc", "token"], keyring: str) -> FieldCipher:
         return Keyring.parse(texts.name, make, texts.writing, texts.previous)
 
     return FieldCipher(TOKEN if format_name == "token" else ENC, keys, lambda: load().encryption_plaintext)
+
+
+def lookup_hash(keyring: str) -> LookupHash:
+    """Makes the keyed hash of a column; its keys are read from the settings when a value first needs one.
+
+    Args:
+        keyring: the variable of the writing key: 32 random bytes in base64.
+    """
+
+    def keys() -> Keyring:
+        texts = load().keys(keyring, commas=True)
+        return Keyring.parse(texts.name, RawKey.from_base64, texts.writing, texts.previous)
+
+    return LookupHash(keys)
 
 
 def folder() -> Path:

@@ -50,3 +50,4 @@ def _forget() -> None:
     settings.load.cache_clear()
     keys.API_KEYS.forget()
     keys.GITHUB_TOKENS.forget()
+    keys.CLIENT_KEY_HASHES.forget()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.backfill.pacing import Pace
     from app.backfill.passes import backfill
     from app.backfill.remaining import count_rows, guard, has_rows
-    from app.backfill.sweep import ByPage
+    from app.backfill.sweep import ByPage, ByRow
     from app.backfill.table import MARKER, KeyRange, Table, fetch
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "MARKER",
     "BackfillError",
     "ByPage",
+    "ByRow",
     "KeyRange",
     "Leases",
     "Pace",
@@ -43,7 +44,7 @@ _MODULES = {
     "Pace": "pacing",
     "backfill": "passes",
     **dict.fromkeys(("count_rows", "guard", "has_rows"), "remaining"),
-    "ByPage": "sweep",
+    **dict.fromkeys(("ByPage", "ByRow"), "sweep"),
     **dict.fromkeys(("MARKER", "KeyRange", "Table", "fetch"), "table"),
 }
 

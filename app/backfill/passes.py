@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from app.backfill.durability import commits_at_end
 from app.backfill.pacing import Pace
 from app.backfill.report import BackfillError, Report
-from app.backfill.sweep import ByPage, Change, Sweep
+from app.backfill.sweep import ByPage, ByRow, Change, Sweep
 from app.backfill.table import Table
 
 MAX_PASSES = 10
@@ -36,7 +36,7 @@ def backfill(
     connection: sa.Connection,
     table: str,
     columns: Sequence[str],
-    change: Change | ByPage,
+    change: Change | ByPage | ByRow,
     *,
     key: str | Sequence[str] | None = None,
     page_rows: int | None = None,

@@ -33,12 +33,23 @@ class ByPage:
     change: Callable[[Sequence[Any]], Sequence[Any]]
 
 
+@dataclass(frozen=True)
+class ByRow:
+    """A change of a page that looks at whole rows.
+
+    It takes the values of each column, and returns as many for each: the new value, None to leave it, or a `Rejected`.
+    A row is written only if no column of it changed meanwhile, one that is merely looked at included.
+    """
+
+    change: Callable[[Sequence[Column]], Sequence[Column]]
+
+
 @dataclass
 class Sweep:
     """Sweeps over ranges of a table; the arguments are those of `backfill`."""
 
     table: Table
-    change: Change | ByPage
+    change: Change | ByPage | ByRow
     pace: Pace
     _: KW_ONLY
     with_nulls: bool = False
@@ -48,7 +59,8 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self._prepare_write = (write_postgresql if self.table.types else write_sqlite).writer(self.table)
-        self._change_page = self.change.change if isinstance(self.change, ByPage) else _by_value(self.change)
+        if not isinstance(self.change, ByRow):
+            self._change_page = self.change.change if isinstance(self.change, ByPage) else _by_value(self.change)
 
     def run(self, key_range: KeyRange | None) -> Report:
         """Sweeps over a range, and returns the report of it."""
@@ -96,7 +108,7 @@ class Sweep:
         first = width + bool(self.table.types)
         columns: list[Column] = [*zip(*rows, strict=True)] or [()] * (first + len(self.table.columns))
         keys, old = columns[:width], columns[first:]
-        new = [self._changed(values, name, keys) for name, values in zip(self.table.columns, old, strict=True)]
+        new = self._changed_rows(old, keys)
         page = Page(keys, old, new, columns[width] if self.table.types else ())
         differences = zip(*(map(operator.is_not, *pair) for pair in zip(old, new, strict=True)), strict=True)
         numbers = [*compress(range(len(rows)), map(any, differences))]
@@ -105,6 +117,18 @@ class Sweep:
         page = page.only(numbers)
         write = set if self.dry_run or not len(page) else self._prepare_write(page)
         return page, write, time.monotonic() - started
+
+    def _changed_rows(self, old: Sequence[Column], keys: Sequence[Column]) -> list[Column]:
+        """Returns the new values of all columns; unchanged values stay the same objects."""
+        names = self.table.columns
+        if not isinstance(self.change, ByRow):
+            return [self._changed(values, name, keys) for name, values in zip(names, old, strict=True)]
+        new = []
+        for name, values, changes in zip(names, old, self.change.change(old), strict=True):
+            numbers = [n for n, change in enumerate(changes) if change is not None or values[n] not in (None, "", b"")]
+            self._report.columns[name].empty += len(values) - len(numbers)
+            new.append(self._applied(values, name, keys, numbers, [changes[number] for number in numbers]))
+        return new
 
     def _changed(self, values: Column, column: str, keys: Sequence[Column]) -> Column:
         """Returns the new values of a column; unchanged values stay the same objects."""
@@ -122,6 +146,13 @@ class Sweep:
         if are_texts and {*map(type, changes)} == {str} and all(map(operator.ne, values, changes)):
             tally.changed += len(values)
             return changes
+        return self._applied(values, column, keys, numbers, changes)
+
+    def _applied(
+        self, values: Column, column: str, keys: Sequence[Column], numbers: Sequence[int], changes: Sequence[Any]
+    ) -> Column:
+        """Returns the values with the changes of those with these numbers, and counts them."""
+        tally = self._report.columns[column]
         new, changed = list(values), 0
         for number, value in zip(numbers, changes, strict=True):
             if isinstance(value, Rejected):

@@ -13,7 +13,7 @@ from app.errors import SettingsError
 from app.migrations import run
 from app.migrations.errors import Interrupted
 from app.secrets import KeySample, jobs
-from app.secrets.jobs import Action, ColumnInventory, Options, Progress
+from app.secrets.jobs import Action, ColumnInventory, Hashing, Options, Progress
 
 secrets = typer.Typer(no_args_is_help=True, help="Keys, and the secrets that are encrypted with them.")
 
@@ -51,6 +51,13 @@ _ROTATE = """Encrypts again, under the writing key, what is under a previous key
 docs/rotation.md.
 
 Example: schema secrets rotate --workers 2 && schema secrets status
+"""
+_HASH = """Writes the keyed hashes by which clients are found, where one is missing or is that of a former value. Can be
+stopped and run again at any time. See docs/secrets.md.
+
+Ends with 0 if all is done, 1 if rows remain, 2 if the key is missing or wrong, 130 if it was stopped.
+
+Example: schema secrets hash --dry-run && schema secrets hash
 """
 
 
@@ -103,12 +110,8 @@ def change(
     options = Options(project.encrypted_columns, url, table, column, workers, pace, progress)
     with errors_in_one_line(as_json=as_json):
         reports = jobs.change(action, options, dry_run=dry_run)
-    stopped = any(report.stopped for report in reports)
-    word, code = INTERRUPTED if stopped else REMAIN if any(report.rejected for report in reports) else OK
-    tables = [_report_values(report) for report in reports]
-    values = {"code": word, "dry_run": dry_run, "tables": tables}
-    text = "\n".join(_report_text(report, action, dry_run=dry_run) for report in reports)
-    show(Answer(values, text, code), as_json=as_json)
+    changed = {Action.ENCRYPT: "encrypted", Action.ROTATE: "encrypted anew"}[action]
+    _show_reports(reports, changed, dry_run=dry_run, as_json=as_json)
 
 
 @secrets.command("check-keys")
@@ -121,9 +124,26 @@ def check_keys(context: typer.Context, *, as_json: Json = False) -> None:
     """
     with errors_in_one_line(as_json=as_json):
         samples = jobs.check_keys(Options(context.obj.encrypted_columns, partial(run.database_url, context.obj)))
+        samples += _hashing(context, as_json=as_json).check()
     word, code = REMAIN if any(sample.opened < sample.tried for sample in samples) else OK
     values = {"code": word, "samples": [vars(sample) for sample in samples]}
     show(Answer(values, _samples_text(samples), code), as_json=as_json)
+
+
+@secrets.command("hash", help=_HASH)
+def write_hashes(
+    context: typer.Context,
+    *,
+    dry_run: DryRun = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also replace hashes that were not made with the current key.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Writes the keyed hashes that are missing."""
+    with errors_in_one_line(as_json=as_json):
+        reports = _hashing(context, as_json=as_json).write(replace=replace, dry_run=dry_run)
+    _show_reports(reports, "hashed", dry_run=dry_run, as_json=as_json)
 
 
 @secrets.command()
@@ -146,6 +166,20 @@ def keygen(
 
 def _progress(*, as_json: bool) -> Progress:
     return Progress("json" if as_json else "terminal" if sys.stderr.isatty() else "plain")
+
+
+def _hashing(context: typer.Context, *, as_json: bool) -> Hashing:
+    project = context.obj
+    return Hashing(project.hashed_columns, partial(run.database_url, project), _progress(as_json=as_json))
+
+
+def _show_reports(reports: list[Report], changed: str, *, dry_run: bool, as_json: bool) -> None:
+    stopped = any(report.stopped for report in reports)
+    word, code = INTERRUPTED if stopped else REMAIN if any(report.rejected for report in reports) else OK
+    tables = [_report_values(report) for report in reports]
+    values = {"code": word, "dry_run": dry_run, "tables": tables}
+    text = "\n".join(_report_text(report, changed, dry_run=dry_run) for report in reports)
+    show(Answer(values, text, code), as_json=as_json)
 
 
 def _inventory_end(columns: list[ColumnInventory], *, stopped: bool) -> tuple[str, int]:
@@ -173,8 +207,7 @@ def _report_values(report: Report) -> dict[str, Any]:
     return vars(report) | {"columns": columns, "rejections": rejections}
 
 
-def _report_text(report: Report, action: Action, *, dry_run: bool) -> str:
-    changed = {Action.ENCRYPT: "encrypted", Action.ROTATE: "encrypted anew"}[action]
+def _report_text(report: Report, changed: str, *, dry_run: bool) -> str:
     lines = [f"{report.table}  {report.rows:,} rows" + (" (dry run, nothing written)" if dry_run else "")]
     for name, tally in report.columns.items():
         counts = [f"{tally.changed:,} {'would be ' if dry_run else ''}{changed}"]

@@ -43,6 +43,7 @@ from app.encryption.errors import (
 )
 from app.encryption.formats import ENC, TOKEN, Ciphertext, State
 from app.encryption.keys import Keyring, PassphraseKey, RawKey
+from app.encryption.lookup_hash import HashedColumn, LookupHash, hashed_columns, same_text
 
 if TYPE_CHECKING:
     from app.encryption.attribute import EncryptedColumn, encrypted, encrypted_check, encrypted_columns
@@ -59,8 +60,10 @@ __all__ = [
     "EncryptedColumnComparison",
     "EncryptedText",
     "FieldCipher",
+    "HashedColumn",
     "KeyConfigurationError",
     "Keyring",
+    "LookupHash",
     "MalformedCiphertext",
     "NotTextError",
     "Opened",
@@ -75,6 +78,8 @@ __all__ = [
     "encrypted",
     "encrypted_check",
     "encrypted_columns",
+    "hashed_columns",
+    "same_text",
 ]
 
 # Tracebacks and pickles name the public face, not the module behind it.

@@ -1,20 +1,17 @@
 """Ciphers of columns: a format, a keyring, and the policy for plaintext."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import repeat
 from os import urandom
 from struct import Struct
-from threading import Lock
 from typing import Literal, NamedTuple
 
 from app.encryption.encoding import decode_utf8, encode_utf8, encode_utf8_page, require_text
 from app.encryption.errors import CipherError, DecryptionError, MalformedCiphertext, PlaintextRefused
 from app.encryption.formats import Ciphertext, Format, Parts, State, WholeCiphertext
-from app.encryption.keys import Key, Keyring, invalid_tag
+from app.encryption.keys import Key, Keyring, KeyringUser, invalid_tag
 
 _VALUES_PER_SALT = 4096
 
@@ -31,7 +28,7 @@ class Opened(NamedTuple):
         return f"<Opened by {self.key.id}>"
 
 
-class FieldCipher:
+class FieldCipher(KeyringUser):
     """Encrypts and decrypts the values of a column.
 
     Args:
@@ -46,42 +43,14 @@ class FieldCipher:
         keys: Keyring | Callable[[], Keyring],
         plaintext: PlaintextPolicy | Callable[[], PlaintextPolicy] = "allow",
     ) -> None:
+        super().__init__(keys)
         self.format = format
-        self._source = keys
         self._plaintext = plaintext
-        self._loaded: Keyring | None = None
-        self._loading = Lock()
-        self._override: ContextVar[Keyring | None] = ContextVar("keyring", default=None)
-
-    @property
-    def keyring(self) -> Keyring:
-        """Returns the keys in force, loading them first; a setting that isn't a key is read again next time."""
-        if (override := self._override.get()) is not None:
-            return override
-        if (loaded := self._loaded) is None:
-            with self._loading:
-                if (loaded := self._loaded) is None:
-                    loaded = self._loaded = self._source if isinstance(self._source, Keyring) else self._source()
-        return loaded
 
     @property
     def refuses_plaintext(self) -> bool:
         """Returns whether the policy refuses values that were never encrypted."""
         return (self._plaintext if isinstance(self._plaintext, str) else self._plaintext()) == "refuse"
-
-    def forget(self) -> None:
-        """Drops the keyring, so that it is loaded again: for tests that change settings."""
-        with self._loading:
-            self._loaded = None
-
-    @contextmanager
-    def override(self, keyring: Keyring) -> Iterator[None]:
-        """Uses another keyring in this block and its tasks, not in other threads: for tests."""
-        token = self._override.set(keyring)
-        try:
-            yield
-        finally:
-            self._override.reset(token)
 
     def encrypt(self, plaintext: str, *, label: str = "the value") -> Ciphertext:
         """Encrypts a value under the writing key, even if it looks like a ciphertext; `label` names it in errors.

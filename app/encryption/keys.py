@@ -1,4 +1,4 @@
-"""Keys, which show nothing but their ids, and the keyring of a setting."""
+"""Keys, which show nothing but their ids, the keyring of a setting, and what uses one."""
 
 import base64
 import hashlib
@@ -7,9 +7,12 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from app.encryption.encoding import encode_utf8, require_text
@@ -54,6 +57,10 @@ class Key(ABC):
             return self.cipher(parts.salt).decrypt(parts.nonce, parts.ciphertext, None)
         except invalid_tag():
             return None
+
+    def digest(self, message: bytes) -> bytes:
+        """Returns a hash of a message (HMAC-SHA-256) that only the key can compute."""
+        return hmac.digest(self._derive(b"digest"), message, "sha256")
 
     def _cipher(self, salt: bytes) -> "AESGCM":
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -179,12 +186,51 @@ class Keyring:
         """Returns all keys, in the order in which they are tried."""
         return (self.writing, *self.previous) if self.writing else self.previous
 
-    def missing(self, label: str, action: Literal["encrypted", "decrypted"]) -> KeyConfigurationError:
+    def missing(self, label: str, action: Literal["encrypted", "decrypted", "hashed"]) -> KeyConfigurationError:
         """Returns the error for a value that needs a key while none is set."""
         return KeyConfigurationError(
             f"{self.name} is not set, so {label} cannot be {action}. Set it (or {self.name}_FILE) to the key that "
             "wrote the existing rows; for a new database make one with: schema secrets keygen"
         )
+
+
+class KeyringUser:
+    """Base of what works with a keyring that is loaded when a value first needs a key.
+
+    Args:
+        keys: a keyring, or a function that returns it; called once.
+    """
+
+    def __init__(self, keys: Keyring | Callable[[], Keyring]) -> None:
+        self._source = keys
+        self._loaded: Keyring | None = None
+        self._loading = Lock()
+        self._override: ContextVar[Keyring | None] = ContextVar("keyring", default=None)
+
+    @property
+    def keyring(self) -> Keyring:
+        """Returns the keys in force, loading them first; a setting that isn't a key is read again next time."""
+        if (override := self._override.get()) is not None:
+            return override
+        if (loaded := self._loaded) is None:
+            with self._loading:
+                if (loaded := self._loaded) is None:
+                    loaded = self._loaded = self._source if isinstance(self._source, Keyring) else self._source()
+        return loaded
+
+    def forget(self) -> None:
+        """Drops the keyring, so that it is loaded again: for tests that change settings."""
+        with self._loading:
+            self._loaded = None
+
+    @contextmanager
+    def override(self, keyring: Keyring) -> Iterator[None]:
+        """Uses another keyring in this block and its tasks, not in other threads: for tests."""
+        token = self._override.set(keyring)
+        try:
+            yield
+        finally:
+            self._override.reset(token)
 
 
 @cache

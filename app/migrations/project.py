@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
     from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-    from app.encryption import EncryptedColumn
+    from app.encryption import EncryptedColumn, HashedColumn
 
 BASE = "base"  # what Alembic calls the place before the first revision
 OWN_TABLES = (VERSION_TABLE, LEDGER_TABLE, LEASES_TABLE)  # part of no model
@@ -103,6 +103,12 @@ class Project:
         from app.encryption import encrypted_columns
 
         return encrypted_columns(self.base())
+
+    def hashed_columns(self) -> "Iterable[HashedColumn]":
+        """Returns the columns of keyed hashes of the models."""
+        from app.encryption import hashed_columns
+
+        return hashed_columns(self.metadata())
 
     def config(self, connection: sa.Engine | sa.Connection | None = None) -> "Config":
         """Returns Alembic's configuration: `alembic.ini`, or the file that `ALEMBIC_CONFIG` names.

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from app import database_url, db, server_session
 from app.backfill import LEASE_ROWS, Leases, Pace, Report, Table
 from app.backfill.workers import Worker, change_leased_ranges, process_name, run_workers, stop_requested
 from app.encryption import FieldCipher
-from app.errors import SchemaError, SettingsError, database_errors_in_one_line
+from app.errors import SettingsError
 from app.secrets import changes, inventory, key_check
 from app.secrets.changes import Action
+from app.secrets.connections import KEPT, errors_in_one_line, open_table, require_database
+from app.secrets.hashes import Hashing
 from app.secrets.inventory import ColumnInventory
 from app.secrets.key_check import KeySample
 from app.secrets.progress import Progress, log
@@ -24,17 +25,23 @@ from app.secrets.progress import Progress, log
 if TYPE_CHECKING:
     from app.encryption import EncryptedColumn
 
-__all__ = ["Action", "ColumnInventory", "Options", "Progress", "Task", "change", "check_keys", "take_inventory"]
+__all__ = [
+    "Action",
+    "ColumnInventory",
+    "Hashing",
+    "Options",
+    "Progress",
+    "Task",
+    "change",
+    "check_keys",
+    "take_inventory",
+]
 
 Find = Callable[[], "Iterable[EncryptedColumn]"]
 Stopped = Callable[[], bool]
 
-LOCK_TIMEOUT = "2s"
-# SQLite asks for a lock often at first and ten times a second later, which another busy writer can starve.
-BUSY_MILLISECONDS = 300
 MOST_LEASE_ROWS = 200_000
 _RANGES = 4
-KEPT = "What was written is kept; run the same command again."
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,7 @@ class Options:
         if not groups:
             names = ", ".join(f"{c.table.name}.{c.column.name}" for c in columns)
             raise SettingsError(f"There is no such column of secrets. There are: {names}.")
-        if not db.has_file(url := self.database_url()):
-            raise SchemaError(f"There is no database at {database_url.shown(url)}.")
+        url = require_database(self.database_url())
         return [Task(self.find, url, table, tuple(names), action, self.pace) for (table, _), names in groups.items()]
 
 
@@ -95,21 +101,9 @@ class Task:
         """Returns the cipher of the columns."""
         return next(c.cipher for c in self.find() if (c.table.name, c.column.name) == (self.table, self.columns[0]))
 
-    @contextmanager
-    def open_table(self, *, read_only: bool = False) -> Iterator[Table]:
+    def open_table(self, *, read_only: bool = False) -> AbstractContextManager[Table]:
         """Gives the table on a connection of its own, on which no statement waits long for a lock."""
-        engine = db.migration_engine(self.url, read_only=read_only)
-        with db.connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
-            pooled = server_session.is_pooled(connection)  # and then the server's session is not only ours
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-            elif not pooled:
-                server_session.pin_session(connection)
-                name = f"schema secrets {process_name()}"[:63]
-                connection.execute(sa.text("SELECT set_config('application_name', :name, false)"), {"name": name})
-                # A page that meets a lock is halved and tried again, so it need not wait long.
-                connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-            yield Table(connection, self.table, self.columns, lock_timeout=LOCK_TIMEOUT if pooled else None)
+        return open_table(self.url, self.table, self.columns, process=process_name(), read_only=read_only)
 
     def change(self, progress: Progress, stopped: Stopped, *, dry_run: bool) -> Report:
         """Changes the values in this process."""
@@ -257,20 +251,6 @@ def check_keys(options: Options) -> list[KeySample]:
                 work = table.connection, task.table, task.columns, task.cipher()
                 samples += key_check.check_keys(*work, writes=True)
     return samples
-
-
-@contextmanager
-def errors_in_one_line(advice: Callable[[], str] = lambda: "Nothing was written.") -> Iterator[None]:
-    """Raises errors of the database as one line; `advice` is asked afterwards what became of the rows."""
-    try:
-        yield
-    except sa.exc.NoSuchTableError as error:
-        raise SchemaError(
-            f"There is no table {error} in this database. Run: alembic upgrade head, or choose another with --table."
-        ) from None
-    except sa.exc.DBAPIError:
-        with database_errors_in_one_line(advice()):
-            raise
 
 
 @contextmanager

@@ -923,3 +923,29 @@ UPDATE alembic_version SET version_num='20260713090001' WHERE alembic_version.ve
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade 20260713090001 -> 20260801090000
+
+ALTER TABLE api_keys ADD COLUMN key_hash TEXT;
+
+COMMENT ON COLUMN api_keys.key_hash IS 'Keyed hash of the key (HMAC-SHA-256).';
+
+UPDATE alembic_version SET version_num='20260801090000' WHERE alembic_version.version_num = '20260713090001';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260801090000 -> 20260801090001
+
+COMMIT;
+
+CREATE INDEX CONCURRENTLY api_keys_key_hash_idx ON api_keys (key_hash);
+
+BEGIN;
+
+UPDATE alembic_version SET version_num='20260801090001' WHERE alembic_version.version_num = '20260801090000';
+
+COMMIT;
+

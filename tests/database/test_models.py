@@ -82,7 +82,7 @@ DEFAULTS: dict[type[Base], dict[str, Any]] = {
     | {"response_timeout_seconds": 1800},
     ModelMapping: {"strategy": "round_robin", "model_type": "chat", "is_active": True} | PRICES,
     ModelMappingProvider: {"priority": 0, "weight": 1, "is_active": True, "paused_until": None} | PRICES,
-    ApiKey: {"is_active": True, "last_used_at": None, "record_details": True, "is_mcp_admin": False},
+    ApiKey: {"is_active": True, "last_used_at": None, "record_details": True, "is_mcp_admin": False, "key_hash": None},
     RequestLog: {"retry_count": 0, "is_stream": False, "request_body": None, "is_completed": True, "user_id": None},
     RequestLogDetail: {"request_body": None, "error_info": None},
     KeyValue: {"expires_at": None},
@@ -127,6 +127,7 @@ INDEXES = {
         "idx_request_logs_trace_id_id": ["trace_id", "id"],
         "idx_request_logs_completed_time": ["is_completed", "request_time"],
     },
+    "api_keys": {"api_keys_key_hash_idx": ["key_hash"]},
     "key_value_store": {"idx_kv_expires_at": ["expires_at"]},
     "service_registry": {
         "service_registry_service_identifier_idx": ["service_identifier"],
@@ -176,7 +177,7 @@ COLUMNS = {
     "api_keys": """
         id integer nn =serial; key_name varchar(100) nn; key_value varchar(100) nn; is_active boolean nn =true
         created_at timestamp nn =timezone('utc', CURRENT_TIMESTAMP); last_used_at timestamp
-        record_details boolean nn =true; is_mcp_admin boolean nn =false
+        record_details boolean nn =true; is_mcp_admin boolean nn =false; key_hash text
     """,
     "request_logs": """
         id bigint nn =serial; request_time timestamp nn; api_key_id integer; api_key_name varchar(100)

@@ -8,7 +8,7 @@ from app.migrations.run import ledger
 from app.models import keys
 
 ROOT = Path(__file__).parents[2]
-OURS = ("ALEMBIC_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
+OURS = ("ALEMBIC_", "API_KEY_HASH_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
 
 
 def variables(url: str) -> dict[str, str]:
@@ -24,3 +24,4 @@ def forget_settings() -> None:
             value.cache_clear()
     keys.API_KEYS.forget()
     keys.GITHUB_TOKENS.forget()
+    keys.CLIENT_KEY_HASHES.forget()

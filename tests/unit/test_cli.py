@@ -83,10 +83,11 @@ def keygen(*options: str, answer: bytes = b"") -> str:
 def test_fresh_keys_are_lines_for_the_environment_or_json() -> None:
     lines, values = keygen(), json.loads(keygen("--json"))
     pairs = dict(line.split("=", 1) for line in lines.splitlines())
-    assert [*pairs] == [*values] == ["ENCRYPTION_KEY", "GITHUB_TOKEN_ENCRYPTION_KEY"]
-    assert len({*pairs.values(), *values.values()}) == 4
+    assert [*pairs] == [*values] == ["ENCRYPTION_KEY", "GITHUB_TOKEN_ENCRYPTION_KEY", "API_KEY_HASH_KEY"]
+    assert len({*pairs.values(), *values.values()}) == 6
     for keys in (pairs, values):
         assert RawKey.from_base64(keys["ENCRYPTION_KEY"]).weakness is None
+        assert RawKey.from_base64(keys["API_KEY_HASH_KEY"]).weakness is None
         assert PassphraseKey(keys["GITHUB_TOKEN_ENCRYPTION_KEY"]).weakness is None
 
 
