@@ -74,6 +74,8 @@ def test_a_dump_is_adopted(dump: str, servers: Servers, tmp_path: Path) -> None:
         take_over(url)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.one_database
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_database_of_each_revision_without_history_is_adopted(revision: str, at: At) -> None:
     url = at(revision)
@@ -123,6 +125,7 @@ def test_all_edits_at_once_are_adopted(without_history: Callable[[], str]) -> No
 
 
 @pytest.mark.exhaustive
+@pytest.mark.one_database
 @pytest.mark.parametrize("seed", range(8))
 def test_some_edits_are_adopted(seed: int, without_history: Callable[[], str]) -> None:
     url = without_history()
@@ -146,6 +149,7 @@ def test_what_needs_a_decision_is_refused(without_history: Callable[[], str]) ->
     assert (schema_of(url), revision_of(url)) == (before, None)
 
 
+@pytest.mark.exhaustive
 def test_both_services_in_one_database(servers: Servers, tmp_path: Path) -> None:
     with database("postgresql", servers, tmp_path) as url:
         load(url, "gateway of January 31")
@@ -153,6 +157,7 @@ def test_both_services_in_one_database(servers: Servers, tmp_path: Path) -> None
         take_over(url)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("spelling", ["create_all", "in place"])
 def test_both_spellings_of_a_column_are_adopted(spelling: str, url: str) -> None:
     create_all(url)
@@ -164,6 +169,7 @@ def test_both_spellings_of_a_column_are_adopted(spelling: str, url: str) -> None
     assert ("column api_keys.record_details", "repaired" if spelling == "create_all" else "accepted") in groups(found)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("revision", ["20260131000000", HEAD])
 def test_a_partitioned_table_is_adopted(
     revision: str, stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path
@@ -174,6 +180,7 @@ def test_a_partitioned_table_is_adopted(
         take_over(url)
 
 
+@pytest.mark.exhaustive
 def test_a_foreign_table_beside_ours_is_left_alone(without_history: Callable[[], str]) -> None:
     url = without_history()
     if "sqlite" in url:
@@ -188,6 +195,7 @@ def test_a_foreign_table_beside_ours_is_left_alone(without_history: Callable[[],
     assert query(url, "SELECT relkind::text FROM pg_class WHERE relname = 'beside'") == [("f",)]
 
 
+@pytest.mark.exhaustive
 def test_a_view_where_head_has_a_table_needs_a_decision(without_history: Callable[[], str]) -> None:
     url = without_history()
     execute(url, "DROP TABLE revoked_tokens", "CREATE VIEW revoked_tokens AS SELECT 1 AS id")
@@ -195,6 +203,7 @@ def test_a_view_where_head_has_a_table_needs_a_decision(without_history: Callabl
     assert (found["code"], ("table revoked_tokens", "person") in groups(found)) == ("person", True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("left", ["empty", "of another history"])
 def test_a_version_table_that_was_left(left: str, without_history: Callable[[], str]) -> None:
     url = without_history()
@@ -208,6 +217,7 @@ def test_a_version_table_that_was_left(left: str, without_history: Callable[[], 
     assert "ALTER TABLE alembic_version RENAME TO" in line
 
 
+@pytest.mark.exhaustive
 def test_unknown_objects_are_declared_unmanaged(without_history: Callable[[], str]) -> None:
     url = without_history()
     execute(url, "CREATE TABLE invoices (id integer PRIMARY KEY)", "ALTER TABLE users ADD COLUMN nick text")
@@ -219,6 +229,7 @@ def test_unknown_objects_are_declared_unmanaged(without_history: Callable[[], st
     assert "unmanaged: declared by the operator." in status
 
 
+@pytest.mark.exhaustive
 def test_another_search_path(servers: Servers, tmp_path: Path) -> None:
     with database("postgresql", servers, tmp_path) as url:
         name = url.rpartition("/")[2]
@@ -228,6 +239,7 @@ def test_another_search_path(servers: Servers, tmp_path: Path) -> None:
         assert query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
+@pytest.mark.exhaustive
 def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: Path) -> None:
     with database("postgresql", servers, tmp_path) as url:
         name = url.rpartition("/")[2]
@@ -237,11 +249,13 @@ def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: P
         assert "SET search_path = gateway" in failed(adopt(url), 5)
 
 
+@pytest.mark.exhaustive
 def test_an_empty_database_is_refused(url: str) -> None:
     execute(url, "CREATE TABLE other (id integer)")
     assert "there is nothing to adopt: alembic upgrade head" in failed(adopt(url), 5)
 
 
+@pytest.mark.exhaustive
 def test_a_database_with_a_history_is_refused(at: At) -> None:
     url = at(REVISIONS[-3])
     assert "alembic upgrade head" in failed(adopt(url, "--apply"), 5)
@@ -273,6 +287,7 @@ def test_an_upgrade_names_the_command(without_history: Callable[[], str]) -> Non
     assert failed(run_alembic("upgrade", "head", url=url, env=ENVIRONMENT), 5).endswith("take it over: schema adopt")
 
 
+@pytest.mark.exhaustive
 def test_later_steps_are_taken_when_the_old_service_is_gone(without_history: Callable[[], str]) -> None:
     url = without_history()
     names = {
