@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from app.project import PROJECT
 from tests.support.alembic_in_process import HEAD, REVISIONS, forget, revision_of, run_alembic
 from tests.support.command_processes import Done, failed
-from tests.support.database_access import execute, query
+from tests.support.database_access import engine, execute, query
 from tests.support.databases import At, Servers, database
 from tests.support.field_edits import EDITS, REFUSED, Edit
 from tests.support.known_keys import ENVIRONMENT
@@ -21,6 +22,7 @@ from tests.support.schema_dump import schema_of
 from tests.support.schema_in_process import schema
 
 pytestmark = pytest.mark.in_turn
+ENCRYPTS = "20260228000000"
 
 
 def adopt(url: str, *args: str) -> Done:
@@ -316,3 +318,27 @@ def test_later_steps_are_taken_when_the_old_service_is_gone(without_history: Cal
 def failed_lines(done: Done) -> str:
     assert (done.returncode, "FAILED" in done.stderr) == (8, True), done.stdout + done.stderr
     return done.stderr
+
+
+def test_rows_that_wait_for_their_key_are_due(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(
+        url,
+        "UPDATE service_providers SET api_key = NULL",
+        "INSERT INTO service_providers (name, base_url, protocol, api_key) VALUES ('p', 'x', 'openai', 'sk-secret')",
+    )
+    assert plan(url)["due"] == {ENCRYPTS: 1}
+    refused = schema("adopt", "--apply", DATABASE_URL=url)  # without a key
+    assert "ENCRYPTION_KEY" in failed(refused, 2, "sk-secret")
+    assert f"adopted: the database is at {HEAD}" in refused.stderr
+    assert revision_of(url) == HEAD
+    assert query(url, "SELECT api_key FROM service_providers WHERE name = 'p'") == [("sk-secret",)]
+    status = json.loads(schema("status", "--json", DATABASE_URL=url).stdout)
+    assert [r["revision"] for r in status["revisions"] if r["state"] == "failed" and not r["applied"]] == [ENCRYPTS]
+    assert schema("status", "--exit-code", DATABASE_URL=url).returncode == 3
+    assert not PROJECT.is_current(engine(url))
+    done = run_alembic("upgrade", "head", url=url, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert f"upgrade {ENCRYPTS}" in done.stderr
+    is_head(url)
+    assert PROJECT.is_current(engine(url))

@@ -63,7 +63,7 @@ class OldService:
         """Sends each statement once."""
         if "request_logs" in self.columns:
             self._configure()
-            self._log()
+            self.log()
             self._list()
             self._clean_up()
         if "users" in self.columns:
@@ -107,7 +107,8 @@ class OldService:
             _run(connection, "DELETE FROM service_providers WHERE id = :id", id=provider)
             _run(connection, "DELETE FROM api_keys WHERE id = :id", id=key)
 
-    def _log(self) -> None:
+    def log(self) -> None:
+        """Writes a log in progress, and updates it when it is done."""
         trace = uuid4().hex
         unfinished: dict[str, Any] = {"is_completed": False} if "is_completed" in self.columns["request_logs"] else {}
         with engine(self.url).begin() as connection:

@@ -124,6 +124,7 @@ class _Work:
             after = take_evidence(connection, found.drift.found, found.tables)
         proofs = compared(before, after, found.steps.copied)
         self._again_if_locked(lambda: self._record(found, proofs))
+        run.log.info("adopted: the database is at %s", found.head)
         return found, proofs
 
     def fill(self) -> list[str]:
@@ -151,7 +152,8 @@ class _Work:
             self._require_lock()
             started = time.monotonic()
             self._again_if_locked(lambda build=build: builder.build(build))  # type: ignore[misc]
-            run.log.info("adopting: %s %s (%.2f s)", build.kind, build.name, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            run.log.info("adopting: %s %s (%.2f s)", build.kind, build.name.partition(" ")[2], seconds)
 
     def _look(self, connection: sa.Connection) -> Look:
         return look(connection, self._project, self._config, self._script, self._wishes)

@@ -10,6 +10,7 @@ from app.migrations.adopt.steps import Steps
 # Of one table at a time, on a disk that does nothing else: an estimate is meant to be long rather than short.
 _BYTES_A_SECOND = 40_000_000
 _ROWS_A_SECOND = 250_000
+_BYTES_A_ROW = 500
 _SIZES = """
 SELECT c.relname, (SELECT sum(pg_table_size(t.relid)) FROM pg_partition_tree(c.oid) t),
     (SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid
@@ -35,20 +36,21 @@ class Cost:
     seconds: float
 
 
-def sizes(connection: sa.Connection, tables: list[str]) -> dict[str, tuple[int | None, int]]:
-    """Returns the bytes and about how many rows tables have."""
+def sizes(connection: sa.Connection, tables: list[str]) -> dict[str, tuple[int, int]]:
+    """Returns the bytes and about how many rows tables have; on SQLite the bytes of the file."""
     if connection.dialect.name == "postgresql":
         rows: list[Any] = [*connection.exec_driver_sql(_SIZES, (tables,))]
-        relations = {row[0]: (int(row[1] or 0), int(row[2] or 0)) for row in rows}
-        return {t: _counted(connection, t, *relations[t]) for t in tables if t in relations}
-    result: dict[str, tuple[int | None, int]] = {}
+        # A table that was never analyzed says no rows: its size tells more.
+        return {row[0]: (int(row[1] or 0), int(row[2] or 0) or int(row[1] or 0) // _BYTES_A_ROW) for row in rows}
+    pages = connection.exec_driver_sql("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    size, result = int(pages.scalar_one()), {}
     for table in tables:
         quoted = table.replace('"', '""')
         try:
             largest = connection.exec_driver_sql(f'SELECT max(rowid) FROM "{quoted}"').scalar()
         except sa.exc.DBAPIError:  # a table WITHOUT ROWID
             largest = connection.exec_driver_sql(f'SELECT count(*) FROM "{quoted}"').scalar()
-        result[table] = (None, int(largest or 0))
+        result[table] = (size, int(largest or 0))
     return result
 
 
@@ -57,13 +59,13 @@ def costs_of(connection: sa.Connection, steps: Steps, tables: list[str]) -> list
     read = [(f"copy of {table}", table) for table in steps.copied]
     read += [(f"{build.kind} {build.name.partition(' ')[2]}", build.table) for build in steps.builds]
     known = sizes(connection, tables)
-    return [Cost(what, table, *known[table], _seconds(*known[table])) for what, table in read if table in known]
+    is_server = connection.dialect.name == "postgresql"
+    return [
+        _cost(what, table, known[table][0] if is_server else None, known[table][1])
+        for what, table in read
+        if table in known
+    ]
 
 
-def _seconds(size: int | None, rows: int) -> float:
-    return max((size or 0) / _BYTES_A_SECOND, rows / _ROWS_A_SECOND, 0.1)
-
-
-def _counted(_connection: sa.Connection, _table: str, size: int, rows: int) -> tuple[int, int]:
-    """Returns both; a table that was never analyzed says no rows, and its size tells more."""
-    return size, rows or size // 500
+def _cost(what: str, table: str, size: int | None, rows: int) -> Cost:
+    return Cost(what, table, size, rows, max((size or 0) / _BYTES_A_SECOND, rows / _ROWS_A_SECOND, 0.1))

@@ -6,10 +6,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.migrations.adopt.costs import sizes
+from app.migrations.adopt.explanation import primary_key
 from app.migrations.snapshots import Snapshot, of_kind, own_name
 from app.sql_text import for_driver, quoted
 
 MOST_ROWS = 200_000  # of a table that is read as a whole; of a larger one the first rows by its key
+_MOST_BYTES = 256_000_000
 _SAMPLE = 10_000
 _FILES = """
 SELECT string_agg(pg_relation_filenode(t.relid)::text, ' ' ORDER BY t.relid) FROM pg_class c,
@@ -63,7 +65,7 @@ def take_evidence(connection: sa.Connection, found: Snapshot, tables: list[str])
         tables: their names.
     """
     known = sizes(connection, tables)
-    return {table: _of_table(connection, found, table, known[table][1]) for table in tables if table in known}
+    return {table: _of_table(connection, found, table, *known[table]) for table in tables if table in known}
 
 
 def compared(before: dict[str, Evidence], after: dict[str, Evidence], copied: list[str]) -> list[Proof]:
@@ -81,19 +83,18 @@ def _state(table: str, before: Evidence, after: Evidence, copied: list[str]) -> 
     return "unchanged" if (before.rows, before.checksum) == (after.rows, after.checksum) else "changed meanwhile"
 
 
-def _of_table(connection: sa.Connection, found: Snapshot, table: str, about: int) -> Evidence:
+def _of_table(connection: sa.Connection, found: Snapshot, table: str, size: int, about: int) -> Evidence:
     is_server = connection.dialect.name == "postgresql"
     file = connection.exec_driver_sql(_FILES, (table,)).scalar() if is_server else None
     columns = [quoted(own_name(name)) for name in of_kind(found, "column", table)]
-    key = next((quoted(own_name(n)) for n in of_kind(found, "column", table) if not found[n]["nullable"]), columns[0])
-    is_large = about > MOST_ROWS
-    source = quoted(table)
-    if is_large:
-        source = f"(SELECT * FROM {source} ORDER BY {key} LIMIT {_SAMPLE}) sample"
-    rows, checksum = (_of_postgresql if is_server else _of_sqlite)(connection, source, columns)
-    if is_large:
-        return Evidence(about, checksum, f"the first {_SAMPLE:,} rows", file)
-    return Evidence(rows, checksum, "all rows", file)
+    read = _of_postgresql if is_server else _of_sqlite
+    if about <= MOST_ROWS and size <= _MOST_BYTES:
+        return Evidence(*read(connection, quoted(table), columns), "all rows", file)
+    key = ", ".join(map(quoted, primary_key(found, table)))
+    if not key:  # there is no order in which to read some
+        return Evidence(about, None, "no rows", file)
+    sample = f"(SELECT * FROM {quoted(table)} ORDER BY {key} LIMIT {_SAMPLE}) sample"
+    return Evidence(about, read(connection, sample, columns)[1], f"the first {_SAMPLE:,} rows", file)
 
 
 def _of_postgresql(connection: sa.Connection, source: str, columns: list[str]) -> tuple[int, str | None]:

@@ -24,22 +24,7 @@ class MissingStep(RevisionStep):
 
 
 class DueStep(RevisionStep):
-    """Runs a data revision whose schema the database has; the version table stays as it is."""
-
-    def should_create_branch(self, heads: Collection[str]) -> bool:
-        """Returns False: there is a version above it, or its own."""
-        del heads
-        return False
-
-    def should_merge_branches(self, heads: Collection[str]) -> bool:
-        """Returns False, as above."""
-        del heads
-        return False
-
-    def update_version_num(self, heads: set[str]) -> tuple[str, str]:
-        """Returns the version that is there, twice."""
-        version = min(heads)
-        return version, version
+    """A data revision whose schema the database has. Alembic never gets it, since the version stays as it is."""
 
 
 def missing_steps(script: ScriptDirectory, place: Place) -> list[RevisionStep]:

@@ -2,6 +2,17 @@
 
 from app.migrations.adopt.explanation.explain import Sides, explain, tables_of
 from app.migrations.adopt.explanation.findings import LATER, UNMANAGED, Explanation, Finding, Group
-from app.migrations.adopt.explanation.rows import Rows
+from app.migrations.adopt.explanation.rows import Rows, primary_key
 
-__all__ = ["LATER", "UNMANAGED", "Explanation", "Finding", "Group", "Rows", "Sides", "explain", "tables_of"]
+__all__ = [
+    "LATER",
+    "UNMANAGED",
+    "Explanation",
+    "Finding",
+    "Group",
+    "Rows",
+    "Sides",
+    "explain",
+    "primary_key",
+    "tables_of",
+]

@@ -130,18 +130,12 @@ class Rows:
         if counted is None:
             return RowsFound(None, [])
         number = int(counted[0][0])
-        key = self._key(table)
+        key = primary_key(self._found, table)
         if not number or not key:
             return RowsFound(number, [])
         listed = ", ".join(f"t.{quoted(column)}" for column in key)
         shown = self._ask(f"SELECT {listed} {source} ORDER BY {listed} LIMIT {_SHOWN}") or []
         return RowsFound(number, [", ".join(f"{c} {v}" for c, v in zip(key, row, strict=True)) for row in shown])
-
-    def _key(self, table: str) -> list[str]:
-        for name in of_kind(self._found, "constraint", table):
-            if str(self._found[name].get("definition")).startswith("PRIMARY KEY"):
-                return key_columns(self._found[name])
-        return []
 
     def _ask(self, question: str) -> Sequence[Any] | None:
         connection = self._connection
@@ -156,10 +150,11 @@ class Rows:
                 savepoint.rollback()
 
 
-def key_columns(facts: Facts) -> list[str]:
-    """Returns the columns of a primary key or a unique constraint."""
-    match = _KEY.match(str(facts.get("definition", "")))
-    return _names(match[1]) if match else []
+def primary_key(snapshot: Snapshot, table: str) -> list[str]:
+    """Returns the columns of a table's primary key; none if it has no key."""
+    keys = [str(snapshot[name].get("definition")) for name in of_kind(snapshot, "constraint", table)]
+    matches = [_KEY.match(key) for key in keys if key.startswith("PRIMARY KEY")]
+    return _names(matches[0][1]) if matches and matches[0] else []
 
 
 def foreign_key_columns(facts: Facts) -> list[str]:
