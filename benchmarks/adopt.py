@@ -46,6 +46,7 @@ class Beside(threading.Thread):
         self.stops = threading.Event()
 
     def run(self) -> None:
+        """Sends them until it is told to stop, or one fails."""
         while not self.stops.is_set():
             started = time.monotonic()
             try:

@@ -64,7 +64,7 @@ def _plan(done: Adoption) -> list[str]:
         if findings := look.explanation.of(group):
             lines += ["", title, *_without_comments([*map(str, findings)], ": gets head's comment.", "comments")]
     if look.steps.transaction:
-        statements = [f"{statement};" for statement in look.steps.transaction]
+        statements = [_indented(statement) for statement in look.steps.transaction]
         lines += ["", "In one transaction:", *_without_comments(statements, "COMMENT ON ", "COMMENT ON …;")]
     if look.steps.builds:
         statements = [statement for build in look.steps.builds for statement in build.statements]
@@ -88,6 +88,10 @@ def _without_comments(lines: list[str], sign: str, name: str) -> list[str]:
     return [*others, f"  and {number} {name}"] if number else others
 
 
+def _indented(statement: str) -> str:
+    return statement.replace("\n", "\n  ") + ";"
+
+
 def _cost(cost: Any) -> str:
     size = f", {cost.bytes / 1_000_000:,.0f} MB" if cost.bytes is not None else ""
     return f"{cost.what}: {cost.table}, about {cost.rows:,} rows{size}: {_seconds(cost.seconds)}"
@@ -100,7 +104,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _rows(rows: int | None) -> str:
-    return "rows are counted when its column is there" if rows is None else f"{rows:,} row{'s' * (rows != 1)} to do"
+    return "its rows are counted once its table is there" if rows is None else f"{rows:,} row{'s' * (rows != 1)} to do"
 
 
 def _verdict(done: Adoption) -> list[str]:
@@ -123,7 +127,8 @@ def _outcome(done: Adoption) -> list[str]:
     width = max((len(proof.table) for proof in done.proofs), default=0)
     for proof in done.proofs:
         before, after = proof.before, proof.after
-        rows = f"{before.rows:,} rows" if before.rows == after.rows else f"{before.rows:,} -> {after.rows:,} rows"
+        counted = f"{before.rows:,}" if before.rows == after.rows else f"{before.rows:,} -> {after.rows:,}"
+        rows = f"{counted} row{'s' * (after.rows != 1)}"
         lines.append(f"  {proof.table:<{width}}  {proof.state}  {rows}, checksum of {before.of} {before.checksum}")
     lines += [f"Accepted  {finding}" for finding in look.explanation.of(Group.ACCEPTED)]
     lines += [f"Filled    {revision}" for revision in done.filled]

@@ -16,6 +16,7 @@ from app.migrations import run
 from app.migrations.adopt.builds import Builder
 from app.migrations.adopt.evidence import Proof, compared, take_evidence
 from app.migrations.adopt.explanation.findings import Group
+from app.migrations.adopt.locks import TableLocks
 from app.migrations.adopt.look import Look, Wishes, look
 from app.migrations.adopt.record import record
 from app.migrations.adopt.redeclare import execute_redeclaring
@@ -146,7 +147,8 @@ class _Work:
     def _run(self, found: Look) -> None:
         if found.steps.transaction:
             run.log.info("adopting: %d statements in one transaction", len(found.steps.transaction))
-            self._again_if_locked(lambda: self._transaction(found))
+            locks = TableLocks(found.steps.transaction, found.tables, self._project.limits())
+            self._again_if_locked(lambda: self._transaction(found, locks))
         builder = Builder(self._engine, self._project.limits())
         for build in found.steps.builds:
             self._require_lock()
@@ -158,10 +160,10 @@ class _Work:
     def _look(self, connection: sa.Connection) -> Look:
         return look(connection, self._project, self._config, self._script, self._wishes)
 
-    def _transaction(self, found: Look) -> None:
+    def _transaction(self, found: Look, locks: TableLocks) -> None:
         with run.transaction(self._engine) as connection:
             if connection.dialect.name == "postgresql":
-                _set_limits(connection, self._project)
+                locks.take(connection)
                 for statement in found.steps.transaction:
                     connection.exec_driver_sql(for_driver(statement, connection.dialect))
             else:
@@ -193,16 +195,6 @@ class _Work:
                 pause = min(pause * 2, _PAUSE_SECONDS[1])
             else:
                 return
-
-
-def _set_limits(connection: sa.Connection, project: Project) -> None:
-    """Limits the waits of the transaction, so that in a deadlock it gives way, and not the service."""
-    limits = project.limits()
-    patience = connection.exec_driver_sql("SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)")
-    wait = min(limits.table_lock or 60, float(patience.scalar_one()) / 2)
-    values = {"lock_timeout": max(round(wait * 1000), 50), "statement_timeout": round(limits.statement * 1000)}
-    for name, value in values.items():
-        connection.exec_driver_sql(f"SELECT set_config('{name}', '{value}', true)")
 
 
 def _refuse(found: Look) -> None:

@@ -1,5 +1,6 @@
 """Evidence: rows and checksums of tables before and after, and whether their file was written anew."""
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -107,14 +108,16 @@ def _of_postgresql(connection: sa.Connection, source: str, columns: list[str]) -
             return 0, None
         finally:
             savepoint.rollback()
-    return int(number), total or "0"
+    return int(number), _hexadecimal(int(total or 0))
 
 
 def _of_sqlite(connection: sa.Connection, source: str, columns: list[str]) -> tuple[int, str | None]:
-    import hashlib
-
     number, total = 0, 0
     for row in connection.exec_driver_sql(f"SELECT {', '.join(columns)} FROM {source}"):
         number += 1
         total += int.from_bytes(hashlib.blake2b(repr(tuple(row)).encode(), digest_size=8).digest())
-    return number, f"{total:x}"
+    return number, _hexadecimal(total)
+
+
+def _hexadecimal(total: int) -> str:
+    return f"{total % 2**64:016x}"

@@ -26,7 +26,7 @@ def missing_rights(connection: sa.Connection, steps: Steps, tables: list[str]) -
         lines.append("The session is read-only: adopt as the owner of the tables, on the primary.")
     elif not may_create:  # version table and ledger are made in any case
         lines.append(f"The role {role} may make no table in {schema}: GRANT CREATE ON SCHEMA {schema} TO {role}")
-    changed = {table for table in tables if any(_names(statement, table) for statement in steps.all)}
+    changed = {table for table in tables if any(names_table(statement, table) for statement in steps.all)}
     owners: dict[str, list[str]] = {}
     for table, owner, is_ours, _ in connection.exec_driver_sql(_OWNERS, (sorted(changed),)):
         if not is_ours:
@@ -38,5 +38,7 @@ def missing_rights(connection: sa.Connection, steps: Steps, tables: list[str]) -
     return lines
 
 
-def _names(statement: str, table: str) -> bool:
-    return any(f" {name} " in f"{statement} ".replace(".", " ") for name in (table, quoted(table)))
+def names_table(statement: str, table: str) -> bool:
+    """Returns whether a statement names a table."""
+    words = f"{statement} ".replace(".", " ").replace("(", " ")
+    return any(f" {name} " in words for name in (table, quoted(table)))

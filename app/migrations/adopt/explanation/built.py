@@ -51,9 +51,7 @@ class Built:
         elif definition.startswith("PRIMARY KEY"):
             self._refuse(name, f"is another key than head's ({definition}).", leave="")
         elif self.former.has(name, facts):
-            self.explanation.add(
-                name, Group.REPAIRED, f"is of an earlier revision ({definition}): dropped, as head has."
-            )
+            self.explanation.add(name, Group.REPAIRED, f"is of an earlier revision ({definition}): dropped.")
         else:
             self._accept(name, f"is no constraint of head's: left, and refuses what it has refused ({definition}).")
 
@@ -100,7 +98,7 @@ class Built:
         name, attribute = difference.name, difference.attribute
         match kind_of(name), attribute:
             case _, "comment":
-                self.explanation.add(name, Group.REPAIRED, "gets head's comment.")
+                self.explanation.add(name, Group.REPAIRED, "gets head's comment.", was=difference.found)
             case "constraint", "definition":
                 self._other_constraint(difference)
             case "constraint", "valid":
@@ -112,10 +110,10 @@ class Built:
             case "trigger", "definition":
                 present, aim = self.explanation.present, self.explanation.aim
                 same = effect_of_trigger(name, present) == effect_of_trigger(name, aim) or self._keeps_time(difference)
-                self._same_or_not(name, same=same)
+                self._same_or_not(difference, same=same)
             case "function", "definition":
                 found, expected = ({"definition": text} for text in (difference.found, difference.expected))
-                self._same_or_not(name, same=effect_of_function(found) == effect_of_function(expected))
+                self._same_or_not(difference, same=effect_of_function(found) == effect_of_function(expected))
             case _:
                 self._accept(name, f"{attribute} is {difference.found}: left as it is.", leave=attribute)
 
@@ -125,9 +123,11 @@ class Built:
         texts = [str(text) for text in (difference.expected, difference.found)]
         return self.dialect == "sqlite" and all(sets in text and text.count(";") == 1 for text in texts)
 
-    def _same_or_not(self, name: str, *, same: bool) -> None:
+    def _same_or_not(self, difference: Difference, *, same: bool) -> None:
+        name = difference.name
         if same:
-            self.explanation.add(name, Group.RENAMED, "does the same, and is written otherwise: takes head's text.")
+            reason = "does the same, and is written otherwise: takes head's text."
+            self.explanation.add(name, Group.RENAMED, reason, was=difference.found)
         else:
             self._refuse(
                 name, "does something else than head's of that name: rename it, or change it by hand.", "definition"

@@ -85,7 +85,7 @@ class Columns:
             case "default":
                 self._default(difference)
             case "comment":
-                add(name, Group.REPAIRED, "gets head's comment.")
+                add(name, Group.REPAIRED, "gets head's comment.", was=difference.found)
             case "generated":
                 leave(name, "generated")
                 leave(name, "default")

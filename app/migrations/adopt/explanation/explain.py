@@ -97,7 +97,7 @@ def _explain_table(
 ) -> None:
     name, table, attribute = difference.name, address_of(difference.name), difference.attribute
     if attribute == "comment":
-        explanation.add(name, Group.REPAIRED, "gets head's comment.")
+        explanation.add(name, Group.REPAIRED, "gets head's comment.", was=difference.found)
     elif attribute in _PLACEMENT or (attribute and explanation.expected.get(name, {}).get("options")):
         explanation.leave(name, attribute)
         explanation.add(name, Group.ACCEPTED, f"{attribute} is {difference.found}: left as it is.")
@@ -135,7 +135,7 @@ def _explain_other(explanation: Explanation, difference: Difference, is_contract
     """Explains sequences, views, types and the like."""
     name, attribute = difference.name, difference.attribute
     if attribute == "comment":
-        explanation.add(name, Group.REPAIRED, "gets head's comment.")
+        explanation.add(name, Group.REPAIRED, "gets head's comment.", was=difference.found)
     elif kind_of(name) == "sequence":
         _explain_sequence(explanation, difference, is_contract)
     elif not attribute and difference.found is None:

@@ -28,6 +28,7 @@ class Finding:
         reason: a sentence.
         step: for later, once the old service is gone: what takes the difference away.
         rows: the rows that speak against it, as `RowsFound.as_values` gives them.
+        was: the text that is replaced.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Finding:
     reason: str
     step: str = ""
     rows: dict[str, Any] | None = None
+    was: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.full_reason}"
