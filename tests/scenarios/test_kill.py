@@ -18,9 +18,9 @@ from app.migrations import commands
 from app.migrations.run.status import State
 from app.project import PROJECT
 from tests.support import sample_rows
-from tests.support.alembic_in_process import REVISIONS, upgrade
+from tests.support.alembic_in_process import HEAD, REVISIONS, upgrade
 from tests.support.database_access import connected, query
-from tests.support.databases import Servers, database
+from tests.support.databases import KINDS, Servers, database
 from tests.support.known_keys import ENC_CIPHER, KEY, PASSPHRASE, TOKEN_CIPHER, one_by_one
 from tests.support.ledger_rows import applied, attempts, holder
 from tests.support.project_copy import DIES, ProjectCopy
@@ -40,13 +40,16 @@ SECRETS: dict[tuple[str, str], tuple[FieldCipher, str]] = {
 }
 # The revisions that encrypt them.
 ENCRYPTED_BY = {"users": "20251213000000", "service_providers": "20260228000000"}
-# From where to where: together the whole history, each data revision with rows to change.
+# From where to where: each data revision with rows to change.
 STRETCHES = [
     (None, "20251212003212"),
     ("20251212003212", "20251213000000"),
     ("20251213000000", "20260131000000"),
     ("20260131000000", "20260228000000"),
 ]
+# The rest of the history has many revisions that only add. Two of it are killed at any moment: one that builds indexes
+# beside the writers, and one that copies a table on SQLite.
+REST, OUTSIDE = ("20260228000000", HEAD), ("20260402090000", "20260425090000")
 # Moments: before a transaction begins, and after each statement on whatever connection. Pages keep their size, so that
 # one run has as many moments as another.
 KILL = """
@@ -201,7 +204,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("kind", "start", "end"),
-    [(kind, *stretch) for kind, stretch in zip(["sqlite", "postgresql"] * 2, STRETCHES, strict=True)],
+    [(kind, *stretch) for kind, stretch in zip(KINDS * 3, [*STRETCHES, REST, REST], strict=True)],
 )
 def test_an_upgrade_killed_at_some_moment_is_finished_by_the_next(
     kind: str, start: str | None, end: str, walk: Walk
@@ -212,8 +215,8 @@ def test_an_upgrade_killed_at_some_moment_is_finished_by_the_next(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("start", "end"), STRETCHES)
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(("start", "end"), [*STRETCHES, OUTSIDE])
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_upgrade_killed_at_any_moment_is_finished_by_the_next(
     kind: str, start: str | None, end: str, walk: Walk, record_property: Callable[[str, object], None]
 ) -> None:
