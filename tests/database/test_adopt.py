@@ -266,6 +266,7 @@ def test_a_database_with_a_history_is_refused(at: At) -> None:
     assert (done.returncode, "nothing to adopt" in done.stdout) == (0, True)
 
 
+@pytest.mark.exhaustive
 def test_another_owner_and_a_role_that_reads(servers: Servers, tmp_path: Path) -> None:
     with database("postgresql", servers, tmp_path) as url:
         load(url, "gateway of January 31")

@@ -11,11 +11,12 @@ from app.migrations.adopt.steps import Steps
 _BYTES_A_SECOND = 40_000_000
 _ROWS_A_SECOND = 250_000
 _BYTES_A_ROW = 500
+# A plain table isn't in its own partition tree.
 _SIZES = """
-SELECT c.relname, (SELECT sum(pg_table_size(t.relid)) FROM pg_partition_tree(c.oid) t),
-    (SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid
-     WHERE t.isleaf)
-FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = ANY(%s)
+SELECT c.relname, sum(pg_table_size(l.oid)), sum(greatest(l.reltuples, 0)) FROM pg_class c
+JOIN pg_class l ON l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
+WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = ANY(%s)
+AND l.relkind = 'r' GROUP BY c.relname
 """
 
 

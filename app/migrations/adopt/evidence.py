@@ -14,10 +14,11 @@ from app.sql_text import for_driver, quoted
 MOST_ROWS = 200_000  # of a table that is read as a whole; of a larger one the first rows by its key
 _MOST_BYTES = 256_000_000
 _SAMPLE = 10_000
+# A plain table isn't in its own partition tree.
 _FILES = """
-SELECT string_agg(pg_relation_filenode(t.relid)::text, ' ' ORDER BY t.relid) FROM pg_class c,
-    LATERAL pg_partition_tree(c.oid) t
-WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = %s AND t.isleaf
+SELECT string_agg(pg_relation_filenode(l.oid)::text, ' ' ORDER BY l.oid) FROM pg_class c
+JOIN pg_class l ON l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
+WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = %s AND l.relkind = 'r'
 """
 
 
