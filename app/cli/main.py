@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import texts
+from app.cli.adopt import adopt
 from app.cli.lint import lint
 from app.cli.options import (
     Accept,
     AcceptDataLoss,
-    Adopt,
     Backup,
     ExitCode,
     Force,
@@ -22,6 +22,7 @@ from app.cli.options import (
     NotARename,
     Reason,
     RolledBack,
+    WriteRevision,
 )
 from app.cli.output import errors_in_one_line, show
 from app.cli.release import release
@@ -140,6 +141,9 @@ def docs(
     show(texts.page(file, check=check), as_json=as_json)
 
 
+app.command()(adopt)
+
+
 app.command()(lint)
 
 
@@ -149,7 +153,7 @@ app.command()(release)
 @app.command()
 def check(
     context: typer.Context,
-    adopt: Adopt = False,
+    write_revision: WriteRevision = False,
     message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Name of that revision.")] = "",
     revert: Annotated[bool, typer.Option("--revert", help="Show the SQL that makes it what it should be.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run that SQL.")] = False,
@@ -162,18 +166,18 @@ def check(
     """Compares the database with what its revision makes, and with the models; or ends a difference.
 
     Without an option it changes nothing. It ends with 8 if anything differs, with 3 if revisions are pending and
-    nothing else is the matter. A difference has three ways out: --adopt it, --revert it, --accept it with a reason.
+    nothing else is the matter. A difference has three ways out: --write-revision, --revert, or --accept with a reason.
     What is somebody else's is declared as unmanaged in alembic.ini.
 
     Example: schema check --accept "index users.idx_by_hand" --reason "the analysts need it until May"
     """
-    chosen = {"--adopt": adopt, "--revert": revert, "--accept": accept is not None}
-    _require_together(chosen, ("--message", message, "--adopt"), ("--reason", reason, "--accept"))
+    chosen = {"--write-revision": write_revision, "--revert": revert, "--accept": accept is not None}
+    _require_together(chosen, ("--message", message, "--write-revision"), ("--reason", reason, "--accept"))
     _require_together(chosen, ("--yes", yes, "--revert"), ("--accept-data-loss", accept_data_loss, "--revert"))
     project = context.obj
     with errors_in_one_line(as_json=as_json):
-        if adopt:
-            answer = texts.adopted(commands.adopt(project, message, lock_timeout=lock_timeout))
+        if write_revision:
+            answer = texts.written_revision(commands.write_revision(project, message, lock_timeout=lock_timeout))
         elif revert and yes:
             done = commands.revert(project, accept_data_loss=accept_data_loss, lock_timeout=lock_timeout)
             answer = texts.reverted(done, [], done=True)
@@ -188,7 +192,7 @@ def check(
 
 def _require_together(chosen: dict[str, bool], *options: tuple[str, object, str]) -> None:
     if sum(chosen.values()) > 1:
-        raise typer.BadParameter("say one of --adopt, --revert and --accept")
+        raise typer.BadParameter("say one of --write-revision, --revert and --accept")
     for option, given, way in options:
         if given and not chosen[way]:
             raise typer.BadParameter(f"{option} goes with {way}")

@@ -11,7 +11,6 @@ Accept = Annotated[str | None, typer.Option(metavar="OBJECT", help='What may sta
 AcceptDataLoss = Annotated[
     bool, typer.Option("--accept-data-loss", help="Tables and columns that hold something may go.")
 ]
-Adopt = Annotated[bool, typer.Option("--adopt", help="Write a revision that makes every other database like this one.")]
 Backup = Annotated[Path | None, typer.Option(help="SQLite: copy the database to this new file before anything runs.")]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 3, 4 or 5 if the database isn't in order.")]
 Force = Annotated[bool, typer.Option("--force", help="Believe it, whatever the database looks like; needs a reason.")]
@@ -30,3 +29,6 @@ NotARename = Annotated[
 ]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the ledger for ever.")]
 RolledBack = Annotated[bool, typer.Option("--rolled-back", help="Nothing of it is in the database; it may run again.")]
+WriteRevision = Annotated[
+    bool, typer.Option("--write-revision", help="Write a revision that makes every other database like this one.")
+]

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.cli.output import Answer
-from app.migrations.commands import Adopted, Deployment, Development
+from app.migrations.commands import Deployment, Development, WrittenRevision
 from app.migrations.drift import Check, Drift, Resolution
 from app.migrations.run import Entry, Outcome, RevisionStatus, Status, when
 from app.migrations.snapshots import Difference, Plan, kind_of
@@ -161,29 +161,29 @@ def ways_out(drift: Drift) -> list[str]:
     """Returns the three commands that end a drift of the schema, and those that end one of rows."""
     rows = [difference for difference in drift.open if kind_of(difference.name) == "revision"]
     schema = [difference for difference in drift.open if difference not in rows]
-    adopted = "writes a revision that makes every other database like this one"
+    written = "writes a revision that makes every other database like this one"
     reverted = "shows the SQL that makes this one what it should be; --yes runs it"
     finished = "begins a data revision that finishes them, for every database"
     encrypted = "encrypts them, if it is secrets"
-    return _ways_out("Ways out:", schema, adopted, reverted) + _ways_out("Ways out of rows:", rows, finished, encrypted)
+    return _ways_out("Ways out:", schema, written, reverted) + _ways_out("Ways out of rows:", rows, finished, encrypted)
 
 
-def _ways_out(title: str, differences: list[Difference], adopted: str, reverted: str) -> list[str]:
+def _ways_out(title: str, differences: list[Difference], written: str, reverted: str) -> list[str]:
     if not differences:
         return []
     commands = _ways(differences[0])
     width = max(map(len, commands))
-    meanings = adopted, reverted, "lets it be, for as long as it differs in exactly this way"
+    meanings = written, reverted, "lets it be, for as long as it differs in exactly this way"
     pairs = zip(commands, meanings, strict=True)
     return [title, *(f"  {command:<{width}}  {meaning}" for command, meaning in pairs)]
 
 
 def _ways(difference: Difference) -> tuple[str, str, str]:
-    """Returns the commands that adopt, revert and accept a difference."""
+    """Returns the commands that write a revision for, revert and accept a difference."""
     accept = f'schema check --accept {shlex.quote(difference.name)} --reason "…"'
     if kind_of(difference.name) == "revision":
         return 'alembic revision -m "…"', "schema secrets encrypt", accept
-    return 'schema check --adopt -m "…"', "schema check --revert", accept
+    return 'schema check --write-revision -m "…"', "schema check --revert", accept
 
 
 def _values(difference: Difference) -> dict[str, Any]:
@@ -193,12 +193,12 @@ def _values(difference: Difference) -> dict[str, Any]:
         "expected": difference.expected,
         "found": difference.found,
         "text": str(difference),
-        "ways_out": dict(zip(("adopt", "revert", "accept"), _ways(difference), strict=True)),
+        "ways_out": dict(zip(("write_revision", "revert", "accept"), _ways(difference), strict=True)),
     }
 
 
-def adopted(done: Adopted) -> Answer:
-    """Answers `schema check --adopt`."""
+def written_revision(done: WrittenRevision) -> Answer:
+    """Answers `schema check --write-revision`."""
     other = "PostgreSQL" if done.snapshot.parent.name == "sqlite" else "SQLite"
     lines = [
         f"Wrote {done.file}; it is recorded here as applied. Read it before you commit it.",

@@ -57,11 +57,13 @@ class Place:
         rows: the rows that the version table should have: one, if the history is one line.
         missing: revisions below these that were never applied, oldest first.
         applied: all revisions that were.
+        due: data revisions whose schema the database has, and whose rows are still to do, oldest first.
     """
 
     rows: tuple[str, ...]
     missing: list[str]
     applied: frozenset[str]
+    due: tuple[str, ...] = ()
 
 
 class Line:
@@ -119,9 +121,11 @@ class Line:
 
     def place(self, rows: Iterable[str], attempts: Iterable[Attempt]) -> Place:
         """Returns the place of a database with these rows in the version table."""
-        rows = tuple(sorted(row for row in rows if row in self._revisions))
+        rows, attempts = tuple(sorted(row for row in rows if row in self._revisions)), [*attempts]
         if not (self.is_single and rows):
-            return Place(rows, [], frozenset(self._with_ancestors(rows)))
+            found = self._with_ancestors(rows)
+            due = self._due(found, attempts)
+            return Place(rows, [], frozenset(found - {*due}), due)
         standing = standing_checksums(attempts)
         former = {r: self._former_parents(r, standing[r]) for r in self.order if r in standing}
         moved = {revision: parents for revision, parents in former.items() if parents is not None}
@@ -136,7 +140,12 @@ class Line:
             after = max((self.order.index(parent) for parent in parents), default=-1) + 1
             passed.update(self.order[after : self.order.index(revision)])
         missing = [revision for revision in below if revision in passed and revision not in done]
-        return Place((self.order[at],), missing, frozenset(below) - {*missing})
+        due = self._due(below, attempts)
+        return Place((self.order[at],), missing, frozenset(below) - {*missing, *due}, due)
+
+    def _due(self, below: Iterable[str], attempts: Iterable[Attempt]) -> tuple[str, ...]:
+        waiting = due_revisions(attempts) & {*below}
+        return tuple(revision for revision in self.order if revision in waiting)
 
     def lacks(self, rows: Sequence[str], attempts: Sequence[Attempt]) -> list[str]:
         """Returns the revisions that a database lacks, oldest first.
@@ -210,6 +219,19 @@ def standing_checksums(attempts: Iterable[Attempt]) -> dict[str, str | None]:
         elif attempt.outcome in _DONE and attempt.direction != "downgrade":
             standing[attempt.revision] = attempt.checksum or standing.get(attempt.revision)
     return standing
+
+
+def due_revisions(attempts: Iterable[Attempt]) -> set[str]:
+    """Returns the revisions that an adoption has left due, and that nothing has applied or stamped since."""
+    due = set[str]()
+    for attempt in attempts:
+        if attempt.direction == "stamp" and attempt.outcome == "applied":
+            due.clear()
+        elif attempt.outcome == "due":
+            due.add(attempt.revision)
+        elif attempt.outcome in (*_DONE, "rolled_back"):
+            due.discard(attempt.revision)
+    return due
 
 
 def read_line(versions: Path) -> Line:

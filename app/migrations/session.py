@@ -115,13 +115,14 @@ class Session:
         ask: asks the developer; if None, a terminal is asked if there is one and no caller.
         not_a_rename: columns, as `users.nick`, and tables that are dropped, whatever is added beside them.
         name_revision: names a revision by its differences where no message is given.
-        adopts: the revision takes over what a database has.
+        from_drift: the revision takes over what a database has.
         accepted_losses: revisions whose losses the operator accepts.
         phase: the last phase that an upgrade runs; None for all.
         called_by_schema: the caller is one of our commands, whose options a refusal names.
         facts: the snapshot from which the compared database was made just now; None for any other database.
         taken: the snapshot of the compared database, if the caller has read it already.
         notes: differences that only the history of the database has left, by the last comparison with the models.
+        unmanaged: what the compared database itself declares unmanaged, in its ledger.
         held_back: changes that wait for a release, a line each.
         left_out: a line on what that comparison couldn't compare; empty if it compared everything.
         answers_notes: the caller's answer has both, so they aren't logged.
@@ -132,13 +133,14 @@ class Session:
     ask: Ask | None = None
     not_a_rename: Collection[str] = ()
     name_revision: Callable[[list[Any]], str] | None = None
-    adopts: bool = False
+    from_drift: bool = False
     accepted_losses: Collection[str] = ()
     phase: Phase | None = None
     called_by_schema: bool = False
     facts: dict[str, Any] | None = None
     taken: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
+    unmanaged: list[str] = field(default_factory=list)
     held_back: list[str] = field(default_factory=list)
     left_out: str = ""
     answers_notes: bool = False

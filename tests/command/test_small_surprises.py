@@ -158,7 +158,7 @@ def test_the_ledger_names_the_commit_of_the_code(tmp_path: Path, kind: str) -> N
         git("checkout", "-q", "--detach", folder=folder)
     code = (
         "import sys, pathlib; from app.migrations.run import ledger; "
-        "print(ledger._code_version(pathlib.Path(sys.argv[1])))"
+        "print(ledger.code_version(pathlib.Path(sys.argv[1])))"
     )
     env = variables("sqlite://")
     found = subprocess.run(

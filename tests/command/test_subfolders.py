@@ -76,7 +76,7 @@ def test_a_configuration_that_isnt_there_is_named(source_copy: SourceCopy) -> No
 
 NAMED = ["missing.env", "alembic", "./missing/.env", "/missing/.env"]
 COMMANDS = [
-    *("status", "deploy", "deploy --dry-run", "deploy --sql", "check", "check --revert", "check --adopt -m x"),
+    *("status", "deploy", "deploy --dry-run", "deploy --sql", "check", "check --revert", "check --write-revision -m x"),
     *("snapshot", "snapshot --check", "dev -m x", f"resolve {HEAD} --applied"),
     *("secrets status", "secrets verify", "secrets encrypt", "secrets rotate", "secrets check-keys"),
 ]

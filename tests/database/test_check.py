@@ -157,7 +157,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, ed
     by_hand(url, *kind.statements(where))
     changed = schema_of(url)
 
-    done = commands.adopt(PROJECT, "Take over what is there", engine(url))
+    done = commands.write_revision(PROJECT, "Take over what is there", engine(url))
     editable.edit_models(kind.models)
     assert said(url) == kind.wanted
     assert schema_of(url) == changed
@@ -173,7 +173,7 @@ def test_drift_is_adopted_by_every_database(where: str, kind: Kind, new: New, ed
 def test_an_adopted_default_means_the_same_on_the_other_kind(new: New, editable: EditableProject) -> None:
     postgres_head, sqlite_head = new("postgresql"), new("sqlite")
     by_hand(postgres_head, "ALTER TABLE users ADD COLUMN level VARCHAR(9) DEFAULT 'low' NOT NULL")
-    done = commands.adopt(PROJECT, "Take over the level", engine(postgres_head))
+    done = commands.write_revision(PROJECT, "Take over the level", engine(postgres_head))
     upgrade(sqlite_head, done.revision, editable.ini)
     question = "SELECT dflt_value FROM pragma_table_info('users') WHERE name = 'level'"
     assert query(sqlite_head, question) == [("'low'",)]
@@ -261,7 +261,7 @@ def test_an_invalid_index_is_for_no_revision(new: New) -> None:
     url = new("postgresql")
     by_hand(url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_request_logs_model'::regclass")
     with pytest.raises(ConfigurationError, match=r"schema check --revert$"):
-        commands.adopt(PROJECT, "no", engine(url))
+        commands.write_revision(PROJECT, "no", engine(url))
 
 
 @pytest.mark.exhaustive
@@ -323,8 +323,8 @@ def test_plaintext_left_behind_is_unfinished(head_url: str, approve: Approve) ->
     by_hand(head_url, provider.format(1))
     assert said(head_url) == [f"revision {ENCRYPTS}: rows still to do is 1, should be 0"]
     assert not commands.plan_revert(PROJECT, engine(head_url))[0].all
-    with pytest.raises(ConfigurationError, match="nothing to adopt"):
-        commands.adopt(PROJECT, "no", engine(head_url))
+    with pytest.raises(ConfigurationError, match="nothing to write"):
+        commands.write_revision(PROJECT, "no", engine(head_url))
     commands.accept(PROJECT, f"revision {ENCRYPTS}", "a test provider", engine(head_url))
     assert said(head_url) == []
     by_hand(head_url, provider.format(2))
@@ -337,7 +337,7 @@ def test_plaintext_left_behind_is_unfinished(head_url: str, approve: Approve) ->
 
 def test_an_adoption_needs_a_name(head_url: str) -> None:
     with pytest.raises(ConfigurationError, match="--message"):
-        commands.adopt(PROJECT, " ", engine(head_url))
+        commands.write_revision(PROJECT, " ", engine(head_url))
 
 
 def test_an_empty_database_is_called_so(sqlite_url: str) -> None:
@@ -357,7 +357,7 @@ def test_an_older_database_is_compared_with_its_own_revision(at: At) -> None:
     by_hand(url, "ALTER TABLE users ADD COLUMN nick VARCHAR(50)")
     assert commands.check(PROJECT, engine(url)).exit_code == 8
     with pytest.raises(PendingRevisions):
-        commands.adopt(PROJECT, "no", engine(url))
+        commands.write_revision(PROJECT, "no", engine(url))
     commands.revert(PROJECT, engine(url))
     assert commands.check(PROJECT, engine(url)).exit_code == 3
 
@@ -428,7 +428,7 @@ def test_drift_is_checked_accepted_reverted_and_adopted_on_the_command_line(
     check("--accept", "view welcome", "--reason", "the analysts need it")
     check("--revert")
     check("--revert", "--yes")
-    check("--adopt", "-m", "Take over the region")
+    check("--write-revision", "-m", "Take over the region")
     check()
     text = plain("\n".join(transcript), editable.folder, head_url, Path(head_url.removeprefix("sqlite:///")).parent)
     new = r"\b20(?!24|25|260[12])\d{12}(?=\b|_)|(?<=At        )\d{14}"  # written after the committed history

@@ -187,6 +187,10 @@ def _run(
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
+    if {"KILL_AT", "MOMENTS"} & env.keys():
+        from tests.support import kill_moments
+
+        kill_moments.install()
     if as_nobody and os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.setgroups([])

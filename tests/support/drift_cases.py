@@ -14,7 +14,7 @@ class Kind:
     Attributes:
         sqlite, postgresql: statements that cause it; none if there is no such thing. `table | old | new` is a copy.
         named: the beginnings of the lines that `check` prints, no more and no less.
-        models: code that makes the models agree, after a revision has adopted it.
+        models: code that makes the models agree, after a revision has taken it over.
         wanted: what the models still want after that.
         adoptable: a revision can take it over.
     """

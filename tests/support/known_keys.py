@@ -6,6 +6,7 @@ from app.encryption import ENC, TOKEN, CipherError, FieldCipher, Keyring, Passph
 
 PASSPHRASE = "a passphrase of more than 32 characters"
 KEY = RawKey.generate()
+ENVIRONMENT = {"ENCRYPTION_KEY": KEY, "GITHUB_TOKEN_ENCRYPTION_KEY": PASSPHRASE}
 ENC_CIPHER = FieldCipher(ENC, Keyring.parse("ENCRYPTION_KEY", RawKey.from_base64, KEY))
 TOKEN_CIPHER = FieldCipher(TOKEN, Keyring.parse("GITHUB_TOKEN_ENCRYPTION_KEY", PassphraseKey, PASSPHRASE))
 

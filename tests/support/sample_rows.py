@@ -17,7 +17,9 @@ TEXTS = ["plain", "", "ünïcode 🔑 'quoted' \"twice\" \\ %s :name {}\n\ttail 
 
 _POSTGRESQL = """
 SELECT table_name, column_name FROM information_schema.columns
-WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position
+WHERE table_schema = current_schema() AND NOT EXISTS (
+    SELECT FROM pg_foreign_table WHERE ftrelid = to_regclass(quote_ident(table_name))
+) ORDER BY table_name, ordinal_position
 """
 _SQLITE = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
 

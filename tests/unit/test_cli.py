@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from app.cli import texts
 from app.cli.main import app
 from app.encryption import PassphraseKey, RawKey
-from app.migrations.commands import Adopted
+from app.migrations.commands import WrittenRevision
 from app.project import PROJECT
 from tests.support.approved_texts import APPROVED, Approve
 
@@ -60,10 +60,10 @@ def test_no_other_help_is_approved() -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ("--adopt --revert", "say one of"),
-        ("--message x", "--message goes with --adopt"),
+        ("--write-revision --revert", "say one of"),
+        ("--message x", "--message goes with --write-revision"),
         ("--yes", "--yes goes with --revert"),
-        ("--adopt --accept-data-loss", "--accept-data-loss goes with --revert"),
+        ("--write-revision --accept-data-loss", "--accept-data-loss goes with --revert"),
         ("--reason x", "--reason goes with --accept"),
     ],
 )
@@ -120,5 +120,5 @@ def test_a_key_is_never_an_argument() -> None:
 @pytest.mark.parametrize("command", ["schema snapshot", "python3 scripts/dev.py schema snapshot"])
 def test_an_adoption_says_how_the_other_snapshot_is_made(kind: str, other: str, command: str) -> None:
     made = Path("alembic/snapshots", kind, "1.json")
-    text = texts.adopted(Adopted("1", Path("alembic/versions/1.py"), made, command, [])).text
+    text = texts.written_revision(WrittenRevision("1", Path("alembic/versions/1.py"), made, command, [])).text
     assert text.splitlines()[-1] == f"Wrote {made}. Make the snapshot for {other}, and commit both: {command}"

@@ -58,6 +58,21 @@ def test_a_stamp_is_the_operators_word() -> None:
     assert standing_checksums([entry("a", "stamp", "adopted"), entry("b", outcome="failed")]) == {"a": None}
 
 
+def test_a_due_revision_is_below_the_version_and_not_applied() -> None:
+    line = Line([revision("a"), revision("b", "a"), revision("c", "b")])
+    due = [entry("c", "stamp", "adopted"), entry("b", "stamp", "due")]
+    place = line.place(["c"], due)
+    assert (place.rows, place.missing, place.due) == (("c",), [], ("b",))
+    assert place.applied == frozenset({"a", "c"})
+    assert line.lacks(["c"], due) == ["b"]
+    assert line.place(["c"], [*due, entry("b", outcome="failed")]).due == ("b",)
+    assert line.place(["c"], [*due, entry("b")]).due == ()
+    assert line.place(["c"], [*due, entry("c", "stamp")]).due == ()
+    assert line.place(["a"], due).due == ()
+    head = [entry("c", "stamp", "adopted"), entry("c", "stamp", "due")]
+    assert (line.place(["c"], head).rows, line.place(["c"], head).due) == (("c",), ("c",))
+
+
 def test_two_ends_a_merge_and_a_circle_are_no_line() -> None:
     base = revision("a")
     assert Line([base, revision("b", "a")]).is_single

@@ -92,7 +92,7 @@ def refuse_differences(context: MigrationContext) -> None:
     assert context.config is not None
     revision_context, session = context.opts["revision_context"], Session.of(context.config)
     script = revision_context.generated_revisions[-1]
-    session.held_back = hold_back(context, script) if not session.adopts else []
+    session.held_back = hold_back(context, script) if not session.from_drift else []
     _say_notes(session)
     diffs = [diff for upgrade_ops in script.upgrade_ops_list for diff in upgrade_ops.as_diffs()]
     if diffs:
@@ -119,14 +119,14 @@ def _process_revision_directives(
     session = Session.of(config)
     autogenerate = context.opts["revision_context"].command_args["autogenerate"]
     on_postgresql: Snapshot = {}
-    if autogenerate and context.dialect.name == "sqlite" and not session.adopts:
+    if autogenerate and context.dialect.name == "sqlite" and not session.from_drift:
         on_postgresql, line = postgresql_only.add(context, script)
         log.warning("%s", line)
     elif session.facts is not None:
         compared = history.get_current_head() or "an empty schema"
         log.info("%s", _STOOD_IN.format(compared))
-    unwritten = _take_out_unwritten(context, script, in_steps=autogenerate and not session.adopts)
-    session.held_back = hold_back(context, script) if autogenerate and not session.adopts else []
+    unwritten = _take_out_unwritten(context, script, in_steps=autogenerate and not session.from_drift)
+    session.held_back = hold_back(context, script) if autogenerate and not session.from_drift else []
     _say_notes(session)
     if autogenerate and script.upgrade_ops.is_empty():
         is_equal = not (unwritten or session.held_back)
@@ -135,14 +135,14 @@ def _process_revision_directives(
         return
     if autogenerate:
         _fill_in_from_models(context, script)
-        if not session.adopts:
+        if not session.from_drift:
             _finish(context, script, on_postgresql)
     if session.name_revision is not None and not script.message:
         script.message = session.name_revision(script.upgrade_ops.as_diffs())
     if not (script.message or "").strip():
         raise MigrationError('A revision needs a message, which names its file: alembic revision -m "add user quotas"')
     script.rev_id = next_id(history, script.rev_id)
-    if autogenerate and not session.adopts:
+    if autogenerate and not session.from_drift:
         directives += _in_files(context, script, session)
 
 

@@ -39,7 +39,7 @@ def _render_default(item: Any) -> str | Literal[False]:
     if isinstance(default, str):
         return repr(default)
     if isinstance(default, sa.TextClause):
-        # An adoption takes the text of Alembic's inspector, to which only PostgreSQL adds the type of a literal.
+        # A revision from drift has the inspector's text, to which only PostgreSQL adds the type of a literal.
         plain = _CAST.fullmatch(default.text)
         return f"sa.text({(plain[1] if plain else default.text)!r})"
     if isinstance(default, sa.ClauseElement):

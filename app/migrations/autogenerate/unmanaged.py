@@ -5,7 +5,7 @@
 
 A word names a table (or a view, a sequence, a function, an enumeration); a word with a dot names a column, an index, a
 constraint or a trigger of a table. `*` and `?` stand for any characters. Unmanaged objects are never proposed to be
-dropped, and are no drift.
+dropped, and are no drift. `schema adopt --unmanaged` declares them for one database, in its ledger.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Any
 
 from alembic.config import Config
 
+from app.migrations.session import Session
 from app.migrations.snapshots import Facts, Snapshot, address_of, kind_of, own_name, owner_of
 
 
@@ -21,6 +22,7 @@ class Unmanaged:
     """The patterns of one configuration."""
 
     def __init__(self, config: Config) -> None:
+        self._session = Session.of(config)
         self._words = re.split(r"[\s,]+", config.file_config.get("schema", "unmanaged", fallback=""))
 
     def without(self, snapshot: Snapshot) -> Snapshot:
@@ -54,7 +56,9 @@ class Unmanaged:
 
     def _matches(self, table: str, part: str = "") -> bool:
         address = f"{table}.{part}" if part else ""
-        return any(fnmatchcase(address if "." in word else table, word) for word in self._words)
+        return any(
+            fnmatchcase(address if "." in word else table, word) for word in (*self._words, *self._session.unmanaged)
+        )
 
 
 def _is_built_on(name: str, facts: Facts, columns: list[str]) -> bool:

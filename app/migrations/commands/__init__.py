@@ -4,20 +4,22 @@ Each takes a project, and an engine or none for the project's database. Each ret
 progress goes to the logger `app.migrations`. An expected error is raised as a `SchemaError` of one line.
 """
 
+from app.migrations.adopt import Adoption, adopt, plan_adoption
 from app.migrations.commands.deploy import Deployment, backup_sqlite, deploy, pg_dump_line, script
 from app.migrations.commands.dev import Development, develop
 from app.migrations.commands.lint import lint
 from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
-from app.migrations.drift import Adopted, accept, adopt, check, plan_revert, revert
+from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
-    "Adopted",
+    "Adoption",
     "Deployment",
     "Development",
     "Released",
+    "WrittenRevision",
     "accept",
     "adopt",
     "backup_sqlite",
@@ -26,6 +28,7 @@ __all__ = [
     "develop",
     "lint",
     "pg_dump_line",
+    "plan_adoption",
     "plan_revert",
     "read_status",
     "release",
@@ -35,4 +38,5 @@ __all__ = [
     "snapshot",
     "stale_snapshots",
     "write_page",
+    "write_revision",
 ]

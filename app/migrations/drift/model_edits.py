@@ -1,4 +1,4 @@
-"""Edits of the models that an adopted drift needs, a line each."""
+"""Edits of the models that a revision from drift needs, a line each."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -4,10 +4,11 @@ A revision is written once, in plain operations, and means the same on both data
 """
 
 from app.migrations.operations import implementations  # noqa: F401 - registers them
-from app.migrations.operations.catalog_table import PREVIEW
-from app.migrations.operations.concurrently import PLAIN, builds_index
+from app.migrations.operations.catalog_table import PREVIEW, CatalogTable
+from app.migrations.operations.concurrently import PLAIN, builds_index, execute_concurrently
 from app.migrations.operations.fill_column import FillColumnOp
 from app.migrations.operations.on_dialect import ExecuteOnOp
+from app.migrations.operations.parents import IndexOfParent, IndexParts, add_foreign_key
 from app.migrations.operations.renames import FillRenameOp, FinishRenameOp, StartRenameOp
 from app.migrations.operations.statements import CreateTriggerOp, DropTriggerOp, NamedType, ValidateConstraintOp
 from app.migrations.operations.table_copy import TableCopies
@@ -16,6 +17,7 @@ from app.migrations.operations.type_changes import FillTypeChangeOp, FinishTypeC
 __all__ = [
     "PLAIN",
     "PREVIEW",
+    "CatalogTable",
     "CreateTriggerOp",
     "DropTriggerOp",
     "ExecuteOnOp",
@@ -24,11 +26,15 @@ __all__ = [
     "FillTypeChangeOp",
     "FinishRenameOp",
     "FinishTypeChangeOp",
+    "IndexOfParent",
+    "IndexParts",
     "NamedType",
     "StartRenameOp",
     "StartTypeChangeOp",
     "TableCopies",
     "TypeChangeOp",
     "ValidateConstraintOp",
+    "add_foreign_key",
     "builds_index",
+    "execute_concurrently",
 ]

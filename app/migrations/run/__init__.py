@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from app.migrations.run.revision_files import require_single_head, snapshot_command
     from app.migrations.run.scratch import NoScratch, prepare, scratch_database, snapshot, stale_snapshots, upgrade
     from app.migrations.run.signals import interruptible
-    from app.migrations.run.status import RevisionStatus, Status, read_status, when
+    from app.migrations.run.status import RevisionStatus, Status, accepted_entries, read_status, when
+    from app.migrations.run.timeouts import TimeoutGuard
 
 __all__ = [
     "Entry",
@@ -37,6 +38,8 @@ __all__ = [
     "Reporter",
     "RevisionStatus",
     "Status",
+    "TimeoutGuard",
+    "accepted_entries",
     "checksum_of",
     "database_url",
     "edited",
@@ -74,6 +77,7 @@ _MODULES = (
     "status",
     "scratch",
     "catch_up",
+    "timeouts",
 )
 
 

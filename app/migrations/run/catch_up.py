@@ -1,4 +1,4 @@
-"""Revisions that a merge of two branches has put below the version of a database that never ran them."""
+"""Revisions below the version of a database that it never ran: put there by a merge, or left due by an adoption."""
 
 from collections.abc import Collection
 
@@ -23,9 +23,14 @@ class MissingStep(RevisionStep):
         return True
 
 
+class DueStep(RevisionStep):
+    """A data revision whose schema the database has. Alembic never gets it, since the version stays as it is."""
+
+
 def missing_steps(script: ScriptDirectory, place: Place) -> list[RevisionStep]:
-    """Returns the steps that apply what the database lacks below its version."""
-    return [MissingStep(script.revision_map, script.get_revision(revision), True) for revision in place.missing]
+    """Returns the steps that apply what the database lacks below its version, and what is due there."""
+    missing = [MissingStep(script.revision_map, script.get_revision(revision), True) for revision in place.missing]
+    return [*missing, *(DueStep(script.revision_map, script.get_revision(revision), True) for revision in place.due)]
 
 
 def upgrade_steps(script: ScriptDirectory, place: Place, revision: str = "head") -> list[RevisionStep]:

@@ -165,7 +165,7 @@ def _write_script(context: EnvironmentContext, dialect: str, phase: Phase | None
 def _read(context: EnvironmentContext, connection: sa.Connection, options: dict[str, Any], command: Command) -> None:
     opts = context.context_opts
     writes = command is Command.REVISION and opts["revision_context"].command_args["autogenerate"]
-    if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).adopts:
+    if writes and connection.dialect.name == "sqlite" and not Session.of(context.config).from_drift:
         from app.migrations.autogenerate import stand_in
 
         with stand_in.stand_in(context.config, context.script, connection) as other:
@@ -180,7 +180,11 @@ def _compare(context: EnvironmentContext, connection: sa.Connection, options: di
     line = preflight.line_of(context.script)
     preflight.require_known_heads(line, heads, [])  # Alembic takes the beginning of an id for the whole
     if command.compares:
-        preflight.require_complete(line.place(heads, Ledger(connection).entries()))
+        entries = Ledger(connection).entries()
+        preflight.require_complete(line.place(heads, entries))
+        from app.migrations.run.status import unmanaged  # an upgrade needs none of it
+
+        Session.of(context.config).unmanaged = unmanaged(entries)
     try:
         context.run_migrations()
     except CommandError as error:

@@ -16,7 +16,6 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ import sqlalchemy as sa
 
 from app.errors import Failure
 from app.migrations import own_tables
+from app.migrations.code_version import code_version
 from app.migrations.errors import MigrationError
 from app.migrations.own_tables import LEDGER_TABLE
 from app.migrations.session import Direction
@@ -51,6 +51,7 @@ table = sa.Table(
     sa.Column("code_version", sa.String(200)),
     sa.Column("reason", sa.Text),
     sa.Column("subject", sa.Text),
+    sa.Column("evidence", sa.Text),
 )
 _KINDS = {column.name: (column.nullable, column.type.python_type) for column in table.columns}
 _WORD = re.compile("[a-z][a-z_]*")  # anything else was written by hand
@@ -70,6 +71,7 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ACCEPTED = "accepted"
     REVERTED = "reverted"
+    DUE = "due"  # the schema has it, and rows are still to do
     UNKNOWN = "unknown"
 
 
@@ -88,6 +90,7 @@ class Entry:
         code_version: the commit that the code was at, or the setting `SCHEMA_CODE_VERSION`.
         subject: the object that `schema check` was told about, such as `column users.nick`; `checksum` is of the
             difference then.
+        evidence: of an adoption, in JSON: what was found and done, and the tables before and after.
         newer: the direction or the outcome, if only newer code knows it; `outcome` is `UNKNOWN` then.
     """
 
@@ -109,6 +112,7 @@ class Entry:
     code_version: str | None = None
     reason: str | None = None
     subject: str | None = None
+    evidence: str | None = None
     newer: str | None = None
 
     @property
@@ -191,10 +195,12 @@ class Ledger:
         reason: str | None,
         *,
         subject: str | None = None,
+        evidence: str | None = None,
     ) -> None:
         """Adds a row for something that was decided rather than run."""
         values = self._values(revision, direction, outcome, checksum)
-        values |= {"finished_at": values["started_at"], "duration_ms": 0, "reason": reason, "subject": subject}
+        values |= {"finished_at": values["started_at"], "duration_ms": 0}
+        values |= {"reason": reason, "subject": subject, "evidence": evidence}
         self._connection.execute(sa.insert(table), values)
 
     def finish(
@@ -237,7 +243,7 @@ class Ledger:
             "database_user": self._user,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "code_version": _code_version(self._root) if self._root is not None else None,
+            "code_version": code_version(self._root) if self._root is not None else None,
         }
 
 
@@ -275,26 +281,3 @@ def _database_user(connection: sa.Connection) -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
         return str(os.getuid())
-
-
-@cache
-def _code_version(root: Path) -> str | None:
-    """Returns the commit that the code is at, from `SCHEMA_CODE_VERSION` or the repository."""
-    if version := os.environ.get("SCHEMA_CODE_VERSION"):
-        return version
-    git = root / ".git"
-    try:
-        if git.is_file():  # of a worktree or a submodule: it names the folder
-            git = root / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-        head = (git / "HEAD").read_text(encoding="ascii").strip()
-        name = head.removeprefix("ref: ")
-        if name == head:
-            return head
-        if (common := git / "commondir").is_file():  # worktrees share their branches
-            git /= common.read_text(encoding="utf-8").strip()
-        if (git / name).is_file():
-            return (git / name).read_text(encoding="ascii").strip()
-        packed = (git / "packed-refs").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)

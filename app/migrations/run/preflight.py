@@ -131,8 +131,7 @@ def require_history(connection: sa.Connection, heads: Iterable[str], model_table
     if ours:
         raise HistoryError(
             f"This database has tables of ours ({', '.join(ours)}) but no migration "
-            "history: it was made by hand or by another tool. Find the revision that its schema equals, and record "
-            "that it is there: alembic stamp REVISION. Then run this again."
+            "history: it was made by hand or by another tool. See what differs, and take it over: schema adopt"
         )
 
 

@@ -26,6 +26,7 @@ class State(StrEnum):
     APPLIED = "applied"
     EDITED = "edited"
     SKIPPED = "skipped"
+    DUE = "due"
     PENDING = "pending"
     RUNNING = "running"
     FAILED = "failed"
@@ -84,8 +85,8 @@ class Status:
 
     @property
     def accepted(self) -> list[Entry]:
-        """Returns the differences that an operator accepted."""
-        return [entry for entry in self.entries if entry.outcome is Outcome.ACCEPTED]
+        """Returns the differences that an operator accepted, and that no later step has taken away."""
+        return accepted_entries(self.entries)
 
     @property
     def exit_code(self) -> int:
@@ -96,6 +97,19 @@ class Status:
     def code(self) -> str:
         """Returns the same as a stable word."""
         return self.problems[0].word if self.problems else "pending" if self.pending else "ok"
+
+
+def accepted_entries(entries: list[Entry]) -> list[Entry]:
+    """Returns the entries of accepted differences, but for those that a later step has taken away."""
+    gone = {entry.subject: entry.id for entry in entries if entry.outcome is Outcome.REVERTED}
+    accepted = [entry for entry in entries if entry.outcome is Outcome.ACCEPTED]
+    return [entry for entry in accepted if entry.id > gone.get(entry.subject, 0)]
+
+
+def unmanaged(entries: list[Entry]) -> list[str]:
+    """Returns the tables and columns that the operator of this database has declared another program's."""
+    declared = [e.subject for e in accepted_entries(entries) if e.checksum is None and e.subject]
+    return [subject.partition(" ")[2] for subject in declared]
 
 
 def read_status(
@@ -180,6 +194,8 @@ def _of_ours(
         return RevisionStatus(name, title, state, applied, entry)
     if last is not None and last.outcome is Outcome.FAILED:
         return RevisionStatus(name, title, State.FAILED, applied, last, not last.repeatable)
+    if last is not None and last.outcome is Outcome.DUE:
+        return RevisionStatus(name, title, State.DUE, applied, last)
     return RevisionStatus(name, title, State.PENDING, applied, None)
 
 

@@ -9,9 +9,12 @@ from app.migrations.snapshots.comparison import (
 )
 from app.migrations.snapshots.ddl import Plan, goal, plan
 from app.migrations.snapshots.ddl_postgresql_types import quote
-from app.migrations.snapshots.differences import NAME, Difference, as_former, differences
+from app.migrations.snapshots.ddl_sqlite import column as column_of_sqlite
+from app.migrations.snapshots.ddl_sqlite import declaration
+from app.migrations.snapshots.differences import NAME, Difference, as_former, differences, raw_differences
 from app.migrations.snapshots.models import NoScratchModels, schemas_of, take_with
 from app.migrations.snapshots.partitioned import Declared, in_plain_form, is_widened_key, none_declared
+from app.migrations.snapshots.read_sqlite import quote as quote_of_sqlite
 from app.migrations.snapshots.store import (
     NOT_READ,
     PARTS,
@@ -44,8 +47,10 @@ __all__ = [
     "as_former",
     "as_json",
     "as_spelt",
+    "column_of_sqlite",
     "compare_with_models",
     "compare_with_snapshot",
+    "declaration",
     "differences",
     "goal",
     "in_order",
@@ -58,6 +63,8 @@ __all__ = [
     "owner_of",
     "plan",
     "quote",
+    "quote_of_sqlite",
+    "raw_differences",
     "schemas_of",
     "take",
     "take_with",

@@ -51,6 +51,16 @@ def statements(aim: Goal) -> list[str]:
     return result
 
 
+def declaration(table: str, snapshot: Snapshot) -> str:
+    """Returns the CREATE TABLE of a table as SQLite keeps it: columns and constraints in the order of the snapshot."""
+    return _create(table, table, snapshot).replace("IF NOT EXISTS ", "", 1)
+
+
+def column(name: str, facts: Facts) -> str:
+    """Returns a column as a statement declares it."""
+    return _column(name, facts, {})
+
+
 def _differs(table: str, aim: Goal) -> bool:
     kinds, table = ("table", "column", "constraint"), owner_of(table)
     names = [n for snapshot in (aim.start, aim.end) for kind in kinds for n in of_kind(snapshot, kind, table)]

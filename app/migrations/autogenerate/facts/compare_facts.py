@@ -72,7 +72,7 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
         return PriorityDispatchResult.CONTINUE
     session.notes, session.left_out = comparison.notes, ""
     renames = [*_renames(upgrade_ops)]
-    if session.adopts:  # a type of SQLAlchemy's reflection has no collation: statements settle it
+    if session.from_drift:  # a type of SQLAlchemy's reflection has no collation: statements settle it
         kept = [difference for difference in comparison.differences if difference.attribute != "collation"]
         comparison = replace(comparison, differences=kept)
     own = Side(connection.dialect.name, comparison)
@@ -85,7 +85,7 @@ def compare_facts(context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prior
     alter_columns(subject, upgrade_ops)
     covered = {name for operation in flat(upgrade_ops.ops) for name in covers(operation, subject)}
     covered |= _name_widened_keys(own, upgrade_ops)
-    if not session.adopts:  # an adoption has statements of its own for the rest
+    if not session.from_drift:  # a revision from drift has statements of its own for the rest
         operations_for(subject, upgrade_ops, covered)
     without_constraints_of_columns(subject, upgrade_ops)
     put_in_order(subject, upgrade_ops)
@@ -136,7 +136,7 @@ def _compare_with_head(
     covered = {name.partition(": ")[0] for operation in operations for name in covers(operation, subject)}
     altered = [operation for operation in operations if isinstance(operation, ops.AlterColumnOp)]
     covered |= {f"column {operation.table_name}.{operation.column_name}" for operation in altered}
-    if not session.adopts:  # an adoption has the differences from the snapshot already
+    if not session.from_drift:  # a revision from drift has the differences from the snapshot already
         upgrade_ops.ops += [UnwrittenOp(d) for d in own.differences if d.name not in covered]
 
 

@@ -1,4 +1,4 @@
-"""Adoption of a drift: the revision that makes every other database like this one.
+"""A revision written from a drift: it makes every other database like this one.
 
 Alembic compares the database with the models; its operations are taken the other way round. Alembic doesn't see a view
 or the predicate of an index: these become statements for this kind of database alone.
@@ -35,8 +35,8 @@ _COLON = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
 @dataclass(frozen=True)
-class Adopted:
-    """The result of `adopt`.
+class WrittenRevision:
+    """The result of `write_revision`.
 
     Attributes:
         file: the revision.
@@ -52,9 +52,9 @@ class Adopted:
     model_edits: list[str]
 
 
-def adopt(
+def write_revision(
     project: Project, message: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None
-) -> Adopted:
+) -> WrittenRevision:
     """Writes a revision that makes every other database like this one, and records it here as applied.
 
     Args:
@@ -64,11 +64,11 @@ def adopt(
         lock_timeout: as in `deploy`.
 
     Raises:
-        ConfigurationError: there is no message, nothing to adopt, or something that no revision should take over.
+        ConfigurationError: there is no message, nothing to write, or something that no revision should take over.
         PendingRevisions: the database isn't at head.
     """
     if not message.strip():
-        raise ConfigurationError("--adopt needs a --message: it names the revision.")
+        raise ConfigurationError("--write-revision needs a --message: it names the revision.")
     with run.writing(project, engine, lock_timeout) as (config, held_engine):
         result = check(project, held_engine)
         if result.status.problems:
@@ -78,15 +78,15 @@ def adopt(
                 "A revision can only follow the last one. Bring the database there: alembic upgrade head"
             )
         with held_engine.connect() as connection:
-            adoption = _Adoption(connection, result.drift)
-        written = _write(config, message, adoption)
-        _require_same_result(project, held_engine, written, adoption)
-        file = Snapshots(config).save(held_engine.dialect.name, written.revision, adoption.snapshot)
+            drifted = _FromDrift(connection, result.drift)
+        written = _write(config, message, drifted)
+        _require_same_result(project, held_engine, written, drifted)
+        file = Snapshots(config).save(held_engine.dialect.name, written.revision, drifted.snapshot)
         with run.transaction(held_engine) as connection:
             record_adopted(connection, project.root, run.history(project), written.revision, message)
     files = run.from_root(project, Path(written.path)), run.from_root(project, file)
-    edits = model_edits(project, adoption.differences, adoption.operations)
-    return Adopted(written.revision, *files, run.snapshot_command(project.root), edits)
+    edits = model_edits(project, drifted.differences, drifted.operations)
+    return WrittenRevision(written.revision, *files, run.snapshot_command(project.root), edits)
 
 
 @dataclass(eq=False)
@@ -105,7 +105,7 @@ def _render_statements(_context: AutogenContext, operation: _StatementsOp) -> li
     return [f"if op.get_context().dialect.name == {operation.dialect!r}:", *lines, ""]
 
 
-class _Adoption:
+class _FromDrift:
     """A revision that is to be written.
 
     Attributes:
@@ -121,7 +121,7 @@ class _Adoption:
     def __init__(self, connection: sa.Connection, drift: Drift) -> None:
         self._undo = drift.of_schema
         if not self._undo:
-            raise ConfigurationError("There is nothing to adopt: the schema is what its revision makes.")
+            raise ConfigurationError("There is nothing to write: the schema is what its revision makes.")
         for difference in self._undo:
             _require_valid_index(difference)
         accepted = {name for d in drift.accepted for name in (d.name, d.found_name)}
@@ -147,19 +147,19 @@ class _Adoption:
         script = scripts[0]
         assert script.upgrade_ops is not None
         assert script.downgrade_ops is not None
-        self.operations = list(self._adopted(script.downgrade_ops.ops))
-        undo = list(self._adopted(script.upgrade_ops.ops))
+        self.operations = list(self._of_drift(script.downgrade_ops.ops))
+        undo = list(self._of_drift(script.upgrade_ops.ops))
         settled = {fact for operation in flat(self.operations) for fact in _settled_facts(operation)}
         statements = self._statements(self.expected, self._present, self.differences, settled)
         undo_statements = self._statements(self._present, self.expected, self._undo, settled)
         script.upgrade_ops = ops.UpgradeOps([*self.operations, *statements])
         script.downgrade_ops = ops.DowngradeOps([*undo, *undo_statements])
 
-    def _adopted(self, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
+    def _of_drift(self, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
         """Returns the operations on objects that differ; the models may want more than that."""
         for operation in operations:
             if isinstance(operation, ops.ModifyTableOps):
-                inner = list(self._adopted(operation.ops))
+                inner = list(self._of_drift(operation.ops))
                 if inner:
                     yield ops.ModifyTableOps(operation.table_name, inner)
                 continue
@@ -200,18 +200,18 @@ def _settled_facts(operation: MigrateOperation) -> Iterator[tuple[str, str]]:
         yield from product(change.addresses, facts)
 
 
-def _write(config: Config, message: str, adoption: _Adoption) -> Script:
+def _write(config: Config, message: str, drifted: _FromDrift) -> Script:
     config.set_section_option("post_write_hooks", "hooks", "tidy")  # the snapshot is made here, and compared
     session = Session.of(config)
     # The snapshots' facts have settled what is a rename: there is nothing to ask.
-    session.adopts, session.ask, session.not_a_rename = True, lambda *_: "y", adoption.not_a_rename
+    session.from_drift, session.ask, session.not_a_rename = True, lambda *_: "y", drifted.not_a_rename
     with redirect_stdout(io.StringIO()):  # Alembic reports there what it does
-        written = command.revision(config, message, autogenerate=True, process_revision_directives=adoption.directives)
+        written = command.revision(config, message, autogenerate=True, process_revision_directives=drifted.directives)
     assert isinstance(written, Script)
     return written
 
 
-def _require_same_result(project: Project, engine: sa.Engine, written: Script, adoption: _Adoption) -> None:
+def _require_same_result(project: Project, engine: sa.Engine, written: Script, drifted: _FromDrift) -> None:
     """Runs the new revision on a scratch database at the revision before, if the server lets us make one.
 
     Raises:
@@ -220,10 +220,10 @@ def _require_same_result(project: Project, engine: sa.Engine, written: Script, a
     try:
         with run.scratch_database(project, engine) as scratch_engine:
             with run.transaction(scratch_engine) as connection:
-                run.prepare(connection, adoption.expected, run.history(project), str(written.down_revision))
+                run.prepare(connection, drifted.expected, run.history(project), str(written.down_revision))
             run.upgrade(project.config(scratch_engine), written.revision)
             with scratch_engine.connect() as connection:
-                wrong = snapshots.differences(adoption.snapshot, snapshots.take(connection))
+                wrong = snapshots.differences(drifted.snapshot, snapshots.take(connection))
     except run.NoScratch:
         return
     if wrong:

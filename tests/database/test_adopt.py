@@ -1,0 +1,345 @@
+"""`schema adopt`: databases of every origin are brought to head by their facts, or refused with the reason."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.project import PROJECT
+from tests.support.alembic_in_process import HEAD, REVISIONS, forget, revision_of, run_alembic
+from tests.support.command_processes import Done, failed
+from tests.support.database_access import engine, execute, query
+from tests.support.databases import At, Servers, database
+from tests.support.field_edits import EDITS, REFUSED, Edit
+from tests.support.known_keys import ENVIRONMENT
+from tests.support.legacy_databases import DUMPS, OldService, add_in_place, count_on, create_all, load
+from tests.support.partitioned_database import partition
+from tests.support.sample_rows import ENCRYPTED, common, fill, values_in
+from tests.support.schema_dump import schema_of
+from tests.support.schema_in_process import schema
+
+pytestmark = pytest.mark.in_turn
+ENCRYPTS = "20260228000000"
+
+
+def adopt(url: str, *args: str) -> Done:
+    return schema("adopt", *args, DATABASE_URL=url, **ENVIRONMENT)
+
+
+def plan(url: str, *args: str) -> Any:
+    """What a dry run finds, in JSON."""
+    return json.loads(adopt(url, "--json", *args).stdout)
+
+
+def groups(found: Any) -> set[tuple[str, str]]:
+    return {(finding["name"], finding["group"]) for finding in found["findings"]}
+
+
+def take_over(url: str, *args: str) -> Any:
+    """Adopts a database, with everything that is promised of that; returns what the dry run said."""
+    service = OldService(url)
+    service.round()
+    before, rows = schema_of(url), values_in(url)
+    shown = adopt(url, *args)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    found = plan(url, *args)
+    assert schema_of(url) == before  # nothing was changed
+    done = adopt(url, "--apply", *args)
+    assert done.returncode == 0, done.stderr
+    is_head(url)
+    for table, columns in common(rows, values_in(url)).items():
+        after = values_in(url)[table]
+        for column, values in columns.items():
+            assert values == after[column] or column in ENCRYPTED, (table, column)
+    service.round()
+    assert service.lost() == 0
+    again = adopt(url, "--apply", *args)
+    assert (again.returncode, "nothing to adopt" in again.stdout) == (0, True), again.stderr
+    return found
+
+
+def is_head(url: str) -> None:
+    assert revision_of(url) == HEAD
+    checked = schema("check", DATABASE_URL=url, **ENVIRONMENT)
+    assert checked.returncode == 0, checked.stdout
+    upgraded = run_alembic("upgrade", "head", url=url, env=ENVIRONMENT)
+    assert (upgraded.returncode, "nothing to do" in upgraded.stderr) == (0, True), upgraded.stderr
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+def test_a_dump_is_adopted(dump: str, servers: Servers, tmp_path: Path) -> None:
+    with database(DUMPS[dump][0], servers, tmp_path) as url:
+        load(url, dump)
+        take_over(url)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.one_database
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_database_of_each_revision_without_history_is_adopted(revision: str, at: At) -> None:
+    url = at(revision)
+    forget(url)
+    fill(url, 1, 2)
+    count_on(url)
+    take_over(url)
+
+
+@pytest.fixture
+def without_history(at: At) -> Callable[[], str]:
+    """Makes databases that are what head makes, with rows, and have no history."""
+
+    def make() -> str:
+        url = at(HEAD)
+        forget(url)
+        fill(url, 1, 2)
+        count_on(url)
+        return url
+
+    return make
+
+
+def statements(edits: list[Edit], url: str) -> list[str]:
+    where = "sqlite" if "sqlite" in url else "postgresql"
+    return [
+        f"{statement} ON service_registry"
+        if statement.startswith("DROP TRIGGER") and " ON " not in statement and where == "postgresql"
+        else statement
+        for edit in edits
+        for statement in edit.on(where)
+    ]
+
+
+def expected_groups(edits: list[Edit], url: str) -> set[tuple[str, str]]:
+    where = "sqlite" if "sqlite" in url else "postgresql"
+    return {pair for edit in edits if edit.on(where) for pair in edit.groups.items()}
+
+
+def test_all_edits_at_once_are_adopted(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, *statements(EDITS, url))
+    found = take_over(url)
+    assert not expected_groups(EDITS, url) - groups(found)
+    kept = query(url, "SELECT count(*) FROM schema_ledger WHERE outcome = 'adopted' AND evidence LIKE '%request_logs%'")
+    assert kept == [(1,)]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.one_database
+@pytest.mark.parametrize("seed", range(8))
+def test_some_edits_are_adopted(seed: int, without_history: Callable[[], str]) -> None:
+    url = without_history()
+    edits = random.Random(seed).sample(EDITS, 6)
+    execute(url, *statements(edits, url))
+    found = take_over(url)
+    assert not expected_groups(edits, url) - groups(found)
+
+
+def test_what_needs_a_decision_is_refused(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, *statements(REFUSED, url))
+    before = schema_of(url)
+    found = plan(url)
+    assert found["code"] == "person"
+    assert {pair for pair in groups(found) if pair[1] == "person"} == expected_groups(REFUSED, url)
+    refused = adopt(url, "--apply")
+    assert refused.returncode == 8
+    assert "FAILED: Nothing was changed" in refused.stderr
+    assert all(name in refused.stderr for name, _ in expected_groups(REFUSED, url))
+    assert (schema_of(url), revision_of(url)) == (before, None)
+
+
+@pytest.mark.exhaustive
+def test_both_services_in_one_database(servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path) as url:
+        load(url, "gateway of January 31")
+        load(url, "auth of December")
+        take_over(url)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("spelling", ["create_all", "in place"])
+def test_both_spellings_of_a_column_are_adopted(spelling: str, url: str) -> None:
+    create_all(url)
+    if spelling == "in place":
+        add_in_place(url)
+    fill(url, 1, 2)
+    count_on(url)
+    found = take_over(url)
+    assert ("column api_keys.record_details", "repaired" if spelling == "create_all" else "accepted") in groups(found)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("revision", ["20260131000000", HEAD])
+def test_a_partitioned_table_is_adopted(
+    revision: str, stops: Callable[[str, str], str | None], servers: Servers, tmp_path: Path
+) -> None:
+    with database("postgresql", servers, tmp_path, template=stops("postgresql", revision)) as url:
+        forget(url)
+        partition(url)
+        take_over(url)
+
+
+@pytest.mark.exhaustive
+def test_a_foreign_table_beside_ours_is_left_alone(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    if "sqlite" in url:
+        pytest.skip("SQLite has none")
+    execute(
+        url,
+        "CREATE FOREIGN DATA WRAPPER elsewhere",
+        "CREATE SERVER far FOREIGN DATA WRAPPER elsewhere",
+        "CREATE FOREIGN TABLE beside (id integer) SERVER far",
+    )
+    take_over(url)
+    assert query(url, "SELECT relkind::text FROM pg_class WHERE relname = 'beside'") == [("f",)]
+
+
+@pytest.mark.exhaustive
+def test_a_view_where_head_has_a_table_needs_a_decision(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, "DROP TABLE revoked_tokens", "CREATE VIEW revoked_tokens AS SELECT 1 AS id")
+    found = plan(url)
+    assert (found["code"], ("table revoked_tokens", "person") in groups(found)) == ("person", True)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("left", ["empty", "of another history"])
+def test_a_version_table_that_was_left(left: str, without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    if left == "empty":
+        take_over(url)
+        return
+    execute(url, "INSERT INTO alembic_version VALUES ('0012_more')")
+    line = failed(adopt(url, "--apply"), 5)
+    assert "0012_more" in line
+    assert "ALTER TABLE alembic_version RENAME TO" in line
+
+
+@pytest.mark.exhaustive
+def test_unknown_objects_are_declared_unmanaged(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, "CREATE TABLE invoices (id integer PRIMARY KEY)", "ALTER TABLE users ADD COLUMN nick text")
+    take_over(url, "--unmanaged", "invoices", "--unmanaged", "users.nick")
+    execute(url, "ALTER TABLE invoices ADD COLUMN total integer")  # another program's affair
+    is_head(url)
+    status = schema("status", DATABASE_URL=url).stdout
+    assert "Accepted  table invoices" in status
+    assert "unmanaged: declared by the operator." in status
+
+
+@pytest.mark.exhaustive
+def test_another_search_path(servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path) as url:
+        name = url.rpartition("/")[2]
+        execute(url, "CREATE SCHEMA gateway", f"ALTER DATABASE {name} SET search_path = gateway")
+        load(url, "gateway of January 31")
+        take_over(url)
+        assert query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+@pytest.mark.exhaustive
+def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path) as url:
+        name = url.rpartition("/")[2]
+        execute(url, "CREATE SCHEMA gateway", f"ALTER DATABASE {name} SET search_path = gateway")
+        load(url, "gateway of January 31")
+        execute(url, f"ALTER DATABASE {name} RESET search_path")
+        assert "SET search_path = gateway" in failed(adopt(url), 5)
+
+
+@pytest.mark.exhaustive
+def test_an_empty_database_is_refused(url: str) -> None:
+    execute(url, "CREATE TABLE other (id integer)")
+    assert "there is nothing to adopt: alembic upgrade head" in failed(adopt(url), 5)
+
+
+@pytest.mark.exhaustive
+def test_a_database_with_a_history_is_refused(at: At) -> None:
+    url = at(REVISIONS[-3])
+    assert "alembic upgrade head" in failed(adopt(url, "--apply"), 5)
+    head = at(HEAD)
+    done = adopt(head, "--apply")
+    assert (done.returncode, "nothing to adopt" in done.stdout) == (0, True)
+
+
+@pytest.mark.exhaustive
+def test_another_owner_and_a_role_that_reads(servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path) as url:
+        load(url, "gateway of January 31")
+        role = f"reader_{url.rpartition('/')[2]}"
+        execute(url, f"CREATE ROLE {role} LOGIN", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        try:
+            own = url.replace("postgres@", f"{role}@")
+            shown = adopt(own)
+            assert shown.returncode == 8
+            assert f"GRANT postgres TO {role}" in shown.stdout
+            assert "In one transaction:" in shown.stdout
+            assert "GRANT CREATE ON SCHEMA public" in failed(adopt(own, "--apply"), 8)
+            execute(url, f"GRANT postgres TO {role}", f"GRANT CREATE ON SCHEMA public TO {role}")
+            take_over(own)
+        finally:
+            execute(url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_an_upgrade_names_the_command(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    assert failed(run_alembic("upgrade", "head", url=url, env=ENVIRONMENT), 5).endswith("take it over: schema adopt")
+
+
+@pytest.mark.exhaustive
+def test_later_steps_are_taken_when_the_old_service_is_gone(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    names = {
+        "a column that may be NULL",
+        "a foreign key that holds parents, dropped",
+        "an integer id",
+        "a column that is required and has no default, dropped",
+    }
+    execute(url, *statements([edit for edit in EDITS if edit.name in names], url))
+    if "sqlite" in url:
+        execute(
+            url, "ALTER TABLE service_registry ADD COLUMN nick text", "ALTER TABLE api_keys DROP COLUMN is_mcp_admin"
+        )
+        execute(url, "ALTER TABLE api_keys ADD COLUMN is_mcp_admin BOOLEAN DEFAULT false")
+    take_over(url, "--unmanaged", "*.nick")
+    refused = adopt(url, "--contract", "*", "--apply")
+    if "sqlite" not in url:
+        assert "updated_at: is NULL in 2 rows (id " in failed_lines(refused)
+        execute(url, "UPDATE service_registry SET updated_at = created_at")
+        assert adopt(url, "--contract", "*", "--apply").returncode == 0
+    is_head(url)
+    left = [line for line in schema("status", DATABASE_URL=url).stdout.splitlines() if line.startswith("Accepted")]
+    assert [line.split("  ")[1] for line in left] == (["column service_registry.nick"] if "sqlite" in url else [])
+
+
+def failed_lines(done: Done) -> str:
+    assert (done.returncode, "FAILED" in done.stderr) == (8, True), done.stdout + done.stderr
+    return done.stderr
+
+
+def test_rows_that_wait_for_their_key_are_due(without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(
+        url,
+        "UPDATE service_providers SET api_key = NULL",
+        "INSERT INTO service_providers (name, base_url, protocol, api_key) VALUES ('p', 'x', 'openai', 'sk-secret')",
+    )
+    assert plan(url)["due"] == {ENCRYPTS: 1}
+    refused = schema("adopt", "--apply", DATABASE_URL=url)  # without a key
+    assert "ENCRYPTION_KEY" in failed(refused, 2, "sk-secret")
+    assert f"adopted: the database is at {HEAD}" in refused.stderr
+    assert revision_of(url) == HEAD
+    assert query(url, "SELECT api_key FROM service_providers WHERE name = 'p'") == [("sk-secret",)]
+    status = json.loads(schema("status", "--json", DATABASE_URL=url).stdout)
+    assert [r["revision"] for r in status["revisions"] if r["state"] == "failed" and not r["applied"]] == [ENCRYPTS]
+    assert schema("status", "--exit-code", DATABASE_URL=url).returncode == 3
+    assert not PROJECT.is_current(engine(url))
+    done = run_alembic("upgrade", "head", url=url, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert f"upgrade {ENCRYPTS}" in done.stderr
+    is_head(url)
+    assert PROJECT.is_current(engine(url))
