@@ -276,7 +276,8 @@ EDITS = [
             "target_model_name VARCHAR(100) NOT NULL, priority INTEGER NOT NULL, weight INTEGER NOT NULL, "
             "CONSTRAINT uq_model_provider UNIQUE (requested_model, provider_id))",
             "INSERT INTO model_mapping_providers VALUES "
-            "(7, (SELECT max(requested_model) FROM model_mappings), (SELECT max(id) FROM service_providers), 't', 0, 1)",
+            "(7, (SELECT max(requested_model) FROM model_mappings), (SELECT max(id) FROM service_providers), "
+            "'t', 0, 1)",
         ),
         {
             "constraint model_mapping_providers.uq_model_provider": "repaired",
