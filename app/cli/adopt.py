@@ -54,7 +54,7 @@ def adopt(
 def answer(done: Adoption) -> Answer:
     """Answers `schema adopt`."""
     lines = _outcome(done) if done.done else [*_plan(done), *_verdict(done)]
-    return Answer(_values(done), "\n".join(lines), 0 if done.done or done.look.code in ("adoptable", "adopted") else 8)
+    return Answer(_values(done), "\n".join(lines), 8 if done.look.code == "person" and not done.done else 0)
 
 
 def _plan(done: Adoption) -> list[str]:

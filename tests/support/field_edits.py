@@ -199,7 +199,11 @@ EDITS = [
             "ALTER TABLE api_keys ALTER COLUMN id SET DEFAULT nextval('own_numbers')",
             "DROP SEQUENCE api_keys_id_seq",
         ),
-        {"sequence api_keys_id_seq": "renamed"},
+        {
+            "sequence api_keys_id_seq": "accepted",
+            "sequence own_numbers": "accepted",
+            "column api_keys.id": "accepted",
+        },
     ),
     Edit(
         "an identity",
@@ -247,6 +251,40 @@ EDITS = [
         {"table request_log_details": "accepted"},
     ),
     Edit(
+        "a unique index for a constraint, types and defaults in other words",
+        file(
+            "DROP TABLE users",
+            "CREATE TABLE users (id CHAR(32) NOT NULL PRIMARY KEY, github_user_id INT8 NOT NULL, "
+            "github_access_token TEXT, github_refresh_token TEXT, github_token_expires_at TIMESTAMP, "
+            "is_whitelisted BOOLEAN NOT NULL DEFAULT 0, created_at TIMESTAMP NOT NULL, updated_at TIMESTAMP NOT NULL)",
+            "CREATE UNIQUE INDEX users_github ON users (github_user_id)",
+        ),
+        {
+            "constraint users.users_github_user_id_key": "accepted",
+            "constraint users.users_pkey": "renamed",
+            "column users.is_whitelisted": "renamed",
+            "column users.created_at": "repaired",
+            "trigger users.update_users_updated_at": "repaired",
+        },
+    ),
+    Edit(
+        "a unique constraint of an earlier revision",
+        file(
+            "DROP TABLE model_mapping_providers",
+            "CREATE TABLE model_mapping_providers (id INTEGER NOT NULL PRIMARY KEY, "
+            "requested_model VARCHAR(100) NOT NULL, provider_id INTEGER NOT NULL, "
+            "target_model_name VARCHAR(100) NOT NULL, priority INTEGER NOT NULL, weight INTEGER NOT NULL, "
+            "CONSTRAINT uq_model_provider UNIQUE (requested_model, provider_id))",
+            "INSERT INTO model_mapping_providers VALUES "
+            "(7, (SELECT max(requested_model) FROM model_mappings), (SELECT max(id) FROM service_providers), "
+            "'t', 0, 1)",
+        ),
+        {
+            "constraint model_mapping_providers.uq_model_provider": "repaired",
+            "constraint model_mapping_providers.model_mapping_providers_provider_id_fkey": "repaired",
+        },
+    ),
+    Edit(
         "the bookkeeping of another tool",
         both("CREATE TABLE flyway_schema_history (installed_rank integer PRIMARY KEY)"),
         {"table flyway_schema_history": "accepted"},
@@ -289,6 +327,26 @@ REFUSED = [
             "UPDATE users SET github_user_id = 7",
         ),
         {"constraint users.users_github_user_id_key": "person"},
+    ),
+    Edit(
+        "rows that are the same, and rows without their parents",
+        file(
+            "DROP TABLE revoked_tokens",
+            "CREATE TABLE revoked_tokens (id CHAR(32) PRIMARY KEY, jti VARCHAR(255) NOT NULL)",
+            "INSERT INTO revoked_tokens VALUES ('a', 'the same'), ('b', 'the same')",
+            "DROP TABLE request_log_details",
+            "CREATE TABLE request_log_details (log_id INTEGER PRIMARY KEY)",
+            "INSERT INTO request_log_details VALUES (987654)",
+        ),
+        {
+            "constraint revoked_tokens.revoked_tokens_jti_key": "person",
+            "constraint request_log_details.request_log_details_log_id_fkey": "person",
+        },
+    ),
+    Edit(
+        "ids of another form",
+        file("DROP TABLE jwt_key_rotation", "CREATE TABLE jwt_key_rotation (id TEXT PRIMARY KEY)"),
+        {"column jwt_key_rotation.id": "person"},
     ),
     Edit(
         "rows without their parents",

@@ -27,7 +27,7 @@ SERVER, FILE = "postgresql", "sqlite"
         (SERVER, "double precision", "numeric(12,4)", "contradicts"),
         (SERVER, "jsonb", "json", "other"),
         (SERVER, "text", "json", "contradicts"),
-        (SERVER, "timestamp with time zone", "timestamp(6) with time zone", "cheap"),
+        (SERVER, "timestamp with time zone", "timestamp(6) with time zone", "other"),
         (SERVER, "timestamp(3) with time zone", "timestamp(6) with time zone", "cheap"),
         (SERVER, "timestamp(3) without time zone", "timestamp(6) with time zone", "contradicts"),
         (SERVER, "text[]", "character varying[]", "other"),

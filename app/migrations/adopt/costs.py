@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from app.migrations.adopt.steps import Steps
 
 # Of one table at a time, on a disk that does nothing else: an estimate is meant to be long rather than short.
-_BYTES_A_SECOND = 40_000_000
-_ROWS_A_SECOND = 250_000
+_BYTES_A_SECOND = 150_000_000
+_ROWS_A_SECOND = 1_000_000
 _BYTES_A_ROW = 500
 # A plain table isn't in its own partition tree.
 _SIZES = """

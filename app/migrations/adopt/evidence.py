@@ -14,6 +14,7 @@ from app.sql_text import for_driver, quoted
 MOST_ROWS = 200_000  # of a table that is read as a whole; of a larger one the first rows by its key
 _MOST_BYTES = 256_000_000
 _SAMPLE = 10_000
+_ALL = "all rows"
 # A plain table isn't in its own partition tree.
 _FILES = """
 SELECT string_agg(pg_relation_filenode(l.oid)::text, ' ' ORDER BY l.oid) FROM pg_class c
@@ -82,7 +83,9 @@ def compared(before: dict[str, Evidence], after: dict[str, Evidence], copied: li
 def _state(table: str, before: Evidence, after: Evidence, copied: list[str]) -> str:
     if table in copied or before.file != after.file:
         return "written anew" if before.checksum == after.checksum else "written anew, and changed meanwhile"
-    return "unchanged" if (before.rows, before.checksum) == (after.rows, after.checksum) else "changed meanwhile"
+    is_whole = before.of == after.of == _ALL  # else the number is an estimate
+    same = before.checksum == after.checksum and (before.rows == after.rows or not is_whole)
+    return "unchanged" if same else "changed meanwhile"
 
 
 def _of_table(connection: sa.Connection, found: Snapshot, table: str, size: int, about: int) -> Evidence:
@@ -91,7 +94,7 @@ def _of_table(connection: sa.Connection, found: Snapshot, table: str, size: int,
     columns = [quoted(own_name(name)) for name in of_kind(found, "column", table)]
     read = _of_postgresql if is_server else _of_sqlite
     if about <= MOST_ROWS and size <= _MOST_BYTES:
-        return Evidence(*read(connection, quoted(table), columns), "all rows", file)
+        return Evidence(*read(connection, quoted(table), columns), _ALL, file)
     key = ", ".join(map(quoted, primary_key(found, table)))
     if not key:  # there is no order in which to read some
         return Evidence(about, None, "no rows", file)

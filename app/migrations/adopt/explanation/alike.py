@@ -74,24 +74,19 @@ class Alike:
                     break
 
     def _sequences(self) -> None:
-        """Gives sequences their owner and the name that head's have."""
+        """Accepts that a column counts by a sequence of another name; the running service may name it."""
         item = self.explanation
         for name in [name for name in of_kind(item.aim, "sequence") if name not in item.present]:
             column = f"column {item.aim[name].get('owner')}"
             called = _COUNTS.fullmatch(str(item.present.get(column, {}).get("default")))
             found = f"sequence {called[1]}" if called else ""
-            facts = item.present.get(found)
-            if facts is None or facts.get("owner", address_of(column)) != address_of(column):
+            if found not in item.present or found in item.aim:
                 continue
-            if "owner" not in facts:
-                table, _, own = address_of(column).partition(".")
-                owned = f"OWNED BY {quote(table)}.{quote(own)}"
-                item.first.append(f"ALTER SEQUENCE {quote(address_of(found))} {owned}")
-            item.first.append(f"ALTER SEQUENCE {quote(address_of(found))} RENAME TO {quote(address_of(name))}")
-            item.move(found, name)
-            item.present[name] = {**facts, "owner": address_of(column)}
-            item.present[column] = {**item.present[column], "default": item.aim[column]["default"]}
-            item.add(name, Group.RENAMED, f"is called {address_of(found)} here: gets head's name and its column.")
+            for left in (name, found):
+                item.leave(left)
+                item.add(left, Group.ACCEPTED, f"{address_of(column)} counts by {address_of(found)}: left.")
+            item.leave(column, "default")
+            item.add(column, Group.ACCEPTED, f"counts by the sequence {address_of(found)}: left.")
 
     def _taken_names(self) -> None:
         """Renames indexes that have the name of another one of head's; these are built beside them."""

@@ -68,7 +68,7 @@ class Built:
             if rows.count:
                 self._refuse_for(name, rows)
             elif self.is_contract(name):
-                self.explanation.add(name, Group.REPAIRED, "is missing: added; no row is against it.")
+                self.explanation.add(name, Group.REPAIRED, f"is missing: added; {_against(rows)}.")
             else:
                 self._accept(name, "is missing: it may refuse what the running service writes.", self._adding(name))
         else:
@@ -83,7 +83,7 @@ class Built:
         if rows.count:
             self._refuse_for(name, rows)
         elif self.is_contract(name) or any(action in str(facts["definition"]) for action in _LETS_PARENTS_GO):
-            self.explanation.add(name, Group.REPAIRED, "is missing: added; no row is against it.")
+            self.explanation.add(name, Group.REPAIRED, f"is missing: added; {_against(rows)}.")
         else:
             reason = "is missing, and would refuse a deletion that the running service may make."
             self._accept(name, reason, self._adding(name))
@@ -92,7 +92,7 @@ class Built:
         if rows.count:
             self._refuse_for(name, rows)
         else:
-            self.explanation.add(name, Group.REPAIRED, f"is missing: {what} is built; no row is against it.")
+            self.explanation.add(name, Group.REPAIRED, f"is missing: {what} is built; {_against(rows)}.")
 
     def _differs(self, difference: Difference) -> None:
         name, attribute = difference.name, difference.attribute
@@ -169,3 +169,7 @@ class Built:
     def _refuse_for(self, name: str, rows: RowsFound, leave: str = "") -> None:
         self.explanation.leave(name, leave)
         self.explanation.add(name, Group.PERSON, f"{rows} would be refused: correct them.", rows=rows.as_values)
+
+
+def _against(rows: RowsFound) -> str:
+    return "no row is against it" if rows.count == 0 else "its rows couldn't be looked at in time, or by this role"
