@@ -59,7 +59,7 @@ def test_the_installed_command_is_the_same() -> None:
     module, _, function = project["scripts"]["schema"].partition(":")
     code = f"import sys, {module}; sys.argv = ['schema', 'secrets', 'keygen', '--json']; {module}.{function}()"
     done = python("-c", code)
-    assert (done.returncode, len(json.loads(done.stdout))) == (0, 2)
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 3)
 
 
 @pytest.mark.exhaustive

@@ -67,6 +67,7 @@ def test_keys_that_open_a_whole_sample_are_said_to_have_opened_a_sample(gateway:
             "  service_providers.api_key: 20 of 20",
             "  users.github_access_token: 20 of 20",
             "  users.github_refresh_token: 0 of 0",
+            "  api_keys.key_hash: 0 of 0",
         ],
     )
 
