@@ -24,10 +24,11 @@ ASKED_MODEL = """\
         sa.String(100), info={"renamed_from": "requested_model"}, comment="Model that the client asked for."
     )"""
 CLIENTS = [
+    ('        {"comment": "Clients', '        {"info": {"renamed_from": "api_keys"}, "comment": "Clients'),
     # a table that others refer to, with a column that is unique, and gets longer
     (
-        '    __tablename__ = "api_keys"\n    __table_args__ = ({"comment"',
-        '    __tablename__ = "clients"\n    __table_args__ = ({"info": {"renamed_from": "api_keys"}, "comment"',
+        '    __tablename__ = "api_keys"\n    __table_args__ = (\n',
+        '    __tablename__ = "clients"\n    __table_args__ = (\n',
     ),
     (
         "    key_name: Mapped[str] = mapped_column(sa.String(100), unique=True,",

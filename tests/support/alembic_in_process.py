@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 from app.migrations.session import Session
 from tests.support.command_processes import Done
 from tests.support.database_access import connected, engine, execute
-from tests.support.environment import ROOT, forget_settings, variables
+from tests.support.environment import ROOT, forget_settings, format_as_here, variables
 
 FILES = sorted((ROOT / "alembic" / "versions").glob("*.py"))
 REVISIONS = [path.name[:14] for path in FILES]
@@ -193,6 +193,7 @@ class History:
     def __init__(self, folder: Path) -> None:
         self.ini = folder / "alembic.ini"
         self.ini.write_text(_INI, encoding="utf-8")
+        format_as_here(folder)
         (folder / "env.py").write_text(_ENV, encoding="utf-8")
         self._versions = folder / "versions"
         self._versions.mkdir()

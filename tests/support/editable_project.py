@@ -8,7 +8,7 @@ from pathlib import Path
 from app.migrations import snapshots
 from tests.support.alembic_in_process import upgrade
 from tests.support.database_access import engine, execute
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, format_as_here
 
 _ENV = """\
 import dataclasses
@@ -64,6 +64,7 @@ class EditableProject:
         self.snapshots = folder / "alembic" / "snapshots"
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(ROOT / "alembic.ini", folder)
+        format_as_here(folder)
         (folder / "alembic" / "env.py").write_text(_ENV, encoding="utf-8")
         self.edit_models("")
 

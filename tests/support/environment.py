@@ -17,6 +17,12 @@ def variables(url: str) -> dict[str, str]:
     return inherited | {"DATABASE_URL": url, "GATEWAY_SCHEMA_ENV_FILE": ""}
 
 
+def format_as_here(folder: Path) -> None:
+    """Lets revisions in a folder be formatted as ours; else the configuration above the folder counts, if any."""
+    settings_ = (ROOT / "pyproject.toml").as_posix()
+    (folder / "ruff.toml").write_text(f'extend = "{settings_}"\n', encoding="utf-8")
+
+
 def forget_settings() -> None:
     """Lets settings, keys and the code's version be read again, from the variables there are now."""
     for value in (*vars(settings).values(), *vars(ledger).values()):

@@ -20,7 +20,7 @@ from app.models.base import NAMING_CONVENTION
 from tests.support.alembic_in_process import Memory, command_line, own_process
 from tests.support.command_processes import Done
 from tests.support.database_access import connected, engine
-from tests.support.environment import ROOT, variables
+from tests.support.environment import ROOT, format_as_here, variables
 from tests.support.model_features import AS_IT_IS, FEATURES
 
 Part = tuple[str, str]
@@ -122,8 +122,7 @@ class ModelProject:
         self.versions = folder / "alembic" / "versions"
         self.versions.mkdir(parents=True)
         (folder / "alembic.ini").write_text(_INI, encoding="utf-8")
-        # Else revisions would be formatted by whatever configuration lies above the folder of temporary files.
-        (folder / "ruff.toml").write_text(f'extend = "{(ROOT / "pyproject.toml").as_posix()}"\n', encoding="utf-8")
+        format_as_here(folder)
         (folder / "alembic" / "env.py").write_text(_ENV, encoding="utf-8")
         shutil.copy(ROOT / "alembic" / "script.py.mako", folder / "alembic")
         self.use([])
