@@ -28,7 +28,7 @@ EDITS = {
         'tables["users"].append_constraint(sa.UniqueConstraint("created_at", "id", name="users_new_key"))'
     ),
     "a column that refers": (
-        'tables["request_logs"].append_column(sa.Column("user_id", sa.Uuid, sa.ForeignKey("users.id")))'
+        'tables["request_logs"].append_column(sa.Column("owner_id", sa.Uuid, sa.ForeignKey("users.id")))'
     ),
     "a check": 'tables["request_logs"].append_constraint(sa.CheckConstraint("total_time_ms >= 0", name="time"))',
     "not null": 'for name in ("api_keys", "users"): tables[name].c.created_at.nullable = True',
