@@ -431,6 +431,6 @@ def test_drift_is_checked_accepted_reverted_and_adopted_on_the_command_line(
     check("--write-revision", "-m", "Take over the region")
     check()
     text = plain("\n".join(transcript), editable.folder, head_url, Path(head_url.removeprefix("sqlite:///")).parent)
-    new = r"\b20(?!24|25|260[12])\d{12}(?=\b|_)|(?<=At        )\d{14}"  # written after the committed history
+    new = r"\b20(?!24|25|260[12])\d{12}(?=\b|_)|(?<=At        )\d{14}"  # the head, and what is written after it
     text = re.sub(new, "REVISION", text).replace("python3 scripts/dev.py ", "")  # where `schema` isn't installed
     approve(f"check/walk.{engine(head_url).dialect.name}.txt", text)

@@ -14,6 +14,7 @@ from pytest_alembic.tests import (
 )
 
 from app import db
+from app.migrations.errors import MigrationError
 from app.models import Base
 from tests.support import sample_rows
 from tests.support.alembic_in_process import (
@@ -28,7 +29,7 @@ from tests.support.alembic_in_process import (
     upgrade_script,
 )
 from tests.support.approved_texts import Approve
-from tests.support.database_access import execute, run_script
+from tests.support.database_access import execute, query, run_script
 from tests.support.databases import At, everyday
 from tests.support.schema_dump import schema_of
 
@@ -46,9 +47,10 @@ test_up_down_consistency = pytest.mark.exhaustive(test_up_down_consistency)
 test_upgrade = pytest.mark.exhaustive(test_upgrade)
 
 
-# The first, one that copies a table on SQLite, and both that change rows.
+# The first, two that copy a table on SQLite, and both that change rows.
 several_revisions = pytest.mark.parametrize(
-    "revision", everyday(REVISIONS, {"20241211000000", "20251213000000", "20260123000000", "20260228000000"})
+    "revision",
+    everyday(REVISIONS, {"20241211000000", "20251213000000", "20260123000000", "20260228000000", "20260425090000"}),
 )
 
 
@@ -144,6 +146,25 @@ def test_the_whole_history_does_as_a_script_what_it_does_online(url: str) -> Non
 
 def test_the_script_of_the_whole_history(url: str, approve: Approve) -> None:
     approve(f"head.{sa.make_url(url).get_backend_name()}.sql", upgrade_script(url))
+
+
+def test_the_way_back_stops_at_logs_of_a_provider_that_is_gone(at: At) -> None:
+    without_key, with_key = "20260425090000", "20260402090001"
+    url = at(without_key)
+    schema = schema_of(url)
+    execute(url, PROVIDER.replace("'sk-plaintext'", "NULL"))
+    for provider in (1, 2):
+        execute(url, f"INSERT INTO request_logs (request_time, provider_id) VALUES ('2025-01-01', {provider})")
+    with pytest.raises(MigrationError, match="provider_id"):
+        downgrade(url, with_key)
+    assert revision_of(url) == without_key
+    execute(url, "UPDATE request_logs SET provider_id = NULL WHERE provider_id = 2")
+    downgrade(url, with_key)
+    assert schema_of(url) != schema
+    upgrade(url, without_key)
+    execute(url, "DELETE FROM service_providers")
+    assert schema_of(url) == schema
+    assert query(url, "SELECT provider_id FROM request_logs ORDER BY id") == [(1,), (None,)]
 
 
 # --- what a script can't do ---------------------------------------------------
