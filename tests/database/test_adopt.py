@@ -12,7 +12,7 @@ from app.project import PROJECT
 from tests.support.alembic_in_process import HEAD, REVISIONS, forget, revision_of, run_alembic
 from tests.support.command_processes import Done, failed
 from tests.support.database_access import engine, execute, query
-from tests.support.databases import At, Servers, database
+from tests.support.databases import OLDER, At, Servers, database
 from tests.support.field_edits import EDITS, REFUSED, Edit
 from tests.support.known_keys import ENVIRONMENT
 from tests.support.legacy_databases import DUMPS, OldService, add_in_place, count_on, create_all, load
@@ -183,10 +183,9 @@ def test_a_partitioned_table_is_adopted(
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("at", ["postgresql", OLDER], indirect=True)
 def test_a_foreign_table_beside_ours_is_left_alone(without_history: Callable[[], str]) -> None:
     url = without_history()
-    if "sqlite" in url:
-        pytest.skip("SQLite has none")
     execute(
         url,
         "CREATE FOREIGN DATA WRAPPER elsewhere",

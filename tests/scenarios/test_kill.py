@@ -218,12 +218,20 @@ def test_an_upgrade_killed_at_some_moment_is_finished_by_the_next(
 @pytest.mark.parametrize(("start", "end"), [*STRETCHES, OUTSIDE])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_upgrade_killed_at_any_moment_is_finished_by_the_next(
-    kind: str, start: str | None, end: str, walk: Walk, record_property: Callable[[str, object], None]
+    kind: str,
+    start: str | None,
+    end: str,
+    walk: Walk,
+    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    # A transaction of SQLite has many statements where tables are copied, and a kill between two of them leaves the
+    # same file behind, whichever they are.
+    step = 3 if kind == "sqlite" and not pytestconfig.getoption("--every") else 1
     with walk.stretch(kind, start, end) as stretch:
-        for moment in range(1, stretch.moments + 1):
+        for moment in range(1, stretch.moments + 1, step):
             walk.kill(stretch, moment)
-    record_property("moments", f"{kind}, {start or 'empty'} to {end}: killed at each of {stretch.moments} moments")
+    record_property("moments", f"{kind}, {start or 'empty'} to {end}: {stretch.moments} moments, killed at 1 of {step}")
 
 
 def test_a_database_is_readable_after_an_upgrade_was_killed_in_a_large_transaction(
