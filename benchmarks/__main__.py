@@ -3,8 +3,9 @@
 python -m benchmarks all [--write] [--before FOLDER] [--small]
 python -m benchmarks startup backfill ...
 
-Takes about an hour. `--write` puts the tables into `benchmarks/RESULTS.md` and two charts into `docs`; a machine that
-does something else as well isn't worth writing down. `--small` shows that all of them run, with few rows.
+Takes half an hour to an hour. `--write` puts the tables into `benchmarks/RESULTS.md`, in the place of those that were
+there, and two charts into `docs`; a machine that does something else as well isn't worth writing down. `--small` shows
+that all of them run, with few rows.
 """
 
 import argparse
@@ -33,6 +34,11 @@ class Benchmark(NamedTuple):
     takes_before: bool = False
 
 
+_HEAD = """\
+# Results
+
+Written by `python -m benchmarks all --write`. What each number means stands in [README.md](README.md).
+"""
 _ROUNDS = ["--rounds", str(measure.FEWEST_ROUNDS)]
 BENCHMARKS = {
     "backfill": Benchmark(
@@ -58,8 +64,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="with few rows, to see that they run")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit, measured beside")
     options = parser.parse_args()
-    if options.write and (options.small or options.names != ["all"]):
-        parser.error("what is written is all of them, in full")
+    if options.write and options.small:
+        parser.error("what is written is measured in full")
     if options.write and os.getloadavg()[0] > BUSY:
         print(f"The machine is busy (load average {os.getloadavg()[0]:.1f}): the times will say little.", flush=True)
     names = [*BENCHMARKS] if "all" in options.names else options.names
@@ -68,22 +74,20 @@ def main() -> None:
         found[name] = _run(BENCHMARKS[name], options.before, small=options.small)
         print(f"{name}\n\n{BENCHMARKS[name].text(found[name])}\n", flush=True)
         if options.write:  # after each: an hour is long
-            _write(found, options.before)
-
-
-def _write(found: dict[str, Any], before: Path | None) -> None:
-    blocks = [f"## {name}\n\n```text\n{BENCHMARKS[name].text(measured)}\n```\n" for name, measured in found.items()]
-    RESULTS.write_text("\n".join(["# Results\n", _head(before), *blocks]), encoding="utf-8")
-    if {"stalls", "backfill"} <= found.keys():
+            _write(name, found[name], options.before)
+    if options.write and {"stalls", "backfill"} <= found.keys():
         charts.write(CHARTS, found)
 
 
-def _head(before: Path | None) -> str:
-    of_before = "" if before is None else f" `before` is the commit {_commit(before)}."
-    return (
-        f"Written by `python -m benchmarks all --write`, at the commit {_commit(ROOT)} or right after it.{of_before} "
-        "What each\nnumber means stands in [README.md](README.md).\n"
-    )
+def _write(name: str, measured: dict[str, Any], before: Path | None) -> None:
+    written = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:] if RESULTS.exists() else []
+    blocks = {block.partition("\n")[0]: block.rstrip("\n") for block in written}
+    takes = before is not None and BENCHMARKS[name].takes_before
+    of_before = f"; `before` is {_commit(before)}" if before is not None and takes else ""
+    table = BENCHMARKS[name].text(measured)
+    blocks[name] = f"{name}\n\nAt the commit {_commit(ROOT)}, or right after it{of_before}.\n\n```text\n{table}\n```"
+    ordered = [f"\n## {blocks[key]}\n" for key in BENCHMARKS if key in blocks]
+    RESULTS.write_text(_HEAD + "".join(ordered), encoding="utf-8")
 
 
 def _commit(folder: Path) -> str:

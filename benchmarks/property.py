@@ -84,19 +84,18 @@ def of_format(format_: Format, key: Key) -> list[Case]:
 
     engine = sa.create_engine("sqlite://")
     Base.metadata.create_all(engine)
-    batch = cipher.batch()
     secrets = [f"sk-{number:047d}" for number in range(ROWS)]
-    stored = [value for start in range(0, ROWS, 1000) for value in batch.encrypt(secrets[start : start + 1000])]
+    parts = format_.parse(cipher.encrypt(secrets[0]))
+    assert parts is not None
+    aes = key.cipher(parts.salt)
+    bare_encrypt, bare_decrypt = bare_enc(aes) if format_ is ENC else bare_token(aes, parts.salt)
+    stored = [*map(bare_encrypt, secrets)]  # all of one salt
     records = [{"id": number, "plain": value[:50], "secret": value} for number, value in enumerate(stored)]
     session = Session(engine)
     session.execute(sa.text("INSERT INTO holders (id, plain, secret) VALUES (:id, :plain, :secret)"), records)
     session.commit()
     holders = list(session.scalars(sa.select(Holder)))
     fresh = [Holder(id=-1 - number) for number in range(ROWS)]
-    parts = format_.parse(stored[0])
-    assert parts is not None
-    aes = key.cipher(parts.salt)
-    bare_encrypt, bare_decrypt = bare_enc(aes) if format_ is ENC else bare_token(aes, parts.salt)
 
     def each(convert: Convert, values: list[str]) -> Callable[[], None]:
         def run() -> None:
