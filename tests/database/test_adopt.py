@@ -222,8 +222,16 @@ def test_a_version_table_that_was_left(left: str, without_history: Callable[[], 
 @pytest.mark.exhaustive
 def test_unknown_objects_are_declared_unmanaged(without_history: Callable[[], str]) -> None:
     url = without_history()
-    execute(url, "CREATE TABLE invoices (id integer PRIMARY KEY)", "ALTER TABLE users ADD COLUMN nick text")
-    take_over(url, "--unmanaged", "invoices", "--unmanaged", "users.nick")
+    execute(
+        url,
+        "CREATE TABLE invoices (id integer PRIMARY KEY)",
+        'CREATE TABLE "Old invoices" (id integer)',
+        'CREATE TABLE "order" ("a.b" integer)',
+        "ALTER TABLE users ADD COLUMN nick text",
+    )
+    unknown = [f"--unmanaged={name}" for name in ("invoices", "Old invoices", "order", "users.nick")]
+    assert "--unmanaged 'Old invoices'" in adopt(url).stdout
+    take_over(url, *unknown)
     execute(url, "ALTER TABLE invoices ADD COLUMN total integer")  # another program's affair
     is_head(url)
     status = schema("status", DATABASE_URL=url).stdout
@@ -249,6 +257,16 @@ def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: P
         load(url, "gateway of January 31")
         execute(url, f"ALTER DATABASE {name} RESET search_path")
         assert "SET search_path = gateway" in failed(adopt(url), 5)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["users.before", "users.id", "audit.2025"])
+def test_a_table_that_looks_like_an_object_of_another_is_refused(name: str, without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, f'CREATE TABLE "{name}" (id integer PRIMARY KEY)')
+    before = schema_of(url)
+    assert f'ALTER TABLE "{name}" RENAME TO' in failed(adopt(url, "--apply", "--unmanaged", name), 5)
+    assert schema_of(url) == before
 
 
 @pytest.mark.exhaustive

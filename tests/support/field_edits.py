@@ -356,4 +356,41 @@ REFUSED = [
         ),
         {"constraint request_log_details.request_log_details_log_id_fkey": "person"},
     ),
+    Edit(
+        "a copy of a table, whose former indexes keep their names",
+        server(
+            "ALTER TABLE revoked_tokens RENAME TO revoked_before",
+            "CREATE TABLE revoked_tokens (LIKE revoked_before INCLUDING ALL)",
+        ),
+        {
+            "table revoked_before": "person",
+            "constraint revoked_before.revoked_tokens_pkey": "person",
+            "constraint revoked_before.revoked_tokens_jti_key": "person",
+            "index revoked_before.revoked_tokens_jti_idx": "person",
+            "index revoked_before.revoked_tokens_revoked_at_idx": "person",
+            "index revoked_before.revoked_tokens_token_expires_at_idx": "person",
+            "index revoked_before.revoked_tokens_user_id_idx": "person",
+        },
+    ),
+    Edit(
+        "an index of another table under head's name",
+        both(
+            "DROP INDEX idx_request_logs_model",
+            "CREATE INDEX idx_request_logs_model ON request_log_details (log_id)",
+        ),
+        {"index request_log_details.idx_request_logs_model": "person"},
+    ),
+    Edit(
+        "another index under the name of a constraint",
+        server(
+            "ALTER TABLE service_providers DROP CONSTRAINT service_providers_name_key",
+            "CREATE UNIQUE INDEX service_providers_name_key ON service_providers (name) WHERE is_active",
+        ),
+        {"index service_providers.service_providers_name_key": "person"},
+    ),
+    Edit(
+        "a table whose name has other letters",
+        file("DROP TABLE key_value_store", 'CREATE TABLE "Key_Value_Store" (id integer PRIMARY KEY)'),
+        {"table Key_Value_Store": "person"},
+    ),
 ]

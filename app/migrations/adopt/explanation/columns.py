@@ -1,6 +1,7 @@
 """Columns: what a difference from head means, and what becomes of it."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ class Columns:
             self.explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} declared by the operator.{refuses}")
             return
         reason = f"is unknown here ({facts['type']}).{refuses} If another program owns it, say so: --unmanaged "
-        self.explanation.add(name, Group.PERSON, f"{reason}{address_of(name)}")
+        self.explanation.add(name, Group.PERSON, f"{reason}{shlex.quote(address_of(name))}")
 
     def _differs(self, difference: Difference) -> None:
         name, leave, add = difference.name, self.explanation.leave, self.explanation.add

@@ -1,5 +1,6 @@
 """Explanation of the differences of a database from head."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from app.migrations.adopt.explanation.columns import Columns
 from app.migrations.adopt.explanation.findings import UNMANAGED, Explanation, Group
 from app.migrations.adopt.explanation.known import BOOKKEEPING, FormerConstraints
 from app.migrations.adopt.explanation.rows import Rows, referred_columns
+from app.migrations.adopt.explanation.taken import refuse_taken_names
 from app.migrations.snapshots import (
     PARTS,
     Difference,
@@ -67,6 +69,7 @@ def explain(sides: Sides, rows: Rows) -> Explanation:
             case _:
                 _explain_other(explanation, difference, sides.is_contract)
     _leave_the_rest(explanation, sides.spelling)
+    refuse_taken_names(explanation, sides.dialect)
     return explanation
 
 
@@ -110,7 +113,7 @@ def _explain_table(
         explanation.add(name, Group.PERSON, f"is {rows.other_relations[table]} here: head has a table of that name.")
     elif difference.found is None:
         explanation.add(name, Group.REPAIRED, "is missing: made.")
-    elif is_unmanaged(table):
+    elif is_unmanaged(name):
         _leave_table(explanation, table)
         explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} declared by the operator.")
     elif table in BOOKKEEPING:
@@ -118,7 +121,7 @@ def _explain_table(
         explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} the bookkeeping of {BOOKKEEPING[table]}.")
     else:
         _leave_table(explanation, table)
-        reason = f"is unknown here. If another program owns it, say so: --unmanaged {table}"
+        reason = f"is unknown here. If another program owns it, say so: --unmanaged {shlex.quote(table)}"
         explanation.add(name, Group.PERSON, reason)
 
 
