@@ -171,6 +171,32 @@ EDITS = [
         {"column request_logs.request_url": "repaired"},
     ),
     Edit(
+        "shorter texts that something of one's own uses",
+        server(
+            "ALTER TABLE request_logs ALTER COLUMN request_path TYPE varchar(100)",
+            "ALTER TABLE request_logs ALTER COLUMN target_model TYPE varchar(50)",
+            "ALTER TABLE service_providers ALTER COLUMN name TYPE varchar(60)",
+            "ALTER TABLE service_providers ALTER COLUMN base_url TYPE varchar(255)",
+            "UPDATE service_providers SET protocol = 'openai'",
+            "ALTER TABLE service_providers ALTER COLUMN protocol TYPE varchar(40)",
+            "CREATE FUNCTION unchanged() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
+            "CREATE TRIGGER of_path BEFORE UPDATE OF request_path ON request_logs "
+            "FOR EACH ROW EXECUTE FUNCTION unchanged()",
+            "CREATE PUBLICATION logs FOR TABLE request_logs WHERE (target_model <> '') WITH (publish = 'insert')",
+            "CREATE INDEX by_lower_name ON service_providers (lower(name))",
+            "ALTER TABLE service_providers ADD CONSTRAINT has_url CHECK (base_url <> 'none')",
+            "CREATE FUNCTION one_protocol() RETURNS text LANGUAGE sql "
+            "BEGIN ATOMIC SELECT protocol FROM service_providers LIMIT 1; END",
+        ),
+        {
+            "column request_logs.request_path": "accepted",
+            "column request_logs.target_model": "accepted",
+            "column service_providers.name": "accepted",
+            "column service_providers.base_url": "accepted",
+            "column service_providers.protocol": "accepted",
+        },
+    ),
+    Edit(
         "a longer text",
         server("ALTER TABLE request_logs ALTER COLUMN upstream_url TYPE text"),
         {"column request_logs.upstream_url": "accepted"},
