@@ -259,6 +259,42 @@ def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: P
         assert "SET search_path = gateway" in failed(adopt(url), 5)
 
 
+@pytest.mark.parametrize("rows", ["with rows", "empty"])
+def test_numbers_of_deleted_rows_never_come_again(rows: str, heads: Callable[[str], str], tmp_path: Path) -> None:
+    with database("sqlite", Servers(), tmp_path, template=heads("sqlite")) as url:
+        forget(url)
+        fill(url, 1, 2)
+        execute(
+            url,
+            "DROP TABLE api_keys",
+            "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, key_name VARCHAR(100) NOT NULL)",
+            "INSERT INTO api_keys (id, key_name) SELECT DISTINCT api_key_id, api_key_id FROM request_logs "
+            "WHERE api_key_id IS NOT NULL",
+            "UPDATE sqlite_sequence SET seq = 5000",
+            *(["DELETE FROM api_keys", "UPDATE request_logs SET api_key_id = NULL"] if rows == "empty" else []),
+        )
+        assert adopt(url, "--apply").returncode == 0
+        execute(url, "INSERT INTO api_keys (key_name) VALUES ('the next')")
+        assert query(url, "SELECT id FROM api_keys WHERE key_name = 'the next'") == [(5001,)]
+
+
+@pytest.mark.parametrize("key", ["key COLLATE NOCASE", "key DESC"])
+def test_a_declaration_that_the_indexes_contradict_is_refused(
+    key: str, heads: Callable[[str], str], tmp_path: Path
+) -> None:
+    with database("sqlite", Servers(), tmp_path, template=heads("sqlite")) as url:
+        forget(url)
+        execute(
+            url,
+            "DROP TABLE key_value_store",
+            f"CREATE TABLE key_value_store (key TEXT, value TEXT NOT NULL, PRIMARY KEY ({key}))",
+            "INSERT INTO key_value_store VALUES ('a', 'x'), ('B', 'x'), ('c', 'x')",
+        )
+        before = schema_of(url)
+        assert "can't be declared as head does without a copy" in failed(adopt(url, "--apply"), 1)
+        assert (schema_of(url), query(url, "PRAGMA integrity_check")) == (before, [("ok",)])
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["users.before", "users.id", "audit.2025"])
 def test_a_table_that_looks_like_an_object_of_another_is_refused(name: str, without_history: Callable[[], str]) -> None:
