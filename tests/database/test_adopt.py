@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from app import db
 from app.project import PROJECT
 from tests.support.alembic_in_process import HEAD, REVISIONS, forget, revision_of, run_alembic
 from tests.support.command_processes import Done, failed
@@ -257,6 +259,36 @@ def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: P
         load(url, "gateway of January 31")
         execute(url, f"ALTER DATABASE {name} RESET search_path")
         assert "SET search_path = gateway" in failed(adopt(url), 5)
+
+
+@pytest.mark.parametrize("names", ["head's names", "other names"])
+def test_actions_of_foreign_keys_stay_as_the_service_knows_them(names: str, without_history: Callable[[], str]) -> None:
+    url, table = without_history(), "model_mapping_providers"
+    first, second = (
+        (f"{table}_requested_model_fkey", f"{table}_provider_id_fkey") if names == "head's names" else ("of", "by")
+    )
+    number = "INTEGER" if "sqlite" in url else "SERIAL"
+    mapping = "FOREIGN KEY (requested_model) REFERENCES model_mappings (requested_model)"
+    keys = [
+        f"CONSTRAINT {first} {mapping} ON UPDATE CASCADE ON DELETE RESTRICT",
+        f"CONSTRAINT {second} FOREIGN KEY (provider_id) REFERENCES service_providers (id) ON DELETE SET NULL",
+    ]
+    execute(
+        url,
+        f"DROP TABLE {table}",
+        f"CREATE TABLE {table} (id {number} PRIMARY KEY, requested_model VARCHAR(100) NOT NULL, provider_id INTEGER, "
+        f"target_model_name VARCHAR(100), priority INTEGER, weight INTEGER, {', '.join(keys)})",
+        f"INSERT INTO {table} VALUES (7, (SELECT max(requested_model) FROM model_mappings), "
+        "(SELECT max(id) FROM service_providers), 't', 0, 1)",
+    )
+    take_over(url)
+    with db.engine(url, poolclass=sa.NullPool).begin() as service:
+        service.exec_driver_sql(
+            "UPDATE model_mappings SET requested_model = 'renamed'  WHERE requested_model = "
+            f"(SELECT requested_model FROM {table})"
+        )
+        service.exec_driver_sql(f"DELETE FROM service_providers WHERE id = (SELECT provider_id FROM {table})")
+    assert query(url, f"SELECT id, requested_model, provider_id FROM {table}") == [(7, "renamed", None)]
 
 
 @pytest.mark.parametrize("rows", ["with rows", "empty"])
