@@ -261,6 +261,28 @@ def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: P
         assert "SET search_path = gateway" in failed(adopt(url), 5)
 
 
+@pytest.mark.parametrize(("table", "column"), [("service_providers", "name"), ("api_keys", "key_value")])
+def test_a_unique_index_that_a_failed_build_left_is_built_anew(
+    table: str, column: str, heads: Callable[[str], str], servers: Servers, tmp_path: Path
+) -> None:
+    name = f"{table}_{column}_key"
+    with database("postgresql", servers, tmp_path, template=heads("postgresql")) as url:
+        forget(url)
+        fill(url, 1, 2)
+        count_on(url)
+        execute(
+            url,
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+            f"CREATE UNIQUE INDEX {name} ON {table} ({column})",
+            f"UPDATE pg_index SET indisvalid = false, indisready = {table == 'api_keys'} "
+            f"WHERE indexrelid = '{name}'::regclass",
+        )
+        take_over(url)
+        built = f"SELECT indisvalid, indisready FROM pg_index WHERE indexrelid = '{name}'::regclass"
+        assert query(url, built) == [(True, True)]
+        assert query(url, f"SELECT contype::text FROM pg_constraint WHERE conname = '{name}'") == [("u",)]
+
+
 @pytest.mark.parametrize("names", ["head's names", "other names"])
 def test_actions_of_foreign_keys_stay_as_the_service_knows_them(names: str, without_history: Callable[[], str]) -> None:
     url, table = without_history(), "model_mapping_providers"
