@@ -129,7 +129,8 @@ def _outcome(done: Adoption) -> list[str]:
         before, after = proof.before, proof.after
         counted = f"{before.rows:,}" if before.rows == after.rows else f"{before.rows:,} -> {after.rows:,}"
         rows = f"{counted} row{'s' * (after.rows != 1)}"
-        lines.append(f"  {proof.table:<{width}}  {proof.state}  {rows}, checksum of {before.of} {before.checksum}")
+        checksum = f", checksum of {before.of} {before.checksum}" if before.checksum else ""
+        lines.append(f"  {proof.table:<{width}}  {proof.state}  {rows}{checksum}")
     lines += [f"Accepted  {finding}" for finding in look.explanation.of(Group.ACCEPTED)]
     lines += [f"Filled    {revision}" for revision in done.filled]
     return lines

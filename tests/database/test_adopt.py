@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from app import db
 from app.project import PROJECT
 from tests.support.alembic_in_process import HEAD, REVISIONS, forget, revision_of, run_alembic
 from tests.support.command_processes import Done, failed
@@ -221,8 +223,16 @@ def test_a_version_table_that_was_left(left: str, without_history: Callable[[], 
 @pytest.mark.exhaustive
 def test_unknown_objects_are_declared_unmanaged(without_history: Callable[[], str]) -> None:
     url = without_history()
-    execute(url, "CREATE TABLE invoices (id integer PRIMARY KEY)", "ALTER TABLE users ADD COLUMN nick text")
-    take_over(url, "--unmanaged", "invoices", "--unmanaged", "users.nick")
+    execute(
+        url,
+        "CREATE TABLE invoices (id integer PRIMARY KEY)",
+        'CREATE TABLE "Old invoices" (id integer)',
+        'CREATE TABLE "order" ("a.b" integer)',
+        "ALTER TABLE users ADD COLUMN nick text",
+    )
+    unknown = [f"--unmanaged={name}" for name in ("invoices", "Old invoices", "order", "users.nick")]
+    assert "--unmanaged 'Old invoices'" in adopt(url).stdout
+    take_over(url, *unknown)
     execute(url, "ALTER TABLE invoices ADD COLUMN total integer")  # another program's affair
     is_head(url)
     status = schema("status", DATABASE_URL=url).stdout
@@ -248,6 +258,104 @@ def test_tables_out_of_the_search_path_are_refused(servers: Servers, tmp_path: P
         load(url, "gateway of January 31")
         execute(url, f"ALTER DATABASE {name} RESET search_path")
         assert "SET search_path = gateway" in failed(adopt(url), 5)
+
+
+@pytest.mark.parametrize(("table", "column"), [("service_providers", "name"), ("api_keys", "key_value")])
+def test_a_unique_index_that_a_failed_build_left_is_built_anew(
+    table: str, column: str, heads: Callable[[str], str], servers: Servers, tmp_path: Path
+) -> None:
+    name = f"{table}_{column}_key"
+    with database("postgresql", servers, tmp_path, template=heads("postgresql")) as url:
+        forget(url)
+        fill(url, 1, 2)
+        count_on(url)
+        execute(
+            url,
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+            f"CREATE UNIQUE INDEX {name} ON {table} ({column})",
+            f"UPDATE pg_index SET indisvalid = false, indisready = {table == 'api_keys'} "
+            f"WHERE indexrelid = '{name}'::regclass",
+        )
+        take_over(url)
+        built = f"SELECT indisvalid, indisready FROM pg_index WHERE indexrelid = '{name}'::regclass"
+        assert query(url, built) == [(True, True)]
+        assert query(url, f"SELECT contype::text FROM pg_constraint WHERE conname = '{name}'") == [("u",)]
+
+
+@pytest.mark.parametrize("names", ["head's names", "other names"])
+def test_actions_of_foreign_keys_stay_as_the_service_knows_them(names: str, without_history: Callable[[], str]) -> None:
+    url, table = without_history(), "model_mapping_providers"
+    first, second = (
+        (f"{table}_requested_model_fkey", f"{table}_provider_id_fkey") if names == "head's names" else ("of", "by")
+    )
+    number = "INTEGER" if "sqlite" in url else "SERIAL"
+    mapping = "FOREIGN KEY (requested_model) REFERENCES model_mappings (requested_model)"
+    keys = [
+        f"CONSTRAINT {first} {mapping} ON UPDATE CASCADE ON DELETE RESTRICT",
+        f"CONSTRAINT {second} FOREIGN KEY (provider_id) REFERENCES service_providers (id) ON DELETE SET NULL",
+    ]
+    execute(
+        url,
+        f"DROP TABLE {table}",
+        f"CREATE TABLE {table} (id {number} PRIMARY KEY, requested_model VARCHAR(100) NOT NULL, provider_id INTEGER, "
+        f"target_model_name VARCHAR(100), priority INTEGER, weight INTEGER, {', '.join(keys)})",
+        f"INSERT INTO {table} VALUES (7, (SELECT max(requested_model) FROM model_mappings), "
+        "(SELECT max(id) FROM service_providers), 't', 0, 1)",
+    )
+    take_over(url)
+    with db.engine(url, poolclass=sa.NullPool).begin() as service:
+        service.exec_driver_sql(
+            "UPDATE model_mappings SET requested_model = 'renamed'  WHERE requested_model = "
+            f"(SELECT requested_model FROM {table})"
+        )
+        service.exec_driver_sql(f"DELETE FROM service_providers WHERE id = (SELECT provider_id FROM {table})")
+    assert query(url, f"SELECT id, requested_model, provider_id FROM {table}") == [(7, "renamed", None)]
+
+
+@pytest.mark.parametrize("rows", ["with rows", "empty"])
+def test_numbers_of_deleted_rows_never_come_again(rows: str, heads: Callable[[str], str], tmp_path: Path) -> None:
+    with database("sqlite", Servers(), tmp_path, template=heads("sqlite")) as url:
+        forget(url)
+        fill(url, 1, 2)
+        execute(
+            url,
+            "DROP TABLE api_keys",
+            "CREATE TABLE api_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, key_name VARCHAR(100) NOT NULL)",
+            "INSERT INTO api_keys (id, key_name) SELECT DISTINCT api_key_id, api_key_id FROM request_logs "
+            "WHERE api_key_id IS NOT NULL",
+            "UPDATE sqlite_sequence SET seq = 5000",
+            *(["DELETE FROM api_keys", "UPDATE request_logs SET api_key_id = NULL"] if rows == "empty" else []),
+        )
+        assert adopt(url, "--apply").returncode == 0
+        execute(url, "INSERT INTO api_keys (key_name) VALUES ('the next')")
+        assert query(url, "SELECT id FROM api_keys WHERE key_name = 'the next'") == [(5001,)]
+
+
+@pytest.mark.parametrize("key", ["key COLLATE NOCASE", "key DESC"])
+def test_a_declaration_that_the_indexes_contradict_is_refused(
+    key: str, heads: Callable[[str], str], tmp_path: Path
+) -> None:
+    with database("sqlite", Servers(), tmp_path, template=heads("sqlite")) as url:
+        forget(url)
+        execute(
+            url,
+            "DROP TABLE key_value_store",
+            f"CREATE TABLE key_value_store (key TEXT, value TEXT NOT NULL, PRIMARY KEY ({key}))",
+            "INSERT INTO key_value_store VALUES ('a', 'x'), ('B', 'x'), ('c', 'x')",
+        )
+        before = schema_of(url)
+        assert "can't be declared as head does without a copy" in failed(adopt(url, "--apply"), 1)
+        assert (schema_of(url), query(url, "PRAGMA integrity_check")) == (before, [("ok",)])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["users.before", "users.id", "audit.2025"])
+def test_a_table_that_looks_like_an_object_of_another_is_refused(name: str, without_history: Callable[[], str]) -> None:
+    url = without_history()
+    execute(url, f'CREATE TABLE "{name}" (id integer PRIMARY KEY)')
+    before = schema_of(url)
+    assert f'ALTER TABLE "{name}" RENAME TO' in failed(adopt(url, "--apply", "--unmanaged", name), 5)
+    assert schema_of(url) == before
 
 
 @pytest.mark.exhaustive
@@ -298,6 +406,12 @@ def test_later_steps_are_taken_when_the_old_service_is_gone(without_history: Cal
         "an integer id",
         "a column that is required and has no default, dropped",
     }
+    if "sqlite" not in url:
+        execute(
+            url,
+            "ALTER TABLE service_providers ALTER COLUMN name TYPE varchar(60)",
+            "CREATE INDEX by_lower_name ON service_providers (lower(name))",
+        )
     execute(url, *statements([edit for edit in EDITS if edit.name in names], url))
     if "sqlite" in url:
         execute(
@@ -312,7 +426,8 @@ def test_later_steps_are_taken_when_the_old_service_is_gone(without_history: Cal
         assert adopt(url, "--contract", "*", "--apply").returncode == 0
     is_head(url)
     left = [line for line in schema("status", DATABASE_URL=url).stdout.splitlines() if line.startswith("Accepted")]
-    assert [line.split("  ")[1] for line in left] == (["column service_registry.nick"] if "sqlite" in url else [])
+    own = "column service_registry.nick" if "sqlite" in url else "index service_providers.by_lower_name"
+    assert [line.split("  ")[1].partition(": ")[0] for line in left] == [own]
 
 
 def failed_lines(done: Done) -> str:

@@ -171,6 +171,32 @@ EDITS = [
         {"column request_logs.request_url": "repaired"},
     ),
     Edit(
+        "shorter texts that something of one's own uses",
+        server(
+            "ALTER TABLE request_logs ALTER COLUMN request_path TYPE varchar(100)",
+            "ALTER TABLE request_logs ALTER COLUMN target_model TYPE varchar(50)",
+            "ALTER TABLE service_providers ALTER COLUMN name TYPE varchar(60)",
+            "ALTER TABLE service_providers ALTER COLUMN base_url TYPE varchar(255)",
+            "UPDATE service_providers SET protocol = 'openai'",
+            "ALTER TABLE service_providers ALTER COLUMN protocol TYPE varchar(40)",
+            "CREATE FUNCTION unchanged() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
+            "CREATE TRIGGER of_path BEFORE UPDATE OF request_path ON request_logs "
+            "FOR EACH ROW EXECUTE FUNCTION unchanged()",
+            "CREATE PUBLICATION logs FOR TABLE request_logs WHERE (target_model <> '') WITH (publish = 'insert')",
+            "CREATE INDEX by_lower_name ON service_providers (lower(name))",
+            "ALTER TABLE service_providers ADD CONSTRAINT has_url CHECK (base_url <> 'none')",
+            "CREATE FUNCTION one_protocol() RETURNS text LANGUAGE sql "
+            "BEGIN ATOMIC SELECT protocol FROM service_providers LIMIT 1; END",
+        ),
+        {
+            "column request_logs.request_path": "accepted",
+            "column request_logs.target_model": "accepted",
+            "column service_providers.name": "accepted",
+            "column service_providers.base_url": "accepted",
+            "column service_providers.protocol": "accepted",
+        },
+    ),
+    Edit(
         "a longer text",
         server("ALTER TABLE request_logs ALTER COLUMN upstream_url TYPE text"),
         {"column request_logs.upstream_url": "accepted"},
@@ -355,5 +381,42 @@ REFUSED = [
             "UPDATE request_log_details SET log_id = log_id + 1000000",
         ),
         {"constraint request_log_details.request_log_details_log_id_fkey": "person"},
+    ),
+    Edit(
+        "a copy of a table, whose former indexes keep their names",
+        server(
+            "ALTER TABLE revoked_tokens RENAME TO revoked_before",
+            "CREATE TABLE revoked_tokens (LIKE revoked_before INCLUDING ALL)",
+        ),
+        {
+            "table revoked_before": "person",
+            "constraint revoked_before.revoked_tokens_pkey": "person",
+            "constraint revoked_before.revoked_tokens_jti_key": "person",
+            "index revoked_before.revoked_tokens_jti_idx": "person",
+            "index revoked_before.revoked_tokens_revoked_at_idx": "person",
+            "index revoked_before.revoked_tokens_token_expires_at_idx": "person",
+            "index revoked_before.revoked_tokens_user_id_idx": "person",
+        },
+    ),
+    Edit(
+        "an index of another table under head's name",
+        both(
+            "DROP INDEX idx_request_logs_model",
+            "CREATE INDEX idx_request_logs_model ON request_log_details (log_id)",
+        ),
+        {"index request_log_details.idx_request_logs_model": "person"},
+    ),
+    Edit(
+        "another index under the name of a constraint",
+        server(
+            "ALTER TABLE service_providers DROP CONSTRAINT service_providers_name_key",
+            "CREATE UNIQUE INDEX service_providers_name_key ON service_providers (name) WHERE is_active",
+        ),
+        {"index service_providers.service_providers_name_key": "person"},
+    ),
+    Edit(
+        "a table whose name has other letters",
+        file("DROP TABLE key_value_store", 'CREATE TABLE "Key_Value_Store" (id integer PRIMARY KEY)'),
+        {"table Key_Value_Store": "person"},
     ),
 ]

@@ -48,7 +48,8 @@ def values_in(url: str) -> Values:
         postgres = connection.dialect.name == "postgresql"
         text = "{}::text" if postgres else "typeof({0}) || ' ' || quote({0})"
         for table, columns in _columns(connection, _POSTGRESQL if postgres else _SQLITE).items():
-            rows = connection.exec_driver_sql(f"SELECT {', '.join(map(text.format, columns))} FROM {table} ORDER BY 1")
+            read = ", ".join(text.format(f'"{column}"') for column in columns)
+            rows = connection.exec_driver_sql(f'SELECT {read} FROM "{table}" ORDER BY 1')
             found[table] = dict(zip(columns, zip(*rows.all(), strict=True), strict=False))
     return found
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.migrations.adopt.evidence import Evidence, compared
 from app.migrations.adopt.explanation.column_types import relation
 from app.migrations.adopt.explanation.same_effect import effect_of_function, unique_index
 from app.migrations.adopt.look import is_declared
@@ -77,3 +78,22 @@ def test_words_of_the_operator_name_tables_and_columns() -> None:
     matches = is_declared(["audit_*", "users.legacy"])
     names = ["table audit_2025", "audit_2026", "column users.legacy", "column users.nick", "table users"]
     assert [matches(name) for name in names] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("checksums", "files", "copied", "state"),
+    [
+        (("a", "a"), ("1", "1"), [], "unchanged"),
+        (("a", "b"), ("1", "1"), [], "changed meanwhile"),
+        ((None, None), ("1", "1"), [], "not compared"),
+        (("a", None), ("1", "1"), [], "not compared"),
+        ((None, "a"), ("1", "2"), [], "written anew, not compared"),
+        ((None, None), (None, None), ["t"], "written anew, not compared"),
+        (("a", "a"), ("1", "2"), [], "written anew"),
+    ],
+)
+def test_a_table_that_was_not_read_is_not_called_unchanged(
+    checksums: tuple[str | None, str | None], files: tuple[str | None, str | None], copied: list[str], state: str
+) -> None:
+    before, after = (Evidence(3, checksum, "all rows", file) for checksum, file in zip(checksums, files, strict=True))
+    assert [proof.state for proof in compared({"t": before}, {"t": after}, copied)] == [state]

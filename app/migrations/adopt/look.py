@@ -101,6 +101,7 @@ def look(connection: sa.Connection, project: Project, config: Config, script: Sc
     entries = Ledger(connection).entries()
     drift = find_drift(connection, config, script, head, entries, project.partitions)
     _require_tables(connection, drift)
+    _require_names(drift)
     committed = Snapshots(config)
     earlier = [r.revision for r in script.walk_revisions() if r.revision != head]
     accepted = {str(entry.subject): entry.reason or "" for entry in run.accepted_entries(entries)}
@@ -180,6 +181,18 @@ def _require_tables(connection: sa.Connection, drift: Drift) -> None:
             )
     if not {*ours} & {*tables_of(drift.found)} - {*OWN_TABLES}:
         raise HistoryError("This database has no table of head's, so there is nothing to adopt: alembic upgrade head")
+
+
+def _require_names(drift: Drift) -> None:
+    """Refuses tables whose objects would be taken for those of another table: `users.old` for a column of `users`."""
+    for name in drift.found:
+        if kind_of(name) == "table" and "." in name:
+            table = snapshots.quote(name.partition(" ")[2])
+            raise HistoryError(
+                f"The name of the table {table} has a dot, so that it can't be told from an object of another table: "
+                f"ALTER TABLE {table} RENAME TO {snapshots.quote(name.partition(' ')[2].replace('.', '_'))}, "
+                "and adopt again."
+            )
 
 
 def _steps(connection: sa.Connection, explanation: Explanation, drift: Drift) -> Steps:

@@ -57,7 +57,7 @@ def _file_of(driver: Any, table: str) -> list[Any]:
         for row in driver.execute(f"PRAGMA table_xinfo({name})").fetchall()
     ]
     indexes = [
-        (row[1], row[2], row[3], [part[2] for part in driver.execute(f"PRAGMA index_info({literal(row[1])})")])
+        (row[1], row[2], row[3], [part[2:] for part in driver.execute(f"PRAGMA index_xinfo({literal(row[1])})")])
         for row in driver.execute(f"PRAGMA index_list({name})").fetchall()
         if row[3] != "c"
     ]

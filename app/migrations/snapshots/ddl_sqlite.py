@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from app.migrations.snapshots.ddl import Goal
 from app.migrations.snapshots.read_sqlite import quote
 from app.migrations.snapshots.store import Facts, Snapshot, kind_of, of_kind, own_name, owner_of
-from app.sql_text import TABLE_COPY
+from app.sql_text import TABLE_COPY, literal
 
 
 def renames(aim: Goal) -> tuple[list[str], Snapshot]:
@@ -76,6 +76,10 @@ def _copy(table: str, aim: Goal) -> Iterator[str]:
     ]
     yield _create(copy, table, aim.end)
     yield f"INSERT INTO {quote(copy)} ({', '.join(kept)}) SELECT {', '.join(kept)} FROM {quote(table)}"
+    if all("AUTOINCREMENT" in side[f"table {table}"].get("options", []) for side in (start, aim.end)):
+        # Else the numbers of deleted rows would come again.
+        yield f"DELETE FROM sqlite_sequence WHERE name = {literal(copy)}"
+        yield f"UPDATE sqlite_sequence SET name = {literal(copy)} WHERE name = {literal(table)}"
     yield f"DROP TABLE {quote(table)}"
     # Else the rename reads every view and trigger, and fails while the table they name is missing.
     yield "PRAGMA legacy_alter_table = ON"

@@ -142,6 +142,8 @@ def _renamed(
 ) -> list[tuple[str, str]]:
     """Returns the pairs of a missing and an extra object that are alike, and are like no other."""
     missing = {n: _traits(expected, n, {}) for n in expected if n not in found and kind_of(n) in kinds}
+    if not missing:
+        return []
     extra = {n: _traits(found, n, former) for n in found if n not in expected and kind_of(n) in kinds}
     alike = [
         (old, new)

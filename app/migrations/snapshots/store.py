@@ -97,7 +97,10 @@ def as_json(snapshot: Snapshot) -> str:
 
 def of_kind(snapshot: Snapshot, kind: str, table: str | None = None) -> list[str]:
     """Returns the objects of a kind, in order; those of one table if it is given."""
-    return [name for name in snapshot if kind_of(name) == kind and table in (None, owner_of(name))]
+    if table is None:
+        return [name for name in snapshot if kind_of(name) == kind]
+    start = f"{kind} {table}"  # an owner_of() for each name takes ten times as long
+    return [name for name in snapshot if name.startswith(start) and name[len(start) : len(start) + 1] in ("", ".")]
 
 
 def kind_of(name: str) -> str:

@@ -7,9 +7,10 @@ from app.migrations.adopt.explanation.findings import Explanation, Group
 from app.migrations.adopt.explanation.known import FormerConstraints, without_actions
 from app.migrations.adopt.explanation.rows import Rows, RowsFound, foreign_key_columns
 from app.migrations.adopt.explanation.same_effect import effect_of_function, effect_of_trigger
-from app.migrations.snapshots import Difference, Facts, kind_of, own_name, owner_of, quote
+from app.migrations.snapshots import Difference, Facts, kind_of, of_kind, own_name, owner_of, quote
 
 _LETS_PARENTS_GO = ("ON DELETE CASCADE", "ON DELETE SET NULL", "ON DELETE SET DEFAULT")
+_FOLLOWS_PARENTS = ("ON UPDATE CASCADE", "ON UPDATE SET NULL", "ON UPDATE SET DEFAULT")
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,27 @@ class Built:
             self._accept(name, "is no object of head's: left.", leave="")
         elif definition.startswith("PRIMARY KEY"):
             self._refuse(name, f"is another key than head's ({definition}).", leave="")
+        elif name in self._stand_ins().values():
+            reason = f"has other actions than head's key: left, the running service may rely on it ({definition})."
+            self._accept(name, reason, self._adding(name))
         elif self.former.has(name, facts):
             self.explanation.add(name, Group.REPAIRED, f"is of an earlier revision ({definition}): dropped.")
         else:
             self._accept(name, f"is no constraint of head's: left, and refuses what it has refused ({definition}).")
+
+    def _stand_ins(self) -> dict[str, str]:
+        """Returns foreign keys of head's that are missing, each with one that has other actions and must stay."""
+        aim, present = self.explanation.expected, self.explanation.present
+        missing = [name for name in of_kind(aim, "constraint") if name not in present]
+        return {
+            name: extra
+            for name in missing
+            for extra in of_kind(present, "constraint", owner_of(name))
+            if extra not in aim
+            and without_actions(present[extra]) == without_actions(aim[name])
+            and not _only_widens(present[extra], aim[name])
+            and not (self.is_contract(name) or self.is_contract(extra))
+        }
 
     def _missing_constraint(self, name: str, facts: Facts) -> None:
         definition = str(facts["definition"])
@@ -75,6 +93,9 @@ class Built:
             self._refuse(name, f"is missing: add it by hand ({definition}).")
 
     def _missing_foreign_key(self, name: str, facts: Facts) -> None:
+        if stand_in := self._stand_ins().get(name):
+            self._accept(name, f"is {own_name(stand_in)} here, with other actions.", self._adding(name))
+            return
         columns = [f"column {owner_of(name)}.{column}" for column in foreign_key_columns(facts)]
         if any(column not in self.explanation.present for column in columns):
             self.explanation.add(name, Group.REPAIRED, "is missing: made on a new column.")
@@ -139,8 +160,7 @@ class Built:
         if not (expected.startswith("FOREIGN KEY") and is_key):
             self._refuse(name, f"is {found}, and head says {expected}.", "definition")
             return
-        lets_go = [any(action in text for action in _LETS_PARENTS_GO) for text in (found, expected)]
-        if lets_go == [False, True] or self.is_contract(name):
+        if _only_widens({"definition": found}, {"definition": expected}) or self.is_contract(name):
             self.explanation.add(name, Group.REPAIRED, f"is {found}: becomes {expected}.")
         else:
             self._accept(name, f"is {found}, and head says {expected}: left.", self._adding(name), "definition")
@@ -169,6 +189,13 @@ class Built:
     def _refuse_for(self, name: str, rows: RowsFound, leave: str = "") -> None:
         self.explanation.leave(name, leave)
         self.explanation.add(name, Group.PERSON, f"{rows} would be refused: correct them.", rows=rows.as_values)
+
+
+def _only_widens(found: Facts, expected: Facts) -> bool:
+    """Returns whether another foreign key in place of the found one lets more happen, and nothing else."""
+    texts = [str(facts["definition"]) for facts in (found, expected)]
+    kept = all(action in texts[1] for action in (*_LETS_PARENTS_GO, *_FOLLOWS_PARENTS) if action in texts[0])
+    return kept and any(action in texts[1] for action in _LETS_PARENTS_GO)
 
 
 def _against(rows: RowsFound) -> str:

@@ -1,6 +1,7 @@
 """Columns: what a difference from head means, and what becomes of it."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ class Columns:
             self.explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} declared by the operator.{refuses}")
             return
         reason = f"is unknown here ({facts['type']}).{refuses} If another program owns it, say so: --unmanaged "
-        self.explanation.add(name, Group.PERSON, f"{reason}{address_of(name)}")
+        self.explanation.add(name, Group.PERSON, f"{reason}{shlex.quote(address_of(name))}")
 
     def _differs(self, difference: Difference) -> None:
         name, leave, add = difference.name, self.explanation.leave, self.explanation.add
@@ -112,21 +113,19 @@ class Columns:
         name, found, expected = difference.name, difference.found, difference.expected
         leave, add = self.explanation.leave, self.explanation.add
         related = relation(self.dialect, found, expected)
-        if related is Relation.CHEAP and address_of(name) not in self.rows.used_by_views:
+        use = self.rows.used_columns.get(address_of(name))
+        if related is Relation.CHEAP and use is None:
             add(name, Group.REPAIRED, f"is {found}, becomes {expected}: in the catalog alone, no row is touched.")
             return
-        if related is Relation.SMALLER and self.is_contract(name):
-            add(
-                name,
-                Group.REPAIRED,
-                f"is {found}, becomes {expected}: the table is written anew, locked meanwhile.",
-            )
+        if related in (Relation.SMALLER, Relation.CHEAP) and self.is_contract(name):
+            cost = "the table is written anew, locked meanwhile" if related is Relation.SMALLER else use
+            add(name, Group.REPAIRED, f"is {found}, becomes {expected}: {cost}.")
             return
         leave(name, "type")
         if related is Relation.SMALLER:
             add(name, Group.ACCEPTED, self._headroom(name, found, expected), step=self._widening(name, expected))
         elif related is Relation.CHEAP:
-            add(name, Group.ACCEPTED, f"is {found}, and a view uses it: left.", step=self._widening(name, expected))
+            add(name, Group.ACCEPTED, f"is {found}, and {use}: left.", step=self._widening(name, expected))
         elif related is Relation.OTHER:
             add(name, Group.ACCEPTED, f"is {found}, and head says {expected}: left, for it takes the same values.")
         else:

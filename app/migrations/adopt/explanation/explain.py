@@ -1,5 +1,6 @@
 """Explanation of the differences of a database from head."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ from app.migrations.adopt.explanation.columns import Columns
 from app.migrations.adopt.explanation.findings import UNMANAGED, Explanation, Group
 from app.migrations.adopt.explanation.known import BOOKKEEPING, FormerConstraints
 from app.migrations.adopt.explanation.rows import Rows, referred_columns
+from app.migrations.adopt.explanation.taken import refuse_taken_names
 from app.migrations.snapshots import (
-    PARTS,
     Difference,
     Snapshot,
     address_of,
@@ -67,6 +68,7 @@ def explain(sides: Sides, rows: Rows) -> Explanation:
             case _:
                 _explain_other(explanation, difference, sides.is_contract)
     _leave_the_rest(explanation, sides.spelling)
+    refuse_taken_names(explanation, sides.dialect)
     return explanation
 
 
@@ -106,29 +108,20 @@ def _explain_table(
         reason = f"{attribute} is {difference.found}, and head says {difference.expected or 'none'}: change it by hand."
         explanation.add(name, Group.PERSON, reason)
     elif difference.found is None and table in rows.other_relations:
-        _leave_table(explanation, table)
+        explanation.leave_table(table)
         explanation.add(name, Group.PERSON, f"is {rows.other_relations[table]} here: head has a table of that name.")
     elif difference.found is None:
         explanation.add(name, Group.REPAIRED, "is missing: made.")
-    elif is_unmanaged(table):
-        _leave_table(explanation, table)
+    elif is_unmanaged(name):
+        explanation.leave_table(table)
         explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} declared by the operator.")
     elif table in BOOKKEEPING:
-        _leave_table(explanation, table)
+        explanation.leave_table(table)
         explanation.add(name, Group.ACCEPTED, f"{UNMANAGED} the bookkeeping of {BOOKKEEPING[table]}.")
     else:
-        _leave_table(explanation, table)
-        reason = f"is unknown here. If another program owns it, say so: --unmanaged {table}"
+        explanation.leave_table(table)
+        reason = f"is unknown here. If another program owns it, say so: --unmanaged {shlex.quote(table)}"
         explanation.add(name, Group.PERSON, reason)
-
-
-def _leave_table(explanation: Explanation, table: str) -> None:
-    names = [f"table {table}"]
-    for snapshot in (explanation.present, explanation.aim):
-        names += [name for kind in PARTS for name in of_kind(snapshot, kind, table)]
-        names += [n for n in of_kind(snapshot, "sequence") if snapshot[n].get("owner", "").partition(".")[0] == table]
-    for name in names:
-        explanation.leave(name)
 
 
 def _explain_other(explanation: Explanation, difference: Difference, is_contract: Callable[[str], bool]) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from app.migrations.snapshots import Snapshot
+from app.migrations.snapshots import PARTS, Snapshot, kind_of, owner_of
 
 UNMANAGED = "unmanaged:"  # begins the reason of what is another program's, whatever becomes of it
 LATER = " Later: "  # stands between the reason and the step that takes the difference away
@@ -88,6 +89,22 @@ class Explanation:
         if (value := self.present[name].get(attribute)) is not None:
             facts[attribute] = value
         self.aim[name] = facts
+
+    def leave_table(self, table: str) -> None:
+        """Leaves all of a table."""
+        for name in (f"table {table}", *self._parts.get(table, ())):
+            self.leave(name)
+
+    @cached_property
+    def _parts(self) -> dict[str, dict[str, None]]:
+        """Returns the parts and the sequences of each table: a search for those of each would take a minute."""
+        parts = dict[str, dict[str, None]]()
+        for name, facts in (*self.present.items(), *self.aim.items()):
+            if kind_of(name) in PARTS:
+                parts.setdefault(owner_of(name), {})[name] = None
+            elif kind_of(name) == "sequence":
+                parts.setdefault(str(facts.get("owner", "")).partition(".")[0], {})[name] = None
+        return parts
 
     def move(self, old: str, new: str) -> None:
         """Gives an object of the present another name, after a statement of `first` has."""

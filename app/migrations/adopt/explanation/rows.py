@@ -16,10 +16,25 @@ _SECONDS = 20
 _FOREIGN_KEY = re.compile(r"FOREIGN KEY \((.*?)\) REFERENCES (.+?)\((.*?)\)")
 _KEY = re.compile(r"(?:PRIMARY KEY|UNIQUE(?: NULLS NOT DISTINCT)?) \((.*?)\)")
 _UNIQUE_INDEX = re.compile(r"CREATE UNIQUE INDEX .+? ON .+? (?:USING btree )?\((.*?)\)( NULLS NOT DISTINCT)?")
-_USED_BY_RULES = """
-SELECT c.relname || '.' || a.attname FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-JOIN pg_class c ON c.oid = d.refobjid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
-WHERE d.classid = 'pg_rewrite'::regclass AND c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+# A change of its type is refused, or reads the table while nobody can use it.
+_USED_COLUMNS = """
+SELECT c.relname || '.' || a.attname, min(u.what) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+CROSS JOIN LATERAL (
+    SELECT CASE d.classid WHEN 'pg_rewrite'::regclass THEN 'a view uses it' WHEN 'pg_trigger'::regclass THEN
+        'a trigger names it' WHEN 'pg_policy'::regclass THEN 'a policy uses it' WHEN 'pg_proc'::regclass THEN
+        'a function uses it' WHEN 'pg_publication_rel'::regclass THEN 'a publication uses it'
+        WHEN 'pg_constraint'::regclass THEN (SELECT 'a CHECK would be validated anew under a lock' FROM pg_constraint k
+            WHERE k.oid = d.objid AND k.contype = 'c')
+        WHEN 'pg_attrdef'::regclass THEN (SELECT 'a generated column uses it' FROM pg_attrdef g
+            WHERE g.oid = d.objid AND g.adnum <> a.attnum)
+        WHEN 'pg_class'::regclass THEN (SELECT 'an index would be built anew under a lock' FROM pg_index i
+            WHERE i.indexrelid = d.objid AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL)
+            UNION SELECT 'a generated column uses it' WHERE d.objid = c.oid AND d.objsubid > 0) END AS what
+    FROM pg_depend d
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = a.attnum
+    UNION SELECT 'its table is partitioned by it' FROM pg_partitioned_table p
+    WHERE p.partrelid = c.oid AND a.attnum = ANY(p.partattrs::smallint[])
+) u WHERE u.what IS NOT NULL AND c.relnamespace = to_regnamespace(quote_ident(current_schema())) GROUP BY 1
 """
 _OTHER_RELATIONS = """
 SELECT relname, CASE relkind WHEN 'f' THEN 'a foreign table' WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view'
@@ -65,7 +80,7 @@ class Rows:
     def __init__(self, connection: sa.Connection, found: Snapshot) -> None:
         self._connection, self._found = connection, found
         self._is_server = connection.dialect.name == "postgresql"
-        self.used_by_views = {str(row[0]) for row in self._ask(_USED_BY_RULES) or []} if self._is_server else set()
+        self.used_columns: dict[str, str] = dict(map(tuple, self._ask(_USED_COLUMNS) or [])) if self._is_server else {}
         self.other_relations = dict(map(tuple, self._relations()))
 
     def _relations(self) -> Sequence[Any]:
