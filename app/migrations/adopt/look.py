@@ -16,6 +16,7 @@ from app.migrations.adopt.costs import Cost, costs_of
 from app.migrations.adopt.explanation.explain import Sides, explain, tables_of
 from app.migrations.adopt.explanation.findings import LATER, Explanation, Group
 from app.migrations.adopt.explanation.rows import Rows
+from app.migrations.adopt.redeclare import undeclarable
 from app.migrations.adopt.rights import missing_rights
 from app.migrations.adopt.steps import Steps, StepsOnPostgresql
 from app.migrations.drift import Drift, find_drift
@@ -199,7 +200,12 @@ def _steps(connection: sa.Connection, explanation: Explanation, drift: Drift) ->
     if connection.dialect.name == "sqlite":
         from app.migrations.adopt.steps_sqlite import steps_of_sqlite
 
-        return steps_of_sqlite(explanation, {table: _indexed(connection, table) for table in tables_of(drift.found)})
+        indexed = {table: _indexed(connection, table) for table in tables_of(drift.found)}
+        steps = steps_of_sqlite(explanation, indexed)
+        for table in undeclarable(connection, steps.transaction):
+            reason = "has a key or options (STRICT, a collation, an order) that head's hasn't: copy it by hand."
+            explanation.add(f"table {table}", Group.PERSON, reason)
+        return steps
     return StepsOnPostgresql(explanation, {*_partitioned(drift)}).steps()
 
 

@@ -7,6 +7,7 @@ indexes as the one in the file.
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,11 +15,13 @@ import sqlalchemy as sa
 
 from app.migrations.adopt.explanation.column_types import affinity
 from app.migrations.errors import MigrationError
+from app.migrations.snapshots import quote_of_sqlite
 from app.sql_text import literal
 
 _REDECLARES = re.compile(
     r"UPDATE sqlite_schema SET sql = '(.*)' WHERE type = 'table' AND name = '((?:[^']|'')*)'", re.DOTALL
 )
+_DECLARATION = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
 
 
 def execute_redeclaring(connection: sa.Connection, statements: list[str]) -> None:
@@ -28,11 +31,11 @@ def execute_redeclaring(connection: sa.Connection, statements: list[str]) -> Non
         MigrationError: rows or indexes wouldn't fit a new declaration.
     """
     for statement in statements:
-        match = _REDECLARES.fullmatch(statement)
-        if match is None:
+        redeclared = _redeclared(statement)
+        if redeclared is None:
             connection.exec_driver_sql(statement)
             continue
-        _require_same_file(connection, match[2].replace("''", "'"), match[1].replace("''", "'"))
+        _require_same_file(connection, *redeclared)
         version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
         connection.exec_driver_sql("PRAGMA writable_schema = ON")
         connection.exec_driver_sql(statement)
@@ -41,12 +44,38 @@ def execute_redeclaring(connection: sa.Connection, statements: list[str]) -> Non
         connection.exec_driver_sql("PRAGMA writable_schema = OFF")
 
 
+def undeclarable(connection: sa.Connection, statements: list[str]) -> Iterator[str]:
+    """Yields the tables whose new declaration `execute_redeclaring` would refuse."""
+    for number, statement in enumerate(statements):
+        if (redeclared := _redeclared(statement)) is None:
+            continue
+        table, sql = redeclared
+        present = connection.exec_driver_sql(_DECLARATION, (table,)).scalar_one()
+        added = f"ALTER TABLE {quote_of_sqlite(table)} ADD COLUMN "
+        steps = [present, *(text for text in statements[:number] if text.startswith(added))]
+        try:
+            if _file_made_by(table, *steps) != _file_made_by(table, sql):
+                yield table
+        except sqlite3.Error:  # for instance a STRICT table, which takes no column of head's types
+            yield table
+
+
+def _file_made_by(table: str, *statements: str) -> list[Any]:
+    with closing(sqlite3.connect(":memory:")) as memory:
+        for statement in statements:
+            memory.execute(statement)
+        return _file_of(memory, table)
+
+
+def _redeclared(statement: str) -> tuple[str, str] | None:
+    match = _REDECLARES.fullmatch(statement)
+    return (match[2].replace("''", "'"), match[1].replace("''", "'")) if match is not None else None
+
+
 def _require_same_file(connection: sa.Connection, table: str, sql: str) -> None:
     driver: Any = connection.connection.driver_connection
-    with closing(sqlite3.connect(":memory:")) as memory:
-        memory.execute(sql)
-        if _file_of(memory, table) != _file_of(driver, table):
-            raise MigrationError(f"The table {table} can't be declared as head does without a copy: {sql}")
+    if _file_made_by(table, sql) != _file_of(driver, table):
+        raise MigrationError(f"The table {table} can't be declared as head does without a copy: {sql}")
 
 
 def _file_of(driver: Any, table: str) -> list[Any]:
