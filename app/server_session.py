@@ -22,6 +22,7 @@ NEEDED = {
 }
 _READ_COMMITTED = "read committed"
 _KEY = "server session"
+_ACTIVE = 1  # psycopg.pq.TransactionStatus.ACTIVE: a statement is sent and not answered
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,23 @@ def without_waiting(connection: sa.Connection) -> Iterator[None]:
             if isinstance(error, sa.exc.DBAPIError):
                 raise
             raise as_of_sqlalchemy(connection, "", error) from None
+
+
+def end_statement(connection: sa.Connection) -> None:
+    """Ends a statement that a signal left unanswered, and its transaction; does nothing if there is none.
+
+    psycopg does so itself for a signal that comes while it waits for the answer, not for one right after it has sent
+    the statement.
+    """
+    if connection.dialect.name != "postgresql" or connection.closed or connection.invalidated:
+        return
+    driver = _driver(connection)
+    if driver.closed or driver.pgconn.transaction_status != _ACTIVE:
+        return
+    driver.cancel()
+    while driver.pgconn.get_result() is not None:
+        pass
+    driver.rollback()
 
 
 def as_of_sqlalchemy(connection: sa.Connection, statement: str, error: Exception) -> sa.exc.DBAPIError:

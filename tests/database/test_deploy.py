@@ -87,7 +87,11 @@ def test_tables_of_ours_without_history_are_refused(url: str, approve: Approve) 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("where", "number"),
-    [pytest.param("python", signal.SIGTERM, marks=pytest.mark.exhaustive), ("statement", signal.SIGINT)],
+    [
+        pytest.param("python", signal.SIGTERM, marks=pytest.mark.exhaustive),
+        ("statement", signal.SIGINT),
+        ("sent", signal.SIGINT),
+    ],
 )
 def test_being_told_to_end_rolls_back_and_says_so(
     where: str, number: signal.Signals, head_url: str, editable: EditableProject, approve: Approve
@@ -98,11 +102,16 @@ def test_being_told_to_end_rolls_back_and_says_so(
     if head_url.startswith("sqlite"):
         slow = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
     waits = "__import__('time').sleep(60)" if where == "python" else f"op.execute({slow!r})"
+    if where == "sent":  # the signal comes before the driver waits for the answer
+        sends = f"op.get_bind().connection.driver_connection.pgconn.send_query({slow.encode()!r})"
+        kills = "__import__('signal').raise_signal(2)"
+        waits = kills if head_url.startswith("sqlite") else f"{sends}\n{kills}"
     consent = "acknowledged = {'opaque __import__': 'a test looks on'}"
     interrupted = editable.add(f"op.execute('CREATE TABLE u (n integer)')\n{begins}\n{waits}", extra=consent)
     running = start_schema("deploy", "--json", DATABASE_URL=head_url, ALEMBIC_CONFIG=str(editable.ini))
     wait_until(begun.exists)
-    running.send(number)
+    if where != "sent":
+        running.send(number)
     done = running.wait()
     assert done.returncode == 130
     approve("deploy/interrupted.txt", done.stderr)

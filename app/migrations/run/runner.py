@@ -130,7 +130,7 @@ class Runner:
                 with watching:
                     self._try(still_held)
             except BaseException as caught:  # noqa: BLE001 - Ctrl-C too is rolled back and written down; all is raised again
-                error = signals.meant(caught)
+                error = signals.meant(caught, self._connection)
                 again = self._failed(error)
                 now = time.monotonic()
                 deadline = deadline or now + self._limits.retry

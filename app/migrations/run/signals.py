@@ -9,6 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import server_session
+
 _SQLITE_STEPS = 100_000
 _received: list[int] | None = None
 
@@ -56,9 +58,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def meant(caught: BaseException) -> BaseException:
-    """Returns the error that what was caught stands for."""
+def meant(caught: BaseException, connection: sa.Connection) -> BaseException:
+    """Returns the error that what was caught stands for; ends the statement that a signal left unanswered."""
     if came():
+        server_session.end_statement(connection)
         return KeyboardInterrupt()  # SQLite makes another error of it
     if isinstance(caught, SystemExit) and listening():  # else the command would end with its code, even 0
         return RuntimeError("the revision calls sys.exit()").with_traceback(caught.__traceback__)
