@@ -179,11 +179,11 @@ class FieldCipher(KeyringUser):
 
     def _open_at_once(self, key: Key, stored: Sequence[str]) -> Sequence[str] | None:
         """Returns the plaintexts of a page; None if one isn't a whole ciphertext of this key, or no text."""
+        if (parts := self.format.parse_texts(stored)) is None:
+            return None
         try:
-            parts = self.format.parse_page("\n".join(stored).encode("ascii"))
-            data = None if parts is None else _decrypt_page(key, parts)
-            return [*map(bytes.decode, data)] if data is not None and len(data) == len(stored) else None
-        except (UnicodeError, invalid_tag()):
+            return [*map(bytes.decode, _decrypt_page(key, parts))]
+        except (UnicodeDecodeError, invalid_tag()):
             return None
 
     def _open_first(self, keys: list[Key], stored: str) -> Opened | None:

@@ -138,17 +138,18 @@ class Format(ABC):
 
     def state_page(self, stored: Sequence[str]) -> list[State]:
         """Judges each value of a page."""
-        if stored and all(stored) and self._are_whole(stored):
+        if self.parse_texts(stored) is not None:
             return [State.ENCRYPTED] * len(stored)
         marked = _marker(self.marker).match
         return [State.PLAINTEXT if value and not marked(value) else self.state(value) for value in stored]
 
-    def _are_whole(self, page: Sequence[str]) -> bool:
+    def parse_texts(self, page: Sequence[str]) -> Parts[Sequence[bytes]] | None:
+        """Splits a page of stored values as `parse_page` does; returns None unless all are whole ciphertexts."""
         try:
             parts = self.parse_page("\n".join(page).encode("ascii"))
         except UnicodeEncodeError:
-            return False
-        return parts is not None and len(parts.nonce) == len(page)
+            return None
+        return parts if parts is not None and len(parts.nonce) == len(page) else None
 
     def plaintext_sql(self, column: str, dialect: str) -> str:
         """Returns a condition for PLAINTEXT values in a quoted column; raises `ValueError` for an unknown dialect."""

@@ -241,17 +241,3 @@ def _due(connection: sa.Connection, script: ScriptDirectory, head: str) -> dict[
         if number != 0:
             due[revision.revision] = number
     return due
-
-
-def due_now(connection: sa.Connection, script: ScriptDirectory, head: str) -> dict[str, int | None]:
-    """Returns the data revisions that have rows to do, when the schema is head's."""
-    return _due(connection, script, head)
-
-
-def unexplained(explanation: Explanation, left: Collection[str]) -> list[str]:
-    """Returns the objects that still differ and aren't accepted."""
-    accepted = {finding.name for finding in explanation.of(Group.ACCEPTED)}
-    return sorted(name for name in left if name not in accepted and kind_of(name) != "revision")
-
-
-__all__ = ["Look", "due_now", "is_declared", "look", "run", "unexplained"]
