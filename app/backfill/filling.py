@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from app.backfill.durability import commits_at_end
 from app.backfill.pacing import Pace
-from app.backfill.table import MARKER, KeyRange, Table
+from app.backfill.table import MARKER, Table
 
 
 def fill(connection: sa.Connection, table: str, column: str, value: str, *, given: str = "true") -> int:
@@ -29,14 +29,11 @@ def fill(connection: sa.Connection, table: str, column: str, value: str, *, give
     """
     rows, filled, pace = Table(connection, table, [column]), 0, Pace()
     whole, name = rows.key_range(), rows.quote(column)
-    low = None
     with commits_at_end(connection):
-        while whole is not None and low != whole.high:
-            high = rows.cut(KeyRange(low, whole.high), pace.rows)
-            condition, parameters = rows.within(KeyRange(low, high))
+        for page in rows.ranges(whole, lambda: pace.rows) if whole is not None else ():
+            condition, parameters = rows.within(page)
             todo = f"{name} IS NULL AND {given} AND {condition}"
             statement, started = f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {todo}", time.monotonic()
             filled += connection.exec_driver_sql(statement, parameters).rowcount
             pace.wrote(pace.rows, time.monotonic() - started)
-            low = high
     return filled

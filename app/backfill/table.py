@@ -5,7 +5,7 @@ since the database can compare only that. Text of SQLite that isn't UTF-8 comes 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -153,11 +153,11 @@ class Table:
         row = self._select(self.key_list, key_range, f"LIMIT 1 OFFSET {rows - 1}")
         return row[0] if row else key_range.high
 
-    def ranges(self, key_range: KeyRange, rows: int) -> Iterator[KeyRange]:
-        """Cuts a range into ranges of as many rows."""
+    def ranges(self, key_range: KeyRange, rows: Callable[[], int]) -> Iterator[KeyRange]:
+        """Cuts a range into ranges of as many rows as `rows` says each time."""
         low = key_range.low
         while low != key_range.high:
-            high = self.cut(KeyRange(low, key_range.high), rows)
+            high = self.cut(KeyRange(low, key_range.high), rows())
             yield KeyRange(low, high)
             low = high
 

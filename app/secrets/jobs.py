@@ -157,7 +157,8 @@ class Task:
             key_range = table.key_range()
             if workers == 1 or key_range is None:
                 return inventory.take_inventory(table, cipher, key_range, progress.rows, stopped)
-            ranges = table.ranges(key_range, self._rows_of_range(estimate, workers))
+            range_rows = self._rows_of_range(estimate, workers)
+            ranges = table.ranges(key_range, lambda: range_rows)
             work, url, rows = self.count_ranges, self.url, progress.rows
             failures = run_workers(workers, work, url, stopped=stopped, progress=rows, ranges=ranges, receive=add)
         if failures:

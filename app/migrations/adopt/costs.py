@@ -6,17 +6,23 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.migrations.adopt.steps import Steps
+from app.sql_text import quoted
 
 # Of one table at a time, on a disk that does nothing else: an estimate is meant to be long rather than short.
 _BYTES_A_SECOND = 150_000_000
 _ROWS_A_SECOND = 1_000_000
 _BYTES_A_ROW = 500
-# A plain table isn't in its own partition tree.
-_SIZES = """
-SELECT c.relname, sum(pg_table_size(l.oid)), sum(greatest(l.reltuples, 0)) FROM pg_class c
-JOIN pg_class l ON l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
-WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = ANY(%s)
-AND l.relkind = 'r' GROUP BY c.relname
+# Tables `c`, and the ones `l` that hold their rows. A plain table isn't in its own partition tree.
+WITH_LEAVES = """
+FROM pg_class c
+JOIN pg_class l ON l.relkind = 'r' AND (
+    l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
+)
+WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+"""
+_SIZES = f"""
+SELECT c.relname, sum(pg_table_size(l.oid)), sum(greatest(l.reltuples, 0)) {WITH_LEAVES}
+AND c.relname = ANY(%s) GROUP BY c.relname
 """
 
 
@@ -46,11 +52,10 @@ def sizes(connection: sa.Connection, tables: list[str]) -> dict[str, tuple[int, 
     pages = connection.exec_driver_sql("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
     size, result = int(pages.scalar_one()), {}
     for table in tables:
-        quoted = table.replace('"', '""')
         try:
-            largest = connection.exec_driver_sql(f'SELECT max(rowid) FROM "{quoted}"').scalar()
+            largest = connection.exec_driver_sql(f"SELECT max(rowid) FROM {quoted(table)}").scalar()
         except sa.exc.DBAPIError:  # a table WITHOUT ROWID
-            largest = connection.exec_driver_sql(f'SELECT count(*) FROM "{quoted}"').scalar()
+            largest = connection.exec_driver_sql(f"SELECT count(*) FROM {quoted(table)}").scalar()
         result[table] = (size, int(largest or 0))
     return result
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.adopt.costs import sizes
+from app.migrations.adopt.costs import WITH_LEAVES, sizes
 from app.migrations.adopt.explanation import primary_key
 from app.migrations.snapshots import Snapshot, of_kind, own_name
 from app.sql_text import for_driver, quoted
@@ -16,11 +16,8 @@ _MOST_BYTES = 256_000_000
 _SAMPLE = 10_000
 _ALL = "all rows"
 _NONE = "no rows"
-# A plain table isn't in its own partition tree.
-_FILES = """
-SELECT string_agg(pg_relation_filenode(l.oid)::text, ' ' ORDER BY l.oid) FROM pg_class c
-JOIN pg_class l ON l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
-WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relname = %s AND l.relkind = 'r'
+_FILES = f"""
+SELECT string_agg(pg_relation_filenode(l.oid)::text, ' ' ORDER BY l.oid) {WITH_LEAVES} AND c.relname = %s
 """
 
 

@@ -58,7 +58,6 @@ class Explanation:
         aim: the schema after the steps.
         present: the database's after the statements of `first`.
         first: statements that rename, or declare what is there already.
-        widened: constraints and columns whose statements are `first` ones.
     """
 
     expected: Snapshot
