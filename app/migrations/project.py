@@ -20,7 +20,7 @@ from app.migrations import own_tables
 from app.migrations.line import Line, read_line
 from app.migrations.own_tables import LEDGER_TABLE, VERSION_TABLE
 from app.migrations.phases import Phase
-from app.partitions import declared_partitions
+from app.partitions import Declared, declarations, declared_partitions
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -60,6 +60,7 @@ class Project:
         database_url: gives the URL of the database, where a command is given none and `sqlalchemy.url` isn't set.
         limits: gives the limits of a run.
         keyrings: the variables of the writing keys; a key in hexadecimal is for the first.
+        partition_settings: gives values that replace those of a declaration, by table: `every`, `keep`, `ahead`.
         former_checksums: checksums that an applied revision may have had before its code was rewritten, by revision.
     """
 
@@ -69,6 +70,7 @@ class Project:
     limits: Callable[[], Limits] = Limits
     keyrings: Sequence[str] = ()
     former_checksums: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    partition_settings: Callable[[], Mapping[str, Mapping[str, str]]] = dict
 
     def metadata(self) -> sa.MetaData:
         """Returns the tables of the models.
@@ -97,6 +99,16 @@ class Project:
     def partitions(self) -> Mapping[str, str]:
         """Returns the tables that may be partitioned, each with its partition column."""
         return declared_partitions(self.metadata())
+
+    def declarations(self) -> Mapping[str, Declared]:
+        """Returns the declarations of partitions by table, with the values of the settings.
+
+        Raises:
+            SchemaError: a declaration or a setting can't be used.
+        """
+        settings = self.partition_settings()
+        declared = declarations(self.metadata())
+        return {table: own.with_settings(settings.get(table, {})) for table, own in declared.items()}
 
     def encrypted_columns(self) -> "Iterable[EncryptedColumn]":
         """Returns the columns of secrets of the models."""

@@ -61,6 +61,7 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     CHECK = "check"
+    PARTITIONS = "partitions"  # no attempt at a revision: what became of a partition
     UNKNOWN = "unknown"  # newer code's; no attempt of this code
 
 

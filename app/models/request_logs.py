@@ -30,7 +30,7 @@ class RequestLog(Base):
         sa.Index("idx_request_logs_user_id", "user_id"),
         sa.Index("idx_request_logs_trace_id_id", "trace_id", "id"),
         sa.Index("idx_request_logs_completed_time", "is_completed", "request_time"),
-        Partitioned(by="request_time"),
+        Partitioned(by="request_time", every="week", keep="90 days", ahead="4 weeks"),
         {"comment": "One row per proxied request."},
     )
 

@@ -12,7 +12,7 @@ from tests.support.environment import ROOT
 # Each may import from the groups above its own, and from itself.
 GROUPS = [
     ["app.errors", "app.server_session"],
-    ["app.throwaway_server", "app.database_url"],
+    ["app.throwaway_server", "app.database_url", "app.periods"],
     ["app.encryption", "app.partitions", "app.triggers", "app.dialect_text", "app.sql_text", "app.db"],
     ["app.settings", "app.backfill"],
     ["app.migrations.sql"],
@@ -20,6 +20,7 @@ GROUPS = [
     ["app.migrations.errors"],
     ["app.migrations.terminal", "app.migrations.one_command", "app.migrations.checksums"],
     ["app.migrations.own_tables", "app.migrations.file_contents", "app.migrations.code_version"],
+    ["app.migrations.ahead", "app.migrations.retries"],
     ["app.migrations.phases", "app.migrations.releases"],
     ["app.migrations.line"],
     ["app.migrations.session", "app.migrations.project"],
@@ -30,7 +31,7 @@ GROUPS = [
     ["app.migrations.lint"],
     ["app.migrations.run"],
     ["app.migrations.drift"],
-    ["app.migrations.adopt"],
+    ["app.migrations.adopt", "app.migrations.partitions"],
     ["app.migrations.commands"],
     ["app.migrations"],
     ["app.project", "app.revision_api"],

@@ -1,6 +1,5 @@
 """`schema adopt --apply`: the steps under the runner's lock, then the record, then the data revisions."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from app import db
-from app.errors import met_a_lock
 from app.migrations import run
 from app.migrations.adopt.builds import Builder
 from app.migrations.adopt.evidence import Proof, compared, take_evidence
@@ -20,12 +18,12 @@ from app.migrations.adopt.locks import TableLocks
 from app.migrations.adopt.look import Look, Wishes, look
 from app.migrations.adopt.record import record
 from app.migrations.adopt.redeclare import execute_redeclaring
-from app.migrations.errors import AdoptionRefused, as_migration_error
+from app.migrations.errors import AdoptionRefused
 from app.migrations.project import Project
+from app.migrations.retries import again_if_locked
 from app.migrations.session import Session
 from app.sql_text import for_driver
 
-_PAUSE_SECONDS = (0.2, 3.0)
 _NO_WISHES = Wishes()
 _MOST_ROUNDS = 3  # a data revision may put an older comment back
 
@@ -180,21 +178,9 @@ class _Work:
         held()
 
     def _again_if_locked(self, work: Callable[[], None]) -> None:
-        """Runs a step, and again for a while if it meets another session's lock."""
-        deadline, pause = time.monotonic() + self._project.limits().retry, _PAUSE_SECONDS[0]
-        while True:
-            try:
-                work()
-            except sa.exc.DBAPIError as error:
-                if not met_a_lock(error) or time.monotonic() + pause > deadline:
-                    failure = as_migration_error(error, "The adoption")
-                    assert failure is not None
-                    raise failure from None
-                run.log.info("adopting: a table is in use; rolled back, trying again in %.1f s or less", pause)
-                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
-                pause = min(pause * 2, _PAUSE_SECONDS[1])
-            else:
-                return
+        again_if_locked(
+            work, self._project.limits().retry, "The adoption", lambda line: run.log.info("adopting: %s", line)
+        )
 
 
 def _refuse(found: Look) -> None:

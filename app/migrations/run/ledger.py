@@ -72,6 +72,11 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REVERTED = "reverted"
     DUE = "due"  # the schema has it, and rows are still to do
+    PARTITIONED = "partitioned"  # a table was converted; `plain` is the way back
+    PLAIN = "plain"
+    CREATED = "created"  # a partition
+    DROPPED = "dropped"  # a partition, with its rows
+    DELETED = "deleted"  # rows of a table that isn't partitioned
     UNKNOWN = "unknown"
 
 
@@ -123,7 +128,8 @@ class Entry:
 
 def attempts(entries: list[Entry], revision: str) -> list[Entry]:
     """Returns the attempts at a revision, oldest first, without the decisions of `schema check`."""
-    return [entry for entry in entries if entry.revision == revision and entry.direction is not Direction.CHECK]
+    others = (Direction.CHECK, Direction.PARTITIONS)
+    return [entry for entry in entries if entry.revision == revision and entry.direction not in others]
 
 
 def last_applied(entries: list[Entry], revision: str) -> Entry | None:

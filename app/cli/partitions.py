@@ -1,0 +1,5 @@
+"""`schema partitions`: the commands about tables in ranges of time."""
+
+import typer
+
+partitions = typer.Typer(no_args_is_help=True, help="Tables in ranges of time: conversion, upkeep, retention.")

@@ -1,0 +1,1 @@
+"""Partitions of a table in ranges of time: conversion, upkeep, retention."""

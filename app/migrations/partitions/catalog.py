@@ -1,0 +1,113 @@
+"""Partitions of a table as the catalog describes them; bounds are naive and UTC, whatever the session's zone."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.migrations.ahead import PREFIX, Mark
+from app.periods import FIRST_MOMENT
+from app.sql_text import quoted
+
+_RANGE = re.compile(r"FOR VALUES FROM \((.+)\) TO \((.+)\)")
+_PARTITIONS = """
+SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
+       pg_get_expr(c.relpartbound, c.oid) AS bound, i.inhdetachpending AS is_pending,
+       obj_description(c.oid, 'pg_class') AS comment, greatest(c.reltuples, 0)::bigint AS rows,
+       (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(c.oid) WHERE isleaf)::bigint AS bytes
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.inhparent = to_regclass(:table)
+"""
+# Tables that a killed run has left: made and not attached yet, or detached and not dropped yet.
+_ALONE = """
+SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
+       NULL AS bound, false AS is_pending, d.description AS comment, greatest(c.reltuples, 0)::bigint AS rows,
+       pg_total_relation_size(c.oid) AS bytes
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
+WHERE starts_with(d.description, :prefix) AND NOT c.relispartition AND c.relkind = 'r' AND n.nspname = current_schema()
+"""
+_KEY = "SELECT pg_get_partkeydef(oid) FROM pg_class WHERE oid = to_regclass(:table) AND relkind = 'p'"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition, or a table that was or is to be one.
+
+    Attributes:
+        name: its name.
+        address: its name with its schema, quoted.
+        kind: `r` is a table, `p` one with partitions of its own, `f` a foreign table.
+        low: its first moment; None is MINVALUE, or unknown.
+        high: the first moment after it; None is MAXVALUE, or unknown.
+        is_range: the bounds are known. False of a default partition, and of a table that isn't attached.
+        is_default: it takes the rows that no other one takes.
+        is_pending: a concurrent DETACH was interrupted; it must be finalized.
+        mark: says that it is kept here.
+        rows: the server's estimate.
+        bytes: with its indexes and its TOAST table.
+    """
+
+    name: str
+    address: str
+    kind: str
+    low: dt.datetime | None
+    high: dt.datetime | None
+    is_range: bool
+    is_default: bool
+    is_pending: bool
+    mark: Mark | None
+    rows: int
+    bytes: int
+
+
+def partition_key(connection: sa.Connection, table: str) -> str | None:
+    """Returns the partition key, such as `RANGE (request_time)`; None of a table that isn't partitioned, or there."""
+    return connection.execute(sa.text(_KEY), {"table": quoted(table)}).scalar()
+
+
+def attached(connection: sa.Connection, table: str) -> list[Partition]:
+    """Returns the partitions of a table in the order of their bounds."""
+    rows = connection.execute(sa.text(_PARTITIONS), {"table": quoted(table)}).all()
+    return sorted(map(_partition, rows), key=_place)
+
+
+def standing_alone(connection: sa.Connection, table: str) -> list[Partition]:
+    """Returns the tables with a mark of `table` that aren't attached to any."""
+    rows = connection.execute(sa.text(_ALONE), {"prefix": PREFIX}).all()
+    found = sorted(map(_partition, rows), key=_place)
+    return [partition for partition in found if partition.mark is not None and partition.mark.table == table]
+
+
+def _partition(row: sa.Row[Any]) -> Partition:
+    values = dict(row._mapping)  # noqa: SLF001 - documented
+    bound, mark = str(values.pop("bound") or ""), Mark.parse(values.pop("comment"))
+    match = _RANGE.fullmatch(bound)
+    low, high = (_moment(match[1]), _moment(match[2])) if match else (None, None)
+    is_range = match is not None and (low is not None or match[1] == "MINVALUE")
+    is_range = is_range and match is not None and (high is not None or match[2] == "MAXVALUE")
+    return Partition(
+        low=low,
+        high=high,
+        is_range=is_range,
+        is_default=bound == "DEFAULT",
+        mark=mark,
+        **(values | {"bytes": int(values["bytes"] or 0)}),
+    )
+
+
+def _moment(text: str) -> dt.datetime | None:
+    """Returns the moment of a bound; None of MINVALUE, MAXVALUE, and of what isn't a time that Python has."""
+    try:
+        moment = dt.datetime.fromisoformat(text.strip("'"))
+    except ValueError:
+        return None
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
+
+
+def _place(partition: Partition) -> tuple[bool, dt.datetime, str]:
+    mark = partition.mark
+    low = partition.low if partition.is_range or mark is None else mark.low
+    return (partition.is_default, low or FIRST_MOMENT, partition.name)
