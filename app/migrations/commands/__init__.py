@@ -12,7 +12,9 @@ from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
-from app.migrations.partitions import Maintenance, maintain
+from app.migrations.partitions import Maintenance, maintain, plan_enable, plan_undo
+from app.migrations.partitions import enable as enable_partitions
+from app.migrations.partitions import undo as undo_partitions
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
@@ -28,11 +30,14 @@ __all__ = [
     "check",
     "deploy",
     "develop",
+    "enable_partitions",
     "lint",
     "maintain",
     "pg_dump_line",
     "plan_adoption",
+    "plan_enable",
     "plan_revert",
+    "plan_undo",
     "read_status",
     "release",
     "resolve",
@@ -40,6 +45,7 @@ __all__ = [
     "script",
     "snapshot",
     "stale_snapshots",
+    "undo_partitions",
     "write_page",
     "write_revision",
 ]

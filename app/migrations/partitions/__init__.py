@@ -1,7 +1,20 @@
 """Partitions of a table in ranges of time: conversion, upkeep, retention."""
 
+from app.migrations.partitions.conversion import Plan, enable, plan_enable, plan_undo, undo
+from app.migrations.partitions.conversion import Step as ConversionStep
 from app.migrations.partitions.creation import create_ahead
 from app.migrations.partitions.upkeep.maintain import maintain
 from app.migrations.partitions.upkeep.maintenance import Maintenance, Step
 
-__all__ = ["Maintenance", "Step", "create_ahead", "maintain"]
+__all__ = [
+    "ConversionStep",
+    "Maintenance",
+    "Plan",
+    "Step",
+    "create_ahead",
+    "enable",
+    "maintain",
+    "plan_enable",
+    "plan_undo",
+    "undo",
+]
