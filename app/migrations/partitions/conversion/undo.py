@@ -29,8 +29,8 @@ from app.migrations.partitions.transactions import record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.migrations.session import Session
+from app.migrations.snapshots import quote
 from app.partitions import Declared
-from app.sql_text import quoted
 
 _UNIQUE_VIOLATION = "23505"
 
@@ -96,7 +96,7 @@ def _steps(found: UndoLook) -> Iterator[Step]:
 def _leftovers(found: UndoLook) -> list[str]:
     facts = found.found.facts
     check = facts.constraint(bound_check(facts.name))
-    drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quoted(bound_check(facts.name))}"
+    drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(bound_check(facts.name))}"
     index = facts.index(key_index(facts.name))
     statements = [drop] if check is not None else []
     return [*statements, drop_key_statement(facts, index.name)] if index is not None else statements
@@ -116,7 +116,7 @@ def _build_statements(found: UndoLook) -> list[str]:
 
 
 def _validate(table: str, name: str) -> str:
-    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {quoted(name)}"
+    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {quote(name)}"
 
 
 class _WayBack:

@@ -14,9 +14,9 @@ from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.look import Look, differences, quick_look
 from app.migrations.partitions.conversion.refusals import dependents, publication_rights
 from app.migrations.project import Project
-from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of
+from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of, quote
 from app.partitions import Declared
-from app.sql_text import fitting, for_driver, quoted, unquoted
+from app.sql_text import fitting, for_driver, unquoted
 
 _REFERENCE = re.compile(r'FOREIGN KEY \(.*?\) REFERENCES ("(?:[^"]|"")+"|[^(]+)\(')
 _NOT_VALID = """
@@ -126,7 +126,7 @@ def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
         lines.append(f"{facts.name} is owned by {facts.owner}, and only its owner may convert it.")
     lines += [
         f"the foreign key {one.name} of {one.table} refers to the partitioned table: ALTER TABLE {one.address} DROP "
-        f"CONSTRAINT {quoted(one.name)}"
+        f"CONSTRAINT {quote(one.name)}"
         for one in facts.incoming
     ]
     lines += [
@@ -195,11 +195,11 @@ def _references(connection: sa.Connection, table: str, expected: Snapshot) -> It
         match = _REFERENCE.match(str(facts.get("definition", ""))) if kind_of(name) == "constraint" else None
         if match is None or unquoted(match[1]) != table:
             continue
-        values = {"table": quoted(owner_of(name)), "name": own_name(name)}
+        values = {"table": quote(owner_of(name)), "name": own_name(name)}
         is_valid = connection.execute(sa.text(_NOT_VALID), values).scalar()
         comment = facts.get("comment")
         yield Reference(
-            quoted(owner_of(name)),
+            quote(owner_of(name)),
             own_name(name),
             str(facts["definition"]),
             str(comment) if comment is not None else None,
