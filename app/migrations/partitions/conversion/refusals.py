@@ -126,7 +126,7 @@ def _state(facts: TableFacts, state: sa.Row[tuple[object, ...]]) -> Lines:
     elif state.parents:
         yield f"{name} inherits from {', '.join(state.parents)}: ALTER TABLE {address} NO INHERIT …"
     if state.children:
-        yield f"{', '.join(state.children)} inherit from {name}: ALTER TABLE … NO INHERIT {address}"
+        yield f"tables inherit from {name} ({', '.join(state.children)}): ALTER TABLE … NO INHERIT {address}"
     if state.method != "heap":
         yield f"{name} has the access method {state.method}: ALTER TABLE {address} SET ACCESS METHOD heap"
     if state.has_row_security or state.policies:
