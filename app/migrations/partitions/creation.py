@@ -16,16 +16,17 @@ from app.migrations.partitions.leaves import Parent, making, marking, pattern_of
 from app.migrations.partitions.ranges import Range, missing
 from app.migrations.partitions.transactions import (
     again,
+    execute,
+    is_true,
     limit,
     record,
-    short_transaction,
     short_wait,
+    shortly,
     wait_for_locks,
 )
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.partitions import Declared
-from app.sql_text import for_driver
 
 _MOST = 400  # of one run: more is a clock that jumped, or a period too short
 _STATEMENT_TIMEOUT = "57014"
@@ -89,35 +90,37 @@ def create_ahead(
         MigrationError: the table isn't partitioned as declared, or the database refuses a step.
     """
     made = []
-    while (own := create_next(project, engine, declared, now)) is not None:
-        made.append(own)
+    with db.connect(engine) as connection:
+        while (own := create_next(project, connection, declared, needed(connection, declared, now))) is not None:
+            made.append(own)
     return made
 
 
-def create_next(
-    project: Project, engine: sa.Engine, declared: Declared, now: dt.datetime | None = None
-) -> Partition | None:
-    """Makes and attaches the first partition that a table lacks; None if it has all. Arguments as in `create_ahead`.
+def create_next(project: Project, connection: sa.Connection, declared: Declared, found: Needed) -> Partition | None:
+    """Makes and attaches the first partition that a table lacks; None if it has all.
 
     It first drops what a killed run has made and not attached: a revision may have changed the table since.
+
+    Args:
+        project: whose database.
+        connection: ends with no transaction.
+        declared: the table.
+        found: what it lacks, read under the lock.
     """
-    with db.connect(engine) as connection:
-        found = needed(connection, declared, now)
-        parent = Parent.of(connection, declared)
+    parent = Parent.of(connection, declared)
     for own in found.left:
-        again(project, f"Dropping {own.name}", lambda own=own: _drop_left(project, engine, own))  # type: ignore[misc]
+        again(project, f"Dropping {own.name}", lambda own=own: _drop_left(project, connection, own))  # type: ignore[misc]
     if not found.ranges:
         return None
     range_ = found.ranges[0]
-    with db.connect(engine) as connection:
-        name = parent.free_name(connection, f"{declared.table}_p{range_.low:%Y%m%d}")
+    name = parent.free_name(connection, f"{declared.table}_p{range_.low:%Y%m%d}")
     default = default_of(found.attached)
     new = _New(name, range_, pattern_of(parent, found.attached), declared.by, default)
-    again(project, f"Making {name}", lambda: _make(project, engine, parent, new))
-    again(project, f"Attaching {name}", lambda: _attach(project, engine, parent, new))
-    with db.connect(engine) as connection:
-        made = next(own for own in attached(connection, declared.table) if own.name == name)
+    again(project, f"Making {name}", lambda: _make(project, connection, parent, new))
+    again(project, f"Attaching {name}", lambda: _attach(project, connection, parent, new))
     run.log.info("%s: made %s, from %s to %s UTC", declared.table, name, range_.low, range_.high)
+    made = next(own for own in attached(connection, declared.table) if own.name == name)
+    connection.rollback()
     return made
 
 
@@ -132,45 +135,40 @@ class _New:
     default: Partition | None
 
 
-def _make(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
-    with short_transaction(engine, project) as connection:
-        _execute(connection, making(connection, parent, new.name, new.range, new.pattern))
+def _make(project: Project, connection: sa.Connection, parent: Parent, new: _New) -> None:
+    with shortly(connection, project):
+        execute(connection, *making(connection, parent, new.name, new.range, new.pattern))
 
 
-def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
+def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _New) -> None:
     leaf = parent.address_of(new.name)
     low, high = new.range.low, new.range.high
     bounds = parent.bounds(low, high)
-    with short_transaction(engine, project) as connection:
+    with shortly(connection, project):
         # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
         wait_for_locks(connection, project.limits().table_lock)
-        _execute(connection, [f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE"])
+        execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         if new.default is not None:
             require_empty(connection, parent, new.by, new.default, new.range)
             limit(connection, "statement_timeout", LOOK_SECONDS)
         wait_for_locks(connection, short_wait(project))
         try:
-            _execute(connection, [f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}"])
+            execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}")
         except sa.exc.DBAPIError as error:
             if new.default is not None and getattr(error.orig, "sqlstate", None) == _STATEMENT_TIMEOUT:
                 raise too_large(parent, new.by, new.default, new.range) from None
             raise
-        _execute(connection, replica_identity(connection, parent, leaf, new.pattern))
-        _execute(connection, [marking(leaf, Mark(parent.table, low, high, State.KEPT))])
+        execute(connection, *replica_identity(connection, parent, leaf, new.pattern))
+        execute(connection, marking(leaf, Mark(parent.table, low, high, State.KEPT)))
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
 
 
-def _drop_left(project: Project, engine: sa.Engine, own: Partition) -> None:
+def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> None:
     """Drops a table that was made and not attached; leaves it alone if it has rows."""
-    with short_transaction(engine, project) as connection:
-        _execute(connection, [f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE"])
-        if connection.exec_driver_sql(for_driver(f"SELECT 1 FROM {own.address} LIMIT 1", connection.dialect)).first():
+    with shortly(connection, project):
+        execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
+        if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
             run.log.warning("%s was to be a partition, and somebody wrote rows into it: left alone", own.name)
             return
-        _execute(connection, [f"DROP TABLE {own.address}"])
-
-
-def _execute(connection: sa.Connection, statements: list[str]) -> None:
-    for statement in statements:
-        connection.exec_driver_sql(for_driver(statement, connection.dialect))
+        execute(connection, f"DROP TABLE {own.address}")

@@ -7,12 +7,14 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from app import db
 from app.migrations import run
 from app.migrations.own_tables import version_rows
 from app.migrations.project import BASE, Project
 from app.migrations.retries import again_if_locked
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
+from app.sql_text import for_driver
 
 # A statement that waits for a table holds up all others that come for the table after it.
 SHORT_SECONDS = 0.1
@@ -21,11 +23,19 @@ _T = TypeVar("_T")
 
 @contextmanager
 def short_transaction(engine: sa.Engine, project: Project) -> Iterator[sa.Connection]:
-    """Gives a transaction whose statements wait for a lock for a moment only."""
-    with run.transaction(engine) as connection:
+    """Gives a transaction of PostgreSQL whose statements wait for a lock for a moment only."""
+    with db.connect(engine) as connection, shortly(connection, project):
+        yield connection
+
+
+@contextmanager
+def shortly(connection: sa.Connection, project: Project) -> Iterator[None]:
+    """Begins such a transaction on a connection, and ends what it only read before."""
+    connection.rollback()
+    with connection.begin():
         wait_for_locks(connection, short_wait(project))
         limit(connection, "statement_timeout", project.limits().statement)
-        yield connection
+        yield
 
 
 def short_wait(project: Project) -> float:
@@ -52,6 +62,17 @@ def limit(connection: sa.Connection, name: str, seconds: float, *, session: bool
     milliseconds = max(round(seconds * 1000), 1) if seconds else 0
     scope = "false" if session else "true"
     connection.exec_driver_sql(f"SELECT set_config('{name}', '{milliseconds}', {scope})")
+
+
+def execute(connection: sa.Connection, *statements: str) -> None:
+    """Runs statements as they stand."""
+    for statement in statements:
+        connection.exec_driver_sql(for_driver(statement, connection.dialect))
+
+
+def is_true(connection: sa.Connection, question: str) -> bool:
+    """Returns the answer to a query, as it stands, of one truth value."""
+    return bool(connection.exec_driver_sql(for_driver(question, connection.dialect)).scalar())
 
 
 def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.migrations.run.blockers import Blocker, redacted
+    from app.migrations.run.blockers import Blocker, redacted, watching
     from app.migrations.run.catch_up import upgrade_steps
     from app.migrations.run.connections import (
         database_url,
@@ -66,6 +66,7 @@ __all__ = [
     "transaction",
     "upgrade",
     "upgrade_steps",
+    "watching",
     "when",
     "writing",
 ]
