@@ -19,8 +19,10 @@ from app.partitions import Declared
 from app.sql_text import fitting, for_driver, unquoted
 
 _REFERENCE = re.compile(r'FOREIGN KEY \(.*?\) REFERENCES ("(?:[^"]|"")+"|[^(]+)\(')
-_NOT_VALID = """
-SELECT o.convalidated FROM pg_constraint o WHERE o.conrelid = to_regclass(:table) AND o.conname = CAST(:name AS name)
+_STATE = """
+SELECT c.relkind = 'p' AS is_partitioned, o.oid IS NOT NULL AS is_there, coalesce(o.convalidated, false) AS is_valid
+FROM pg_class c LEFT JOIN pg_constraint o ON o.conrelid = c.oid AND o.conname = CAST(:name AS name)
+WHERE c.oid = to_regclass(:table)
 """
 
 
@@ -29,7 +31,7 @@ class Reference:
     """A foreign key that pointed at the plain table.
 
     Attributes:
-        table: the table that has it, as a statement spells it.
+        table: the table that has it, as a statement spells it; `is_partitioned` if it has partitions itself.
         is_there: it is there already.
         is_valid: and is validated.
     """
@@ -40,6 +42,7 @@ class Reference:
     comment: str | None
     is_there: bool
     is_valid: bool
+    is_partitioned: bool
 
 
 @dataclass(frozen=True)
@@ -196,13 +199,14 @@ def _references(connection: sa.Connection, table: str, expected: Snapshot) -> It
         if match is None or unquoted(match[1]) != table:
             continue
         values = {"table": quote(owner_of(name)), "name": own_name(name)}
-        is_valid = connection.execute(sa.text(_NOT_VALID), values).scalar()
+        state = connection.execute(sa.text(_STATE), values).first()
+        if state is None:
+            continue
         comment = facts.get("comment")
         yield Reference(
             quote(owner_of(name)),
             own_name(name),
             str(facts["definition"]),
             str(comment) if comment is not None else None,
-            is_there=is_valid is not None,
-            is_valid=bool(is_valid),
+            **state._mapping,  # noqa: SLF001 - documented
         )

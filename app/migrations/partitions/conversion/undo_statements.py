@@ -6,7 +6,7 @@ from dataclasses import replace
 from app.migrations.partitions.conversion import carrying
 from app.migrations.partitions.conversion.facts import Index, Statistics, TableFacts
 from app.migrations.partitions.conversion.swap import deferral, locks, restored_marks
-from app.migrations.partitions.conversion.undo_look import UndoLook, require_former
+from app.migrations.partitions.conversion.undo_look import Reference, UndoLook, require_former
 from app.migrations.snapshots import quote
 from app.sql_text import literal
 
@@ -83,10 +83,16 @@ def _fill(found: UndoLook) -> Iterator[str]:
         if publication.is_named:
             yield carrying.published(publication, facts.address)
     for one in found.references:
-        if not one.is_there:
+        if not one.is_there and not one.is_partitioned:  # up to 17 a partitioned table can have none NOT VALID
             yield f"ALTER TABLE {one.table} ADD CONSTRAINT {quote(one.name)} {one.definition} NOT VALID"
-            if one.comment is not None:
-                yield f"COMMENT ON CONSTRAINT {quote(one.name)} ON {one.table} IS {literal(one.comment)}"
+            yield from comment_on(one)
+
+
+def comment_on(reference: Reference) -> Iterator[str]:
+    """Yields the statement that gives a foreign key its comment back."""
+    if reference.comment is not None:
+        text = literal(reference.comment)
+        yield f"COMMENT ON CONSTRAINT {quote(reference.name)} ON {reference.table} IS {text}"
 
 
 def _by_its_names(found: UndoLook, own: TableFacts) -> TableFacts:
