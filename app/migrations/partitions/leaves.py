@@ -38,7 +38,8 @@ SELECT coalesce(c.reloptions, '{}') AS options, coalesce(toast.reloptions, '{}')
        c.relpersistence = 'u' AS is_unlogged, c.relreplident AS identity, c.relrowsecurity AS has_policies,
        CASE WHEN p.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN NULL
             ELSE pg_get_userbyid(p.relowner)::text END AS owner,
-       (SELECT i.inhparent FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid
+       (SELECT CASE WHEN c.oid = p.oid THEN x.indexrelid ELSE i.inhparent END
+        FROM pg_index x LEFT JOIN pg_inherits i ON i.inhrelid = x.indexrelid
         WHERE x.indrelid = c.oid AND x.indisreplident) AS identity_index
 FROM pg_class p JOIN pg_class c ON c.oid = CAST(:pattern AS regclass)
 LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid AND c.reltoastrelid <> 0
