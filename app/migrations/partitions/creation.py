@@ -154,8 +154,12 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         if new.default is not None:
             require_empty(connection, parent, new.by, new.default, new.range)
-            limit(connection, "statement_timeout", LOOK_SECONDS)
+        # Before the tables of foreign keys are locked: the row of the ledger takes some milliseconds.
+        evidence = {"table": parent.table, "low": low, "high": high}
+        record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
         wait_for_locks(connection, short_wait(project))
+        if new.default is not None:
+            limit(connection, "statement_timeout", LOOK_SECONDS)
         try:
             execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}")
         except sa.exc.DBAPIError as error:
@@ -165,8 +169,6 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
         limit(connection, "statement_timeout", project.limits().statement)
         execute(connection, *replica_identity(connection, parent, leaf, new.pattern))
         execute(connection, marking(leaf, Mark(parent.table, low, high, State.KEPT)))
-        evidence = {"table": parent.table, "low": low, "high": high}
-        record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
 
 
 def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> None:
