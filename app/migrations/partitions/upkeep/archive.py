@@ -90,7 +90,7 @@ def write(connection: sa.Connection, folder: Path, table: str, own: Partition, r
 
 @dataclass
 class _Made:
-    """What was written: rows, bytes of the file, checksum of the file, bytes and checksum of the CSV in it."""
+    """The numbers of a written file: its rows, bytes and checksum, and bytes and checksum of the CSV in it."""
 
     rows: int = 0
     bytes: int = 0
