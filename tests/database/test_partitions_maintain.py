@@ -439,7 +439,7 @@ def test_another_schema_an_identity_and_policies(make: Make) -> None:
     execute(
         kept.url,
         'CREATE SCHEMA "Odd 100%"',
-        f"ALTER DATABASE {kept.url.rpartition('/')[2]} SET search_path = '\"Odd 100%\"'",
+        f'ALTER DATABASE {kept.url.rpartition("/")[2]} SET search_path = "Odd 100%"',
     )
     kept.partitioned(OLD, CURRENT)
     execute(
@@ -447,7 +447,8 @@ def test_another_schema_an_identity_and_policies(make: Make) -> None:
         f"ALTER TABLE {ADDRESS} ALTER id DROP DEFAULT, ALTER id ADD GENERATED ALWAYS AS IDENTITY",
         'ALTER TABLE "events_2026-08-10" ENABLE ROW LEVEL SECURITY',
         'CREATE TABLE public."events_first" (id int)',
-        f"COMMENT ON TABLE public.events_first IS 'schema partitions: {TABLE} from MINVALUE to {at(OLD)} UTC, retiring'",
+        "COMMENT ON TABLE public.events_first IS "
+        f"'schema partitions: {TABLE} from MINVALUE to {at(OLD)} UTC, retiring'",
     )
     kept.fill("2026-08-09 12:00", "2026-11-29 00:00")
     assert [step.action for step in maintain(kept).steps] == ["create"] * 3 + ["drop"]
@@ -481,8 +482,8 @@ def test_a_view_of_a_partition_is_in_the_way_of_that_one_alone(make: Make) -> No
     kept.fill("2026-08-09 12:00", "2026-08-10 00:00", "2026-11-29 00:00")
     execute(kept.url, "CREATE VIEW of_first AS SELECT * FROM events_first")
     said = failure(kept)
-    assert "events_first is detached, and the next run goes on" in said
-    assert "depend on it" in said
+    assert said.startswith("Dropping events_first: The database refuses: ")
+    assert said.endswith("because other objects depend on it")
     assert [own.name for own in kept.alone()] == ["events_first"]
     assert len(kept.attached()) == 4
     execute(kept.url, "DROP VIEW of_first")
