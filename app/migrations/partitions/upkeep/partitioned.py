@@ -88,7 +88,7 @@ class Partitions(Upkeep):
             with database_errors_in_one_line(f"{own.name} is detached, and the next run goes on"):
                 step = dropper.drop(retiring, why) if retiring is not None else None
         except Taken:
-            self.result.note(f"{own.name}: another run is at it")
+            self.result.note(f"{own.name}: another run is at it, or another session writes to it")
         except SchemaError as error:  # the next partition may have nothing in its way
             self.result.failures.append(Failure.of(self.declared.table, error))
         else:
