@@ -24,6 +24,7 @@ from app.migrations.partitions.conversion.look import (
 )
 from app.migrations.partitions.conversion.plan import (
     Plan,
+    analyze_statement,
     check_statement,
     drop_key_statement,
     key_statement,
@@ -38,6 +39,7 @@ from app.migrations.run import Outcome
 from app.migrations.session import Session
 from app.partitions import Declared
 
+_IS_ANALYZED = "SELECT reltuples >= 0 FROM pg_class WHERE oid = :oid"
 LET_GO_SECONDS = 2.0  # longer than a waiting deploy sleeps between two looks at the lock
 
 
@@ -88,7 +90,7 @@ class _Conversion:
     def go_on(self) -> Plan | None:
         """Does what is left; returns None if a table stays in use."""
         with db.connect(self._engine) as connection:
-            found = look(connection, self._project, self._config, self._declared)
+            found = look(connection, self._project, self._config, self._declared, patient=True)
         if found.refusals:
             listed = "".join(f"\n  {line}" for line in found.refusals)
             raise MigrationError(f"{self._declared.table} was not converted, for these are in the way:{listed}")
@@ -96,6 +98,7 @@ class _Conversion:
         if not found.is_partitioned and not self._convert(found):
             return None
         created = create_ahead(self._project, self._engine, self._declared)
+        self._analyze()
         return replace(
             plan,
             done=True,
@@ -183,6 +186,15 @@ class _Conversion:
         if passed:
             self._say(f"partitioned; its tables were locked for {self._brief.held_seconds * 1000:.0f} ms")
         return passed
+
+    def _analyze(self) -> None:
+        """Gives the planner its statistics: no autovacuum collects those of a partitioned table."""
+        with run.transaction(self._engine) as connection:
+            facts = quick_look(connection, self._declared).facts
+            if connection.execute(sa.text(_IS_ANALYZED), {"oid": facts.oid}).scalar():
+                return
+            without_limits(connection)
+            execute(connection, [analyze_statement(facts)])
 
     def _say(self, line: str) -> None:
         run.log.info("%s: %s", self._declared.table, line)

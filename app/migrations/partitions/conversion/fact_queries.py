@@ -12,11 +12,12 @@ SELECT c.oid, c.relname::text AS name, quote_ident(n.nspname) AS schema,
         WHERE x.indrelid = c.oid AND x.indisreplident) AS replica_index
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:table)
 """
+# A server may keep options of its own beside those that can be set.
 COLUMNS = """
 SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS is_not_null,
        a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_generated,
        col_description(a.attrelid, a.attnum) AS comment, NULLIF(a.attstattarget, -1)::int AS statistics,
-       coalesce(a.attoptions, '{}')::text[] AS options
+       ARRAY(SELECT option FROM unnest(a.attoptions) option WHERE starts_with(option, 'n_distinct')) AS options
 FROM pg_attribute a WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 CONSTRAINTS = f"""

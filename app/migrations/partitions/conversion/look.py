@@ -122,8 +122,17 @@ def require_postgresql(connection: sa.Connection, table: str) -> None:
         )
 
 
-def look(connection: sa.Connection, project: Project, config: Config, declared: Declared) -> Look:
+def look(
+    connection: sa.Connection, project: Project, config: Config, declared: Declared, *, patient: bool = False
+) -> Look:
     """Looks at a table. Writes nothing.
+
+    Args:
+        connection: reading joins its transaction.
+        project: whose database.
+        config: of Alembic.
+        declared: the table.
+        patient: reads the whole table for its newest row, if no index has it.
 
     Raises:
         MigrationError: revisions are pending or failed, or there is no such table.
@@ -139,7 +148,7 @@ def look(connection: sa.Connection, project: Project, config: Config, declared: 
     lines: list[str] = []
     if found.facts.kind == "r" and found.facts.is_ours and is_time:
         measured = estimate(connection, found.facts, found.target.key)
-        latest, too_late = _newest(connection, found)
+        latest, too_late = _newest(connection, found, patient=patient)
     lines = refusals(connection, found.facts, declared, project.tables(), too_late)
     lines += [f"{difference}, by what revisions make: see schema check" for difference in differing]
     return replace(found, estimate=measured, newest=latest, expected=expected, refusals=lines)
@@ -174,10 +183,10 @@ def quick_look(connection: sa.Connection, declared: Declared) -> Look:
     )
 
 
-def _newest(connection: sa.Connection, found: Look) -> tuple[dt.datetime | None, dt.datetime | None]:
+def _newest(connection: sa.Connection, found: Look, *, patient: bool) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Returns the moment of the newest row if a bound can lie after it; else as the second value, what it is."""
     schedule = found.declared.schedule
-    moment = newest(connection, found.facts, found.declared.by)
+    moment = newest(connection, found.facts, found.declared.by, patient=patient)
     if moment is None or moment <= schedule.ahead.after(found.now):
         return moment, None
     return None, moment
