@@ -90,10 +90,10 @@ WHERE r.oid IS NOT NULL OR (p.pubname, (SELECT relname FROM pg_class WHERE oid =
     WHERE schemaname = (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = :oid)
 ) ORDER BY 1
 """
-PUBLICATIONS_OF_14 = _PUBLICATIONS.format(parts="NULL AS columns, NULL AS filter")
+PUBLICATIONS_OF_14 = _PUBLICATIONS.format(parts="NULL::text[] AS columns, NULL AS filter")
 PUBLICATIONS = _PUBLICATIONS.format(
     parts="""(
-    SELECT string_agg(quote_ident(attname), ', ' ORDER BY place)
+    SELECT array_agg(attname::text ORDER BY place)
     FROM unnest(r.prattrs::int2[]) WITH ORDINALITY AS k (number, place)
     JOIN pg_attribute ON attrelid = r.prrelid AND attnum = number
 ) AS columns, pg_get_expr(r.prqual, r.prrelid) AS filter"""
