@@ -9,7 +9,7 @@ import pytest
 
 from app.migrations import commands
 from app.migrations.errors import MigrationError
-from app.migrations.partitions import create_ahead, enable, plan_undo, undo
+from app.migrations.partitions import create_ahead, enable, plan_enable, plan_undo, undo
 from app.migrations.partitions.conversion.look import first_bound
 from app.partitions import Partitioned
 from app.periods import Period
@@ -123,6 +123,14 @@ def test_pending_revisions_and_differences_are_refused(url: str) -> None:
     assert "was not converted, for these are in the way:\n  column" in done.stderr
     execute(url, f"ALTER TABLE {LOGS} DROP COLUMN mine", "UPDATE alembic_version SET version_num = '20260801090000'")
     assert "revisions are pending" in failed(schema("partitions", "enable", LOGS, "--apply", DATABASE_URL=url), 3)
+
+
+def test_another_partition_key_is_refused(small: HandMade) -> None:
+    columns = "id bigint PRIMARY KEY, at timestamp NOT NULL"
+    execute(small.url, "DROP TABLE details, logs", f"CREATE TABLE logs ({columns}) PARTITION BY HASH (id)")
+    for ask in (plan_enable, enable):
+        with pytest.raises(MigrationError, match=r"logs is partitioned by HASH \(id\), and the models declare RANGE"):
+            ask(small.project, "logs", small.engine)
 
 
 def test_a_bound_that_comes_near_is_moved(small: HandMade) -> None:

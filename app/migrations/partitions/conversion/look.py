@@ -15,6 +15,7 @@ from app.migrations.partitions.conversion.estimates import Estimate, estimate, n
 from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.refusals import TIMES, refusals
 from app.migrations.partitions.conversion.swap import Target, bound_check, key_index, taken_names
+from app.migrations.partitions.leaves import Parent
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, address_of, owner_of, quote
 from app.partitions import Declared
@@ -135,11 +136,12 @@ def look(
         patient: reads the whole table for its newest row, if no index has it.
 
     Raises:
-        MigrationError: revisions are pending or failed, or there is no such table.
+        MigrationError: revisions are pending or failed, there is no such table, or it is partitioned otherwise.
     """
     expected, differing = differences(connection, project, config, declared.table)
     found = quick_look(connection, declared)
     if found.is_partitioned:
+        Parent.of(connection, declared)  # refuses another partition key
         return replace(found, expected=expected)
     is_time = (column := found.facts.column(declared.by)) is not None and column.type in TIMES
     measured = found.estimate
