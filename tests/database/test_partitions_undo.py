@@ -262,24 +262,24 @@ def test_a_role_that_is_the_owner_s_member_converts_in_its_own_schema(servers: S
             url,
             *(
                 f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-                for role in ("logs_owner", "logs_member", "logs_reader")
+                for role in ("its_owner", "its_member", "its_reader")
             ),
-            "GRANT logs_owner TO logs_member",
-            'CREATE SCHEMA "My Schema" AUTHORIZATION logs_owner',
-            'GRANT ALL ON SCHEMA "My Schema" TO logs_member',
-            'GRANT USAGE ON SCHEMA "My Schema" TO logs_reader',
+            "GRANT its_owner TO its_member",
+            'CREATE SCHEMA "My Schema" AUTHORIZATION its_owner',
+            'GRANT ALL ON SCHEMA "My Schema" TO its_member',
+            'GRANT USAGE ON SCHEMA "My Schema" TO its_reader',
             f'ALTER DATABASE {_name(url)} SET search_path = "My Schema", public',
         )
-        owner, member = (url.replace("postgres@", f"{role}@") for role in ("logs_owner", "logs_member"))
-        small = HandMade(tmp_path, owner, [*SMALL, "GRANT SELECT ON logs TO logs_reader"], {"logs": WEEKLY})
+        owner, member = (url.replace("postgres@", f"{role}@") for role in ("its_owner", "its_member"))
+        small = HandMade(tmp_path, owner, [*SMALL, "GRANT SELECT ON logs TO its_reader"], {"logs": WEEKLY})
         before = dump(servers[18], url)
         for table in ("alembic_version", "keys", "details"):
-            execute(owner, f"GRANT ALL ON {table} TO logs_member")
+            execute(owner, f"GRANT ALL ON {table} TO its_member")
         before = dump(servers[18], url)
         enable(small.project, "logs", engine(member))
         assert small.in_plain_form() == small.expected
         owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname LIKE 'logs%'"
-        assert query(url, owners) == [("logs_owner",)]
-        execute(url.replace("postgres@", "logs_reader@"), 'SELECT * FROM "My Schema".logs')
+        assert query(url, owners) == [("its_owner",)]
+        execute(url.replace("postgres@", "its_reader@"), 'SELECT * FROM "My Schema".logs')
         undo(small.project, "logs", engine(member))
         assert dump(servers[18], url) == before
