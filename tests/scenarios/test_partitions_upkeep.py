@@ -317,3 +317,20 @@ def test_a_signal_ends_it_while_it_waits_and_the_next_run_goes_on(url: str, numb
     wait_until(lambda: holder(url) is None)
     assert maintain(url).returncode == 0
     require_kept(url)
+
+
+@pytest.mark.exhaustive
+def test_a_signal_ends_an_archive_and_leaves_no_part_of_it(url: str, tmp_path: Path) -> None:
+    insert = f"INSERT INTO {OLDEST} (request_time, trace_id) SELECT '{week(-21)}', md5(g::text)"
+    execute(url, f"{insert} FROM generate_series(1, 200000) g")
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    running = start(url, "--archive", str(folder))
+    wait_until(lambda: any(file.name.endswith(".part") and file.stat().st_size for file in folder.iterdir()))
+    running.send(signal.SIGTERM)
+    done = running.wait()
+    assert (done.returncode, "Interrupted" in done.stderr, "Traceback" in done.stderr) == (130, True, False)
+    assert [*folder.iterdir()] == []
+    assert [own.name for own in alone(url)] == [OLDEST]
+    assert maintain(url, "--archive", str(folder)).returncode == 0
+    assert in_archive(folder) == {(week(-20), 200040), (week(-15), 30)}
