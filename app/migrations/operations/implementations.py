@@ -55,6 +55,11 @@ def _repeatable(original: _Implementation, clause: str) -> _Implementation:
         if online and operation.kw.get("postgresql_concurrently"):
             # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
             setattr(operation, clause, True)
+            if context.opts.get(catalog_table.PREVIEW) and isinstance(operation, ops.CreateIndexOp):
+                # Marked as the engine's: run on a partitioned table, it would be another statement.
+                table = catalog_table.CatalogTable.named(operations, operation.table_name, operation.schema)
+                table.execute(table.creation(operation.to_index(operations.migration_context)))
+                return
         original(operations, operation)
 
     return implementation
@@ -104,6 +109,16 @@ def _unless_left_out(original: _Implementation) -> _Implementation:
 
     def implementation(operations: Operations, operation: Any) -> None:
         if not parents.is_left_out(operations, operation.to_constraint(operations.migration_context)):
+            original(operations, operation)
+
+    return implementation
+
+
+def _unless_kept(original: _Implementation) -> _Implementation:
+    """Passes over the column that a table of PostgreSQL is partitioned by."""
+
+    def implementation(operations: Operations, operation: Any) -> None:
+        if not parents.is_kept(operations, operation):
             original(operations, operation)
 
     return implementation
@@ -210,8 +225,8 @@ _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
     ops.CreateIndexOp: _repeatable(toimpl.create_index, "if_not_exists"),
     ops.DropIndexOp: _repeatable(toimpl.drop_index, "if_exists"),
     ops.AlterColumnOp: _copies_table(toimpl.alter_column),
-    ops.AddColumnOp: _copies_table(toimpl.add_column),
-    ops.DropColumnOp: _copies_table(toimpl.drop_column),
+    ops.AddColumnOp: _unless_kept(_copies_table(toimpl.add_column)),
+    ops.DropColumnOp: _unless_kept(_copies_table(toimpl.drop_column)),
     ops.DropConstraintOp: _copies_table(toimpl.drop_constraint),
     ops.CreateUniqueConstraintOp: _copies_table(toimpl.create_constraint),
     ops.CreateCheckConstraintOp: _copies_table(toimpl.create_constraint),

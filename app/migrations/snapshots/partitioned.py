@@ -24,7 +24,7 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
 
     A table that isn't declared keeps its partition key, and its keys keep the partition column: these differ. Its
     indexes are the same as a plain table's. A foreign key that refers to a partitioned table and can't exist counts as
-    there.
+    there, and the partition column as not there where a plain table has none yet: a downgrade leaves it.
 
     Args:
         expected: the facts that `found` is compared with; a table that is partitioned there is left as it is.
@@ -35,7 +35,12 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
     if not tables:
         return found
     columns = {table: by for table, by in declared().items() if _is_by(found, table, by)}
-    plain = {name: _plain(expected, name, facts, tables, columns) for name, facts in found.items()}
+    kept = {f"column {table}.{by}" for table, by in columns.items()}
+    plain = {
+        name: _plain(expected, name, facts, tables, columns)
+        for name, facts in found.items()
+        if name in expected or name not in kept
+    }
     return plain | dict(_impossible(expected, found, tables))
 
 
@@ -73,7 +78,10 @@ def _plain(expected: Snapshot, name: str, facts: Facts, tables: set[str], column
         return facts
     if kind == "table":
         plain = ("kind", "partitioned_by") if table in columns else ("kind",)  # the partition key says as much
-        return {fact: value for fact, value in facts.items() if fact not in plain}
+        kept = {fact: value for fact, value in facts.items() if fact not in plain}
+        # PostgreSQL gives storage parameters to partitions only, which are no part of a snapshot.
+        options = {fact: value for fact, value in expected.get(name, {}).items() if fact == "options"}
+        return kept | (options if table in columns else {})
     if kind == "index":
         facts = {**facts, "definition": str(facts["definition"]).replace(" ON ONLY ", " ON ", 1)}
     if table in columns and _is_key(facts):
