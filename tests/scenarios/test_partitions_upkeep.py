@@ -334,3 +334,20 @@ def test_a_signal_ends_an_archive_and_leaves_no_part_of_it(url: str, tmp_path: P
     assert [own.name for own in alone(url)] == [OLDEST]
     assert maintain(url, "--archive", str(folder)).returncode == 0
     assert in_archive(folder) == {(week(-20), 200040), (week(-15), 30)}
+
+
+@pytest.mark.exhaustive
+def test_all_tables_are_kept_after_their_conversion(
+    heads: Callable[[str], str], servers: Servers, tmp_path: Path
+) -> None:
+    with database("postgresql", servers, tmp_path, heads("postgresql")) as url:
+        for table in PROJECT.declarations():  # both are empty
+            done = schema("partitions", "enable", table, "--apply", DATABASE_URL=url)
+            assert done.returncode == 0, done.stderr
+        assert schema("partitions", "maintain", DATABASE_URL=url).stdout.endswith("Nothing to do.\n")
+        later = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=200)
+        done_ = commands.maintain(PROJECT, engine(url), now=later)
+        assert done_.failures == []
+        assert {step.action for step in done_.steps} == {"create", "drop"}
+        assert {step.table for step in done_.steps} == {*PROJECT.declarations()}
+        assert "equals the models" in schema("check", DATABASE_URL=url).stdout
