@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.migrations import commands
+from app.migrations.ahead import PREFIX
 from app.migrations.errors import MigrationError
 from app.migrations.partitions import create_ahead, enable, plan_enable, plan_undo, undo
 from app.migrations.partitions.conversion.look import first_bound
@@ -136,11 +137,38 @@ def test_another_partition_key_is_refused(small: HandMade) -> None:
 def test_a_bound_that_comes_near_is_moved(small: HandMade) -> None:
     soon = query(small.url, "SELECT (timezone('utc', now()) + interval '30 minutes')::timestamp(0)::text")[0][0]
     execute(small.url, f"ALTER TABLE logs ADD CONSTRAINT logs_until CHECK (at < '{soon}')")
+    execute(
+        small.url, f"COMMENT ON CONSTRAINT logs_until ON logs IS '{PREFIX}logs from MINVALUE to {soon} UTC, converting'"
+    )
     execute(small.url, "CREATE UNIQUE INDEX logs_until_key ON logs (id, at)")
     done = enable(small.project, "logs", small.engine)
     assert done.bound is not None
     assert done.bound > dt.datetime.fromisoformat(str(soon))
     assert small.in_plain_form() == small.expected
+
+
+def test_an_unfinished_conversion_is_no_difference_and_an_alarm(url: str) -> None:
+    mark = f"{PREFIX}{LOGS} from MINVALUE to 2099-01-05 00:00:00 UTC, converting"
+    execute(
+        url,
+        f"ALTER TABLE {LOGS} ADD CONSTRAINT {LOGS}_until CHECK (request_time < '2099-01-05')",
+        f"COMMENT ON CONSTRAINT {LOGS}_until ON {LOGS} IS '{mark}'",
+        f"CREATE UNIQUE INDEX {LOGS}_until_key ON {LOGS} (id, request_time)",
+    )
+    assert schema("deploy", DATABASE_URL=url).returncode == 0
+    checked = commands.check(PROJECT, engine(url))
+    assert (checked.drift.open, checked.wanted) == ([], [])
+    told = schema("status", "--exit-code", DATABASE_URL=url)
+    assert told.returncode == 10
+    assert (
+        f"The conversion of {LOGS} isn't finished, and from 2099-01-05 00:00 UTC on each INSERT fails." in told.stdout
+    )
+    assert f"{LOGS}: being converted, rows are taken until 2099-01-05 00:00 UTC" in told.stdout
+    assert PROJECT.is_current(engine(url))
+    shown = plan_undo(PROJECT, LOGS, engine(url))
+    assert [len(step.statements) for step in shown.steps] == [2]
+    undo(PROJECT, LOGS, engine(url))
+    assert schema("status", "--exit-code", DATABASE_URL=url).returncode == 0
 
 
 def test_a_row_of_tomorrow_moves_the_bound_behind_it(small: HandMade) -> None:
