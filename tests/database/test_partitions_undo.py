@@ -18,7 +18,7 @@ from app.project import PROJECT
 from tests.support.approved_texts import Approve, plain
 from tests.support.command_processes import failed
 from tests.support.database_access import engine, execute, query
-from tests.support.databases import Servers, database
+from tests.support.databases import Servers, database, everyday
 from tests.support.hand_made_project import HandMade, dump
 from tests.support.schema_dump import schema_of
 from tests.support.schema_in_process import schema
@@ -310,4 +310,23 @@ def test_a_role_that_is_the_owner_s_member_converts_in_its_own_schema(servers: S
         assert query(url, owners) == [("its_owner",)]
         execute(url.replace("postgres@", "its_reader@"), 'SELECT * FROM "My Schema".logs')
         undo(small.project, "logs", engine(member))
+        assert dump(servers[18], url) == before
+
+
+@pytest.mark.parametrize(
+    "key",
+    everyday(
+        ["(id, at)", "(at, id)", "(id) DEFERRABLE INITIALLY DEFERRED", "(id, kind)"],
+        ["(at, id)", "(id) DEFERRABLE INITIALLY DEFERRED"],
+    ),
+)
+def test_each_kind_of_key_goes_there_and_back(key: str, servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path) as url:
+        columns = f"id bigserial, kind int DEFAULT 1, at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY {key}"
+        made = HandMade(tmp_path, url, [f"CREATE TABLE logs ({columns})"], {"logs": WEEKLY})
+        execute(url, "INSERT INTO logs (at) SELECT now() - g * interval '1 hour' FROM generate_series(1, 9) g")
+        before = dump(servers[18], url)
+        enable(made.project, "logs", made.engine)
+        assert made.in_plain_form() == made.expected
+        undo(made.project, "logs", made.engine)
         assert dump(servers[18], url) == before
