@@ -46,7 +46,7 @@ def _limits() -> Limits:
 
 
 def _partition_settings() -> dict[str, dict[str, str]]:
-    return settings.load().partitions(declared_partitions(_base().metadata))
+    return settings.load().partitions(lambda: declared_partitions(_base().metadata))
 
 
 PROJECT = Project(

@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -108,26 +108,26 @@ class Settings:
             raise SettingsError(f"{name} must be a number of seconds, 0 or more.")
         return value
 
-    def partitions(self, tables: Iterable[str]) -> dict[str, dict[str, str]]:
+    def partitions(self, tables: Callable[[], Iterable[str]]) -> dict[str, dict[str, str]]:
         """Returns what `SCHEMA_PARTITIONS_<TABLE>_EVERY`, `_KEEP` and `_AHEAD` say, by table.
 
         Args:
-            tables: the tables that may be partitioned. A variable has the name in capitals, and `_` for what is no
-                letter and no digit.
+            tables: gives the tables that may be partitioned; asked only if there is such a variable. That has the name
+                in capitals, and `_` for what is no letter and no digit.
 
         Raises:
             SettingsError: a variable names no such table, or a value can't be used.
         """
-        known = {
-            f"{_PARTITIONS}{_variable(table)}_{part.upper()}": (table, part) for table in tables for part in _PARTS
-        }
+        names = sorted(name for name in self.values if name.startswith(_PARTITIONS))
+        variables = {f"{_PARTITIONS}{_variable(table)}": table for table in (tables() if names else ())}
+        known = {f"{name}_{part.upper()}": (table, part) for name, table in variables.items() for part in _PARTS}
         found: dict[str, dict[str, str]] = {}
-        for name in sorted(name for name in self.values if name.startswith(_PARTITIONS)):
+        for name in names:
             if name not in known:
                 # The table would go on under the retention that the setting was to change.
-                names = ", ".join(dict.fromkeys(each.rpartition("_")[0] for each in known)) or "none is declared"
+                listed = ", ".join(variables) or "none is declared"
                 raise SettingsError(
-                    f"{name} names no table with partitions: write one of {names}, and _EVERY, _KEEP or _AHEAD."
+                    f"{name} names no table with partitions: write one of {listed}, and _EVERY, _KEEP or _AHEAD."
                 )
             if not (text := self.values[name].strip()):
                 continue

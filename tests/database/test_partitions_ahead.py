@@ -192,5 +192,13 @@ def test_partitions_that_nobody_adopted_are_a_note(postgres_head: str) -> None:
     assert "Ahead" not in told.stdout
 
 
+def test_a_setting_that_names_nothing_is_a_note(sqlite_url: str) -> None:
+    told = schema("status", DATABASE_URL=sqlite_url, SCHEMA_PARTITIONS_REQUEST_LOG_KEEP="1 year")
+    assert told.returncode == 0
+    assert "Note: SCHEMA_PARTITIONS_REQUEST_LOG_KEEP names no table with partitions: write one of" in told.stdout
+    refused = schema("partitions", "maintain", DATABASE_URL=sqlite_url, SCHEMA_PARTITIONS_REQUEST_LOG_KEEP="1 year")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_sqlite_has_none(sqlite_url: str) -> None:
     assert PROJECT.partitions_ahead(db.engine(sqlite_url)) == []

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from app.backfill import Pace
+from app.errors import SchemaError
 from app.migrations import commands, run
 from app.migrations.partitions import Maintenance
-from app.migrations.partitions.upkeep import plain
+from app.migrations.partitions.upkeep import deletion, plain
 from tests.support.database_access import autocommit, connected, engine, execute, query
 from tests.support.kept_events import ADDRESS, BY, NOW, Kept, at
 from tests.support.ledger_rows import attempts
@@ -189,3 +191,33 @@ def test_what_is_no_time_on_sqlite_stays(sqlite_url: str, tmp_path: Path, value:
     execute(sqlite_url, f'INSERT INTO {ADDRESS} ("{BY}") VALUES ({value})')
     maintain(kept)
     assert kept.count() == 2
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    kept = Kept(f"sqlite:///{tmp_path / 'none.db'}", tmp_path)
+    (tmp_path / "alembic.ini").write_text("[alembic]\n", encoding="utf-8")
+    done = commands.maintain(kept.project)
+    assert done.notes == ['Events "log": there is no such table yet: schema deploy makes it']
+    assert [file.name for file in tmp_path.iterdir()] == ["alembic.ini"]
+    with pytest.raises(SchemaError, match="has no partitions to adopt: this database is SQLite"):
+        commands.adopt_partitions(kept.project, 'Events "log"')
+
+
+def test_a_page_does_not_read_what_is_gone(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(kept, 300, 91)
+    fill(kept, 5, 1)
+    seen: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Pace, "wrote", lambda *_: None)
+        patched.setattr(deletion.OldRows, "_left", _noted(deletion.OldRows._left, seen))
+        assert [step.rows for step in maintain(kept).steps] == [300]
+    # Three pages, an empty one after the last, and one from the beginning.
+    assert [" >= " in condition for condition in seen] == [False, True, True, True, False]
+
+
+def _noted(left: Callable[[Any], str], seen: list[str]) -> Callable[[Any], str]:
+    def noted(rows: Any) -> str:
+        seen.append(left(rows))
+        return seen[-1]
+
+    return noted

@@ -335,7 +335,7 @@ def test_partition_settings_by_table() -> None:
         "SCHEMA_PARTITIONS_ODD_TABLE_KEEP": "",
         "SCHEMA_PARTITIONS_AB_KEEP_KEEP": "1 day",
     }
-    assert Settings(values).partitions(TABLES) == {
+    assert Settings(values).partitions(lambda: TABLES) == {
         "request_logs": {"keep": "forever", "every": "month"},
         "odd table": {"ahead": "6 months"},
         "ab_keep": {"keep": "1 day"},
@@ -345,7 +345,7 @@ def test_partition_settings_by_table() -> None:
 @pytest.mark.parametrize("name", ["REQUEST_LOG_KEEP", "REQUEST_LOGS_KEPT", "REQUEST_LOGS", "request_logs_KEEP", ""])
 def test_a_partition_setting_that_names_nothing_is_refused(name: str) -> None:
     with pytest.raises(SettingsError) as error:
-        Settings({f"SCHEMA_PARTITIONS_{name}": ""}).partitions(["request_logs", "users"])
+        Settings({f"SCHEMA_PARTITIONS_{name}": ""}).partitions(lambda: ["request_logs", "users"])
     assert str(error.value) == (
         f"SCHEMA_PARTITIONS_{name} names no table with partitions: write one of SCHEMA_PARTITIONS_REQUEST_LOGS, "
         "SCHEMA_PARTITIONS_USERS, and _EVERY, _KEEP or _AHEAD."
@@ -357,7 +357,7 @@ def test_a_partition_setting_that_names_nothing_is_refused(name: str) -> None:
 )
 def test_a_partition_setting_that_cannot_be_used_is_named(part: str, text: str) -> None:
     with pytest.raises(SettingsError, match=rf"^SCHEMA_PARTITIONS_REQUEST_LOGS_{part}: '{text}' is no [^\n]*$"):
-        Settings({f"SCHEMA_PARTITIONS_REQUEST_LOGS_{part}": text}).partitions(["request_logs"])
+        Settings({f"SCHEMA_PARTITIONS_REQUEST_LOGS_{part}": text}).partitions(lambda: ["request_logs"])
 
 
 def test_the_declarations_have_the_values_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

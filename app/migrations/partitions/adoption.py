@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from app import db
 from app.migrations import run
 from app.migrations.ahead import Mark, State
-from app.migrations.errors import ConfigurationError
+from app.migrations.errors import ConfigurationError, MigrationError
 from app.migrations.partitions.catalog import Partition, attached
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.leaves import Parent, marking
@@ -98,6 +98,8 @@ def adopt_partitions(
         raise ConfigurationError(f"{table} isn't declared: its model needs Partitioned(...).")
     engine = engine if engine is not None else db.migration_engine(run.database_url(project), read_only=not apply)
     with run.reading(project, engine) as connection:
+        if connection.dialect.name != "postgresql":
+            raise MigrationError(f"{table} has no partitions to adopt: this database is SQLite.")
         parent = Parent.of(connection, declared)
         found = _look(connection, declared, run.shown(project, engine), now)
     if not apply:

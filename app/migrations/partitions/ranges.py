@@ -34,7 +34,7 @@ def missing(taken: Iterable[Range], schedule: Schedule, now: dt.datetime) -> lis
         now: the moment.
     """
     taken = sorted(taken)
-    free = _without(taken, Range(_beginning(taken, schedule, now), _end(schedule, now)))
+    free = _without(taken, Range(_beginning(taken, schedule, now), schedule.reach(now)))
     return [piece for gap in free for piece in _pieces(gap, schedule.every)]
 
 
@@ -50,10 +50,6 @@ def _beginning(taken: list[Range], schedule: Schedule, now: dt.datetime) -> dt.d
         return current
     oldest = schedule.every.start(schedule.keep.before(now)) if schedule.keep is not None else last
     return max(last, oldest)
-
-
-def _end(schedule: Schedule, now: dt.datetime) -> dt.datetime:
-    return schedule.reach(now)
 
 
 def _without(taken: list[Range], whole: Range) -> list[Range]:

@@ -172,23 +172,21 @@ def read_status(
     problems += [p for r in revisions if not r.applied for p in _problem(_known_outcome(entries, r.revision))]
     notes += _of_newer_code(entries)
     ahead = read_ahead(connection, now)
-    notes += _unmarked(connection, project, ahead)
+    notes += _notes_on_partitions(connection, project, ahead)
     head = heads[0] if len(heads) == 1 else None
     shown = sorted(str(revision) or "''" for revision in at)
     return Status(database, shown, head, holder, revisions, problems, notes, entries, place, ahead)
 
 
-def _unmarked(connection: sa.Connection, project: Project, ahead: list[Ahead]) -> list[str]:
-    """Returns a note for each declared table whose partitions another program or a person keeps."""
-    if connection.dialect.name != "postgresql":
-        return []
-    query = "SELECT relname FROM pg_class WHERE relkind = 'p' AND pg_table_is_visible(oid) ORDER BY relname"
+def _notes_on_partitions(connection: sa.Connection, project: Project, ahead: list[Ahead]) -> list[str]:
+    """Returns a note for settings that can't be used, and for each declared table whose partitions others keep."""
     kept = {each.table for each in ahead}
-    tables = [table for table in connection.exec_driver_sql(query).scalars() if table not in kept]
-    if not tables:  # the models take time to load
-        return []
+    query = "SELECT relname FROM pg_class WHERE relkind = 'p' AND pg_table_is_visible(oid) ORDER BY relname"
+    is_server = connection.dialect.name == "postgresql"
+    tables = [name for name in connection.exec_driver_sql(query).scalars() if name not in kept] if is_server else []
     try:
-        declared = project.partitions()
+        project.partition_settings()
+        declared = project.partitions() if tables else {}  # the models take time to load
     except SchemaError as error:
         return [str(error)]
     return [

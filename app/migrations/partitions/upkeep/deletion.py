@@ -12,11 +12,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import server_session
 from app.backfill import Pace
 from app.errors import met_a_lock
 from app.migrations.partitions.transactions import execute, limit
 from app.partitions import Declared
-from app.sql_text import for_driver, quoted
+from app.sql_text import for_driver, literal, quoted
 
 # A text of another form is no time that could be compared; a number is less than any text.
 _TIME = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
@@ -91,13 +92,14 @@ class OldRows:
         self.young = f"{column} >= {before}"
         if not self._is_server:
             self.old = f"{column} > '' AND {self.old} AND {column} GLOB '{_TIME}'"
-        self._order = column
+        self._column = column
+        self._reached: str | None = None  # the youngest row that was deleted; older ones are read again at the end
 
     def delete(self, pace: Pace) -> Iterator[tuple[int, dict[str, int]]]:
         """Deletes page after page, and yields the number of its rows, and of those that went with them."""
         deadline = time.monotonic() + pace.patience
         while True:
-            started = time.monotonic()
+            started, began_at = time.monotonic(), self._reached
             try:
                 rows, children = self._page(pace.rows)
             except sa.exc.DBAPIError as error:
@@ -106,8 +108,10 @@ class OldRows:
                 pace.met_a_lock()
                 pace.nap(_PAUSE_SECONDS)
                 continue
-            if not rows:
+            if not rows and began_at is None:
                 return
+            if not rows:  # what was locked then may be free now
+                continue
             seconds = time.monotonic() - started
             yield rows, children
             pace.wrote(rows, seconds)
@@ -127,7 +131,9 @@ class OldRows:
             execute(self._connection, "COMMIT")
         except BaseException:
             if not self._connection.invalidated:
-                execute(self._connection, "ROLLBACK")
+                server_session.end_statement(self._connection)
+                driver: Any = self._connection.connection.driver_connection
+                driver.rollback()
             raise
 
     def _page_postgresql(self, number: int) -> tuple[int, dict[str, int]]:
@@ -135,26 +141,33 @@ class OldRows:
         declared = self._declared
         table, key = quoted(declared.table), [quoted(name) for name in declared.key]
         referred = [quoted(name) for own in self.references if own.to == declared.table for name in own.referred]
-        columns = ", ".join(dict.fromkeys([*key, *referred]))
+        columns = ", ".join(dict.fromkeys([*key, *referred, self._column]))
         same = " AND ".join(f"{table}.{name} = page.{name}" for name in key)
         counts = "".join(f", ({count})" for count in self._counts("SELECT {} FROM page"))
         row = self._one(
-            f"WITH page AS MATERIALIZED (SELECT {columns} FROM {table} WHERE {self.old} ORDER BY {self._order} "
+            f"WITH page AS MATERIALIZED (SELECT {columns} FROM {table} WHERE {self._left()} ORDER BY {self._column} "
             f"LIMIT {number} FOR UPDATE SKIP LOCKED), "
             f"gone AS (DELETE FROM {table} USING page WHERE {same} RETURNING 1) "
-            f"SELECT (SELECT count(*) FROM gone){counts}"
+            f"SELECT (SELECT count(*) FROM gone), (SELECT max({self._column})::text FROM page){counts}"
         )
-        return int(row[0]), self._by_table(row[1:])
+        self._reached = row[1] and literal(row[1])
+        return int(row[0]), self._by_table(row[2:])
 
     def _page_sqlite(self, number: int) -> tuple[int, dict[str, int]]:
         """Deletes under the lock of the one writer, so that each statement sees the same rows."""
         table, key = quoted(self._declared.table), ", ".join(map(quoted, self._declared.key))
-        chosen = f"SELECT {key} FROM {table} WHERE {self.old} ORDER BY {self._order}, {key} LIMIT {number}"
-        where = f"({key}) IN ({chosen})"
+        ordered = f"FROM {table} WHERE {self._left()} ORDER BY {self._column}, {key} LIMIT {number}"
+        where = f"({key}) IN (SELECT {key} {ordered})"
+        (reached,) = self._one(f"SELECT max({self._column}) FROM (SELECT {self._column} {ordered})")
         counts = [f"({count})" for count in self._counts(f"SELECT {{}} FROM {table} WHERE {where}")]
         children = self._one(f"SELECT {', '.join(counts)}") if counts else ()
         gone = self._connection.exec_driver_sql(f"DELETE FROM {table} WHERE {where}").rowcount
+        self._reached = reached and literal(reached)
         return gone, self._by_table(children)
+
+    def _left(self) -> str:
+        """Returns the condition of the rows of the next page: without the dead ones that were read before."""
+        return f"{self.old} AND {self._column} >= {self._reached}" if self._reached is not None else self.old
 
     def _counts(self, page: str) -> list[str]:
         """Returns a query for each reference that counts its rows; `page` selects columns of the page."""

@@ -48,11 +48,11 @@ def maintain(
         SchemaError: the database can't be reached.
     """
     chosen = _chosen(project, tables)
-    options = Options(archive, accept_empty, lock_timeout, now)
-    engine = engine if engine is not None else db.migration_engine(run.database_url(project), read_only=dry_run)
+    options = Options(archive and archive.absolute(), accept_empty, lock_timeout, now)
     result = Maintenance(run.shown(project, engine), done=not dry_run)
-    with run.reading(project, engine) as connection:
+    with run.reading(project, engine) as connection:  # makes no file of SQLite that isn't there
         kinds = {own.table: _kind(connection, own) for own in chosen}
+    engine = engine if engine is not None else db.migration_engine(run.database_url(project), read_only=dry_run)
     for declared in chosen:
         kind = kinds[declared.table]
         if kind is None:
