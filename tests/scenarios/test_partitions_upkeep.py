@@ -317,3 +317,37 @@ def test_a_signal_ends_it_while_it_waits_and_the_next_run_goes_on(url: str, numb
     wait_until(lambda: holder(url) is None)
     assert maintain(url).returncode == 0
     require_kept(url)
+
+
+@pytest.mark.exhaustive
+def test_a_signal_ends_an_archive_and_leaves_no_part_of_it(url: str, tmp_path: Path) -> None:
+    insert = f"INSERT INTO {OLDEST} (request_time, trace_id) SELECT '{week(-21)}', md5(g::text)"
+    execute(url, f"{insert} FROM generate_series(1, 200000) g")
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    running = start(url, "--archive", str(folder))
+    wait_until(lambda: any(file.name.endswith(".part") and file.stat().st_size for file in folder.iterdir()))
+    running.send(signal.SIGTERM)
+    done = running.wait()
+    assert (done.returncode, "Interrupted" in done.stderr, "Traceback" in done.stderr) == (130, True, False)
+    assert [*folder.iterdir()] == []
+    assert [own.name for own in alone(url)] == [OLDEST]
+    assert maintain(url, "--archive", str(folder)).returncode == 0
+    assert in_archive(folder) == {(week(-20), 200040), (week(-15), 30)}
+
+
+@pytest.mark.exhaustive
+def test_all_tables_are_kept_after_their_conversion(
+    heads: Callable[[str], str], servers: Servers, tmp_path: Path
+) -> None:
+    with database("postgresql", servers, tmp_path, heads("postgresql")) as url:
+        for table in PROJECT.declarations():  # both are empty
+            done = schema("partitions", "enable", table, "--apply", DATABASE_URL=url)
+            assert done.returncode == 0, done.stderr
+        assert schema("partitions", "maintain", DATABASE_URL=url).stdout.endswith("Nothing to do.\n")
+        later = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=200)
+        done_ = commands.maintain(PROJECT, engine(url), now=later)
+        assert done_.failures == []
+        assert {step.action for step in done_.steps} == {"create", "drop"}
+        assert {step.table for step in done_.steps} == {*PROJECT.declarations()}
+        assert "equals the models" in schema("check", DATABASE_URL=url).stdout

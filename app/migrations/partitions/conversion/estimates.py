@@ -119,7 +119,9 @@ def newest(connection: sa.Connection, facts: TableFacts, by: str, *, patient: bo
     column, name = facts.column(by), quote(by)
     zone = " AT TIME ZONE 'UTC'" if column is not None and column.type == "timestamp with time zone" else ""
     last = literal(LAST_MOMENT.replace(microsecond=0))
-    query = f"SELECT least(max({name}){zone}, {last}::timestamp) FROM {facts.address} WHERE {name} > '-infinity'"
+    # least() passes over NULL: of an empty table it would be the last moment.
+    least = f"CASE WHEN max({name}) IS NOT NULL THEN least(max({name}){zone}, {last}::timestamp) END"
+    query = f"SELECT {least} FROM {facts.address} WHERE {name} > '-infinity'"
     try:
         with connection.begin_nested():
             set_limits(connection, statement_timeout=0 if patient else _MOST_SECONDS)
