@@ -1,0 +1,10 @@
+"""The commands that are measured, in this process."""
+
+import datetime as dt
+
+KEEP = dt.timedelta(days=90)
+
+
+def maintain(url: str, now: dt.datetime) -> None:
+    """Runs `schema partitions maintain` for request_logs, as at a moment."""
+    raise NotImplementedError
