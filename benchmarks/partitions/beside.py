@@ -88,7 +88,9 @@ class Beside:
         time.sleep(0.5)  # their plans are cached, their pages read
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ends.set()
         for _ in self._processes:
             samples, failure = self._found.get(timeout=120)
@@ -99,7 +101,9 @@ class Beside:
 
     def waits(self, began: float, ended: float) -> Waits:
         """Returns the longest waits of statements that ran at some moment between two, once the context has ended."""
-        within = [sample for sample in self._samples if sample.began <= ended and sample.began + sample.seconds >= began]
+        within = [
+            sample for sample in self._samples if sample.began <= ended and sample.began + sample.seconds >= began
+        ]
         return Waits(_longest(within, ("insert", "update")), _longest(within, ("newest", "grouped")))
 
     def typical(self, kind: str) -> float:

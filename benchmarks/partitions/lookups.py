@@ -28,7 +28,9 @@ LOOKUPS = {
     "AND request_time < %(day)s::timestamp + interval '1 day'",
 }
 _SOME = "SELECT id, request_time, trace_id FROM request_logs TABLESAMPLE BERNOULLI (1) REPEATABLE (7) LIMIT 500"
-_NEWEST_TRACES = "SELECT array_agg(trace_id) FROM (SELECT trace_id FROM request_logs ORDER BY request_time DESC LIMIT 50) n"
+_NEWEST_TRACES = (
+    "SELECT array_agg(trace_id) FROM (SELECT trace_id FROM request_logs ORDER BY request_time DESC LIMIT 50) n"
+)
 
 
 class Form:

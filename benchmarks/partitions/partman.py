@@ -18,7 +18,9 @@ _PARENT = """
 SELECT partman.create_parent('public.request_logs', 'request_time', 'native', '1 week', p_premake := 4,
     p_start_partition := %s)
 """
-_KEPT = "UPDATE partman.part_config SET retention_keep_table = false, retention_keep_index = false, drop_cascade_fk = false"
+_KEPT = (
+    "UPDATE partman.part_config SET retention_keep_table = false, retention_keep_index = false, drop_cascade_fk = false"
+)
 _RETENTION = "UPDATE partman.part_config SET retention = %s::interval::text"
 
 

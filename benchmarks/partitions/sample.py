@@ -135,7 +135,10 @@ def text(measured: dict[str, Any]) -> str:
         f"{'  maintain: a partition dropped':44}{week['maintain, a partition dropped']:>9.2f}",
         "",
         f"{'look-up by id':32}{'to plan, ms':>12}{'to run, ms':>12}",
-        *(f"  {p['partitions']:>4} partitions{'':15}{p['to plan']:>12.2f}{p['to run']:>12.2f}" for p in measured["plans"]),
+        *(
+            f"  {p['partitions']:>4} partitions{'':15}{p['to plan']:>12.2f}{p['to run']:>12.2f}"
+            for p in measured["plans"]
+        ),
         "",
         f"a year of {measured['year']:,} rows",
         f"{'  rows a second':44}{measured['year'] / 365 / 86400:>9.1f}",
