@@ -8,15 +8,16 @@ import datetime as dt
 import multiprocessing as mp
 import time
 from collections.abc import Iterable
-from multiprocessing.queues import Queue
-from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import psycopg
 
 from benchmarks.partitions import data
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+    from multiprocessing.sharedctypes import Synchronized
 
 PAUSE = 0.002
 INSERT = """
@@ -88,11 +89,9 @@ class Beside:
         time.sleep(0.5)  # their plans are cached, their pages read
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ends.set()
-        for _ in self._processes:
+        for _number in self._processes:
             samples, failure = self._found.get(timeout=120)
             self._samples += samples
             self.failures += [failure] if failure else []
@@ -101,9 +100,7 @@ class Beside:
 
     def waits(self, began: float, ended: float) -> Waits:
         """Returns the longest waits of statements that ran at some moment between two, once the context has ended."""
-        within = [
-            sample for sample in self._samples if sample.began <= ended and sample.began + sample.seconds >= began
-        ]
+        within = [s for s in self._samples if s.began <= ended and s.began + s.seconds >= began]
         return Waits(_longest(within, ("insert", "update")), _longest(within, ("newest", "grouped")))
 
     def typical(self, kind: str) -> float:

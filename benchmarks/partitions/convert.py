@@ -83,10 +83,13 @@ def lines(found: dict[str, Any]) -> list[str]:
     """Returns the lines of the table."""
     same = ", ".join(found["same file"]) or "none"
     made = [
-        f"conversion of {found['rows']:,} rows, {found['size']:,} MB: {found['seconds']:.1f} s, the swap {found['swap']:.0f} ms",
+        f"conversion of {found['rows']:,} rows, {found['size']:,} MB",
+        f"  {found['seconds']:.1f} s, the swap {found['swap']:.0f} ms, the plan {found['plan']:.1f} s",
         f"  files of the table that are still the same: {same}; grown by {found['grown']} MB, WAL {found['wal']} MB",
         f"{'':72}{'seconds':>9}{'writer ms':>11}{'reader ms':>11}",
     ]
-    for step in found["steps"]:
-        made.append(f"  {step['step'][:68]:70}{step['seconds']:>9.2f}{step['writer']:>11.0f}{step['reader']:>11.0f}")
+    made += [
+        f"  {step['step'][:68]:70}{step['seconds']:>9.2f}{step['writer']:>11.0f}{step['reader']:>11.0f}"
+        for step in found["steps"]
+    ]
     return [*made, *(f"    {failure}" for failure in found["failures"])]

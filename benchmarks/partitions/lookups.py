@@ -4,11 +4,8 @@ import datetime as dt
 import json
 import random
 import statistics
-from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-import psycopg
 
 from benchmarks import measure
 from benchmarks.partitions import beside, data
@@ -28,9 +25,7 @@ LOOKUPS = {
     "AND request_time < %(day)s::timestamp + interval '1 day'",
 }
 _SOME = "SELECT id, request_time, trace_id FROM request_logs TABLESAMPLE BERNOULLI (1) REPEATABLE (7) LIMIT 500"
-_NEWEST_TRACES = (
-    "SELECT array_agg(trace_id) FROM (SELECT trace_id FROM request_logs ORDER BY request_time DESC LIMIT 50) n"
-)
+_TRACES = "SELECT array_agg(trace_id) FROM (SELECT trace_id FROM request_logs ORDER BY request_time DESC LIMIT 50) n"
 
 
 class Form:
@@ -43,9 +38,9 @@ class Form:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self.connection: psycopg.Connection = data.connect(url)
+        self.connection = data.connect(url)
         self._some = self.connection.execute(_SOME).fetchall()
-        row = self.connection.execute(_NEWEST_TRACES).fetchone()
+        row = self.connection.execute(_TRACES).fetchone()
         self._traces = row[0] if row else []
         self._chance = random.Random(7)  # noqa: S311 - which rows are looked up
         self.planning = {name: self._plans(text) for name, text in LOOKUPS.items()}
@@ -94,8 +89,7 @@ def forms(server: Server, rows: int) -> list[Form]:
 def measured(server: Server, rows: int, rounds: int) -> dict[str, Any]:
     """Measures the look-ups in turn."""
     made = forms(server, rows)
-    run: Callable[[Form, str], Callable[[], None]] = lambda form, name: partial(form.run, name)  # noqa: E731
-    cases = [measure.Case(name, form.name, run(form, name)) for name in LOOKUPS for form in made]
+    cases = [measure.Case(name, form.name, partial(form.run, name)) for name in LOOKUPS for form in made]
     results = measure.measure(cases, rounds)
     for form in made:
         form.connection.close()

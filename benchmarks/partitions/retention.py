@@ -105,10 +105,8 @@ def _tried(server: measure.DurableServer, way: Way, template: str, now: dt.datet
 
 def lines(found: dict[str, Any]) -> list[str]:
     """Returns the lines of the table."""
-    made = [
-        f"rows older than 90 days, of {found['rows']:,}",
-        f"{'':44}{'rows':>10}{'seconds':>9}{'table MB':>10}{'disk MB':>9}{'WAL MB':>8}{'writer ms':>11}{'reader ms':>11}",
-    ]
+    head = f"{'':44}{'rows':>10}{'seconds':>9}{'table MB':>10}{'disk MB':>9}{'WAL MB':>8}"
+    made = [f"rows older than 90 days, of {found['rows']:,}", f"{head}{'writer ms':>11}{'reader ms':>11}"]
     for line in found["results"]:
         numbers = f"{line['rows gone']:>10,}{line['seconds']:>9.1f}{line['of the table']:>10.0f}"
         numbers += f"{line['of the disk']:>9.0f}{line['wal']:>8.0f}{line['writer']:>11.0f}{line['reader']:>11.0f}"
