@@ -1,6 +1,6 @@
 """Partitions of `request_logs` beside a live service: conversion, upkeep, retention and look-ups, with peers.
 
-python -m benchmarks.partitions [--rows 5000000] [--only convert|upkeep|retention|lookups] [--json]
+python -m benchmarks.partitions [--rows 5000000] [--only convert|upkeep|retention|default|lookups] [--json]
 
 Every part fills databases of its own. Upkeep runs on Debian's server 15, with pg_partman as its peer if the package
 `postgresql-15-partman` is installed; the others on server 18. The servers are on the disk and wait for it.
@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 from benchmarks import measure
-from benchmarks.partitions import convert, lookups, partman, retention, upkeep
+from benchmarks.partitions import convert, default, lookups, partman, retention, upkeep
 
-PARTS = ("convert", "upkeep", "retention", "lookups")
+PARTS = ("convert", "upkeep", "retention", "default", "lookups")
 
 
 def main() -> None:
@@ -37,6 +37,8 @@ def main() -> None:
                     found[part] = upkeep.measured(options.week, options.weeks, server)
                 case "retention":
                     found[part] = retention.measured(server, options.rows)
+                case "default":
+                    found[part] = default.measured(server, options.rows)
                 case _:
                     found[part] = lookups.measured(server, options.rows, options.rounds)
     where = measure.where([f"PostgreSQL 18 and {partman.MAJOR}"], rows=options.rows)
@@ -45,7 +47,13 @@ def main() -> None:
 
 def text(measured: dict[str, Any]) -> str:
     """Returns the tables, one below the other."""
-    parts = {"convert": convert.lines, "upkeep": upkeep.lines, "retention": retention.lines, "lookups": lookups.lines}
+    parts = {
+        "convert": convert.lines,
+        "upkeep": upkeep.lines,
+        "retention": retention.lines,
+        "default": default.lines,
+        "lookups": lookups.lines,
+    }
     made = [measure.heading(measured)]
     for part, lines in parts.items():
         made += ["", *lines(measured[part])] if part in measured else []
