@@ -2,12 +2,23 @@
 
 import datetime as dt
 
+from app.migrations import commands
+from app.project import PROJECT
+from benchmarks.partitions import data
+from tests.support.database_access import engine
+
 KEEP = dt.timedelta(days=90)
 
 
 def maintain(url: str, now: dt.datetime) -> None:
-    """Runs `schema partitions maintain` for request_logs, as at a moment."""
-    raise NotImplementedError
+    """Runs `schema partitions maintain` for request_logs, as at a moment.
+
+    Raises:
+        RuntimeError: something wasn't done.
+    """
+    done = commands.maintain(PROJECT, engine(url), tables=[data.TABLE], now=now)
+    if done.failures:
+        raise RuntimeError(str(done.failures))
 
 
 def plan(url: str) -> None:
