@@ -25,6 +25,7 @@ from app.cli.options import (
     WriteRevision,
 )
 from app.cli.output import errors_in_one_line, show
+from app.cli.partitions import partitions
 from app.cli.release import release
 from app.cli.secrets import secrets
 from app.migrations import Project, commands, terminal
@@ -32,6 +33,7 @@ from app.migrations.drift import Claim
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(secrets, name="secrets", epilog="\b\nExample:\n  schema secrets status")
+app.add_typer(partitions, name="partitions", epilog="\b\nExample:\n  schema partitions maintain --dry-run")
 
 
 @app.callback()

@@ -2,4 +2,7 @@
 
 import typer
 
+from app.cli.maintain import maintain
+
 partitions = typer.Typer(no_args_is_help=True, help="Tables in ranges of time: conversion, upkeep, retention.")
+partitions.command()(maintain)

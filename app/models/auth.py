@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, MappedColumn, mapped_column
 from app.encryption import EncryptedText, encrypted
 from app.models.base import EMPTY_TEXT_ARRAY, FALSE, TEXT_ARRAY, TRUE, Base, UtcDateTime
 from app.models.keys import GITHUB_TOKENS
+from app.partitions import Partitioned
 from app.triggers import UpdatedAtTrigger
 
 # bcrypt ignores the rest: two keys with the same first 72 bytes would have the same hash.
@@ -130,6 +131,8 @@ class ServiceAuditLog(Base):
         sa.Index("service_audit_logs_user_id_idx", "user_id"),
         sa.Index("service_audit_logs_created_at_idx", "created_at"),
         sa.Index("service_audit_logs_success_idx", "success"),
+        # No retention: audit rows go when a setting says so, and not before.
+        Partitioned(by="created_at", every="month", keep=None, ahead="3 months"),
         {"comment": "Every attempt of a service to fetch a token, never with a token in it."},
     )
 

@@ -88,7 +88,11 @@ class RequestLogDetail(Base):
     """The bodies and headers of one request. The gateway writes them here, and leaves the log's own columns NULL."""
 
     __tablename__ = "request_log_details"
-    __table_args__ = ({"comment": "Bodies and headers of requests, at most one row per log."},)
+    __table_args__ = (
+        sa.Index("idx_request_log_details_time", "request_time"),
+        Partitioned(by="request_time", every="day", keep="7 days", ahead="7 days"),
+        {"comment": "Bodies and headers of requests, at most one row per log."},
+    )
 
     # autoincrement: without the foreign key, which a partitioned request_logs can't have, it would be a serial.
     log_id: Mapped[int] = mapped_column(
@@ -106,5 +110,10 @@ class RequestLogDetail(Base):
     response_body: Mapped[str | None] = columns.text("Body of the response, as the client got it.")
     upstream_response_body: Mapped[str | None] = columns.text("Body of the response before protocol conversion.")
     error_info: Mapped[str | None] = columns.text("What went wrong, if anything did.")
+
+    # The gateway writes a detail within minutes of its log and doesn't know the column.
+    request_time: Mapped[dt.datetime] = mapped_column(
+        UtcDateTime(), server_default=columns.UTC_NOW, comment="When the row was made, UTC."
+    )
 
     log: Mapped[RequestLog] = relationship(back_populates="details")

@@ -949,3 +949,29 @@ UPDATE alembic_version SET version_num='20260801090001' WHERE alembic_version.ve
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade 20260801090001 -> 20260901090000
+
+ALTER TABLE request_log_details ADD COLUMN request_time TIMESTAMP WITHOUT TIME ZONE DEFAULT timezone('utc', CURRENT_TIMESTAMP) NOT NULL;
+
+COMMENT ON COLUMN request_log_details.request_time IS 'When the row was made, UTC.';
+
+UPDATE alembic_version SET version_num='20260901090000' WHERE alembic_version.version_num = '20260801090001';
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260901090000 -> 20260901090001
+
+COMMIT;
+
+CREATE INDEX CONCURRENTLY idx_request_log_details_time ON request_log_details (request_time);
+
+BEGIN;
+
+UPDATE alembic_version SET version_num='20260901090001' WHERE alembic_version.version_num = '20260901090000';
+
+COMMIT;
+

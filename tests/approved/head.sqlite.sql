@@ -854,3 +854,51 @@ UPDATE alembic_version SET version_num='20260801090001' WHERE alembic_version.ve
 
 COMMIT;
 
+BEGIN;
+
+-- Running upgrade 20260801090001 -> 20260901090000
+
+PRAGMA legacy_alter_table = ON;
+
+CREATE TABLE _alembic_tmp_request_log_details (
+    log_id INTEGER NOT NULL, 
+    request_body JSON, 
+    request_headers JSON, 
+    response_headers JSON, 
+    converted_request_body JSON, 
+    usage_details JSON, 
+    response_body TEXT, 
+    upstream_response_body TEXT, 
+    error_info TEXT, 
+    request_time DATETIME DEFAULT CURRENT_TIMESTAMP NOT NULL, 
+    CONSTRAINT request_log_details_pkey PRIMARY KEY (log_id), 
+    CONSTRAINT request_log_details_log_id_fkey FOREIGN KEY(log_id) REFERENCES request_logs (id) ON DELETE CASCADE
+);
+
+INSERT INTO _alembic_tmp_request_log_details (log_id, request_body, request_headers, response_headers, converted_request_body, usage_details, response_body, upstream_response_body, error_info) SELECT request_log_details.log_id, request_log_details.request_body, request_log_details.request_headers, request_log_details.response_headers, request_log_details.converted_request_body, request_log_details.usage_details, request_log_details.response_body, request_log_details.upstream_response_body, request_log_details.error_info 
+FROM request_log_details;
+
+SELECT CASE WHEN (SELECT count(*) FROM "request_log_details") <> (SELECT count(*) FROM "_alembic_tmp_request_log_details") THEN abs(-9223372036854775807 - 1) END;
+
+DROP TABLE request_log_details;
+
+ALTER TABLE _alembic_tmp_request_log_details RENAME TO request_log_details;
+
+PRAGMA legacy_alter_table = OFF;
+
+UPDATE alembic_version SET version_num='20260901090000' WHERE alembic_version.version_num = '20260801090001';
+
+SELECT CASE WHEN EXISTS (SELECT 1 FROM pragma_foreign_key_check('request_log_details')) THEN abs(-9223372036854775807 - 1) END;
+
+COMMIT;
+
+BEGIN;
+
+-- Running upgrade 20260901090000 -> 20260901090001
+
+CREATE INDEX idx_request_log_details_time ON request_log_details (request_time);
+
+UPDATE alembic_version SET version_num='20260901090001' WHERE alembic_version.version_num = '20260901090000';
+
+COMMIT;
+

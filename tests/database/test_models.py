@@ -127,6 +127,7 @@ INDEXES = {
         "idx_request_logs_trace_id_id": ["trace_id", "id"],
         "idx_request_logs_completed_time": ["is_completed", "request_time"],
     },
+    "request_log_details": {"idx_request_log_details_time": ["request_time"]},
     "api_keys": {"api_keys_key_hash_idx": ["key_hash"]},
     "key_value_store": {"idx_kv_expires_at": ["expires_at"]},
     "service_registry": {
@@ -194,6 +195,7 @@ COLUMNS = {
     "request_log_details": """
         log_id bigint nn; request_body json; request_headers json; response_headers json; converted_request_body json
         usage_details json; response_body text; upstream_response_body text; error_info text
+        request_time timestamp nn =timezone('utc', CURRENT_TIMESTAMP)
     """,
     "key_value_store": f"key varchar(255) nn; value text nn; expires_at timestamp; {GATEWAY_TIMES}",
     "users": f"""

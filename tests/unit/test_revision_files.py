@@ -41,6 +41,8 @@ HISTORY = [
     "20260713090001_index_request_logs_by_completion_and_time",
     "20260801090000_add_api_keys_key_hash",
     "20260801090001_index_api_keys_by_key_hash",
+    "20260901090000_add_request_log_details_request_time",
+    "20260901090001_index_request_log_details_by_request_time",
 ]
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 

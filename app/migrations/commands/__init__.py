@@ -12,12 +12,14 @@ from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
+from app.migrations.partitions import Maintenance, maintain
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
     "Adoption",
     "Deployment",
     "Development",
+    "Maintenance",
     "Released",
     "WrittenRevision",
     "accept",
@@ -27,6 +29,7 @@ __all__ = [
     "deploy",
     "develop",
     "lint",
+    "maintain",
     "pg_dump_line",
     "plan_adoption",
     "plan_revert",

@@ -27,7 +27,10 @@ SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.r
        pg_total_relation_size(c.oid) AS bytes
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
-WHERE starts_with(d.description, :prefix) AND NOT c.relispartition AND c.relkind = 'r' AND n.nspname = current_schema()
+WHERE starts_with(d.description, :prefix) AND NOT c.relispartition AND c.relkind = 'r'
+AND n.oid = coalesce(
+    (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table)), to_regnamespace(quote_ident(current_schema()))
+)
 """
 _KEY = "SELECT pg_get_partkeydef(oid) FROM pg_class WHERE oid = to_regclass(:table) AND relkind = 'p'"
 
@@ -76,7 +79,7 @@ def attached(connection: sa.Connection, table: str) -> list[Partition]:
 
 def standing_alone(connection: sa.Connection, table: str) -> list[Partition]:
     """Returns the tables with a mark of `table` that aren't attached to any."""
-    rows = connection.execute(sa.text(_ALONE), {"prefix": PREFIX}).all()
+    rows = connection.execute(sa.text(_ALONE), {"prefix": PREFIX, "table": quoted(table)}).all()
     found = sorted(map(_partition, rows), key=_place)
     return [partition for partition in found if partition.mark is not None and partition.mark.table == table]
 

@@ -1,0 +1,33 @@
+"""The server's clock, which all partitions and all retention go by, and its difference from this machine's."""
+
+import datetime as dt
+
+import sqlalchemy as sa
+
+_POSTGRESQL = "SELECT timezone('utc', clock_timestamp())"
+_MOST = dt.timedelta(hours=1)
+
+
+def server_now(connection: sa.Connection) -> dt.datetime:
+    """Returns the time of the server's clock, naive and UTC; on SQLite this machine's."""
+    if connection.dialect.name != "postgresql":
+        return machine_now()
+    now = connection.exec_driver_sql(_POSTGRESQL).scalar_one()
+    assert isinstance(now, dt.datetime)
+    return now
+
+
+def machine_now() -> dt.datetime:
+    """Returns the time of this machine's clock, naive and UTC."""
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def disagreement(connection: sa.Connection) -> str | None:
+    """Returns a sentence about two clocks of which one must be wrong; None if they agree."""
+    server, machine = server_now(connection), machine_now()
+    if abs(server - machine) <= _MOST:
+        return None
+    return (
+        f"the server's clock says {server:%Y-%m-%d %H:%M} UTC and this machine's {machine:%Y-%m-%d %H:%M} UTC: no row "
+        "is deleted by a clock that may be wrong. Set it right, and run the same command again"
+    )

@@ -1,0 +1,176 @@
+"""New partitions: made as tables of their own, then attached, so that no reader and no writer waits."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from app import db
+from app.migrations import run
+from app.migrations.ahead import Mark, State
+from app.migrations.errors import MigrationError
+from app.migrations.partitions.catalog import Partition, attached, standing_alone
+from app.migrations.partitions.clock import server_now
+from app.migrations.partitions.defaults import LOOK_SECONDS, default_of, require_empty, too_large
+from app.migrations.partitions.leaves import Parent, making, marking, pattern_of, replica_identity
+from app.migrations.partitions.ranges import Range, missing
+from app.migrations.partitions.transactions import (
+    again,
+    limit,
+    record,
+    short_transaction,
+    short_wait,
+    wait_for_locks,
+)
+from app.migrations.project import Project
+from app.migrations.run import Outcome
+from app.partitions import Declared
+from app.sql_text import for_driver
+
+_MOST = 400  # of one run: more is a clock that jumped, or a period too short
+_STATEMENT_TIMEOUT = "57014"
+
+
+@dataclass(frozen=True)
+class Needed:
+    """The partitions that a table lacks.
+
+    Attributes:
+        now: the moment that this was asked for, UTC.
+        ranges: those to be made, oldest first.
+        attached: the partitions that are there.
+        left: tables of a killed run, made and not attached.
+    """
+
+    now: dt.datetime
+    ranges: list[Range]
+    attached: list[Partition]
+    left: list[Partition]
+
+
+def needed(connection: sa.Connection, declared: Declared, now: dt.datetime | None = None) -> Needed:
+    """Returns the partitions that a table lacks now.
+
+    Args:
+        connection: reading joins its transaction.
+        declared: the table.
+        now: the moment, naive and UTC; None is the server's clock.
+
+    Raises:
+        MigrationError: there would be too many.
+    """
+    moment = server_now(connection) if now is None else now
+    there = attached(connection, declared.table)
+    taken = [Range.of(own.low, own.high) for own in there if own.is_range]
+    ranges = missing(taken, declared.schedule, moment)
+    if len(ranges) > _MOST:
+        raise MigrationError(
+            f"{declared.table}: {len(ranges)} partitions would be made, from {ranges[0].low} to {ranges[-1].high}. "
+            f"Is the server's clock right ({moment:%Y-%m-%d %H:%M} UTC)? Else declare a longer period than "
+            f"{declared.schedule.every}, or fewer of them ahead."
+        )
+    alone = standing_alone(connection, declared.table)
+    left = [own for own in alone if own.mark is not None and own.mark.state is State.MAKING]
+    return Needed(moment, ranges, there, left)
+
+
+def create_ahead(
+    project: Project, engine: sa.Engine, declared: Declared, now: dt.datetime | None = None
+) -> list[Partition]:
+    """Makes and attaches all partitions that a table lacks; returns them. The caller holds the migration lock.
+
+    Args:
+        project: whose database.
+        engine: the database.
+        declared: the table, which is partitioned.
+        now: as in `needed`.
+
+    Raises:
+        MigrationError: the table isn't partitioned as declared, or the database refuses a step.
+    """
+    made = []
+    while (own := create_next(project, engine, declared, now)) is not None:
+        made.append(own)
+    return made
+
+
+def create_next(
+    project: Project, engine: sa.Engine, declared: Declared, now: dt.datetime | None = None
+) -> Partition | None:
+    """Makes and attaches the first partition that a table lacks; None if it has all. Arguments as in `create_ahead`.
+
+    It first drops what a killed run has made and not attached: a revision may have changed the table since.
+    """
+    with db.connect(engine) as connection:
+        found = needed(connection, declared, now)
+        parent = Parent.of(connection, declared)
+    for own in found.left:
+        again(project, f"Dropping {own.name}", lambda own=own: _drop_left(project, engine, own))  # type: ignore[misc]
+    if not found.ranges:
+        return None
+    range_ = found.ranges[0]
+    with db.connect(engine) as connection:
+        name = parent.free_name(connection, f"{declared.table}_p{range_.low:%Y%m%d}")
+    default = default_of(found.attached)
+    new = _New(name, range_, pattern_of(parent, found.attached), declared.by, default)
+    again(project, f"Making {name}", lambda: _make(project, engine, parent, new))
+    again(project, f"Attaching {name}", lambda: _attach(project, engine, parent, new))
+    with db.connect(engine) as connection:
+        made = next(own for own in attached(connection, declared.table) if own.name == name)
+    run.log.info("%s: made %s, from %s to %s UTC", declared.table, name, range_.low, range_.high)
+    return made
+
+
+@dataclass(frozen=True)
+class _New:
+    """A partition to be made: its name, its bounds, and the table that it is like."""
+
+    name: str
+    range: Range
+    pattern: str
+    by: str
+    default: Partition | None
+
+
+def _make(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
+    with short_transaction(engine, project) as connection:
+        _execute(connection, making(connection, parent, new.name, new.range, new.pattern))
+
+
+def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
+    leaf = parent.address_of(new.name)
+    low, high = new.range.low, new.range.high
+    bounds = parent.bounds(low, high)
+    with short_transaction(engine, project) as connection:
+        # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
+        wait_for_locks(connection, project.limits().table_lock)
+        _execute(connection, [f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE"])
+        if new.default is not None:
+            require_empty(connection, parent, new.by, new.default, new.range)
+            limit(connection, "statement_timeout", LOOK_SECONDS)
+        wait_for_locks(connection, short_wait(project))
+        try:
+            _execute(connection, [f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}"])
+        except sa.exc.DBAPIError as error:
+            if new.default is not None and getattr(error.orig, "sqlstate", None) == _STATEMENT_TIMEOUT:
+                raise too_large(parent, new.by, new.default, new.range) from None
+            raise
+        _execute(connection, replica_identity(connection, parent, leaf, new.pattern))
+        _execute(connection, [marking(leaf, Mark(parent.table, low, high, State.KEPT))])
+        evidence = {"table": parent.table, "low": low, "high": high}
+        record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
+
+
+def _drop_left(project: Project, engine: sa.Engine, own: Partition) -> None:
+    """Drops a table that was made and not attached; leaves it alone if it has rows."""
+    with short_transaction(engine, project) as connection:
+        _execute(connection, [f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE"])
+        if connection.exec_driver_sql(for_driver(f"SELECT 1 FROM {own.address} LIMIT 1", connection.dialect)).first():
+            run.log.warning("%s was to be a partition, and somebody wrote rows into it: left alone", own.name)
+            return
+        _execute(connection, [f"DROP TABLE {own.address}"])
+
+
+def _execute(connection: sa.Connection, statements: list[str]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(for_driver(statement, connection.dialect))

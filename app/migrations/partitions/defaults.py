@@ -1,0 +1,50 @@
+"""Default partitions, which others have made: a new partition beside one takes reading it, under a lock.
+
+None is made here: it would forbid DETACH CONCURRENTLY, and rows in it would stand in the way of each new partition.
+"""
+
+import sqlalchemy as sa
+
+from app.migrations.errors import MigrationError
+from app.migrations.partitions.catalog import Partition
+from app.migrations.partitions.leaves import Parent
+from app.migrations.partitions.ranges import Range
+from app.sql_text import for_driver, quoted
+
+# ATTACH reads a default partition under a lock that stops its readers and writers.
+LOOK_SECONDS = 0.2
+
+
+def default_of(partitions: list[Partition]) -> Partition | None:
+    """Returns the default partition, if there is one."""
+    return next((own for own in partitions if own.is_default), None)
+
+
+def require_empty(connection: sa.Connection, parent: Parent, by: str, default: Partition, range_: Range) -> None:
+    """Looks for rows of a range in the default partition, under no lock that anybody waits for.
+
+    Raises:
+        MigrationError: there are some.
+    """
+    where = f"{quoted(by)} >= {parent.moment(range_.low)} AND {quoted(by)} < {parent.moment(range_.high)}"
+    question = for_driver(f"SELECT EXISTS (SELECT 1 FROM {default.address} WHERE {where})", connection.dialect)
+    if connection.exec_driver_sql(question).scalar():
+        raise MigrationError(
+            f"{parent.table}: the default partition {default.name} has rows from {range_.low} to {range_.high} UTC, so "
+            f"no other partition can take them. Move them: ALTER TABLE {parent.address} DETACH PARTITION "
+            f"{default.address}; then schema partitions maintain, and INSERT INTO {parent.address} SELECT * FROM "
+            f"{default.address}"
+        )
+
+
+def too_large(parent: Parent, by: str, default: Partition, range_: Range) -> MigrationError:
+    """Returns the error of a default partition that can't be read while its lock is held."""
+    column = quoted(by)
+    check = f"CHECK ({column} < {parent.moment(range_.low)} OR {column} >= {parent.moment(range_.high)})"
+    alter = f"ALTER TABLE {default.address}"
+    name = quoted(f"not_from_{range_.low:%Y%m%d}")
+    return MigrationError(
+        f"{parent.table}: the default partition {default.name} would be read for more than {LOOK_SECONDS:g} s while "
+        f"others wait for it. Prove before that it is empty from {range_.low} on, and run the same command again: "
+        f"{alter} ADD CONSTRAINT {name} {check} NOT VALID; {alter} VALIDATE CONSTRAINT {name}"
+    )

@@ -1,0 +1,88 @@
+"""Transactions of short steps on a busy server, and the rows of the ledger that end them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from app.migrations import run
+from app.migrations.own_tables import version_rows
+from app.migrations.project import BASE, Project
+from app.migrations.retries import again_if_locked
+from app.migrations.run import Ledger, Outcome
+from app.migrations.session import Direction
+
+# A statement that waits for a table holds up all others that come for the table after it.
+SHORT_SECONDS = 0.1
+_T = TypeVar("_T")
+
+
+@contextmanager
+def short_transaction(engine: sa.Engine, project: Project) -> Iterator[sa.Connection]:
+    """Gives a transaction whose statements wait for a lock for a moment only."""
+    with run.transaction(engine) as connection:
+        wait_for_locks(connection, short_wait(project))
+        limit(connection, "statement_timeout", project.limits().statement)
+        yield connection
+
+
+def short_wait(project: Project) -> float:
+    """Returns how long a statement may wait for a lock that others queue behind, in seconds."""
+    return min(project.limits().table_lock or SHORT_SECONDS, SHORT_SECONDS)
+
+
+def wait_for_locks(connection: sa.Connection, seconds: float) -> None:
+    """Sets how long the statements of this transaction wait for a lock."""
+    limit(connection, "lock_timeout", seconds)
+
+
+def limit(connection: sa.Connection, name: str, seconds: float, *, session: bool = False) -> None:
+    """Sets a limit of time; 0 is none. Does nothing on SQLite.
+
+    Args:
+        connection: in a transaction, unless `session` is set.
+        name: of the setting.
+        seconds: the limit.
+        session: for the whole session, which must be ours alone.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    milliseconds = max(round(seconds * 1000), 1) if seconds else 0
+    scope = "false" if session else "true"
+    connection.exec_driver_sql(f"SELECT set_config('{name}', '{milliseconds}', {scope})")
+
+
+def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:
+    """Runs a step, and again for a while if it meets another session's lock.
+
+    Raises:
+        MigrationError: the database refuses the step, or the lock isn't free in time.
+    """
+    return again_if_locked(work, project.limits().retry, subject, lambda line: run.log.info("%s: %s", subject, line))
+
+
+def record(
+    connection: sa.Connection,
+    project: Project,
+    outcome: Outcome,
+    subject: str,
+    reason: str,
+    evidence: Mapping[str, object],
+) -> None:
+    """Adds a row to the ledger, in the transaction of the step that it is about; only under the lock.
+
+    Args:
+        connection: in that transaction.
+        project: whose database.
+        outcome: what became of the subject.
+        subject: `table request_logs` or `partition request_logs_p20261130`.
+        reason: for people.
+        evidence: row counts, bounds and the like.
+    """
+    ledger = Ledger(connection, project.root)
+    ledger.create()
+    revision = next(iter(version_rows(connection)), BASE)
+    text = json.dumps(evidence, default=str)
+    ledger.record(revision, Direction.PARTITIONS, outcome, None, reason, subject=subject, evidence=text)

@@ -1,0 +1,113 @@
+"""Plans and results of `schema partitions maintain`."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from app.errors import SchemaError
+from app.migrations.errors import LockNotObtained
+
+
+class Action(StrEnum):
+    """The action of one step."""
+
+    CREATE = "create"
+    KEEP = "keep"  # takes back a retirement that had begun, after `keep` was raised
+    DROP = "drop"
+    DELETE = "delete"  # rows of a table that isn't partitioned
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, planned or done.
+
+    Attributes:
+        subject: the name of the partition; of rows that are deleted the table's.
+        low: the first moment of its rows, UTC; None is from the beginning.
+        high: the first moment after them; None is without end.
+        rows: of the plan about how many, of what was done how many; None if that is unknown.
+        bytes: those of the partition with its indexes.
+        children: rows of other tables that went with them, by table.
+        archive: the file that has the rows.
+        sha256: the checksum of that file.
+    """
+
+    table: str
+    action: Action
+    subject: str
+    reason: str
+    low: dt.datetime | None = None
+    high: dt.datetime | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    children: dict[str, int] = field(default_factory=dict)
+    archive: str | None = None
+    sha256: str | None = None
+    seconds: float = 0
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A table whose upkeep didn't come to its end."""
+
+    table: str
+    message: str
+    is_locked: bool
+
+    @classmethod
+    def of(cls, table: str, error: SchemaError) -> "Failure":
+        """Describes an error."""
+        return cls(table, str(error), isinstance(error, LockNotObtained))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Wishes of the operator.
+
+    Attributes:
+        archive: the folder that rows of partitions are written to before they are dropped.
+        accept_empty: everything in a table may go.
+        lock_timeout: the longest wait for another migration, in seconds; else the project's limit.
+        now: the moment, naive and UTC; None is the server's clock.
+    """
+
+    archive: Path | None = None
+    accept_empty: bool = False
+    lock_timeout: float | None = None
+    now: dt.datetime | None = None
+
+
+@dataclass
+class Maintenance:
+    """The result of `maintain`.
+
+    Attributes:
+        database: its URL for people.
+        done: false for a dry run, whose steps are planned ones.
+        steps: in order.
+        notes: what was left alone, and why, a line each.
+        failures: the tables that failed; the others are done.
+    """
+
+    database: str
+    done: bool
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """Returns 0, or 6 if only the lock was in the way, or 1."""
+        if not self.failures:
+            return 0
+        is_locked = all(failure.is_locked for failure in self.failures)
+        return LockNotObtained.exit_code if is_locked else SchemaError.exit_code
+
+    def note(self, line: str) -> None:
+        """Adds a note, once."""
+        if line not in self.notes:
+            self.notes.append(line)
