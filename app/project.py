@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from app import database_url, settings
 from app.migrations.project import Limits, Project
+from app.partitions import declared_partitions
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import DeclarativeBase
@@ -44,11 +45,16 @@ def _limits() -> Limits:
     )
 
 
+def _partition_settings() -> dict[str, dict[str, str]]:
+    return settings.load().partitions(declared_partitions(_base().metadata))
+
+
 PROJECT = Project(
     root=Path(__file__).resolve().parents[1],
     base=_base,
     database_url=_database_url,
     limits=_limits,
+    partition_settings=_partition_settings,
     keyrings=("ENCRYPTION_KEY", "GITHUB_TOKEN_ENCRYPTION_KEY", "API_KEY_HASH_KEY"),
     # Version 0.1 wrote these two without revision_api; what they do is the same.
     former_checksums={

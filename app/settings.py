@@ -8,17 +8,22 @@ part. `GATEWAY_SCHEMA_ENV_FILE` names another file, which must exist, or no file
 
 import io
 import os
+import re
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from app.encryption import ENC, TOKEN, FieldCipher, Keyring, LookupHash, PassphraseKey, PlaintextPolicy, RawKey
-from app.errors import SettingsError
+from app.errors import SchemaError, SettingsError
+from app.partitions import Schedule
 
 DEFAULT_DATABASE_URL = "sqlite:///gateway.db"
+_PARTITIONS = "SCHEMA_PARTITIONS_"
+_PARTS = ("every", "keep", "ahead")
+_ANY_SCHEDULE: dict[str, Any] = {"every": "day", "keep": None, "ahead": None}
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -103,6 +108,37 @@ class Settings:
             raise SettingsError(f"{name} must be a number of seconds, 0 or more.")
         return value
 
+    def partitions(self, tables: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Returns what `SCHEMA_PARTITIONS_<TABLE>_EVERY`, `_KEEP` and `_AHEAD` say, by table.
+
+        Args:
+            tables: the tables that may be partitioned. A variable has the name in capitals, and `_` for what is no
+                letter and no digit.
+
+        Raises:
+            SettingsError: a variable names no such table, or a value can't be used.
+        """
+        known = {
+            f"{_PARTITIONS}{_variable(table)}_{part.upper()}": (table, part) for table in tables for part in _PARTS
+        }
+        found: dict[str, dict[str, str]] = {}
+        for name in sorted(name for name in self.values if name.startswith(_PARTITIONS)):
+            if name not in known:
+                # The table would go on under the retention that the setting was to change.
+                names = ", ".join(dict.fromkeys(each.rpartition("_")[0] for each in known)) or "none is declared"
+                raise SettingsError(
+                    f"{name} names no table with partitions: write one of {names}, and _EVERY, _KEEP or _AHEAD."
+                )
+            if not (text := self.values[name].strip()):
+                continue
+            table, part = known[name]
+            try:
+                Schedule.parse(**(_ANY_SCHEDULE | {part: text}))
+            except SchemaError as error:
+                raise SettingsError(f"{name}: {error}") from None
+            found.setdefault(table, {})[part] = text
+        return found
+
     def _whole(self, name: str) -> str | None:
         if name in self.cut and name not in os.environ:
             raise SettingsError(
@@ -125,6 +161,10 @@ class Settings:
             raise SettingsError(f"{name}_FILE={path}: is not UTF-8 text.") from None
         # An editor adds one line ending; anything more may be part of a passphrase.
         return content.removesuffix("\n").removesuffix("\r") or None
+
+
+def _variable(table: str) -> str:
+    return re.sub("[^A-Z0-9]", "_", table.upper())
 
 
 def cipher(format_name: Literal["enc", "token"], keyring: str) -> FieldCipher:

@@ -44,7 +44,7 @@ def schema() -> None:
     order, 1 after an error, 2 if usage or configuration is wrong, 3 if revisions are pending, 4 if a revision failed
     half-way and is to be resolved, 5 if the history was edited, or a revision is missing or unknown, 6 if the lock was
     not obtained, 7 if data would have been lost, 8 if the database isn't what it should be, 9 if lint has findings,
-    130 if interrupted.
+    10 if partitions run out, 130 if interrupted.
 
     Example: schema deploy --dry-run && schema deploy && schema check
     """
@@ -61,7 +61,7 @@ def status(
     """Tells what the database is at, what is pending, what went wrong. Changes nothing.
 
     Ends with 0 unless --exit-code asks for more: 3 if something is pending, 4 if a revision is to be resolved, 5 if the
-    history is wrong.
+    history is wrong; if none of these is true, 10 if a partitioned table has fewer than two partitions ahead.
 
     Example: schema status --exit-code
     """

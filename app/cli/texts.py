@@ -1,12 +1,15 @@
 """Results of the commands as answers: the JSON and the text of each stand together."""
 
+import datetime as dt
 import shlex
 from dataclasses import asdict
 from typing import Any
 
 from app.cli.output import Answer
+from app.migrations.ahead import Ahead
 from app.migrations.commands import Deployment, Development, WrittenRevision
 from app.migrations.drift import Check, Drift, Resolution
+from app.migrations.errors import MigrationError
 from app.migrations.run import Entry, Outcome, RevisionStatus, Status, when
 from app.migrations.snapshots import Difference, Plan, kind_of
 
@@ -21,7 +24,9 @@ def status(status: Status, *, history: bool = False, exit_code: bool = False) ->
         "at": status.at,
         "head": status.head,
         "running": asdict(status.holder) if status.holder else None,
-        "problems": [{"code": problem.word, "message": str(problem)} for problem in status.problems],
+        "problems": [_problem(problem) for problem in status.problems],
+        "partitions": [_ahead(ahead) for ahead in status.ahead],
+        "running_out": [_problem(problem) for problem in status.running_out],
         "notes": status.notes,
         "revisions": [asdict(revision) for revision in status.revisions],
         "accepted": [asdict(entry) for entry in status.accepted],
@@ -29,13 +34,23 @@ def status(status: Status, *, history: bool = False, exit_code: bool = False) ->
     }
     lines = [*_heading(status), f"Pending   {len(status.pending) or 'nothing'}"]
     lines += [f"Running   {status.holder}"] if status.holder else []
+    lines += [f"Ahead     {ahead}" for ahead in status.ahead]
     width = max((len(_title(revision)) for revision in status.revisions), default=0)
     lines += ["", *(_revision(revision, width) for revision in status.revisions)]
     lines += ["", "History", *(f"  {_entry(entry)}" for entry in status.entries)] if history else []
     lines += ["", *(_accepted(entry) for entry in status.accepted)] if status.accepted else []
     lines += [f"\nNote: {note}" for note in status.notes]
-    lines += [f"\n{problem}" for problem in status.problems]
+    lines += [f"\n{problem}" for problem in (*status.problems, *status.running_out)]
     return Answer(values, "\n".join(lines), status.exit_code if exit_code else 0)
+
+
+def _problem(problem: MigrationError) -> dict[str, str]:
+    return {"code": problem.word, "message": str(problem)}
+
+
+def _ahead(ahead: Ahead) -> dict[str, Any]:
+    until = ahead.until.replace(tzinfo=dt.UTC) if ahead.until is not None else None
+    return asdict(ahead) | {"until": until, "is_low": ahead.is_low}
 
 
 def _heading(status: Status) -> list[str]:
@@ -153,7 +168,7 @@ def check(check: Check) -> Answer:
     lines += [f"Note: {note}" for note in notes]
     if status.pending:
         lines += [f"{len(status.pending)} pending; the models are compared at head: alembic upgrade head"]
-    lines += [f"\n{problem}" for problem in status.problems]
+    lines += [f"\n{problem}" for problem in (*status.problems, *status.running_out)]
     return Answer(values, "\n".join(lines), check.exit_code)
 
 

@@ -7,23 +7,31 @@ mark is another program's, or a person's, and is never changed.
 
 import datetime as dt
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import sqlalchemy as sa
 
+from app.periods import FIRST_MOMENT, LAST_MOMENT
+
 PREFIX = "schema partitions: "
 FEWEST_AHEAD = 2
+_MAKE_THEM = "Make more: schema partitions maintain"
 _MARK = re.compile(rf"{PREFIX}(?P<table>.+) from (?P<low>.+) to (?P<high>.+) UTC, (?P<state>\w+)")
-_MARKS = f"""
-SELECT p.relname, d.description
-FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
-JOIN pg_description d ON d.objoid = i.inhrelid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
-WHERE p.relkind = 'p' AND NOT i.inhdetachpending AND pg_table_is_visible(p.oid)
-AND starts_with(d.description, '{PREFIX}')
+_ENDLESS = {"MINVALUE": FIRST_MOMENT, "-infinity": FIRST_MOMENT, "MAXVALUE": LAST_MOMENT, "infinity": LAST_MOMENT}
+_BOUND = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
+# Every partition of a table of which one has a mark: a row may belong in a partition without one, too.
+_PARTITIONS = f"""
+WITH partitions AS MATERIALIZED (
+    SELECT i.inhparent AS parent, i.inhrelid AS child, d.description AS comment
+    FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent LEFT JOIN pg_description d
+    ON d.objoid = i.inhrelid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
+    WHERE p.relkind = 'p' AND NOT i.inhdetachpending AND pg_table_is_visible(p.oid)
+)
+SELECT p.relname, comment, pg_get_expr(c.relpartbound, c.oid), timezone('utc', clock_timestamp())
+FROM partitions JOIN pg_class p ON p.oid = parent JOIN pg_class c ON c.oid = child
+WHERE parent IN (SELECT parent FROM partitions WHERE starts_with(comment, '{PREFIX}'))
 """
-_NOW = "SELECT timezone('utc', clock_timestamp())"
 
 
 class State(StrEnum):
@@ -71,33 +79,61 @@ class Mark:
 
 @dataclass(frozen=True)
 class Ahead:
-    """The partitions of a table that begin later than now.
+    """The partitions of a table that follow the one of now, without a gap between them.
 
     Attributes:
         partitions: their number.
         until: the end of the last one, UTC; None is for ever.
         holds_now: there is a partition for a row of this moment; else each INSERT fails.
+        has_default: a default partition takes the rows that no other one takes.
     """
 
     table: str
     partitions: int
     until: dt.datetime | None
     holds_now: bool
+    has_default: bool = False
 
     @property
     def is_low(self) -> bool:
         """Returns whether fewer than two are ahead."""
         return self.until is not None and self.partitions < FEWEST_AHEAD
 
+    @property
+    def warning(self) -> str | None:
+        """Returns the line for an operator if partitions run out: what happens, and what to run."""
+        if not self.is_low:
+            return None
+        if not self.holds_now:
+            fails = f'no partition of relation "{self.table}" found for row'
+            return f"{self.table} has no partition for the rows of now, so each INSERT fails ({fails}). {_MAKE_THEM}"
+        then = "rows go to the default partition" if self.has_default else "each INSERT fails"
+        return f"{self.table} has {self._number} ahead: from {self.until:%Y-%m-%d %H:%M} UTC on {then}. {_MAKE_THEM}"
+
+    @property
+    def _number(self) -> str:
+        return f"{self.partitions or 'no'} partition{'s' * (self.partitions != 1)}"
+
     def __str__(self) -> str:
         if self.until is None:
             return f"{self.table}: the last partition has no end"
-        number = f"{self.partitions or 'no'} partition{'s' * (self.partitions != 1)} ahead"
-        return f"{self.table}: {number}, rows are taken until {self.until:%Y-%m-%d %H:%M} UTC"
+        if not self.holds_now:
+            return f"{self.table}: no partition for the rows of now"
+        return f"{self.table}: {self._number} ahead, rows are taken until {self.until:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True)
+class _Range:
+    """The range of a partition; one whose bounds aren't known has none."""
+
+    low: dt.datetime
+    high: dt.datetime
 
 
 def read_ahead(connection: sa.Connection, now: dt.datetime | None = None) -> list[Ahead]:
     """Counts the partitions ahead of each table whose partitions are kept here; none on SQLite. Locks nothing.
+
+    It is one statement.
 
     Args:
         connection: reading joins its transaction.
@@ -105,22 +141,41 @@ def read_ahead(connection: sa.Connection, now: dt.datetime | None = None) -> lis
     """
     if connection.dialect.name != "postgresql":
         return []
-    rows = connection.exec_driver_sql(_MARKS).all()
-    if not rows:
-        return []
-    moment = now if now is not None else connection.exec_driver_sql(_NOW).scalar_one()
-    tables: dict[str, list[Mark]] = {}
-    for table, comment in rows:
-        mark = Mark.parse(comment)
-        if mark is not None:
-            tables.setdefault(str(table), []).append(mark)
-    return [_ahead(table, marks, moment) for table, marks in sorted(tables.items())]
+    tables: dict[str, list[_Range | None]] = {}
+    for table, comment, bound, clock in connection.exec_driver_sql(_PARTITIONS):
+        now = now if now is not None else clock
+        tables.setdefault(str(table), []).append(_range(comment, str(bound)))
+    return [_ahead(table, ranges, now) for table, ranges in sorted(tables.items()) if now is not None]
 
 
-def _ahead(table: str, marks: Iterable[Mark], now: dt.datetime) -> Ahead:
-    marks = [*marks]
-    ends = [mark.high for mark in marks]
-    until = None if None in ends else max(end for end in ends if end is not None)
-    later = [mark for mark in marks if mark.low is not None and mark.low > now]
-    holds = any((m.low is None or m.low <= now) and (m.high is None or m.high > now) for m in marks)
-    return Ahead(table, len(later), until, holds)
+def _range(comment: str | None, bound: str) -> _Range | None:
+    """Returns the range of a partition; None of a default one, and of one whose bounds can't be read.
+
+    The mark comes first: the text of a bound depends on the session's zone and style of dates.
+    """
+    if (mark := Mark.parse(comment)) is not None:
+        return _Range(mark.low or FIRST_MOMENT, mark.high or LAST_MOMENT)
+    match = _BOUND.fullmatch(bound)
+    low, high = (_moment(match[1]), _moment(match[2])) if match else (None, None)
+    return _Range(low, high) if low is not None and high is not None else None
+
+
+def _moment(text: str) -> dt.datetime | None:
+    if text in _ENDLESS:
+        return _ENDLESS[text]
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
+
+
+def _ahead(table: str, ranges: list[_Range | None], now: dt.datetime) -> Ahead:
+    until, partitions = now, 0
+    for each in sorted(filter(None, ranges), key=lambda each: each.low):
+        if each.low <= until < each.high:
+            partitions += each.low > now
+            until = each.high
+    has_default = None in ranges  # or one that may hold any row: an alarm must not be false
+    end = None if until == LAST_MOMENT else until
+    return Ahead(table, partitions, end, holds_now=has_default or until > now, has_default=has_default)

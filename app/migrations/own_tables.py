@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 VERSION_TABLE = "alembic_version"
 LEDGER_TABLE = "schema_ledger"
+PARTITIONS = "partitions"  # the direction of the ledger's rows about partitions
+ATTEMPTS = f"WHERE direction <> '{PARTITIONS}'"  # the others
 
 
 def exists(connection: sa.Connection, name: str) -> bool:

@@ -1,7 +1,9 @@
 """Binds one schema to the engine: its folder, its models, its database and its limits."""
 
 import io
+import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from configparser import Error as ConfigParserError
 from configparser import InterpolationError
@@ -17,6 +19,7 @@ from app import database_url, db
 from app.backfill import LEASES_TABLE
 from app.errors import SettingsError
 from app.migrations import own_tables
+from app.migrations.ahead import Ahead, read_ahead
 from app.migrations.line import Line, read_line
 from app.migrations.own_tables import LEDGER_TABLE, VERSION_TABLE
 from app.migrations.phases import Phase
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from app.encryption import EncryptedColumn, HashedColumn
 
 BASE = "base"  # what Alembic calls the place before the first revision
+_HOUR = 3600
 OWN_TABLES = (VERSION_TABLE, LEDGER_TABLE, LEASES_TABLE)  # part of no model
 
 
@@ -170,8 +174,38 @@ class Project:
         return db.async_sessions(self.database_url(), **options)
 
     def is_current(self, bind: sa.Engine | sa.Connection, phase: str | None = None) -> bool:
-        """Returns whether a database has every revision that this code needs to start; see `missing`."""
-        return not self.missing(bind, phase)
+        """Returns whether a database has every revision that this code needs to start, and takes rows of now.
+
+        Partitions that run out are a warning in the log `app.migrations`, at most once an hour; only a table without a
+        partition for the rows of this moment isn't current. See `missing` and `partitions_ahead`.
+        """
+        if isinstance(bind, sa.Engine) and bind.dialect.name == "postgresql":
+            with bind.connect() as connection:
+                return self.is_current(connection, phase)
+        if self.missing(bind, phase):
+            return False
+        low = [ahead for ahead in self.partitions_ahead(bind) if ahead.is_low]
+        for ahead in low:
+            _warn(str(ahead.warning))
+        return all(ahead.holds_now for ahead in low)
+
+    def partitions_ahead(self, bind: sa.Engine | sa.Connection) -> list[Ahead]:
+        """Counts the partitions that lie ahead of each table whose partitions are kept by `schema partitions`.
+
+        It is one statement, for a metrics endpoint too; loads no Alembic and no models. None on SQLite.
+
+        Args:
+            bind: an engine, or a connection, whose transaction this joins.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database can't be reached or read.
+        """
+        if bind.dialect.name != "postgresql":
+            return []
+        if isinstance(bind, sa.Engine):
+            with bind.connect() as connection:
+                return read_ahead(connection)
+        return read_ahead(bind)
 
     def missing(self, bind: sa.Engine | sa.Connection, phase: str | None = None) -> list[str]:
         """Returns the revisions of this code that a database lacks, oldest first; loads no Alembic.
@@ -209,6 +243,16 @@ def _url_of_config(text: str) -> sa.URL:
         raise SettingsError(str(error).replace("DATABASE_URL", "sqlalchemy.url of the configuration")) from None
 
 
+_warned: dict[str, float] = {}
+
+
+def _warn(text: str) -> None:
+    """Logs a warning, the same one at most once an hour: a readiness probe asks every few seconds."""
+    if (last := _warned.get(text)) is None or time.monotonic() - last > _HOUR:
+        _warned[text] = time.monotonic()
+        logging.getLogger("app.migrations").warning("%s", text)
+
+
 @cache
 def _line(versions: Path) -> Line:
     return read_line(versions)
@@ -222,5 +266,6 @@ def _attempts(connection: sa.Connection) -> Sequence[Any]:
         readable = bool(connection.exec_driver_sql(question).scalar())
     else:
         readable = own_tables.exists(connection, LEDGER_TABLE)
-    query = f"SELECT revision, direction, outcome, checksum FROM {LEDGER_TABLE} ORDER BY id"
+    # Rows about partitions say nothing of revisions, and are many.
+    query = f"SELECT revision, direction, outcome, checksum FROM {LEDGER_TABLE} {own_tables.ATTEMPTS} ORDER BY id"
     return connection.exec_driver_sql(query).all() if readable else []

@@ -8,6 +8,7 @@ from typing import Any
 
 from alembic.config import Config
 
+from app.migrations.own_tables import PARTITIONS
 from app.migrations.phases import Phase, phase_of
 from app.migrations.terminal import Ask
 
@@ -61,7 +62,7 @@ class Direction(StrEnum):
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
     CHECK = "check"
-    PARTITIONS = "partitions"  # no attempt at a revision: what became of a partition
+    PARTITIONS = PARTITIONS  # no attempt at a revision: what became of a partition
     UNKNOWN = "unknown"  # newer code's; no attempt of this code
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from app.models import gateway_columns as columns
-from app.models.base import BIG_ID, FALSE, TRUE, Base, UtcDateTime
+from app.models.base import BIG_ID, FALSE, TRUE, UTC_NOW, Base, UtcDateTime
 from app.models.client_keys import ApiKey
 from app.models.gateway import ServiceProvider
 from app.partitions import Partitioned
@@ -113,7 +113,7 @@ class RequestLogDetail(Base):
 
     # The gateway writes a detail within minutes of its log and doesn't know the column.
     request_time: Mapped[dt.datetime] = mapped_column(
-        UtcDateTime(), server_default=columns.UTC_NOW, comment="When the row was made, UTC."
+        UtcDateTime(), server_default=UTC_NOW, comment="When the row was made, UTC."
     )
 
     log: Mapped[RequestLog] = relationship(back_populates="details")

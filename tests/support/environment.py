@@ -8,7 +8,16 @@ from app.migrations.run import ledger
 from app.models import keys
 
 ROOT = Path(__file__).parents[2]
-OURS = ("ALEMBIC_", "API_KEY_HASH_", "DATABASE_URL", "ENCRYPTION_", "GATEWAY_SCHEMA_", "GITHUB_TOKEN_", "PG")
+OURS = (
+    "ALEMBIC_",
+    "API_KEY_HASH_",
+    "DATABASE_URL",
+    "ENCRYPTION_",
+    "GATEWAY_SCHEMA_",
+    "GITHUB_TOKEN_",
+    "PG",
+    "SCHEMA_PARTITIONS_",
+)
 
 
 def variables(url: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app import settings
 from app.errors import SettingsError
+from app.project import PROJECT
 from app.settings import KeyStrings, Settings
 
 SECRET = "not-for-anybody's-eyes"
@@ -321,3 +322,56 @@ def test_no_repr_shows_a_secret(show: Callable[[Any], str]) -> None:
     shown = show([loaded, loaded.keys("ENCRYPTION_KEY", commas=True), loaded.keys("GITHUB_TOKEN_ENCRYPTION_KEY")])
     assert SECRET not in shown
     assert shown.count("KeyStrings(name='ENCRYPTION_KEY')") == 1
+
+
+TABLES = ["request_logs", "odd table", "ab_keep"]
+
+
+def test_partition_settings_by_table() -> None:
+    values = {
+        "SCHEMA_PARTITIONS_REQUEST_LOGS_KEEP": "forever",
+        "SCHEMA_PARTITIONS_REQUEST_LOGS_EVERY": " month ",
+        "SCHEMA_PARTITIONS_ODD_TABLE_AHEAD": "6 months",
+        "SCHEMA_PARTITIONS_ODD_TABLE_KEEP": "",
+        "SCHEMA_PARTITIONS_AB_KEEP_KEEP": "1 day",
+    }
+    assert Settings(values).partitions(TABLES) == {
+        "request_logs": {"keep": "forever", "every": "month"},
+        "odd table": {"ahead": "6 months"},
+        "ab_keep": {"keep": "1 day"},
+    }
+
+
+@pytest.mark.parametrize("name", ["REQUEST_LOG_KEEP", "REQUEST_LOGS_KEPT", "REQUEST_LOGS", "request_logs_KEEP", ""])
+def test_a_partition_setting_that_names_nothing_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings({f"SCHEMA_PARTITIONS_{name}": ""}).partitions(["request_logs", "users"])
+    assert str(error.value) == (
+        f"SCHEMA_PARTITIONS_{name} names no table with partitions: write one of SCHEMA_PARTITIONS_REQUEST_LOGS, "
+        "SCHEMA_PARTITIONS_USERS, and _EVERY, _KEEP or _AHEAD."
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "text"), [("KEEP", "90"), ("EVERY", "hour"), ("AHEAD", "forever"), ("KEEP", "0 days")]
+)
+def test_a_partition_setting_that_cannot_be_used_is_named(part: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^SCHEMA_PARTITIONS_REQUEST_LOGS_{part}: '{text}' is no [^\n]*$"):
+        Settings({f"SCHEMA_PARTITIONS_REQUEST_LOGS_{part}": text}).partitions(["request_logs"])
+
+
+def test_the_declarations_have_the_values_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = PROJECT.declarations()
+    assert {name: str(own.schedule.keep) for name, own in declared.items()} == {
+        "request_logs": "90 days",
+        "request_log_details": "7 days",
+        "service_audit_logs": "None",  # nobody has consented to losing these
+    }
+    monkeypatch.setenv("SCHEMA_PARTITIONS_REQUEST_LOGS_KEEP", "forever")
+    monkeypatch.setenv("SCHEMA_PARTITIONS_SERVICE_AUDIT_LOGS_KEEP", "1 year")
+    declared = PROJECT.declarations()
+    assert declared["request_logs"].schedule.keep is None
+    assert str(declared["service_audit_logs"].schedule.keep) == "1 year"
+    monkeypatch.setenv("SCHEMA_PARTITIONS_USERS_KEEP", "1 year")
+    with pytest.raises(SettingsError, match=r"^SCHEMA_PARTITIONS_USERS_KEEP names no table with partitions"):
+        PROJECT.declarations()

@@ -25,7 +25,7 @@ from app.errors import Failure
 from app.migrations import own_tables
 from app.migrations.code_version import code_version
 from app.migrations.errors import MigrationError
-from app.migrations.own_tables import LEDGER_TABLE
+from app.migrations.own_tables import ATTEMPTS, LEDGER_TABLE
 from app.migrations.session import Direction
 
 _ERROR_LENGTH = 2000
@@ -157,8 +157,11 @@ class Ledger:
         self._exists = self._exists or own_tables.exists(self._connection, LEDGER_TABLE)
         return self._exists
 
-    def entries(self) -> list[Entry]:
-        """Returns all rows, oldest first; none where there is no ledger yet. Writes nothing.
+    def entries(self, *, with_partitions: bool = False) -> list[Entry]:
+        """Returns the rows about revisions, oldest first; none where there is no ledger yet. Writes nothing.
+
+        Args:
+            with_partitions: the rows about partitions as well, which say nothing of revisions, and are many.
 
         Raises:
             MigrationError: somebody has written a row that isn't one of a ledger.
@@ -167,7 +170,8 @@ class Ledger:
             return []
         try:
             # By name: a table of older code lacks columns, one of newer code has more.
-            rows = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} ORDER BY id")
+            which = "" if with_partitions else ATTEMPTS
+            rows = self._connection.exec_driver_sql(f"SELECT * FROM {LEDGER_TABLE} {which} ORDER BY id")
             return [_entry(row) for row in rows]
         except (ValueError, TypeError) as error:
             raise MigrationError(

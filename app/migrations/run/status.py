@@ -9,8 +9,10 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic.script import Script, ScriptDirectory
 
+from app.errors import SchemaError
 from app.migrations import own_tables
-from app.migrations.errors import MigrationError
+from app.migrations.ahead import Ahead, read_ahead
+from app.migrations.errors import MigrationError, PartitionsRunningOut, PendingRevisions
 from app.migrations.line import Place
 from app.migrations.phases import Phase, phase_of
 from app.migrations.project import Project
@@ -66,6 +68,7 @@ class Status:
         problems: one line for each thing that keeps `alembic upgrade head` from running.
         entries: the whole ledger, oldest first.
         place: where the ledger and the order of the revisions say that the database is.
+        ahead: the partitions ahead of each table whose partitions are kept here.
     """
 
     database: str
@@ -77,6 +80,7 @@ class Status:
     notes: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     place: Place = field(default_factory=lambda: Place((), [], frozenset()))
+    ahead: list[Ahead] = field(default_factory=list)
 
     @property
     def pending(self) -> list[RevisionStatus]:
@@ -89,14 +93,25 @@ class Status:
         return accepted_entries(self.entries)
 
     @property
+    def running_out(self) -> list[PartitionsRunningOut]:
+        """Returns one error for each table that has fewer than two partitions ahead; no upgrade refuses for it."""
+        return [PartitionsRunningOut(ahead.warning) for ahead in self.ahead if ahead.warning]
+
+    @property
     def exit_code(self) -> int:
-        """Returns 0 in order, 3 pending, or the code of the first problem."""
-        return self.problems[0].exit_code if self.problems else 3 if self.pending else 0
+        """Returns 0 in order, the code of the first problem, else 3 pending, else 10 partitions running out."""
+        return self._first.exit_code if self._first is not None else 0
 
     @property
     def code(self) -> str:
         """Returns the same as a stable word."""
-        return self.problems[0].word if self.problems else "pending" if self.pending else "ok"
+        return self._first.word if self._first is not None else "ok"
+
+    @property
+    def _first(self) -> type[MigrationError] | None:
+        # What an upgrade mends comes before the partitions: the upgrade may be what makes them, or their table.
+        kinds = [*map(type, self.problems), *([PendingRevisions] if self.pending else []), *map(type, self.running_out)]
+        return next(iter(kinds), None)
 
 
 def accepted_entries(entries: list[Entry]) -> list[Entry]:
@@ -118,10 +133,17 @@ def read_status(
     script: ScriptDirectory,
     database: str,
     model_tables: Callable[[], Iterable[str]] = tuple,
+    now: datetime | None = None,
 ) -> Status:
     """Reads the status of a database; raises `MigrationError` if the version table can't be read.
 
-    `database` is its URL for people; one of the `model_tables` in a database without history is a problem.
+    Args:
+        connection: to the database.
+        project: whose revisions and partitions they are.
+        script: the history.
+        database: its URL for people.
+        model_tables: one of them in a database without history is a problem.
+        now: the moment that partitions are ahead of, naive and UTC; None is the server's clock.
     """
     at = _heads(connection)
     entries, notes = _entries(connection)
@@ -149,9 +171,32 @@ def read_status(
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     problems += [p for r in revisions if not r.applied for p in _problem(_known_outcome(entries, r.revision))]
     notes += _of_newer_code(entries)
+    ahead = read_ahead(connection, now)
+    notes += _unmarked(connection, project, ahead)
     head = heads[0] if len(heads) == 1 else None
     shown = sorted(str(revision) or "''" for revision in at)
-    return Status(database, shown, head, holder, revisions, problems, notes, entries, place)
+    return Status(database, shown, head, holder, revisions, problems, notes, entries, place, ahead)
+
+
+def _unmarked(connection: sa.Connection, project: Project, ahead: list[Ahead]) -> list[str]:
+    """Returns a note for each declared table whose partitions another program or a person keeps."""
+    if connection.dialect.name != "postgresql":
+        return []
+    query = "SELECT relname FROM pg_class WHERE relkind = 'p' AND pg_table_is_visible(oid) ORDER BY relname"
+    kept = {each.table for each in ahead}
+    tables = [table for table in connection.exec_driver_sql(query).scalars() if table not in kept]
+    if not tables:  # the models take time to load
+        return []
+    try:
+        declared = project.partitions()
+    except SchemaError as error:
+        return [str(error)]
+    return [
+        f"The partitions of {table} carry no mark of ours, so nothing tells when they run out, and maintain leaves "
+        f"them alone. Take them over: schema partitions adopt {table}"
+        for table in tables
+        if table in declared
+    ]
 
 
 def _heads(connection: sa.Connection) -> list[str]:
@@ -166,7 +211,7 @@ def _entries(connection: sa.Connection) -> tuple[list[Entry], list[str]]:
     ledger = Ledger(connection)
     try:
         if ledger.exists():
-            return ledger.entries(), []
+            return ledger.entries(with_partitions=True), []
     except sa.exc.DBAPIError as error:
         connection.rollback()
         return [], [f"The ledger can't be read, so times and failures are missing: {_first_line(error)}"]
