@@ -1,0 +1,174 @@
+"""The guides of docs/partitions.md, run step by step as the owner; `--approve` rewrites the page."""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.alembic_in_process import upgrade
+from tests.support.approved_texts import plain
+from tests.support.database_access import execute
+from tests.support.databases import Servers
+from tests.support.environment import ROOT
+from tests.support.guides import answered
+from tests.support.known_keys import ENVIRONMENT
+from tests.support.partitioned_database import partition
+from tests.support.schema_in_process import schema
+from tests.support.set_clock import ASKED, clock_at
+
+pytestmark = pytest.mark.exhaustive
+
+PAGE = ROOT / "docs" / "partitions.md"
+GUIDE = re.compile(r"<!-- guide: (\w+) -->(.*?)(?=<!-- guide: |\Z)", re.DOTALL)
+CLOCK = re.compile(r"(<!-- clock: (.+?) -->)")
+FOLDER = "/var/archive"
+TABLE = "request_logs"
+
+
+def guides() -> list[str]:
+    return [match[1] for match in GUIDE.finditer(PAGE.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("name", guides())
+def test_a_guide_says_what_happens(name: str, servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    guide = next(match for match in GUIDE.finditer(page) if match[1] == name)
+    with owned(servers) as url:
+        BEFORE[name](url)
+        told = ""
+        # At the moment that stands above it.
+        now = dt.datetime(2026, 12, 2, 10)
+        for number, part in enumerate(CLOCK.split(guide[2])):
+            if number % 3 == 2:
+                now = dt.datetime.fromisoformat(part)
+            else:
+                told += answered(part, Shell(url, tmp_path, now).run)
+    if request.config.getoption("--approve"):
+        PAGE.write_text(page[: guide.start(2)] + told + page[guide.end(2) :], encoding="utf-8")
+        return
+    assert told == guide[2]
+
+
+class Shell:
+    """Runs the commands of a guide at a moment."""
+
+    def __init__(self, url: str, folder: Path, now: dt.datetime) -> None:
+        self.url, self.folder, self.now = url, folder, now
+
+    def run(self, words: list[str]) -> str:
+        match words[0]:
+            case "psql":
+                return self._psql(words[2])
+            case "ls":
+                return "\n".join(sorted(path.name for path in self.folder.iterdir()))
+            case "schema":
+                told = words[1:]
+                with clock_at(self.now):
+                    done = schema(
+                        *(str(self.folder) if word == FOLDER else word for word in told),
+                        DATABASE_URL=self.url,
+                        **ENVIRONMENT,
+                    )
+                return self._plain(done.stderr + done.stdout)
+        raise AssertionError(words)
+
+    def _psql(self, statement: str) -> str:
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            try:
+                cursor = connection.execute(ASKED.sub(f"timestamp '{self.now}'", statement).encode())
+            except psycopg.Error as error:
+                return f"ERROR:  {error}"
+            return cursor.statusmessage or ""
+
+    def _plain(self, text: str) -> str:
+        text = text.replace(str(self.folder), FOLDER)
+        text = re.sub(r"\S+://\S+/\w+", "postgresql+psycopg://gateway_owner@db/gateway", text)
+        text = re.sub(r"\b[0-9a-f]{64}\b", "c0ffee…", text)
+        return re.sub(r"\d+\.\d+ s\b", "0.1 s", re.sub(r"\bpid \d+", "pid 4711", text))
+
+
+@contextmanager
+def owned(servers: Servers) -> Iterator[str]:
+    """Gives a database at head, as the owner that docs/operations.md describes."""
+    server = servers[18]
+    url = server.create_database()
+    role = f"{url.rpartition('/')[2]}_owner"
+    execute(url, f"CREATE ROLE {role} LOGIN", f"GRANT USAGE, CREATE ON SCHEMA public TO {role}")
+    owner = url.replace("postgres@", f"{role}@")
+    try:
+        upgrade(owner)
+        execute(owner, "INSERT INTO api_keys (key_name, key_value) VALUES ('client', 'k')")
+        yield owner
+    finally:
+        server.drop_database(url)
+        execute(server.url, f"DROP ROLE {role}")
+
+
+def fill(url: str, first: dt.datetime, last: dt.datetime) -> None:
+    """Adds 20 logs a day."""
+    execute(
+        url,
+        f"INSERT INTO {TABLE} (request_time, api_key_id, requested_model, trace_id) "
+        "SELECT at, 1, 'model', md5(at::text) "
+        f"FROM generate_series(timestamp '{first}', timestamp '{last}', interval '72 minutes') AS at",
+        f"ANALYZE {TABLE}",
+    )
+
+
+def command(url: str, now: dt.datetime, *words: str) -> None:
+    with clock_at(now):
+        done = schema(*words, DATABASE_URL=url, **ENVIRONMENT)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def plain_table(url: str) -> None:
+    fill(url, dt.datetime(2026, 10, 3), dt.datetime(2026, 12, 2, 9))
+
+
+def kept(url: str, last: dt.datetime) -> None:
+    """Partitions the table in summer, and keeps it until a moment."""
+    now = dt.datetime(2026, 8, 12, 10)
+    fill(url, now - dt.timedelta(days=30), now)
+    command(url, now, "partitions", "enable", TABLE, "--apply")
+    while now < last:
+        later = min(now + dt.timedelta(weeks=3), last)
+        fill(url, now, later)
+        now = later
+        command(url, now, "partitions", "maintain", TABLE)
+
+
+def kept_until_november(url: str) -> None:
+    kept(url, dt.datetime(2026, 11, 17, 10))
+
+
+def forgotten_since_october(url: str) -> None:
+    kept(url, dt.datetime(2026, 10, 14, 10))
+
+
+def made_by_hand(url: str) -> None:
+    """Partitions the table by months, as a person would."""
+    partition(url)
+    months = [f"2026-{month:02}-01" for month in range(9, 13)] + ["2027-01-01"]
+    execute(
+        url,
+        f"ALTER SEQUENCE {TABLE}_id_seq OWNED BY {TABLE}.id",
+        *(f"DROP TABLE {TABLE}_{name}" for name in ("until_2026", "2026_01", "later", "default")),
+        *(
+            f"CREATE TABLE {TABLE}_{low[:4]}_{low[5:7]} PARTITION OF {TABLE} FOR VALUES FROM ('{low}') TO ('{high}')"
+            for low, high in pairwise(months)
+        ),
+    )
+    fill(url, dt.datetime(2026, 9, 10), dt.datetime(2026, 12, 2, 9))
+
+
+BEFORE: dict[str, Callable[[str], None]] = {
+    "enable": plain_table,
+    "maintain": kept_until_november,
+    "alarms": forgotten_since_october,
+    "adopt": made_by_hand,
+}
