@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from tests.support.alembic_in_process import upgrade
-from tests.support.approved_texts import plain
 from tests.support.database_access import execute
 from tests.support.databases import Servers
 from tests.support.environment import ROOT
@@ -30,6 +29,9 @@ FOLDER = "/var/archive"
 TABLE = "request_logs"
 
 
+at = dt.datetime.fromisoformat
+
+
 def guides() -> list[str]:
     return [match[1] for match in GUIDE.finditer(PAGE.read_text(encoding="utf-8"))]
 
@@ -42,7 +44,7 @@ def test_a_guide_says_what_happens(name: str, servers: Servers, tmp_path: Path, 
         BEFORE[name](url)
         told = ""
         # At the moment that stands above it.
-        now = dt.datetime(2026, 12, 2, 10)
+        now = at("2026-12-02 10:00")
         for number, part in enumerate(CLOCK.split(guide[2])):
             if number % 3 == 2:
                 now = dt.datetime.fromisoformat(part)
@@ -127,12 +129,12 @@ def command(url: str, now: dt.datetime, *words: str) -> None:
 
 
 def plain_table(url: str) -> None:
-    fill(url, dt.datetime(2026, 10, 3), dt.datetime(2026, 12, 2, 9))
+    fill(url, at("2026-10-03 00:00"), at("2026-12-02 09:00"))
 
 
 def kept(url: str, last: dt.datetime) -> None:
     """Partitions the table in summer, and keeps it until a moment."""
-    now = dt.datetime(2026, 8, 12, 10)
+    now = at("2026-08-12 10:00")
     fill(url, now - dt.timedelta(days=30), now)
     command(url, now, "partitions", "enable", TABLE, "--apply")
     while now < last:
@@ -143,11 +145,11 @@ def kept(url: str, last: dt.datetime) -> None:
 
 
 def kept_until_november(url: str) -> None:
-    kept(url, dt.datetime(2026, 11, 17, 10))
+    kept(url, at("2026-11-17 10:00"))
 
 
 def forgotten_since_october(url: str) -> None:
-    kept(url, dt.datetime(2026, 10, 14, 10))
+    kept(url, at("2026-10-14 10:00"))
 
 
 def made_by_hand(url: str) -> None:
@@ -163,7 +165,7 @@ def made_by_hand(url: str) -> None:
             for low, high in pairwise(months)
         ),
     )
-    fill(url, dt.datetime(2026, 9, 10), dt.datetime(2026, 12, 2, 9))
+    fill(url, at("2026-09-10 00:00"), at("2026-12-02 09:00"))
 
 
 BEFORE: dict[str, Callable[[str], None]] = {
