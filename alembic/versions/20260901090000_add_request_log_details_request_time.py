@@ -6,7 +6,7 @@ The gateway writes a body within minutes of its request and doesn't know the col
 PostgreSQL evaluates such a default once, for the rows that are there: it is stored in the catalog and no row is
 written, so the table is locked for a moment only. A column that is filled later would take two more locks of the
 table, and a scan. Rows that are there count from the upgrade on, and are removed that much later.
-Back: when the bodies were stored is lost.
+Back: when the bodies were stored is lost. A table that is partitioned by the column keeps it.
 
 Revision: 20260901090000
 Parent:   20260801090001

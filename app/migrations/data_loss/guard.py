@@ -180,6 +180,8 @@ class DataLoss(Guard):
         match concerned:
             case effects.AddColumn() if self._is_there(effect, made):  # IF NOT EXISTS, or it fails by itself
                 return None
+            case effects.DropColumn() if questions.is_partition_key(concerned.target, concerned.columns[0]):
+                return None  # it is left
             case effects.Delete(whole=False) if not made.live and questions.dialect.name == "sqlite":
                 return None  # revisions run with foreign keys off, until one of them switches them on
             case effects.AddForeignKey(referred=()):

@@ -100,6 +100,17 @@ class Questions:
         rows = self.rows(question)
         return rows is None or (bool(rows) and rows[0][0] is not None)
 
+    def is_partition_key(self, table: str, column: str) -> bool:
+        """Returns whether a table is partitioned by a column."""
+        if self.dialect.name != "postgresql":
+            return False
+        question = (
+            "SELECT 1 FROM pg_partitioned_table JOIN pg_attribute ON attrelid = partrelid AND attnum = ANY "
+            f"(partattrs::int2[]) WHERE partrelid = to_regclass({literal(self.words.quote(table))}) "
+            f"AND attname = {literal(column)}"
+        )
+        return bool(self.rows(question))
+
     def _type_of(self, table: str, column: str) -> str | None:
         if self.dialect.name == "postgresql":
             question = (

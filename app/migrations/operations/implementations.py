@@ -109,6 +109,16 @@ def _unless_left_out(original: _Implementation) -> _Implementation:
     return implementation
 
 
+def _unless_kept(original: _Implementation) -> _Implementation:
+    """Passes over the column that a table of PostgreSQL is partitioned by."""
+
+    def implementation(operations: Operations, operation: Any) -> None:
+        if not parents.is_kept(operations, operation):
+            original(operations, operation)
+
+    return implementation
+
+
 def _skipped(original: _Implementation) -> _Implementation:
     """Does nothing on SQLite."""
 
@@ -210,8 +220,8 @@ _IMPLEMENTATIONS: dict[type[Any], _Implementation] = {
     ops.CreateIndexOp: _repeatable(toimpl.create_index, "if_not_exists"),
     ops.DropIndexOp: _repeatable(toimpl.drop_index, "if_exists"),
     ops.AlterColumnOp: _copies_table(toimpl.alter_column),
-    ops.AddColumnOp: _copies_table(toimpl.add_column),
-    ops.DropColumnOp: _copies_table(toimpl.drop_column),
+    ops.AddColumnOp: _unless_kept(_copies_table(toimpl.add_column)),
+    ops.DropColumnOp: _unless_kept(_copies_table(toimpl.drop_column)),
     ops.DropConstraintOp: _copies_table(toimpl.drop_constraint),
     ops.CreateUniqueConstraintOp: _copies_table(toimpl.create_constraint),
     ops.CreateCheckConstraintOp: _copies_table(toimpl.create_constraint),

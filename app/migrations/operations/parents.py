@@ -7,7 +7,8 @@ and validated there; adding it to the table then adopts these. A partition that 
 beginning, and one that is detached or dropped meanwhile is passed over.
 
 A unique key of a partitioned table has the columns of the partition key. A foreign key that refers to other columns
-alone can't exist, and is left out: one revision runs on both forms of the table, and no comparison misses it.
+alone can't exist, and is left out: one revision runs on both forms of the table, and no comparison misses it. So it is
+with the partition column itself: a downgrade to before it leaves it, and the next upgrade finds it.
 
 Source of the forms: PostgreSQL's manual, "Partitioning", "Partition Maintenance".
 """
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from alembic.operations import Operations
+from alembic.operations import Operations, ops
 
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import CatalogTable
@@ -57,6 +58,10 @@ SELECT pg_get_partkeydef(relid), ARRAY(
     SELECT coalesce(attname::text, '') FROM unnest(partattrs) AS key (number)
     LEFT JOIN pg_attribute ON attrelid = relid AND attnum = number AND number > 0
 ) FROM pg_partition_tree(to_regclass(:table)) JOIN pg_partitioned_table ON partrelid = relid
+"""
+_IS_KEY = """
+SELECT 1 FROM pg_partitioned_table JOIN pg_attribute ON attrelid = partrelid AND attnum = ANY (partattrs::int2[])
+WHERE partrelid = to_regclass(:table) AND attname = CAST(:column AS name)
 """
 _DIFFERS = "42P17"  # the SQLSTATE of ATTACH PARTITION for an index with another definition
 
@@ -210,6 +215,21 @@ def is_left_out(operations: Operations, constraint: sa.Constraint) -> bool:
         log.info("%s is left out: %s is partitioned by %s, which no foreign key names", name, table.name, key)
         return True
     return False
+
+
+def is_kept(operations: Operations, operation: ops.AddColumnOp | ops.DropColumnOp) -> bool:
+    """Returns whether a column can't be dropped, or is there already, since its table is partitioned by it; says so."""
+    if operations.get_context().dialect.name != "postgresql":
+        return False
+    if isinstance(operation, ops.AddColumnOp) and operation.column.nullable:  # no partition key of ours
+        return False
+    added = isinstance(operation, ops.AddColumnOp)
+    column = str(operation.column.name if isinstance(operation, ops.AddColumnOp) else operation.column_name)
+    table = CatalogTable.named(operations, operation.table_name, operation.schema)
+    if not table.rows(_IS_KEY, column=column):
+        return False
+    log.info("%s of %s %s: the table is partitioned by it", column, table.name, "is there" if added else "stays")
+    return True
 
 
 def leave_out(operations: Operations, table: sa.Table) -> None:

@@ -16,6 +16,8 @@ from app.migrations.partitions.leaves import Parent, making, marking, pattern_of
 from app.migrations.partitions.ranges import Range, missing
 from app.migrations.partitions.transactions import (
     again,
+    execute,
+    is_true,
     limit,
     record,
     short_transaction,
@@ -25,7 +27,6 @@ from app.migrations.partitions.transactions import (
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.partitions import Declared
-from app.sql_text import for_driver
 
 _MOST = 400  # of one run: more is a clock that jumped, or a period too short
 _STATEMENT_TIMEOUT = "57014"
@@ -134,7 +135,7 @@ class _New:
 
 def _make(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
     with short_transaction(engine, project) as connection:
-        _execute(connection, making(connection, parent, new.name, new.range, new.pattern))
+        execute(connection, *making(connection, parent, new.name, new.range, new.pattern))
 
 
 def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
@@ -144,19 +145,19 @@ def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> N
     with short_transaction(engine, project) as connection:
         # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
         wait_for_locks(connection, project.limits().table_lock)
-        _execute(connection, [f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE"])
+        execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         if new.default is not None:
             require_empty(connection, parent, new.by, new.default, new.range)
             limit(connection, "statement_timeout", LOOK_SECONDS)
         wait_for_locks(connection, short_wait(project))
         try:
-            _execute(connection, [f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}"])
+            execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}")
         except sa.exc.DBAPIError as error:
             if new.default is not None and getattr(error.orig, "sqlstate", None) == _STATEMENT_TIMEOUT:
                 raise too_large(parent, new.by, new.default, new.range) from None
             raise
-        _execute(connection, replica_identity(connection, parent, leaf, new.pattern))
-        _execute(connection, [marking(leaf, Mark(parent.table, low, high, State.KEPT))])
+        execute(connection, *replica_identity(connection, parent, leaf, new.pattern))
+        execute(connection, marking(leaf, Mark(parent.table, low, high, State.KEPT)))
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
 
@@ -164,13 +165,8 @@ def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> N
 def _drop_left(project: Project, engine: sa.Engine, own: Partition) -> None:
     """Drops a table that was made and not attached; leaves it alone if it has rows."""
     with short_transaction(engine, project) as connection:
-        _execute(connection, [f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE"])
-        if connection.exec_driver_sql(for_driver(f"SELECT 1 FROM {own.address} LIMIT 1", connection.dialect)).first():
+        execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
+        if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
             run.log.warning("%s was to be a partition, and somebody wrote rows into it: left alone", own.name)
             return
-        _execute(connection, [f"DROP TABLE {own.address}"])
-
-
-def _execute(connection: sa.Connection, statements: list[str]) -> None:
-    for statement in statements:
-        connection.exec_driver_sql(for_driver(statement, connection.dialect))
+        execute(connection, f"DROP TABLE {own.address}")

@@ -9,7 +9,8 @@ from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition
 from app.migrations.partitions.leaves import Parent
 from app.migrations.partitions.ranges import Range
-from app.sql_text import for_driver, quoted
+from app.migrations.partitions.transactions import is_true
+from app.sql_text import quoted
 
 # ATTACH reads a default partition under a lock that stops its readers and writers.
 LOOK_SECONDS = 0.2
@@ -27,8 +28,7 @@ def require_empty(connection: sa.Connection, parent: Parent, by: str, default: P
         MigrationError: there are some.
     """
     where = f"{quoted(by)} >= {parent.moment(range_.low)} AND {quoted(by)} < {parent.moment(range_.high)}"
-    question = for_driver(f"SELECT EXISTS (SELECT 1 FROM {default.address} WHERE {where})", connection.dialect)
-    if connection.exec_driver_sql(question).scalar():
+    if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {default.address} WHERE {where})"):
         raise MigrationError(
             f"{parent.table}: the default partition {default.name} has rows from {range_.low} to {range_.high} UTC, so "
             f"no other partition can take them. Move them: ALTER TABLE {parent.address} DETACH PARTITION "

@@ -168,7 +168,7 @@ def making(connection: sa.Connection, parent: Parent, name: str, range_: Range, 
     ]
     if found.owner is not None:
         statements.append(f"ALTER TABLE {leaf} OWNER TO {quoted(found.owner)}")
-    for constraint, definition in connection.execute(sa.text(_FOREIGN_KEYS), values):
+    for constraint, definition in foreign_keys(connection, parent):
         statements.append(f"ALTER TABLE {leaf} ADD CONSTRAINT {quoted(constraint)} {definition}")
     for column, target, attributes in connection.execute(sa.text(_COLUMNS), values):
         alter = f"ALTER TABLE {leaf} ALTER COLUMN {quoted(column)} SET"
@@ -181,6 +181,12 @@ def making(connection: sa.Connection, parent: Parent, name: str, range_: Range, 
         statements.append(f"ALTER TABLE {leaf} ENABLE ROW LEVEL SECURITY")
     mark = Mark(parent.table, range_.low, range_.high, State.MAKING)
     return [*statements, marking(leaf, mark)]
+
+
+def foreign_keys(connection: sa.Connection, parent: Parent) -> list[tuple[str, str]]:
+    """Returns the names and definitions of the foreign keys of a parent."""
+    rows = connection.execute(sa.text(_FOREIGN_KEYS), {"table": parent.address})
+    return [(str(name), str(definition)) for name, definition in rows]
 
 
 def marking(leaf: str, mark: Mark) -> str:

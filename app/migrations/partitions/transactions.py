@@ -13,6 +13,7 @@ from app.migrations.project import BASE, Project
 from app.migrations.retries import again_if_locked
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
+from app.sql_text import for_driver
 
 # A statement that waits for a table holds up all others that come for the table after it.
 SHORT_SECONDS = 0.1
@@ -52,6 +53,17 @@ def limit(connection: sa.Connection, name: str, seconds: float, *, session: bool
     milliseconds = max(round(seconds * 1000), 1) if seconds else 0
     scope = "false" if session else "true"
     connection.exec_driver_sql(f"SELECT set_config('{name}', '{milliseconds}', {scope})")
+
+
+def execute(connection: sa.Connection, *statements: str) -> None:
+    """Runs statements as they stand."""
+    for statement in statements:
+        connection.exec_driver_sql(for_driver(statement, connection.dialect))
+
+
+def is_true(connection: sa.Connection, question: str) -> bool:
+    """Returns the answer to a query, as it stands, of one truth value."""
+    return bool(connection.exec_driver_sql(for_driver(question, connection.dialect)).scalar())
 
 
 def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:

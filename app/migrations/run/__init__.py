@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from app.migrations.run.blockers import Blocker, watching
     from app.migrations.run.catch_up import upgrade_steps
     from app.migrations.run.connections import (
         database_url,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from app.migrations.run.timeouts import TimeoutGuard
 
 __all__ = [
+    "Blocker",
     "Entry",
     "Ledger",
     "NoScratch",
@@ -63,6 +65,7 @@ __all__ = [
     "transaction",
     "upgrade",
     "upgrade_steps",
+    "watching",
     "when",
     "writing",
 ]
@@ -78,6 +81,7 @@ _MODULES = (
     "scratch",
     "catch_up",
     "timeouts",
+    "blockers",
 )
 
 

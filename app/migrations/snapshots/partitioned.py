@@ -24,7 +24,7 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
 
     A table that isn't declared keeps its partition key, and its keys keep the partition column: these differ. Its
     indexes are the same as a plain table's. A foreign key that refers to a partitioned table and can't exist counts as
-    there.
+    there, and the partition column as not there where a plain table has none yet: a downgrade leaves it.
 
     Args:
         expected: the facts that `found` is compared with; a table that is partitioned there is left as it is.
@@ -35,7 +35,12 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
     if not tables:
         return found
     columns = {table: by for table, by in declared().items() if _is_by(found, table, by)}
-    plain = {name: _plain(expected, name, facts, tables, columns) for name, facts in found.items()}
+    kept = {f"column {table}.{by}" for table, by in columns.items()}
+    plain = {
+        name: _plain(expected, name, facts, tables, columns)
+        for name, facts in found.items()
+        if name in expected or name not in kept
+    }
     return plain | dict(_impossible(expected, found, tables))
 
 

@@ -6,11 +6,18 @@ import sqlalchemy as sa
 
 from app import db
 from app.migrations import run
-from app.migrations.partitions.catalog import Partition
+from app.migrations.ahead import Mark, State
+from app.migrations.partitions.catalog import Partition, attached
 from app.migrations.partitions.creation import Needed, create_next, needed
-from app.migrations.partitions.leaves import Parent
+from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
+from app.migrations.partitions.transactions import again, execute, short_transaction, wait_for_locks
+from app.migrations.partitions.upkeep import archive
+from app.migrations.partitions.upkeep.detaching import detach
+from app.migrations.partitions.upkeep.dropping import Dropper, Taken
 from app.migrations.partitions.upkeep.maintenance import Action, Maintenance, Options, Step
+from app.migrations.partitions.upkeep.reattaching import take_back
+from app.migrations.partitions.upkeep.retention import Due, due, reason, require_consent
 from app.migrations.project import Project
 from app.partitions import Declared
 
@@ -34,17 +41,40 @@ class Partitions:
 
     def plan(self) -> None:
         """Adds the steps that a run would take."""
+        declared = self._declared
         with run.reading(self._project, self._engine) as connection:
-            Parent.of(connection, self._declared)
-            found = needed(connection, self._declared, self._options.now)
-        for range_ in found.ranges:
-            name = f"{self._declared.table}_p{range_.low:%Y%m%d}"
-            self._result.steps.append(_creation(found, self._declared, name, range_))
+            Parent.of(connection, declared)
+            lacking = needed(connection, declared, self._options.now)
+            for range_ in lacking.ranges:
+                name = f"{declared.table}_p{range_.low:%Y%m%d}"
+                self._result.steps.append(_creation(lacking, declared, name, range_))
+            found = due(connection, declared, self._options.now)
+            self._note(found)
+            for own in found.taken_back:
+                self._result.steps.append(_kept(declared, own))
+            for own in [*found.detached, *found.retiring]:
+                self._result.steps.append(_drop(declared, own))
+            self._require_consent(connection, found)
 
     def run(self) -> None:
-        """Takes the steps."""
+        """Takes the steps: new partitions first, since without one each INSERT fails."""
         while self._create_next():
             pass
+        with db.connect(self._engine) as connection:
+            found = due(connection, self._declared, self._options.now)
+            self._note(found)
+        for own in found.pending:
+            self._end_pending(own)
+        for own in found.taken_back:
+            self._take_back(own)
+        if not (found.detached or found.retiring):
+            return
+        if self._options.archive is not None:
+            archive.require_writable(self._options.archive)
+        for own in [*found.detached, *found.retiring]:
+            with db.connect(self._engine) as connection:
+                self._require_consent(connection, found)
+            self._retire(own)
 
     def _create_next(self) -> bool:
         started = time.monotonic()
@@ -54,27 +84,114 @@ class Partitions:
             made = create_next(self._project, self._engine, self._declared, self._options.now)
         if made is None:
             return False
-        self._result.steps.append(_made(found, self._declared, made, time.monotonic() - started))
+        step = _creation(found, self._declared, made.name, Range.of(made.low, made.high), time.monotonic() - started)
+        self._result.steps.append(step)
         return True
+
+    def _retire(self, own: Partition) -> None:
+        """Detaches and drops a partition, as far as another run hasn't."""
+        why = reason(self._declared, own)
+        run.log.info("%s: drop %s: %s", self._declared.table, own.name, why)
+        retiring = self._detach(own)
+        dropper = Dropper(self._project, self._engine, self._declared, self._options)
+        try:
+            step = dropper.drop(retiring, why) if retiring is not None else None
+        except Taken:
+            self._result.note(f"{own.name}: another run is at it")
+            return
+        if step is not None:
+            self._result.steps.append(step)
+
+    def _detach(self, own: Partition) -> Partition | None:
+        """Returns the partition detached; None if it is gone, or kept again."""
+        with run.writing(self._project, self._engine, self._options.lock_timeout):
+            with db.connect(self._engine) as connection:
+                found = due(connection, self._declared, self._options.now)
+                parent = Parent.of(connection, self._declared)
+            current = next((other for other in found.retiring if other.name == own.name), None)
+            if current is not None:
+                self._mark(parent, current, State.RETIRING)
+                detach(self._project, self._engine, parent, current, has_default=found.has_default)
+            with db.connect(self._engine) as connection:
+                found = due(connection, self._declared, self._options.now)
+        return next((other for other in found.detached if other.name == own.name), None)
+
+    def _end_pending(self, own: Partition) -> None:
+        """Ends a detachment that a person began: beside it the server allows no other."""
+        with run.writing(self._project, self._engine, self._options.lock_timeout):
+            with db.connect(self._engine) as connection:
+                parent = Parent.of(connection, self._declared)
+                there = attached(connection, self._declared.table)
+            current = next((other for other in there if other.name == own.name and other.is_pending), None)
+            if current is not None:
+                detach(self._project, self._engine, parent, current, has_default=False)
+        self._result.note(f"{own.name} was being detached by a person: that is done; it is left alone, with its rows")
+
+    def _take_back(self, own: Partition) -> None:
+        with run.writing(self._project, self._engine, self._options.lock_timeout):
+            with db.connect(self._engine) as connection:
+                found = due(connection, self._declared, self._options.now)
+                parent = Parent.of(connection, self._declared)
+            current = next((other for other in found.taken_back if other.name == own.name), None)
+            if current is None:
+                return
+            if current.is_pending:  # it can't be taken back before it is ended
+                detach(self._project, self._engine, parent, current, has_default=False)
+                with db.connect(self._engine) as connection:
+                    found = due(connection, self._declared, self._options.now)
+                current = next(other for other in found.taken_back if other.name == own.name)
+            if current.is_range:
+                self._mark(parent, current, State.KEPT)
+            else:
+                take_back(self._project, self._engine, parent, current)
+        self._result.steps.append(_kept(self._declared, own))
+
+    def _mark(self, parent: Parent, own: Partition, state: State) -> None:
+        if own.mark is not None and own.mark.state is state:
+            return
+        statement = marking(own.address, Mark(parent.table, own.low, own.high, state))
+
+        def mark() -> None:
+            with short_transaction(self._engine, self._project) as connection:
+                # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
+                wait_for_locks(connection, self._project.limits().table_lock)
+                execute(connection, statement)
+
+        again(self._project, f"Marking {own.name}", mark)
+
+    def _require_consent(self, connection: sa.Connection, found: Due) -> None:
+        if found.detached or found.retiring:
+            require_consent(
+                connection,
+                self._declared,
+                found,
+                accept_empty=self._options.accept_empty,
+                checks_clock=self._options.now is None,
+            )
+
+    def _note(self, found: Due) -> None:
+        for line in found.notes:
+            self._result.note(line)
 
 
 def _creation(found: Needed, declared: Declared, name: str, range_: Range, seconds: float = 0) -> Step:
-    return Step(
-        declared.table,
-        Action.CREATE,
-        name,
-        _reason(found, declared, range_),
-        range_.low,
-        range_.high,
-        seconds=seconds,
-    )
+    later = [other for other in found.ranges if other.low > found.now]
+    there = sum(own.low is not None and own.low > found.now for own in found.attached)
+    made = sum(other < range_ for other in later)
+    why = f"{there + made} of {there + len(later)} partitions ahead are there ({declared.schedule.ahead})"
+    if range_.low <= found.now:
+        why = "rows of today have no partition" if range_.high > found.now else "rows that are kept have no partition"
+    why = f"from {range_.low:%Y-%m-%d %H:%M} to {range_.high:%Y-%m-%d %H:%M} UTC: {why}"
+    return Step(declared.table, Action.CREATE, name, why, range_.low, range_.high, seconds=seconds)
 
 
-def _made(found: Needed, declared: Declared, made: Partition, seconds: float) -> Step:
-    return _creation(found, declared, made.name, Range.of(made.low, made.high), seconds)
+def _drop(declared: Declared, own: Partition) -> Step:
+    low, high = (own.mark.low, own.mark.high) if own.mark is not None else (own.low, own.high)
+    return Step(declared.table, Action.DROP, own.name, reason(declared, own), low, high, rows=own.rows, bytes=own.bytes)
 
 
-def _reason(found: Needed, declared: Declared, range_: Range) -> str:
-    until = max((own.high for own in found.attached if own.high is not None), default=None)
-    there = f"rows are taken until {until}" if until is not None else "there is no partition"
-    return f"from {range_.low} to {range_.high} UTC; {there}, and {declared.schedule.ahead} ahead are declared"
+def _kept(declared: Declared, own: Partition) -> Step:
+    assert own.mark is not None
+    keep = declared.schedule.keep
+    why = f"its rows are kept {f'for {keep}' if keep is not None else 'for ever'} now, and were to be dropped"
+    return Step(declared.table, Action.KEEP, own.name, why, own.mark.low, own.mark.high, bytes=own.bytes)

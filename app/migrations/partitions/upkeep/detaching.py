@@ -1,0 +1,87 @@
+"""Detachments: concurrent where the server allows it, else under a lock that is given up at once if it isn't free."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import sqlalchemy as sa
+
+from app import db, server_session
+from app.errors import met_a_lock
+from app.migrations import run
+from app.migrations.errors import MigrationError
+from app.migrations.partitions.catalog import Partition
+from app.migrations.partitions.leaves import Parent
+from app.migrations.partitions.transactions import again, execute, limit, short_transaction
+from app.migrations.project import Project
+from app.migrations.run import Blocker
+
+# For readers that have used the table before; nobody waits for a session that waits for them.
+_READERS_SECONDS = 30.0
+
+
+def detach(project: Project, engine: sa.Engine, parent: Parent, own: Partition, *, has_default: bool) -> None:
+    """Detaches a partition, or ends a detachment that was interrupted. The caller holds the migration lock.
+
+    Args:
+        project: whose database.
+        engine: the database.
+        parent: the partitioned table.
+        own: the partition.
+        has_default: there is a default partition, beside which nothing is detached concurrently.
+
+    Raises:
+        MigrationError: another session has read the table for long. The next run goes on.
+    """
+    statement = f"ALTER TABLE {parent.address} DETACH PARTITION {own.address}"
+    with db.connect(engine) as connection:
+        is_pooled = server_session.is_pooled(connection)
+    if own.is_pending and not is_pooled:
+        _outside(project, engine, f"{statement} FINALIZE", own)
+    elif own.is_pending:
+        again(project, f"Detaching {own.name}", lambda: _inside(project, engine, f"{statement} FINALIZE"))
+    elif has_default or is_pooled:  # through a pooler no session can be told how long to wait
+        again(project, f"Detaching {own.name}", lambda: _inside(project, engine, statement))
+    else:
+        _outside(project, engine, f"{statement} CONCURRENTLY", own)
+
+
+def _inside(project: Project, engine: sa.Engine, statement: str) -> None:
+    with short_transaction(engine, project) as connection:
+        execute(connection, statement)
+
+
+def _outside(project: Project, engine: sa.Engine, statement: str, own: Partition) -> None:
+    blockers: list[Blocker] = []
+
+    def looked(found: list[Blocker]) -> None:
+        if found:
+            blockers[:] = found
+
+    with _waiting(engine, min(project.limits().retry, _READERS_SECONDS)) as connection:
+        pid = int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        try:
+            with run.watching(engine, pid, looked):
+                execute(connection, statement)
+        except sa.exc.DBAPIError as error:
+            if not met_a_lock(error):
+                raise
+            named = "; ".join(map(str, blockers)) or "a session that has gone meanwhile"
+            raise MigrationError(
+                f"{own.name} can't be detached while an older transaction may read it: {named}. The next run goes on; "
+                "until then the disk isn't free."
+            ) from None
+
+
+@contextmanager
+def _waiting(engine: sa.Engine, seconds: float) -> Iterator[sa.Connection]:
+    """Gives a connection outside of transactions whose statements wait for locks that long."""
+    with db.connect(engine) as connection:
+        outside = connection.execution_options(isolation_level="AUTOCOMMIT")
+        limit(outside, "lock_timeout", max(seconds, 0.1), session=True)
+        limit(outside, "statement_timeout", 0, session=True)
+        try:
+            yield outside
+        finally:
+            with suppress(sa.exc.SQLAlchemyError):  # the connection may be lost
+                if not outside.invalidated:
+                    outside.exec_driver_sql("RESET lock_timeout; RESET statement_timeout")
