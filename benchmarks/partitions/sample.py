@@ -125,7 +125,7 @@ def text(measured: dict[str, Any]) -> str:
         f"{'a row, bytes':44}{row:>9.0f}",
         f"{'  in the heap':44}{week['heap']:>9.0f}",
         *(f"  {name[:40]:42}{size:>9.0f}" for name, size in indexes.items()),
-        f"{f'details of {MEASURED_BODY} characters':44}{week['details']:>9.0f}",
+        f"{f'details, {MEASURED_BODY} characters in bodies':44}{week['details']:>9.0f}",
         "",
         f"{'for a million rows, seconds':44}",
         f"{'  a vacuum while the week is written, median':44}{_middle(week['vacuums']) * million:>9.1f}",

@@ -1,6 +1,7 @@
 """The guides of docs/partitions.md, run step by step as the owner; `--approve` rewrites the page."""
 
 import datetime as dt
+import gzip
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ class Shell:
         match words[0]:
             case "psql":
                 return self._psql(words[2])
+            case "gunzip":
+                return self._load(self.folder / Path(words[2]).name, words[-1])
             case "ls":
                 return "\n".join(sorted(path.name for path in self.folder.iterdir()))
             case "schema":
@@ -86,6 +89,13 @@ class Shell:
             except psycopg.Error as error:
                 return f"ERROR:  {error}"
             return cursor.statusmessage or ""
+
+    def _load(self, file: Path, statement: str) -> str:
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            with connection.cursor() as cursor:
+                with cursor.copy(statement.encode()) as copy:
+                    copy.write(gzip.decompress(file.read_bytes()))
+                return cursor.statusmessage or ""
 
     def _plain(self, text: str) -> str:
         text = text.replace(str(self.folder), FOLDER)
