@@ -91,11 +91,11 @@ class Shell:
             return cursor.statusmessage or ""
 
     def _load(self, file: Path, statement: str) -> str:
-        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
-            with connection.cursor() as cursor:
-                with cursor.copy(statement.encode()) as copy:
-                    copy.write(gzip.decompress(file.read_bytes()))
-                return cursor.statusmessage or ""
+        url = self.url.replace("+psycopg", "")
+        with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+            with cursor.copy(statement.encode()) as copy:
+                copy.write(gzip.decompress(file.read_bytes()))
+            return cursor.statusmessage or ""
 
     def _plain(self, text: str) -> str:
         text = text.replace(str(self.folder), FOLDER)
