@@ -9,7 +9,7 @@ import typer
 from app.cli.options import Json, LockTimeout
 from app.cli.output import Answer, errors_in_one_line, show
 from app.migrations import commands
-from app.migrations.partitions import Maintenance, Step
+from app.migrations.partitions import Action, Maintenance, Step
 
 _GIGABYTE, _MEGABYTE = 1_000_000_000, 1_000_000
 _WORDS = {0: "ok", 1: "error", 6: "locked"}
@@ -18,7 +18,7 @@ _WORDS = {0: "ok", 1: "error", 6: "locked"}
 def maintain(
     context: typer.Context,
     tables: Annotated[
-        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Declared tables; all if none is given.")
+        list[str] | None, typer.Argument(metavar="TABLE", help="Declared tables; all if none is given.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
     archive: Annotated[
@@ -57,15 +57,30 @@ def maintain(
 def answer(done: Maintenance) -> Answer:
     """Answers `schema partitions maintain`."""
     lines = [f"Database  {done.database}"]
-    lines += [_line(step) for step in done.steps]
+    lines += [_line(step, done=done.done) for step in done.steps]
     lines += [f"Note      {note}" for note in done.notes]
     lines += [f"FAILED    {failure.table}: {failure.message}" for failure in done.failures]
     lines += [_verdict(done)]
     return Answer(_values(done), "\n".join(lines), done.exit_code)
 
 
-def _line(step: Step) -> str:
-    return f"{str(step.action).capitalize():<9} {step.subject}: {step.reason}"
+def _line(step: Step, *, done: bool) -> str:
+    line = f"{str(step.action).capitalize():<9} {step.subject}: {step.reason}"
+    if step.rows is not None and step.action in (Action.DROP, Action.DELETE):
+        about = "" if done else "about "
+        line += f"; {about}{step.rows:,} row{'s' * (step.rows != 1)}"
+    if step.bytes is not None and step.action is Action.DROP:
+        line += f", {_size(step.bytes)}"
+    line += "".join(f", {number:,} of {table}" for table, number in step.children.items())
+    if step.archive is not None:
+        line += f", archived in {step.archive}"
+    return line
+
+
+def _size(number: int) -> str:
+    if number >= _GIGABYTE:
+        return f"{number / _GIGABYTE:,.1f} GB"
+    return f"{number / _MEGABYTE:,.1f} MB"
 
 
 def _verdict(done: Maintenance) -> str:

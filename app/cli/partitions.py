@@ -2,7 +2,9 @@
 
 import typer
 
+from app.cli.adopt_partitions import adopt
 from app.cli.maintain import maintain
 
 partitions = typer.Typer(no_args_is_help=True, help="Tables in ranges of time: conversion, upkeep, retention.")
 partitions.command()(maintain)
+partitions.command()(adopt)

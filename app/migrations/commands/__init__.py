@@ -12,7 +12,7 @@ from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
-from app.migrations.partitions import Maintenance, maintain
+from app.migrations.partitions import Maintenance, PartitionAdoption, adopt_partitions, maintain
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
@@ -20,10 +20,12 @@ __all__ = [
     "Deployment",
     "Development",
     "Maintenance",
+    "PartitionAdoption",
     "Released",
     "WrittenRevision",
     "accept",
     "adopt",
+    "adopt_partitions",
     "backup_sqlite",
     "check",
     "deploy",

@@ -1,7 +1,17 @@
 """Partitions of a table in ranges of time: conversion, upkeep, retention."""
 
+from app.migrations.partitions.adoption import Adopted, PartitionAdoption, adopt_partitions
 from app.migrations.partitions.creation import create_ahead
 from app.migrations.partitions.upkeep.maintain import maintain
-from app.migrations.partitions.upkeep.maintenance import Maintenance, Step
+from app.migrations.partitions.upkeep.maintenance import Action, Maintenance, Step
 
-__all__ = ["Maintenance", "Step", "create_ahead", "maintain"]
+__all__ = [
+    "Action",
+    "Adopted",
+    "Maintenance",
+    "PartitionAdoption",
+    "Step",
+    "adopt_partitions",
+    "create_ahead",
+    "maintain",
+]

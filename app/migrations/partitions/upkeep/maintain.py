@@ -13,6 +13,7 @@ from app.migrations.errors import ConfigurationError
 from app.migrations.partitions.catalog import partition_key
 from app.migrations.partitions.upkeep.maintenance import Failure, Maintenance, Options
 from app.migrations.partitions.upkeep.partitioned import Partitions
+from app.migrations.partitions.upkeep.plain import PlainTable
 from app.migrations.project import Project
 from app.partitions import Declared
 
@@ -77,7 +78,7 @@ def _chosen(project: Project, tables: Collection[str]) -> list[Declared]:
     return [own for own in declared.values() if not tables or own.table in tables]
 
 
-def _kind(connection: sa.Connection, declared: Declared) -> "type[Partitions] | None":
+def _kind(connection: sa.Connection, declared: Declared) -> type[Partitions] | type[PlainTable] | None:
     if connection.dialect.name == "postgresql" and partition_key(connection, declared.table) is not None:
         return Partitions
-    return None
+    return PlainTable if sa.inspect(connection).has_table(declared.table) else None

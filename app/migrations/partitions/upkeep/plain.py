@@ -1,0 +1,187 @@
+"""The upkeep of one table that isn't partitioned, on PostgreSQL or SQLite: old rows are deleted."""
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from app import db
+from app.backfill import Pace
+from app.errors import SchemaError
+from app.migrations import run
+from app.migrations.errors import MigrationError
+from app.migrations.partitions.clock import disagreement, server_now
+from app.migrations.partitions.transactions import is_true, record
+from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
+from app.migrations.partitions.upkeep.maintenance import Action, Maintenance, Options, Step
+from app.migrations.project import Project
+from app.migrations.run import Outcome
+from app.partitions import Declared
+from app.sql_text import for_driver, literal, quoted
+
+_MOST_COUNTED = 1_000_000
+_MOST_WITHOUT_INDEX = 100_000  # rows that each page reads all of
+_ROWS_A_SECOND = 1_000_000
+_RECORD_SECONDS = 5.0  # of waiting for the lock after Ctrl-C
+_LAG_SECONDS = 10.0
+_IS_ZONED = """
+SELECT atttypid = 'timestamptz'::regtype FROM pg_attribute
+WHERE attrelid = to_regclass(:table) AND attname = CAST(:by AS name)
+"""
+
+
+class PlainTable:
+    """One table that isn't partitioned.
+
+    Args:
+        project: whose table.
+        engine: the database.
+        declared: the table.
+        options: the operator's.
+        result: gets steps and notes.
+    """
+
+    def __init__(
+        self, project: Project, engine: sa.Engine, declared: Declared, options: Options, result: Maintenance
+    ) -> None:
+        self._project, self._engine, self._declared = project, engine, declared
+        self._options, self._result = options, result
+
+    def plan(self) -> None:
+        """Adds the step that a run would take."""
+        with run.reading(self._project, self._engine) as connection:
+            rows = self._look(connection)
+            if rows is not None:
+                number = self._number(connection, rows.old)
+                self._result.steps.append(self._step(connection, number))
+
+    def run(self) -> None:
+        """Deletes the rows, and records how many, also if it is ended before all are gone."""
+        started, deleted, step = time.monotonic(), Deleted(), None
+        with self._connection() as connection:
+            rows = self._look(connection)
+            if rows is None:
+                return
+            step = self._step(connection, 0)
+            run.log.info("%s", step)
+            pace = Pace(pause=1.0, max_lag=_LAG_SECONDS)
+            try:
+                for number, children in rows.delete(pace):
+                    deleted.add(number, children)
+            except BaseException as error:
+                self._record_what_was_done(step, deleted, error)
+                raise
+        step = replace(step, rows=deleted.rows, children=deleted.children, seconds=time.monotonic() - started)
+        if deleted.rows:
+            self._record(step, self._options.lock_timeout)
+            self._result.steps.append(step)
+
+    @property
+    def _name(self) -> str:
+        return quoted(self._declared.table)
+
+    def _look(self, connection: sa.Connection) -> OldRows | None:
+        """Returns the old rows; None if there are none."""
+        declared, keep = self._declared, self._declared.schedule.keep
+        if keep is None:
+            return None
+        now = self._options.now if self._options.now is not None else server_now(connection)
+        if not declared.key:
+            raise MigrationError(f"Nothing was deleted: the model of {declared.table} has no primary key.")
+        before = keep.before(now).replace(microsecond=0)
+        zoned = (
+            connection.dialect.name == "postgresql"
+            and connection.execute(sa.text(_IS_ZONED), {"table": self._name, "by": declared.by}).scalar()
+        )
+        earliest = literal(f"{before}{'+00' * bool(zoned)}")
+        rows = OldRows(connection, declared, earliest, cascades(connection, declared.table))
+        if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.old})"):
+            return None
+        self._require_consent(connection, rows, now)
+        self._require_index(connection)
+        for own in rows.references:
+            if not own.has_index:
+                line = f"no index of {own.table} begins with {', '.join(own.columns)}"
+                self._result.note(f"{line}: each row of {own.to} that goes reads all of it")
+        return rows
+
+    def _require_consent(self, connection: sa.Connection, rows: OldRows, now: dt.datetime) -> None:
+        table, keep = self._declared.table, self._declared.schedule.keep
+        if self._options.archive is not None:
+            raise MigrationError(
+                f"Nothing was deleted: --archive writes whole partitions, and {table} has none. Without it: schema "
+                f"partitions maintain {table}. Or convert it before: schema partitions enable {table}"
+            )
+        wrong = disagreement(connection) if self._options.now is None else None
+        if wrong is not None:
+            raise MigrationError(f"Nothing was deleted: {wrong}.")
+        is_young = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.young})"
+        if not self._options.accept_empty and not is_true(connection, is_young):
+            raise MigrationError(
+                f"Nothing was deleted: no row of {table} is younger than {keep}, so that all of them would go. Is the "
+                f"clock right ({now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
+            )
+
+    def _require_index(self, connection: sa.Connection) -> None:
+        table, by = self._declared.table, self._declared.by
+        if begins_an_index(connection, table, (by,)):
+            return
+        number = self._number(connection, "true")
+        line = f"no index of {table} begins with {by}: each page of rows reads all {number:,} of them"
+        if number > _MOST_WITHOUT_INDEX:
+            seconds = max(number / _ROWS_A_SECOND, 0.1)
+            raise MigrationError(
+                f"Nothing was deleted: {line}, {seconds:.1f} s or more each time. Declare such an index, and run the "
+                "same command again."
+            )
+        self._result.note(line)
+
+    def _number(self, connection: sa.Connection, where: str) -> int:
+        """Counts rows, at most a million and one of them."""
+        counted = f"SELECT 1 FROM {self._name} WHERE {where} LIMIT {_MOST_COUNTED + 1}"
+        question = for_driver(f"SELECT count(*) FROM ({counted}) AS counted", connection.dialect)
+        return int(connection.exec_driver_sql(question).scalar_one())
+
+    def _step(self, connection: sa.Connection, rows: int) -> Step:
+        now = self._options.now if self._options.now is not None else server_now(connection)
+        keep = self._declared.schedule.keep
+        assert keep is not None
+        high = keep.before(now).replace(microsecond=0)
+        why = f"rows older than {keep} (before {high:%Y-%m-%d %H:%M} UTC)"
+        return Step(self._declared.table, Action.DELETE, self._declared.table, why, high=high, rows=rows)
+
+    def _record(self, step: Step, lock_timeout: float | None) -> None:
+        evidence = {"table": step.table, "high": step.high, "rows": step.rows, "children": step.children}
+        with (
+            run.writing(self._project, self._engine, lock_timeout) as (_, engine),
+            run.transaction(engine) as connection,
+        ):
+            subject = f"table {step.subject}"
+            record(connection, self._project, Outcome.DELETED, subject, step.reason, evidence)
+
+    def _record_what_was_done(self, step: Step, deleted: Deleted, error: BaseException) -> None:
+        if not deleted.rows:
+            return
+        ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "ended by an error"
+        step = replace(step, rows=deleted.rows, children=deleted.children, reason=f"{step.reason}; {ended}")
+        self._result.steps.append(step)
+        with suppress(SchemaError, sa.exc.SQLAlchemyError):  # the first error is the one to tell
+            self._record(step, _RECORD_SECONDS)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        """Gives a connection in AUTOCOMMIT, with foreign keys on SQLite, so that children go with their parents."""
+        with db.connect(self._engine) as connection:
+            outside = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if outside.dialect.name != "sqlite":
+                yield outside
+                return
+            enforced = outside.exec_driver_sql("PRAGMA foreign_keys").scalar_one()
+            outside.exec_driver_sql("PRAGMA foreign_keys = ON")
+            try:
+                yield outside
+            finally:
+                outside.exec_driver_sql(f"PRAGMA foreign_keys = {enforced}")
