@@ -120,6 +120,11 @@ LOSSY_OF_POSTGRESQL = {
     "odd_spelling": run('/**/DrOp--\nTaBlE"t"CASCADE'),
     "escaped_name": run(r'DROP TABLE U&"\0074"'),
     "partition": run("ALTER TABLE events DETACH PARTITION events_1", "DROP TABLE events_1"),
+    "partition_alone": run("DROP TABLE events_1"),
+    "emptied_partition": run("TRUNCATE events_1"),
+    "detached": run("ALTER TABLE events DETACH PARTITION events_1"),
+    "detached_in_a_schema": run("ALTER TABLE public.events DETACH PARTITION public.events_1"),
+    "no_child_any_more": run("ALTER TABLE dogs NO INHERIT animals"),
     "partitioned": run("DROP TABLE events"),
     "inherited": run("DROP TABLE animals CASCADE"),
     "moved_to_a_schema": run("ALTER TABLE t SET SCHEMA cellar", "DROP TABLE cellar.t"),
@@ -221,7 +226,7 @@ HARMLESS = {
 }
 HARMLESS_OF_POSTGRESQL = {
     "only_the_parent": run("DELETE FROM ONLY animals", "TRUNCATE ONLY animals"),
-    "empty_partition": run("DROP TABLE events_2"),
+    "empty_partition": run("ALTER TABLE events DETACH PARTITION events_2", "DROP TABLE events_2"),
     "selected_into": run("SELECT * INTO chosen FROM t", "DROP TABLE chosen"),
     "there_already": run("ALTER TABLE dogs ADD COLUMN IF NOT EXISTS name text NOT NULL"),
     "type_of_an_empty_column": run("DROP TYPE unused CASCADE"),

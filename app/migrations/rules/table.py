@@ -120,6 +120,11 @@ RULES: dict[type[effects.Effect], Rule] = {
         "stop using it in one release and drop it in the next; keep a copy until then (pg_dump --table, or a backup).",
         _rows_where(_any, Verdict.AT_RISK),
     ),
+    effects.DetachPartition: Rule(
+        "detaching {what} would take {rows} out of {to}: whoever reads that finds them no more.",
+        "let schema partitions maintain take away what its model keeps no longer; copy anything else first.",
+        _rows_where(_any, Verdict.AT_RISK),
+    ),
     effects.DropColumn: Rule(
         "dropping the column {what} would lose its values in {rows}.",
         "in one release map it as sqlalchemy.orm.unmapped_column, so that nothing uses it; drop it in the next.",

@@ -48,6 +48,13 @@ class DropTable(Effect):
 
 
 @dataclass(frozen=True)
+class DetachPartition(Effect):
+    """A partition, or a child, goes from the table `to`, and its rows with it."""
+
+    to: str = ""
+
+
+@dataclass(frozen=True)
 class RenameTable(Effect):
     """A table gets the name `to`, which begins with a schema if that changes."""
 

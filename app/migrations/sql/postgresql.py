@@ -132,6 +132,10 @@ def _altered(node: Any) -> Iterator[Effect]:
                 yield from _constrained(table, definition.constraint)
             case "AT_ValidateConstraint":
                 yield effects.Validate(table, constraint=command.name)
+            case "AT_DetachPartition":  # FINALIZE only completes what has begun
+                yield effects.DetachPartition(table_of(definition.partition_cmd.name), to=table)
+            case "AT_DropInherit":
+                yield effects.DetachPartition(table, to=table_of(definition.range_var))
 
 
 def _retyped(table: str, column: tuple[str, ...], definition: Any) -> Effect:
