@@ -12,7 +12,16 @@ from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
-from app.migrations.partitions import Maintenance, PartitionAdoption, adopt_partitions, maintain
+from app.migrations.partitions import (
+    Maintenance,
+    PartitionAdoption,
+    adopt_partitions,
+    maintain,
+    plan_enable,
+    plan_undo,
+)
+from app.migrations.partitions import enable as enable_partitions
+from app.migrations.partitions import undo as undo_partitions
 from app.migrations.run import snapshot, stale_snapshots
 
 __all__ = [
@@ -30,11 +39,14 @@ __all__ = [
     "check",
     "deploy",
     "develop",
+    "enable_partitions",
     "lint",
     "maintain",
     "pg_dump_line",
     "plan_adoption",
+    "plan_enable",
     "plan_revert",
+    "plan_undo",
     "read_status",
     "release",
     "resolve",
@@ -42,6 +54,7 @@ __all__ = [
     "script",
     "snapshot",
     "stale_snapshots",
+    "undo_partitions",
     "write_page",
     "write_revision",
 ]

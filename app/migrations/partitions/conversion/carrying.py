@@ -1,0 +1,131 @@
+"""Statements that give one table what another one has beside its rows: grants, comments, statistics targets."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from app.migrations.partitions.conversion.facts import Grant, Index, Publication, Statistics, TableFacts, Trigger
+from app.sql_text import literal, quoted
+
+_STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+_IDENTITIES = {"d": "DEFAULT", "f": "FULL", "n": "NOTHING"}
+
+
+def as_made_like(source: TableFacts) -> TableFacts:
+    """Returns the facts of a new table that was made LIKE another one, with the same indexes and constraints."""
+    return replace(
+        source,
+        comment=None,
+        replica_identity="d",
+        replica_index=None,
+        columns=[replace(column, statistics=None, options=[]) for column in source.columns],
+        constraints=[one if one.kind == "c" else replace(one, comment=None) for one in source.constraints],
+        indexes=[replace(index, comment=None, statistics=[]) for index in source.indexes],
+        grants=source.defaults,
+    )
+
+
+def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
+    """Yields the statements that make a table equal to another one, where its indexes and constraints have its names.
+
+    Args:
+        source: the facts that are wanted.
+        target: the facts that are there, by the names of the source.
+        address: the table as a statement spells it.
+    """
+    if source.comment != target.comment:
+        yield f"COMMENT ON TABLE {address} IS {_text(source.comment)}"
+    yield from _columns(source, target, address)
+    for constraint in source.constraints:
+        known = target.constraint(constraint.name)
+        if constraint.comment != (known.comment if known else None):
+            yield f"COMMENT ON CONSTRAINT {quoted(constraint.name)} ON {address} IS {_text(constraint.comment)}"
+    for index in source.indexes:
+        yield from _index(source, index, target.index(index.name))
+    yield from _grants(source.grants, target.grants, address)
+    if (source.replica_identity, source.replica_index) != (target.replica_identity, target.replica_index):
+        yield f"ALTER TABLE ONLY {address} REPLICA IDENTITY {_identity(source)}"
+
+
+def triggers(made: list[Trigger], address: str) -> Iterator[str]:
+    """Yields the statements that make triggers."""
+    for trigger in made:
+        yield trigger.definition
+        if trigger.enabled in _STATES:
+            yield f"ALTER TABLE {address} {_STATES[trigger.enabled]} TRIGGER {quoted(trigger.name)}"
+        if trigger.comment is not None:
+            yield f"COMMENT ON TRIGGER {quoted(trigger.name)} ON {address} IS {_text(trigger.comment)}"
+
+
+def statistics(made: Statistics) -> Iterator[str]:
+    """Yields the statements that make extended statistics."""
+    yield made.definition
+    if made.target is not None:
+        yield f"ALTER STATISTICS {made.address} SET STATISTICS {made.target}"
+    if made.comment is not None:
+        yield f"COMMENT ON STATISTICS {made.address} IS {_text(made.comment)}"
+
+
+def published(publication: Publication, address: str) -> str:
+    """Returns the statement that adds a table to a publication."""
+    columns = f" ({publication.columns})" if publication.columns else ""
+    rows = f" WHERE ({publication.filter})" if publication.filter else ""
+    return f"ALTER PUBLICATION {quoted(publication.name)} ADD TABLE ONLY {address}{columns}{rows}"
+
+
+def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
+    for column in source.columns:
+        known = target.column(column.name)
+        assert known is not None
+        alter = f"ALTER TABLE ONLY {address} ALTER COLUMN {quoted(column.name)}"
+        if column.statistics != known.statistics:
+            yield f"{alter} SET STATISTICS {-1 if column.statistics is None else column.statistics}"
+        if gone := {_name(one) for one in known.options} - {_name(one) for one in column.options}:
+            yield f"{alter} RESET ({', '.join(sorted(gone))})"
+        if changed := sorted({*column.options} - {*known.options}):
+            yield f"{alter} SET ({', '.join(changed)})"
+        if column.comment != known.comment:
+            yield f"COMMENT ON COLUMN {address}.{quoted(column.name)} IS {_text(column.comment)}"
+
+
+def _index(source: TableFacts, index: Index, known: Index | None) -> Iterator[str]:
+    address = f"{source.schema}.{quoted(index.name)}"
+    if index.comment != (known.comment if known else None):
+        yield f"COMMENT ON INDEX {address} IS {_text(index.comment)}"
+    for one in index.statistics:
+        if known is None or one not in known.statistics:
+            number, _, target = one.partition(" ")
+            yield f"ALTER INDEX {address} ALTER COLUMN {number} SET STATISTICS {target}"
+
+
+def _grants(wanted: frozenset[Grant], present: frozenset[Grant], address: str) -> Iterator[str]:
+    revoked = present - wanted
+    for grant in _in_order(revoked):
+        yield f"REVOKE {_privilege(grant)} ON {address} FROM {grant.grantee}"
+    # A privilege that is revoked from the table is revoked from its columns as well.
+    whole = {(grant.grantee, grant.privilege) for grant in revoked if grant.column is None}
+    kept = {one for one in present if one.column is None or (one.grantee, one.privilege) not in whole}
+    for grant in _in_order(wanted - kept):
+        option = " WITH GRANT OPTION" if grant.is_grantable else ""
+        yield f"GRANT {_privilege(grant)} ON {address} TO {grant.grantee}{option}"
+
+
+def _in_order(grants: frozenset[Grant]) -> list[Grant]:
+    return sorted(grants, key=lambda one: (one.column or "", one.grantee, one.privilege))
+
+
+def _privilege(grant: Grant) -> str:
+    return f"{grant.privilege} ({quoted(grant.column)})" if grant.column is not None else grant.privilege
+
+
+def _identity(source: TableFacts) -> str:
+    if source.replica_identity == "i" and source.replica_index is not None:
+        return f"USING INDEX {quoted(source.replica_index)}"
+    return _IDENTITIES.get(source.replica_identity, "NOTHING")
+
+
+def _name(option: str) -> str:
+    return option.partition("=")[0]
+
+
+def _text(comment: str | None) -> str:
+    return "NULL" if comment is None else literal(comment)

@@ -1,0 +1,192 @@
+"""`schema partitions enable`: a plain table becomes the first partition of a new one, while its service goes on.
+
+Each step looks at the catalog first, so that a run that was killed is finished by the same command. Nothing is copied.
+While tables stay in use by somebody else, the migration lock is let go from time to time, so that a deploy gets in.
+"""
+
+import time
+from dataclasses import replace
+
+import sqlalchemy as sa
+from alembic.config import Config
+
+from app import db
+from app.migrations import run
+from app.migrations.errors import MigrationError, as_migration_error
+from app.migrations.partitions.conversion.brief import Brief, execute, outside, without_limits
+from app.migrations.partitions.conversion.look import (
+    TOO_NEAR,
+    Look,
+    declared_as,
+    look,
+    quick_look,
+    require_postgresql,
+)
+from app.migrations.partitions.conversion.plan import (
+    Plan,
+    check_statement,
+    drop_key_statement,
+    key_statement,
+    plan_of,
+    validate_statement,
+)
+from app.migrations.partitions.conversion.swap import key_index, locks, swap_statements
+from app.migrations.partitions.creation import create_ahead
+from app.migrations.partitions.transactions import record
+from app.migrations.project import Project
+from app.migrations.run import Outcome
+from app.migrations.session import Session
+from app.partitions import Declared
+
+LET_GO_SECONDS = 2.0  # longer than a waiting deploy sleeps between two looks at the lock
+
+
+def plan_enable(project: Project, table: str, engine: sa.Engine | None = None) -> Plan:
+    """Returns what `enable` would do. Writes nothing.
+
+    Raises:
+        MigrationError: the table isn't declared, or revisions are pending.
+    """
+    with run.reading(project, engine) as connection:
+        require_postgresql(connection, table)
+        found = look(connection, project, project.config(), declared_as(project, table))
+        return plan_of(found, run.shown(project, engine))
+
+
+def enable(project: Project, table: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None) -> Plan:
+    """Converts a table.
+
+    Args:
+        project: whose database.
+        table: its name.
+        engine: the database; the project's if None.
+        lock_timeout: the longest wait for another migration, in seconds; else the project's limit.
+
+    Raises:
+        MigrationError: something is in the way, or a step failed. The service goes on, and the same command as well.
+    """
+    started, declared = time.monotonic(), declared_as(project, table)
+    with run.reading(project, engine) as connection:
+        require_postgresql(connection, table)
+    while True:
+        with run.writing(project, engine, lock_timeout) as (config, held_engine):
+            done = _Conversion(project, config, held_engine, declared).go_on()
+        if done is not None:
+            return replace(done, database=run.shown(project, engine), seconds=time.monotonic() - started)
+        time.sleep(LET_GO_SECONDS)
+
+
+class _Conversion:
+    """One conversion, under the migration lock."""
+
+    def __init__(self, project: Project, config: Config, engine: sa.Engine, declared: Declared) -> None:
+        self._project, self._config, self._engine, self._declared = project, config, engine, declared
+        held = Session.of(config).lock
+        assert held is not None
+        self._brief = Brief(engine, project.limits(), held, self._say)
+
+    def go_on(self) -> Plan | None:
+        """Does what is left; returns None if a table stays in use."""
+        with db.connect(self._engine) as connection:
+            found = look(connection, self._project, self._config, self._declared)
+        if found.refusals:
+            listed = "".join(f"\n  {line}" for line in found.refusals)
+            raise MigrationError(f"{self._declared.table} was not converted, for these are in the way:{listed}")
+        plan = plan_of(found, "")
+        if not found.is_partitioned and not self._convert(found):
+            return None
+        created = create_ahead(self._project, self._engine, self._declared)
+        return replace(
+            plan,
+            done=True,
+            held_seconds=self._brief.held_seconds,
+            tries=self._brief.tries,
+            created=[partition.name for partition in created],
+        )
+
+    def _convert(self, found: Look) -> bool:
+        if (found.bound is None or found.is_near) and not self._bound(found):
+            return False
+        self._prove()
+        self._build_key()
+        return self._swap(found)
+
+    def _bound(self, found: Look) -> bool:
+        """Adds the CHECK, or moves its bound."""
+        table = found.facts.address
+
+        def work(connection: sa.Connection) -> None:
+            self._brief.look(connection, table)
+            current = self._fresh(connection, found)
+            self._brief.lock(connection, {table: "ACCESS EXCLUSIVE"})
+            execute(connection, [check_statement(current.target)])
+
+        self._say(f"no row may lie after {found.wanted_bound} UTC from now on")
+        return self._brief.until_free(work, [table])
+
+    def _fresh(self, connection: sa.Connection, found: Look) -> Look:
+        """Looks at the table again, under a lock that keeps it as it is."""
+        current = quick_look(connection, self._declared)
+        return replace(current, estimate=found.estimate, newest=found.newest)
+
+    def _prove(self) -> None:
+        with run.transaction(self._engine) as connection:
+            found = quick_look(connection, self._declared)
+            if found.is_proved:
+                return
+            self._say("reading the table, to prove that")
+            without_limits(connection)
+            try:
+                execute(connection, [validate_statement(found.facts)])
+            except sa.exc.DBAPIError as error:
+                raise as_migration_error(error, f"{self._declared.table}: a row is in the way") or error from None
+
+    def _build_key(self) -> None:
+        with db.connect(self._engine) as connection:
+            found = quick_look(connection, self._declared)
+        if found.has_key:
+            return
+        name = key_index(found.facts.name)
+        self._say(f"building the index {name}; it waits for transactions that are older, and nobody waits for it")
+        statements = [drop_key_statement(found.facts, name)] if found.has_broken_key else []
+        try:
+            outside(self._engine, [*statements, key_statement(found.target)])
+        except sa.exc.DBAPIError as error:
+            raise as_migration_error(error, f"{self._declared.table}: building {name}") or error from None
+
+    def _swap(self, found: Look) -> bool:
+        table = found.facts.address
+
+        def work(connection: sa.Connection) -> None:
+            self._brief.look(connection, table)
+            current = self._fresh(connection, found)
+            assert current.bound is not None
+            if current.bound - current.now < TOO_NEAR:
+                raise _TooNear
+            target = current.target
+            statements = swap_statements(target)
+            self._brief.lock(connection, locks(current.facts))
+            execute(connection, statements)
+            evidence = {
+                "by": target.by,
+                "bound": target.bound,
+                "partition": target.partition,
+                "foreign_keys": [f"{one.table}: {one.name} {one.definition}" for one in current.facts.incoming],
+            }
+            reason = f"by {target.by}; {target.partition} ends at {target.bound} UTC"
+            record(connection, self._project, Outcome.PARTITIONED, f"table {self._declared.table}", reason, evidence)
+
+        try:
+            passed = self._brief.until_free(work, [*locks(found.facts)])
+        except _TooNear:
+            return False  # the next look moves the bound
+        if passed:
+            self._say(f"partitioned; its tables were locked for {self._brief.held_seconds * 1000:.0f} ms")
+        return passed
+
+    def _say(self, line: str) -> None:
+        run.log.info("%s: %s", self._declared.table, line)
+
+
+class _TooNear(Exception):  # noqa: N818 - a state, rather than a fault
+    """The bound is so near that rows beyond it may come before the swap."""

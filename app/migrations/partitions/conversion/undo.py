@@ -1,0 +1,225 @@
+"""`schema partitions enable --undo`: a table is made plain again, as long as every later partition is empty."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sqlalchemy as sa
+from alembic.config import Config
+
+from app import db
+from app.migrations import run
+from app.migrations.errors import MigrationError, as_migration_error
+from app.migrations.partitions.conversion.brief import Brief, execute, outside, without_limits
+from app.migrations.partitions.conversion.enable import LET_GO_SECONDS
+from app.migrations.partitions.conversion.look import declared_as, require_postgresql
+from app.migrations.partitions.conversion.plan import ALL, NOBODY, Plan, Step, drop_key_statement, key_index_statement
+from app.migrations.partitions.conversion.swap import bound_check, key_index
+from app.migrations.partitions.conversion.undo_look import (
+    UndoLook,
+    closed,
+    has_rows,
+    look_back,
+    quick_look_back,
+    refusals_of,
+    require_former,
+)
+from app.migrations.partitions.conversion.undo_statements import undo_locks, undo_statements
+from app.migrations.partitions.transactions import record
+from app.migrations.project import Project
+from app.migrations.run import Outcome
+from app.migrations.session import Session
+from app.partitions import Declared
+from app.sql_text import quoted
+
+_UNIQUE_VIOLATION = "23505"
+
+
+def plan_undo(project: Project, table: str, engine: sa.Engine | None = None) -> Plan:
+    """Returns what `undo` would do. Writes nothing.
+
+    Raises:
+        MigrationError: the table isn't declared, or revisions are pending.
+    """
+    declared = declared_as(project, table)
+    with run.reading(project, engine) as connection:
+        require_postgresql(connection, table)
+        found = look_back(connection, project, project.config(), declared)
+        return _plan(found, run.shown(project, engine))
+
+
+def undo(project: Project, table: str, engine: sa.Engine | None = None, *, lock_timeout: float | None = None) -> Plan:
+    """Makes a table plain again; arguments as of `enable`.
+
+    Raises:
+        MigrationError: something is in the way, or a step failed. The service goes on, and the same command as well.
+    """
+    started, declared = time.monotonic(), declared_as(project, table)
+    with run.reading(project, engine) as connection:
+        require_postgresql(connection, table)
+    while True:
+        with run.writing(project, engine, lock_timeout) as (config, held_engine):
+            done = _WayBack(project, config, held_engine, declared).go_on()
+        if done is not None:
+            return replace(done, database=run.shown(project, engine), seconds=time.monotonic() - started)
+        time.sleep(LET_GO_SECONDS)
+
+
+def _plan(found: UndoLook, database: str) -> Plan:
+    declared = found.found.declared
+    plan = Plan(database, declared.table, declared.by, "ready", is_undo=True, refusals=found.refusals)
+    if found.refusals:
+        return replace(plan, code="refused")
+    if found.is_done:
+        return replace(plan, code="nothing")
+    return replace(plan, steps=[*_steps(found)])
+
+
+def _steps(found: UndoLook) -> Iterator[Step]:
+    facts = found.found.facts
+    if found.found.has_begun:
+        yield Step("What an unfinished conversion has left goes", _leftovers(found), f"on {facts.name}", ALL)
+    if found.found.is_partitioned:
+        former, own = require_former(found)
+        if not found.keeps_key:
+            columns = ", ".join(found.found.declared.key)
+            statements = _build_statements(found)
+            lock = f"SHARE UPDATE EXCLUSIVE on {former.name}, as VACUUM"
+            yield Step(f"The key ({columns}) is built", statements, lock, NOBODY, done=not statements)
+        modes = "; ".join(f"{mode} on {table.rpartition('.')[2]}" for table, mode in undo_locks(found).items())
+        title = f"{own.name} becomes {facts.name} again, and {len(found.empty)} empty partitions go: one transaction"
+        yield Step(title, undo_statements(found), modes, ALL)
+    if statements := [_validate(one.table, one.name) for one in found.references if not one.is_valid]:
+        yield Step("The foreign keys that point at it are proved", statements, "SHARE UPDATE EXCLUSIVE", NOBODY)
+
+
+def _leftovers(found: UndoLook) -> list[str]:
+    facts = found.found.facts
+    check = facts.constraint(bound_check(facts.name))
+    drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quoted(bound_check(facts.name))}"
+    index = facts.index(key_index(facts.name))
+    statements = [drop] if check is not None else []
+    return [*statements, drop_key_statement(facts, index.name)] if index is not None else statements
+
+
+def _build_statements(found: UndoLook) -> list[str]:
+    """Returns the statements that build the key of the plain table, on its partition; none if it is there."""
+    former, own = require_former(found)
+    index, key = own.index(found.plain_key), own.primary_key
+    assert key is not None
+    if index is not None and index.is_valid:
+        return []
+    dropped = [drop_key_statement(own, found.plain_key)] if index is not None else []
+    columns = [*found.found.declared.key]
+    like = own.index_of(key.name).name
+    return [*dropped, key_index_statement(own, like, columns, found.plain_key, former.address)]
+
+
+def _validate(table: str, name: str) -> str:
+    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {quoted(name)}"
+
+
+class _WayBack:
+    """One way back, under the migration lock."""
+
+    def __init__(self, project: Project, config: Config, engine: sa.Engine, declared: Declared) -> None:
+        self._project, self._config, self._engine, self._declared = project, config, engine, declared
+        held = Session.of(config).lock
+        assert held is not None
+        self._brief = Brief(engine, project.limits(), held, self._say)
+
+    def go_on(self) -> Plan | None:
+        """Does what is left; returns None if a table stays in use."""
+        with db.connect(self._engine) as connection:
+            found = look_back(connection, self._project, self._config, self._declared)
+            plan = _plan(found, "")
+        if found.refusals:
+            self._refuse(found.refusals)
+        done = self._leave(found) if found.found.has_begun else True
+        if found.found.is_partitioned:
+            self._build_key(found)
+            done = self._swap(found)
+        if not done:
+            return None
+        self._validate(found)
+        return replace(plan, done=True, held_seconds=self._brief.held_seconds, tries=self._brief.tries)
+
+    def _leave(self, found: UndoLook) -> bool:
+        """Takes away what an unfinished conversion has left on the plain table."""
+        facts, statements = found.found.facts, _leftovers(found)
+        indexes = [one for one in statements if one.startswith("DROP INDEX")]
+        checks = [one for one in statements if one not in indexes]
+
+        def work(connection: sa.Connection) -> None:
+            self._brief.look(connection, facts.address)
+            self._brief.lock(connection, {facts.address: "ACCESS EXCLUSIVE"})
+            execute(connection, checks)
+
+        if checks and not self._brief.until_free(work, [facts.address]):
+            return False
+        if indexes:
+            outside(self._engine, indexes)
+        self._say("an unfinished conversion was taken back")
+        return True
+
+    def _build_key(self, found: UndoLook) -> None:
+        if found.keeps_key:
+            return
+        statements = _build_statements(found)
+        if not statements:
+            return
+        self._say(f"building the index {found.plain_key}; nobody waits for it")
+        try:
+            outside(self._engine, statements)
+        except sa.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _UNIQUE_VIOLATION:
+                raise (
+                    as_migration_error(error, f"{self._declared.table}: building {found.plain_key}") or error
+                ) from None
+            outside(self._engine, [drop_key_statement(require_former(found)[1], found.plain_key)])
+            columns = ", ".join(self._declared.key)
+            self._refuse([f"two rows have the same {columns}, which the plain table would keep unique: delete one."])
+
+    def _swap(self, found: UndoLook) -> bool:
+        def work(connection: sa.Connection) -> None:
+            self._brief.look(connection, found.found.facts.address)
+            current = quick_look_back(connection, self._declared, found.expected)
+            if lines := refusals_of(connection, current):
+                self._refuse(lines)
+            statements = undo_statements(current)
+            self._brief.lock(connection, undo_locks(current))
+            if lines := [closed(one) for one in current.empty if has_rows(connection, one)]:
+                self._refuse(lines)
+            execute(connection, statements)
+            former, _ = require_former(current)
+            evidence = {"partition": former.name, "dropped": [one.name for one in current.empty]}
+            reason = f"{former.name} took its place again, {len(current.empty)} empty partitions went"
+            record(connection, self._project, Outcome.PLAIN, f"table {self._declared.table}", reason, evidence)
+
+        passed = self._brief.until_free(work, [*undo_locks(found)])
+        if passed:
+            self._say(f"plain again; its tables were locked for {self._brief.held_seconds * 1000:.0f} ms")
+        return passed
+
+    def _validate(self, found: UndoLook) -> None:
+        for one in found.references:
+            if one.is_valid:
+                continue
+            self._say(f"reading {one.table}, to prove {one.name}")
+            with run.transaction(self._engine) as connection:
+                without_limits(connection)
+                try:
+                    execute(connection, [_validate(one.table, one.name)])
+                except sa.exc.DBAPIError as error:
+                    subject = (
+                        f"{self._declared.table} is plain again, and {one.name} isn't proved yet: delete the rows of "
+                        f"{one.table} that refer to none, and run the same command again"
+                    )
+                    raise as_migration_error(error, subject) or error from None
+
+    def _refuse(self, lines: list[str]) -> None:
+        listed = "".join(f"\n  {line}" for line in lines)
+        raise MigrationError(f"{self._declared.table} was not made plain, for these are in the way:{listed}")
+
+    def _say(self, line: str) -> None:
+        run.log.info("%s: %s", self._declared.table, line)
