@@ -117,12 +117,9 @@ def total_bytes(url: str) -> int:
 
 
 def files(url: str) -> dict[str, int]:
-    """Returns the file of each table of logs and its bytes, by the table's name."""
-    question = (
-        "SELECT relname, relfilenode::text, pg_table_size(oid) FROM pg_class "
-        f"WHERE starts_with(relname, '{TABLE}') AND relkind = 'r'"
-    )
-    return {str(file): int(str(size)) for _, file, size in query(url, question)}
+    """Returns the number of the file of each table of logs, by the table's name."""
+    question = f"SELECT relname, relfilenode FROM pg_class WHERE starts_with(relname, '{TABLE}') AND relkind = 'r'"
+    return {str(name): int(str(file)) for name, file in query(url, question)}
 
 
 def wal(url: str) -> int:

@@ -23,9 +23,14 @@ def maintain(url: str, now: dt.datetime) -> None:
 
 def plan(url: str) -> None:
     """Runs `schema partitions enable request_logs`, which only plans."""
-    raise NotImplementedError
+    commands.plan_enable(PROJECT, data.TABLE, engine(url))
 
 
 def enable(url: str) -> float:
-    """Runs `schema partitions enable request_logs --apply`; returns the seconds of the swap."""
-    raise NotImplementedError
+    """Runs `schema partitions enable request_logs --apply`; returns the seconds for which tables were locked."""
+    return commands.enable_partitions(PROJECT, data.TABLE, engine(url)).held_seconds
+
+
+def undo(url: str) -> float:
+    """Runs the same with `--undo`; returns as `enable` does."""
+    return commands.undo_partitions(PROJECT, data.TABLE, engine(url)).held_seconds
