@@ -27,6 +27,7 @@ PAGE = ROOT / "docs" / "partitions.md"
 GUIDE = re.compile(r"<!-- guide: (\w+) -->(.*?)(?=<!-- guide: |\Z)", re.DOTALL)
 CLOCK = re.compile(r"(<!-- clock: (.+?) -->)")
 FOLDER = "/var/archive"
+WIDTH = 150
 TABLE = "request_logs"
 
 
@@ -45,12 +46,12 @@ def test_a_guide_says_what_happens(name: str, servers: Servers, tmp_path: Path, 
         BEFORE[name](url)
         told = ""
         # At the moment that stands above it.
-        now = at("2026-12-02 10:00")
+        shell = Shell(url, tmp_path)
         for number, part in enumerate(CLOCK.split(guide[2])):
             if number % 3 == 2:
-                now = dt.datetime.fromisoformat(part)
+                shell.now = at(part)
             else:
-                told += answered(part, Shell(url, tmp_path, now).run)
+                told += answered(part, shell.run, WIDTH)
     if request.config.getoption("--approve"):
         PAGE.write_text(page[: guide.start(2)] + told + page[guide.end(2) :], encoding="utf-8")
         return
@@ -58,27 +59,32 @@ def test_a_guide_says_what_happens(name: str, servers: Servers, tmp_path: Path, 
 
 
 class Shell:
-    """Runs the commands of a guide at a moment."""
+    """Runs the commands of a guide at a moment.
 
-    def __init__(self, url: str, folder: Path, now: dt.datetime) -> None:
-        self.url, self.folder, self.now = url, folder, now
+    Attributes:
+        now: the moment, by the clocks of the server and of this machine.
+        code: that the last command has ended with.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.now, self.code = at("2026-12-02 10:00"), 0
 
     def run(self, words: list[str]) -> str:
         match words[0]:
             case "psql":
                 return self._psql(words[2])
+            case "echo":
+                return str(self.code)
             case "gunzip":
                 return self._load(self.folder / Path(words[2]).name, words[-1])
             case "ls":
                 return "\n".join(sorted(path.name for path in self.folder.iterdir()))
             case "schema":
-                told = words[1:]
+                told = [str(self.folder) if word == FOLDER else word for word in words[1:]]
                 with clock_at(self.now):
-                    done = schema(
-                        *(str(self.folder) if word == FOLDER else word for word in told),
-                        DATABASE_URL=self.url,
-                        **ENVIRONMENT,
-                    )
+                    done = schema(*told, DATABASE_URL=self.url, **ENVIRONMENT)
+                self.code = done.returncode
                 return self._plain(done.stderr + done.stdout)
         raise AssertionError(words)
 
@@ -101,7 +107,10 @@ class Shell:
         text = text.replace(str(self.folder), FOLDER)
         text = re.sub(r"\S+://\S+/\w+", "postgresql+psycopg://gateway_owner@db/gateway", text)
         text = re.sub(r"\b[0-9a-f]{64}\b", "c0ffee…", text)
-        return re.sub(r"\d+\.\d+ s\b", "0.1 s", re.sub(r"\bpid \d+", "pid 4711", text))
+        # Revisions are applied now, whatever the clock says.
+        text = re.sub(r"(applied  .*  )[\d-]+ [\d:]+ UTC", r"\g<1>2026-10-01 09:00:00 UTC", text)
+        text = re.sub(r"locked for \d+ ms", "locked for 12 ms", re.sub(r"\bpid \d+", "pid 4711", text))
+        return re.sub(r"\d+\.\d+ s\b", "0.1 s", text)
 
 
 @contextmanager
