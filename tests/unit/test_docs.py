@@ -11,6 +11,7 @@ from app.migrations import commands
 from app.migrations.commands.schema_page import document
 from app.migrations.errors import DriftDetected
 from app.migrations.run import connections
+from app.partitions import Partitioned
 from app.project import PROJECT
 from app.triggers import UpdatedAtTrigger
 from tests.support.alembic_in_process import History
@@ -54,6 +55,7 @@ def test_the_parts_of_a_page(history: History, approve: Approve) -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("boss", sa.Integer, sa.ForeignKey("owners.id")),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.current_timestamp(), nullable=False),
+        Partitioned(by="updated_at", every="week", keep="90 days"),
         comment="Who owns.",
     )
     UpdatedAtTrigger(owners)

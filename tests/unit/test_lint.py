@@ -163,6 +163,22 @@ CASES = {
         'op.execute("ALTER TABLE logs DETACH PARTITION logs_1")',
         block('op.execute("ALTER TABLE logs DETACH PARTITION logs_1 CONCURRENTLY")', AUTOCOMMIT),
     ),
+    "create-partition": (
+        """op.execute("CREATE TABLE logs_2 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')")""",
+        f'op.execute("CREATE TABLE logs_2 (LIKE logs INCLUDING ALL)")\n{ATTACH.format(logs="logs_2")}',
+    ),
+    "drop-partition": (
+        'op.drop_table("logs_p20260105")',
+        block(
+            'op.execute("ALTER TABLE logs DETACH PARTITION logs_p20260105 CONCURRENTLY")\n'
+            '    op.execute("DROP TABLE IF EXISTS logs_p20260105")',
+            AUTOCOMMIT,
+        ),
+    ),
+    "index-on-parent": (
+        block('op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS logs_at_idx ON logs (at)")', AUTOCOMMIT),
+        block('op.create_index("logs_at_idx", "logs", ["at"])'),
+    ),
     "long-backfill": (
         'op.execute("UPDATE users SET nick = lower(name) WHERE nick IS NULL")',
         'op.fill_column("users", "nick", "lower(name)")',
@@ -263,6 +279,23 @@ def test_nobody_waits_for_a_table_of_the_same_upgrade(history: History) -> None:
     new = 'op.create_table("notes", sa.Column("id", sa.Integer), sa.Column("a", sa.Integer))'
     found = looked_at(history, TABLES, new, 'op.create_index("notes_a_idx", "notes", ["a"])')
     assert found.findings == []
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("logs_until_20260105", True),
+        ("logs_2026_01", True),
+        ("logs_y2026m01d05", True),
+        ("logs_default", True),
+        ("logs_1", False),  # the models' own
+        ("logs_archive", False),
+        ("users_p20260105", False),
+    ],
+)
+def test_a_partition_is_told_by_its_name(table: str, found: bool, history: History) -> None:
+    rules = [finding.stall.rule for finding in looked_at(history, TABLES, f'op.drop_table("{table}")').findings]
+    assert rules == ["drop-partition" if found else "drop-before-release"]
 
 
 def test_what_asks_the_database_is_found(history: History) -> None:

@@ -58,7 +58,8 @@ def lint(
     if since is not None:
         earlier = _earlier(script, history, since)
         chosen = [each for each in chosen if each.revision not in earlier]
-    done = look_at(config, chosen, small=project.small_tables(), live=live, release=released)
+    small, partitioned = project.small_tables(), [*project.partitions()]
+    done = look_at(config, chosen, small=small, partitioned=partitioned, live=live, release=released)
     done.notes[:0] = notes
     return done
 

@@ -14,6 +14,7 @@ from alembic.script import Script, ScriptDirectory
 from app.migrations import run
 from app.migrations.errors import DriftDetected
 from app.migrations.project import Project
+from app.partitions import declarations
 from app.triggers import declared_triggers
 
 _POSTGRESQL = sa.make_url("postgresql+psycopg://").get_dialect()()
@@ -156,6 +157,11 @@ def _notes(table: sa.Table, tables: list[sa.Table]) -> Iterator[str]:
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         parts = ", ".join(f"`{part.name if isinstance(part, sa.Column) else part}`" for part in index.expressions)
         yield f"- {'Unique index' if index.unique else 'Index'} on {parts} (`{index.name}`)"
+    if (declared := declarations(table.metadata).get(table.name)) is not None:
+        times = declared.schedule
+        yield f"- May be partitioned by `{declared.by}`: a partition for each {times.every}, made {times.ahead} ahead"
+        dropped = f"{times.keep}, then `schema partitions maintain` drops them" if times.keep else "for ever"
+        yield f"- Rows are kept {dropped}, unless a setting says otherwise"
     for trigger in declared_triggers(table.metadata).values():
         if trigger.table == table.name:
             yield f"- `updated_at` is kept by the trigger `{trigger.name}`"

@@ -82,6 +82,7 @@ def lint(
     revisions: Sequence[Any],
     *,
     small: Sequence[str] = (),
+    partitioned: Sequence[str] = (),
     live: Live | None = None,
     release: Release | None = None,
 ) -> Linted:
@@ -91,6 +92,7 @@ def lint(
         config: Alembic's; `waived` in `[schema]` names rules that the project does without.
         revisions: Alembic's scripts, the oldest first.
         small: tables that may be locked, as their models say.
+        partitioned: tables that may be partitioned, as their models say.
         live: what a database tells about its tables.
         release: the released code; None for what alembic.ini says of it.
 
@@ -101,8 +103,9 @@ def lint(
     done, snapshots, small_ones = Linted(), Snapshots(config), {*small, *(live.small if live else ())}
     preview = Preview(postgresql.dialect())  # type: ignore[no-untyped-call]
     order = _deploy_order(revisions, release or read_release(config), snapshots)
+    known = live or Live()
     watch = Watch(
-        utc=live is not None and live.utc, order=order
+        utc=known.utc, order=order, partitioned=partitioned, parts=known.partitions
     )  # nobody waits for a table that the same upgrade makes
     for script in revisions:
         step = Step(script.revision, Direction.UPGRADE, script.doc, Path(script.path), script.module)

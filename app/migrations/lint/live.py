@@ -9,6 +9,10 @@ import sqlalchemy as sa
 SMALL_ROWS = 10_000
 SMALL_BYTES = 1_000_000
 
+_PARTS = """
+SELECT c.relname, p.relname FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid JOIN pg_class p ON p.oid = inhparent
+WHERE c.relispartition AND p.relnamespace = current_schema()::regnamespace
+"""
 # A partitioned table has the rows of its leaves; -1 is a table that was never analysed.
 _TABLES = sa.text("""
 SELECT c.relname, min(l.reltuples), sum(greatest(l.reltuples, 0))::bigint, sum(pg_total_relation_size(l.oid))::bigint
@@ -31,11 +35,13 @@ class Live:
         sizes: the size of each table, in words.
         small: tables below the sizes of this module.
         utc: sessions are in UTC.
+        partitions: the partitions, each with its table.
     """
 
     sizes: Mapping[str, str] = field(default_factory=dict)
     small: frozenset[str] = frozenset()
     utc: bool = False
+    partitions: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_live(connection: sa.Connection) -> Live:
@@ -48,7 +54,8 @@ def read_live(connection: sa.Connection) -> Live:
         if size < SMALL_BYTES and (rows < SMALL_ROWS or not known):
             small.add(table)
     zone = str(connection.exec_driver_sql("SHOW TimeZone").scalar())
-    return Live(sizes, frozenset(small), zone.upper() in ("UTC", "ETC/UTC", "GMT"))
+    parts = {str(part): str(table) for part, table in connection.exec_driver_sql(_PARTS)}
+    return Live(sizes, frozenset(small), zone.upper() in ("UTC", "ETC/UTC", "GMT"), parts)
 
 
 def _bytes(number: float) -> str:

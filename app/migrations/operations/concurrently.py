@@ -23,7 +23,7 @@ from alembic.operations import MigrateOperation, Operations, ops
 from alembic.runtime.migration import MigrationContext
 
 from app.migrations.errors import MigrationError
-from app.migrations.operations.catalog_table import CatalogTable
+from app.migrations.operations.catalog_table import CatalogTable, mark
 from app.migrations.operations.parents import IndexOfParent, IndexParts, add_foreign_key, is_left_out
 from app.migrations.operations.statements import execute
 
@@ -154,7 +154,8 @@ def execute_concurrently(operations: Operations, statement: str) -> None:
     if parts is not None and (table := CatalogTable(operations, parts.table)).is_partitioned:
         IndexOfParent(table, parts).build()
         return
-    execute(operations, _CREATES_INDEX.sub(r"\1 CONCURRENTLY IF NOT EXISTS ", statement, count=1))
+    statement = _CREATES_INDEX.sub(r"\1 CONCURRENTLY IF NOT EXISTS ", statement, count=1)
+    execute(operations, mark(operations.get_context()) * (parts is not None) + statement)
 
 
 def _table(operations: Operations, operation: Any) -> CatalogTable:

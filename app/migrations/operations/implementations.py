@@ -55,6 +55,11 @@ def _repeatable(original: _Implementation, clause: str) -> _Implementation:
         if online and operation.kw.get("postgresql_concurrently"):
             # An INVALID index of that name, left by a killed build, is dropped by the run before the statement.
             setattr(operation, clause, True)
+            if context.opts.get(catalog_table.PREVIEW) and isinstance(operation, ops.CreateIndexOp):
+                # Marked as the engine's: run on a partitioned table, it would be another statement.
+                table = catalog_table.CatalogTable.named(operations, operation.table_name, operation.schema)
+                table.execute(table.creation(operation.to_index(operations.migration_context)))
+                return
         original(operations, operation)
 
     return implementation

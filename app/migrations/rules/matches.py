@@ -125,6 +125,16 @@ def _of_partition(watch: "Watch", work: Work) -> str | None:
     return None if any(table == bare(work.table) for table, _ in watch.proved) else "attach"
 
 
+def _of_dropped(watch: "Watch", work: Work) -> Rule:
+    parent = watch.parent_of(bare(work.table))
+    return ("drop-partition", parent) if parent is not None else None
+
+
+def _of_parent(watch: "Watch", work: Work) -> str | None:
+    by_hand = "concurrently" in work.options and "by_engine" not in work.options
+    return "index-on-parent" if by_hand and watch.is_partitioned(bare(work.table)) else None
+
+
 def _of_call(watch: "Watch", work: Work) -> str | None:
     name = bare(work.name)
     ours = any(fact.startswith(f"function {name}(") for fact in watch.now.facts)
@@ -143,7 +153,7 @@ def _of_view(watch: "Watch", work: Work) -> str | None:
 
 
 MATCHES: dict[str, list[_Match]] = {
-    "create_index": [_of_index, _of_same],
+    "create_index": [_of_index, _of_same, _of_parent],
     "drop_index": [_unless("concurrently", "drop-index")],
     "add_unique": [_unless("using_index", "unique"), _of_same],
     "add_primary": [_of_key],
@@ -157,6 +167,8 @@ MATCHES: dict[str, list[_Match]] = {
     "add_column": [_of_new_column, _of_its_constraint],
     "enforce": [lambda _watch, _work: "enforced"],
     "attach": [_of_partition],
+    "create_partition": [lambda _watch, _work: "create-partition"],
+    "drop_table": [_of_dropped],
     "detach": [_unless("concurrently", "detach")],
     "rewrite": [_unless("concurrently", "rewrite")],
     "reindex": [_unless("concurrently", "rewrite")],

@@ -7,6 +7,7 @@ measured on 15 and 18.
 from dataclasses import dataclass
 
 from app.migrations.rules.hand_written import HAND_WRITTEN
+from app.migrations.rules.partitions import PARTITIONS
 from app.migrations.rules.releases import RELEASES
 from app.migrations.rules.stall_rule import CONCURRENT as _CONCURRENT
 from app.migrations.rules.stall_rule import Severity, StallRule
@@ -219,18 +220,5 @@ RULES: dict[str, StallRule] = {
         _CONCURRENT + 'op.create_foreign_key("…", "{table}", "…", […], […])',
         grows=True,
     ),
-    "attach": StallRule(
-        "ATTACH PARTITION reads all of {table} while nobody can read or write it: no valid CHECK tells its bounds.",
-        "prove the bounds with a CHECK first, and drop that afterwards.",
-        _CONCURRENT + 'op.create_check_constraint("{table}_bounds", "{table}", "…")',
-        grows=True,
-    ),
-    "detach": StallRule(
-        "DETACH PARTITION waits for everybody who uses {table}, and keeps all others waiting behind it.",
-        "detach it concurrently, outside the transaction.",
-        "with op.get_context().autocommit_block():\n"
-        '    op.execute("ALTER TABLE {table} DETACH PARTITION {to} CONCURRENTLY")',
-        Severity.WARNING,
-    ),
 }
-RULES |= HAND_WRITTEN | RELEASES
+RULES |= PARTITIONS | HAND_WRITTEN | RELEASES

@@ -1,6 +1,7 @@
 """Follows the statements of a run, and finds those that a rule of stalls matches."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ from app.migrations.rules.indexes import Index, indexes_of
 from app.migrations.rules.matches import MATCHES
 from app.migrations.rules.releases import DeployOrder
 from app.migrations.rules.stalls import Stall
-from app.migrations.sql import Statement
+from app.migrations.sql import REPEATABLE, Statement
 from app.migrations.sql.work import Work, texts_in, without_null, work_of
 from app.sql_text import bare
 
@@ -17,6 +18,8 @@ _LOCKS_NOBODY_OUT = {
     *("create_table", "create_view", "create_index", "drop_index", "validate"),
     *("update", "delete", "insert", "attach", "read", "revoke"),
 }
+# request_logs_p20261130, request_logs_until_20261130, logs_2026_11, logs_y2026m11, logs_default
+_PART = re.compile(r"(.+?)_(?:p|y|until_)?(?:\d[\d_]*(?:m\d+)?(?:d\d+)?|default)")
 _UNREADABLE = Work("unreadable", "", "SQL unknown to PostgreSQL's grammar")
 
 
@@ -64,6 +67,8 @@ class Watch:
         types: types that the run has made, and whether each is a domain that refuses values.
         checks: the conditions of CHECKs, and `proved` the columns that valid ones have no NULL in.
         indexes: those that the run has made, and `gone` the names of those that it has dropped.
+        partitioned: tables that may be partitioned, as their models say.
+        parts: partitions that a database has, each with its table; `detached` those that the run has detached.
     """
 
     utc: bool = False
@@ -75,6 +80,9 @@ class Watch:
     proved: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     indexes: list[Index] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    partitioned: Collection[str] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    detached: set[str] = field(default_factory=set)
 
     def begin(self, facts: Mapping[str, Any], *, vouched: bool = False) -> None:
         """Begins a revision.
@@ -110,11 +118,13 @@ class Watch:
             if work.kind == "drop_constraint":
                 self.proved.pop((bare(work.table), work.name), None)
                 self.checks.pop((bare(work.table), work.name), None)
-        for work in map(self._located, works):
+        marked = {"by_engine"} if statement.startswith(REPEATABLE) else set[str]()
+        for work in (self._located(replace(work, options=work.options | marked)) for work in works):
             for rule in self._rules(work, by_engine=by_engine):
                 name, to = rule if isinstance(rule, tuple) else (rule, work.to)
                 yield Stall(name, replace(work, to=to), where)
             self._note(work)
+            self.detached |= {bare(work.to)} if work.kind == "detach" else set()
 
     def _lasting(self, statement: str, works: list[Work], where: str, *, by_engine: bool) -> Iterator[Stall]:
         """Yields what stays done outside of a transaction, or before it is left, and can't be done twice."""
@@ -145,7 +155,8 @@ class Watch:
                 continue
             if rule is not None and (not is_new or rule == "column-order"):
                 yield rule
-        if self.order is not None and not is_new:
+        is_part = work.kind == "drop_table" and (table in self.detached or self.parent_of(table) is not None)
+        if self.order is not None and not is_new and not is_part:  # code names the table, not its partitions
             yield from self.order.rules(work, self.now.facts)
         holds_another = not self.now.outside and self.now.locked - {table}
         if holds_another and table and not is_new and _locks(work):
@@ -188,6 +199,22 @@ class Watch:
         if self.now.facts.get(f"column {table}.{column}", {}).get("nullable") is False:
             return True
         return any(column in columns for (of, _), columns in self.proved.items() if of == table)
+
+    def is_partitioned(self, table: str) -> bool:
+        """Returns whether a table is partitioned, or may be."""
+        facts = self.now.facts.get(f"table {table}", {})
+        return table in self.partitioned or "partitioned_by" in facts or table in self.parts.values()
+
+    def parent_of(self, table: str) -> str | None:
+        """Returns the table that another one is a partition of.
+
+        No snapshot has partitions: without a database it is told by the name, as ours and other tools give it.
+        """
+        if table in self.detached or table in self.parts:
+            return None if table in self.detached else self.parts[table]
+        match = _PART.fullmatch(table)
+        is_part = match is not None and f"table {table}" not in self.now.facts and self.is_partitioned(match[1])
+        return match[1] if is_part and match is not None else None
 
     def known_indexes(self, table: str) -> list[Index]:
         """Returns the indexes and keys of a table, those that the run has made too."""

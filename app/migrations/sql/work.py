@@ -124,12 +124,15 @@ def _table_from_query(node: Any) -> Iterator[Work]:
         yield from work_rows.read_whole(node.query.select_stmt)
 
 
+def _made(node: Any) -> Iterator[Work]:
+    table = table_of(node.relation)
+    yield Work("create_table", table)
+    if node.HasField("partbound"):
+        yield from (Work("create_partition", table_of(parent.range_var), to=table) for parent in node.inh_relations)
+
+
 def _each(kind: str) -> Callable[[Any], Iterable[Work]]:
     return lambda node: [Work(kind, table_of(item.range_var)) for item in node.relations]
-
-
-def _rows(kind: str) -> Callable[[Any], Iterable[Work]]:
-    return lambda node: [Work(kind, table_of(node.relation))]
 
 
 def _altered(node: Any) -> Iterator[Work]:
@@ -232,7 +235,7 @@ _OF_TABLE = {
     "AT_ForceRowSecurity": ("row_security", ""),
 }
 _HANDLERS: dict[str, Callable[[Any], Iterable[Work]]] = {
-    "create": _rows("create_table"),
+    "create": _made,
     "create_table_as": _table_from_query,
     "index": _indexed,
     "alter_table": _altered,
