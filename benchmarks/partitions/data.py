@@ -74,6 +74,12 @@ def fill(url: str, low: dt.datetime, high: dt.datetime, rows: int, *, bulk: bool
             connection.execute(definition)
 
 
+def analyze(url: str) -> None:
+    """Does what autovacuum would after rows have come, so that plans are those of every day."""
+    with connect(url) as connection:
+        connection.execute(f"VACUUM (ANALYZE) {TABLE}".encode())
+
+
 def settle(url: str) -> None:
     """Vacuums, gathers statistics and writes everything to the disk: a table in its everyday state."""
     with connect(url) as connection:

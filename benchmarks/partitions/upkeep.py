@@ -18,6 +18,7 @@ from benchmarks.partitions.beside import Beside, Waits
 
 REPORT_SECONDS = 3.0
 REPORTED_WEEKS = 3
+IDLE_SECONDS = 0.5
 Run = Callable[[str, dt.datetime], object]
 
 
@@ -33,12 +34,15 @@ def measured(rows: int, weeks: int, peer: measure.DurableServer) -> dict[str, An
     if partman.is_there(peer):
         ways[f"pg_partman {partman.version(peer)}"] = lambda url, now: partman.run_maintenance(url, now, ours.KEEP)
     results = [_weeks(peer, name, run, rows, weeks) for name, run in ways.items()]
-    return {"rows a week": rows, "weeks": weeks, "server": peer.major, "results": [r for pair in results for r in pair]}
+    return {
+        "rows a week": rows,
+        "weeks": weeks,
+        "server": peer.major,
+        "results": [r for lines in results for r in lines],
+    }
 
 
-def _weeks(
-    server: measure.DurableServer, name: str, run: Run, rows: int, weeks: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _weeks(server: measure.DurableServer, name: str, run: Run, rows: int, weeks: int) -> list[dict[str, Any]]:
     start = dt.datetime.now(dt.UTC).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
     start -= dt.timedelta(days=start.weekday())
     url = data.empty(server)
@@ -47,13 +51,15 @@ def _weeks(
     else:
         data.divide(url, [])
         partman.takes_over(url, start)
-    quiet, reported = [], []
+    idle, quiet, reported = [], [], []
     with Beside(url, start + dt.timedelta(hours=1)) as service:
         for week in range(weeks + REPORTED_WEEKS):
             now = start + dt.timedelta(weeks=week, days=6)
             data.fill(url, now - dt.timedelta(days=5), now, rows, bulk=False)
+            data.analyze(url)
             service.goes_to(now)
             if week < weeks:
+                idle.append(_timed(_nothing, url, now))
                 quiet.append(_timed(run, url, now))
             else:
                 with report(url):
@@ -61,10 +67,15 @@ def _weeks(
             time.sleep(0.2)
     left = data.one(url, f"SELECT count(*) FROM pg_partition_tree('{data.TABLE}') WHERE isleaf")
     server.drop_database(url)
-    return (
+    return [
+        _line(f"nothing, for {IDLE_SECONDS} s", idle, service, left),
         _line(name, quiet, service, left),
         _line(f"{name}, beside a report of {REPORT_SECONDS:.0f} s", reported, service, left),
-    )
+    ]
+
+
+def _nothing(_url: str, _now: dt.datetime) -> None:
+    time.sleep(IDLE_SECONDS)
 
 
 def _timed(run: Run, url: str, now: dt.datetime) -> tuple[float, float]:

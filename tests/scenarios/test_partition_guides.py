@@ -172,13 +172,13 @@ def forgotten_since_october(url: str) -> None:
 
 
 def made_by_hand(url: str) -> None:
-    """Partitions the table by months, as a person would."""
+    """Partitions the table by months, with a default partition, as a person would."""
     partition(url)
     months = [f"2026-{month:02}-01" for month in range(9, 13)] + ["2027-01-01"]
     execute(
         url,
         f"ALTER SEQUENCE {TABLE}_id_seq OWNED BY {TABLE}.id",
-        *(f"DROP TABLE {TABLE}_{name}" for name in ("until_2026", "2026_01", "later", "default")),
+        *(f"DROP TABLE {TABLE}_{name}" for name in ("until_2026", "2026_01", "later")),
         *(
             f"CREATE TABLE {TABLE}_{low[:4]}_{low[5:7]} PARTITION OF {TABLE} FOR VALUES FROM ('{low}') TO ('{high}')"
             for low, high in pairwise(months)
