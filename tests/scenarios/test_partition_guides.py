@@ -94,7 +94,10 @@ class Shell:
                 cursor = connection.execute(ASKED.sub(f"timestamp '{self.now}'", statement).encode())
             except psycopg.Error as error:
                 return f"ERROR:  {error}"
-            return cursor.statusmessage or ""
+            told = [cursor.statusmessage or ""]
+            while cursor.nextset():
+                told.append(cursor.statusmessage or "")
+        return "\n".join(told)
 
     def _load(self, file: Path, statement: str) -> str:
         url = self.url.replace("+psycopg", "")
