@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
 from app import database_url as urls
+from app import db
 from app.migrations import Project
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
 from app.migrations.project import Limits
 from app.partitions import Declared, Partitioned
-from tests.support.database_access import connected, execute, query
+from tests.support.database_access import connected, engine, execute, query
 
 TABLE = 'Events "log"'
 ADDRESS = '"Events ""log"""'
@@ -110,11 +111,11 @@ class Kept:
         return int(str(query(self.url, f"SELECT count(*) FROM {ADDRESS}")[0][0]))
 
     def attached(self) -> list[Partition]:
-        with connected(self.url) as connection:
+        with db.connect(engine(self.url)) as connection:
             return attached(connection, TABLE)
 
     def alone(self) -> list[Partition]:
-        with connected(self.url) as connection:
+        with db.connect(engine(self.url)) as connection:
             return standing_alone(connection, TABLE)
 
     def bounds(self) -> list[tuple[dt.datetime | None, dt.datetime | None]]:

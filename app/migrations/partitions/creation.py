@@ -20,8 +20,8 @@ from app.migrations.partitions.transactions import (
     is_true,
     limit,
     record,
-    short_transaction,
     short_wait,
+    shortly,
     wait_for_locks,
 )
 from app.migrations.project import Project
@@ -90,35 +90,37 @@ def create_ahead(
         MigrationError: the table isn't partitioned as declared, or the database refuses a step.
     """
     made = []
-    while (own := create_next(project, engine, declared, now)) is not None:
-        made.append(own)
+    with db.connect(engine) as connection:
+        while (own := create_next(project, connection, declared, needed(connection, declared, now))) is not None:
+            made.append(own)
     return made
 
 
-def create_next(
-    project: Project, engine: sa.Engine, declared: Declared, now: dt.datetime | None = None
-) -> Partition | None:
-    """Makes and attaches the first partition that a table lacks; None if it has all. Arguments as in `create_ahead`.
+def create_next(project: Project, connection: sa.Connection, declared: Declared, found: Needed) -> Partition | None:
+    """Makes and attaches the first partition that a table lacks; None if it has all.
 
     It first drops what a killed run has made and not attached: a revision may have changed the table since.
+
+    Args:
+        project: whose database.
+        connection: ends with no transaction.
+        declared: the table.
+        found: what it lacks, read under the lock.
     """
-    with db.connect(engine) as connection:
-        found = needed(connection, declared, now)
-        parent = Parent.of(connection, declared)
+    parent = Parent.of(connection, declared)
     for own in found.left:
-        again(project, f"Dropping {own.name}", lambda own=own: _drop_left(project, engine, own))  # type: ignore[misc]
+        again(project, f"Dropping {own.name}", lambda own=own: _drop_left(project, connection, own))  # type: ignore[misc]
     if not found.ranges:
         return None
     range_ = found.ranges[0]
-    with db.connect(engine) as connection:
-        name = parent.free_name(connection, f"{declared.table}_p{range_.low:%Y%m%d}")
+    name = parent.free_name(connection, f"{declared.table}_p{range_.low:%Y%m%d}")
     default = default_of(found.attached)
     new = _New(name, range_, pattern_of(parent, found.attached), declared.by, default)
-    again(project, f"Making {name}", lambda: _make(project, engine, parent, new))
-    again(project, f"Attaching {name}", lambda: _attach(project, engine, parent, new))
-    with db.connect(engine) as connection:
-        made = next(own for own in attached(connection, declared.table) if own.name == name)
+    again(project, f"Making {name}", lambda: _make(project, connection, parent, new))
+    again(project, f"Attaching {name}", lambda: _attach(project, connection, parent, new))
     run.log.info("%s: made %s, from %s to %s UTC", declared.table, name, range_.low, range_.high)
+    made = next(own for own in attached(connection, declared.table) if own.name == name)
+    connection.rollback()
     return made
 
 
@@ -133,16 +135,16 @@ class _New:
     default: Partition | None
 
 
-def _make(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
-    with short_transaction(engine, project) as connection:
+def _make(project: Project, connection: sa.Connection, parent: Parent, new: _New) -> None:
+    with shortly(connection, project):
         execute(connection, *making(connection, parent, new.name, new.range, new.pattern))
 
 
-def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> None:
+def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _New) -> None:
     leaf = parent.address_of(new.name)
     low, high = new.range.low, new.range.high
     bounds = parent.bounds(low, high)
-    with short_transaction(engine, project) as connection:
+    with shortly(connection, project):
         # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
         wait_for_locks(connection, project.limits().table_lock)
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
@@ -162,9 +164,9 @@ def _attach(project: Project, engine: sa.Engine, parent: Parent, new: _New) -> N
         record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
 
 
-def _drop_left(project: Project, engine: sa.Engine, own: Partition) -> None:
+def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> None:
     """Drops a table that was made and not attached; leaves it alone if it has rows."""
-    with short_transaction(engine, project) as connection:
+    with shortly(connection, project):
         execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
         if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
             run.log.warning("%s was to be a partition, and somebody wrote rows into it: left alone", own.name)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from app import db
 from app.migrations import run
 from app.migrations.own_tables import version_rows
 from app.migrations.project import BASE, Project
@@ -22,11 +23,19 @@ _T = TypeVar("_T")
 
 @contextmanager
 def short_transaction(engine: sa.Engine, project: Project) -> Iterator[sa.Connection]:
-    """Gives a transaction whose statements wait for a lock for a moment only."""
-    with run.transaction(engine) as connection:
+    """Gives a transaction of PostgreSQL whose statements wait for a lock for a moment only."""
+    with db.connect(engine) as connection, shortly(connection, project):
+        yield connection
+
+
+@contextmanager
+def shortly(connection: sa.Connection, project: Project) -> Iterator[None]:
+    """Begins such a transaction on a connection, and ends what it only read before."""
+    connection.rollback()
+    with connection.begin():
         wait_for_locks(connection, short_wait(project))
         limit(connection, "statement_timeout", project.limits().statement)
-        yield connection
+        yield
 
 
 def short_wait(project: Project) -> float:

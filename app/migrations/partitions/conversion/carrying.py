@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from app.migrations.partitions.conversion.facts import Grant, Index, Publication, Statistics, TableFacts, Trigger
-from app.sql_text import literal, quoted
+from app.migrations.snapshots import quote
+from app.sql_text import literal
 
 _STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 _IDENTITIES = {"d": "DEFAULT", "f": "FULL", "n": "NOTHING"}
@@ -38,7 +39,7 @@ def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]
     for constraint in source.constraints:
         known = target.constraint(constraint.name)
         if constraint.comment != (known.comment if known else None):
-            yield f"COMMENT ON CONSTRAINT {quoted(constraint.name)} ON {address} IS {_text(constraint.comment)}"
+            yield f"COMMENT ON CONSTRAINT {quote(constraint.name)} ON {address} IS {_text(constraint.comment)}"
     for index in source.indexes:
         yield from _index(source, index, target.index(index.name))
     yield from _grants(source.grants, target.grants, address)
@@ -51,9 +52,9 @@ def triggers(made: list[Trigger], address: str) -> Iterator[str]:
     for trigger in made:
         yield trigger.definition
         if trigger.enabled in _STATES:
-            yield f"ALTER TABLE {address} {_STATES[trigger.enabled]} TRIGGER {quoted(trigger.name)}"
+            yield f"ALTER TABLE {address} {_STATES[trigger.enabled]} TRIGGER {quote(trigger.name)}"
         if trigger.comment is not None:
-            yield f"COMMENT ON TRIGGER {quoted(trigger.name)} ON {address} IS {_text(trigger.comment)}"
+            yield f"COMMENT ON TRIGGER {quote(trigger.name)} ON {address} IS {_text(trigger.comment)}"
 
 
 def statistics(made: Statistics) -> Iterator[str]:
@@ -69,14 +70,14 @@ def published(publication: Publication, address: str) -> str:
     """Returns the statement that adds a table to a publication."""
     columns = f" ({publication.columns})" if publication.columns else ""
     rows = f" WHERE ({publication.filter})" if publication.filter else ""
-    return f"ALTER PUBLICATION {quoted(publication.name)} ADD TABLE ONLY {address}{columns}{rows}"
+    return f"ALTER PUBLICATION {quote(publication.name)} ADD TABLE ONLY {address}{columns}{rows}"
 
 
 def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
     for column in source.columns:
         known = target.column(column.name)
         assert known is not None
-        alter = f"ALTER TABLE ONLY {address} ALTER COLUMN {quoted(column.name)}"
+        alter = f"ALTER TABLE ONLY {address} ALTER COLUMN {quote(column.name)}"
         if column.statistics != known.statistics:
             yield f"{alter} SET STATISTICS {-1 if column.statistics is None else column.statistics}"
         if gone := {_name(one) for one in known.options} - {_name(one) for one in column.options}:
@@ -84,11 +85,11 @@ def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[s
         if changed := sorted({*column.options} - {*known.options}):
             yield f"{alter} SET ({', '.join(changed)})"
         if column.comment != known.comment:
-            yield f"COMMENT ON COLUMN {address}.{quoted(column.name)} IS {_text(column.comment)}"
+            yield f"COMMENT ON COLUMN {address}.{quote(column.name)} IS {_text(column.comment)}"
 
 
 def _index(source: TableFacts, index: Index, known: Index | None) -> Iterator[str]:
-    address = f"{source.schema}.{quoted(index.name)}"
+    address = f"{source.schema}.{quote(index.name)}"
     if index.comment != (known.comment if known else None):
         yield f"COMMENT ON INDEX {address} IS {_text(index.comment)}"
     for one in index.statistics:
@@ -114,12 +115,12 @@ def _in_order(grants: frozenset[Grant]) -> list[Grant]:
 
 
 def _privilege(grant: Grant) -> str:
-    return f"{grant.privilege} ({quoted(grant.column)})" if grant.column is not None else grant.privilege
+    return f"{grant.privilege} ({quote(grant.column)})" if grant.column is not None else grant.privilege
 
 
 def _identity(source: TableFacts) -> str:
     if source.replica_identity == "i" and source.replica_index is not None:
-        return f"USING INDEX {quoted(source.replica_index)}"
+        return f"USING INDEX {quote(source.replica_index)}"
     return _IDENTITIES.get(source.replica_identity, "NOTHING")
 
 

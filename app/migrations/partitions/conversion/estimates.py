@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from app.migrations.partitions.conversion.brief import set_limits
 from app.migrations.partitions.conversion.facts import TableFacts
+from app.migrations.snapshots import quote
 from app.periods import LAST_MOMENT
-from app.sql_text import for_driver, literal, quoted
+from app.sql_text import for_driver, literal
 
 _SAMPLE_PAGES = 2000
 _MOST_SECONDS = 2.0
@@ -81,7 +82,7 @@ def _sample(
     connection: sa.Connection, facts: TableFacts, key: list[str], percent: float
 ) -> tuple[int, float, float] | None:
     """Returns the rows of a sample, and the seconds that its reading and its sorting take; None if it takes long."""
-    columns = ", ".join(map(quoted, key))
+    columns = ", ".join(map(quote, key))
     part = f"{facts.address} TABLESAMPLE SYSTEM ({percent:.6f})"
     queries = (
         f"SELECT count(*) FROM {part}",
@@ -109,7 +110,7 @@ def newest(connection: sa.Connection, facts: TableFacts, by: str) -> dt.datetime
 
     The calendar of Python ends before that of PostgreSQL: later moments are its last one.
     """
-    column, name = facts.column(by), quoted(by)
+    column, name = facts.column(by), quote(by)
     zone = " AT TIME ZONE 'UTC'" if column is not None and column.type == "timestamp with time zone" else ""
     last = literal(LAST_MOMENT.replace(microsecond=0))
     query = f"SELECT least(max({name}){zone}, {last}::timestamp) FROM {facts.address} WHERE {name} > '-infinity'"

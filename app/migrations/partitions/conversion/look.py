@@ -16,10 +16,9 @@ from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.refusals import TIMES, refusals
 from app.migrations.partitions.conversion.swap import Target, bound_check, key_index, taken_names
 from app.migrations.project import Project
-from app.migrations.snapshots import Snapshot, address_of, owner_of
+from app.migrations.snapshots import Snapshot, address_of, owner_of, quote
 from app.partitions import Declared
 from app.periods import Period
-from app.sql_text import quoted
 
 LEAST_AHEAD = dt.timedelta(hours=6)
 TOO_NEAR = dt.timedelta(hours=1)
@@ -152,7 +151,7 @@ def quick_look(connection: sa.Connection, declared: Declared) -> Look:
     Raises:
         MigrationError: there is no such table.
     """
-    now, facts = server_now(connection), table_facts(connection, quoted(declared.table))
+    now, facts = server_now(connection), table_facts(connection, quote(declared.table))
     if facts is None:
         raise MigrationError(f"The database has no table {declared.table}.")
     check = facts.constraint(bound_check(facts.name))

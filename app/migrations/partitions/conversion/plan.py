@@ -8,7 +8,7 @@ from app.migrations.partitions.conversion.estimates import Estimate
 from app.migrations.partitions.conversion.facts import TableFacts
 from app.migrations.partitions.conversion.look import Look
 from app.migrations.partitions.conversion.swap import Target, bound_check, key_index, locks, swap_statements
-from app.sql_text import quoted
+from app.migrations.snapshots import quote
 
 NOBODY = "nobody"
 ALL = "its readers and writers, for a moment; tried again until it is free at once"
@@ -67,15 +67,15 @@ class Plan:
 
 def check_statement(target: Target) -> str:
     """Returns the statement that adds the CHECK of the bound; an earlier one is dropped with it."""
-    facts, name = target.facts, quoted(target.bound_check)
+    facts, name = target.facts, quote(target.bound_check)
     drop = f"DROP CONSTRAINT {name}, " if facts.constraint(target.bound_check) is not None else ""
-    column = f"{quoted(target.by)} < {target.typed_literal()}"
+    column = f"{quote(target.by)} < {target.typed_literal()}"
     return f"ALTER TABLE {facts.address} {drop}ADD CONSTRAINT {name} CHECK ({column}) NOT VALID"
 
 
 def validate_statement(facts: TableFacts) -> str:
     """Returns the statement that proves the bound."""
-    return f"ALTER TABLE {facts.address} VALIDATE CONSTRAINT {quoted(bound_check(facts.name))}"
+    return f"ALTER TABLE {facts.address} VALIDATE CONSTRAINT {quote(bound_check(facts.name))}"
 
 
 def key_statement(target: Target) -> str:
@@ -89,16 +89,16 @@ def key_index_statement(facts: TableFacts, like: str, columns: list[str], name: 
     """Returns the statement that builds a unique index concurrently, with the options of another one."""
     old = facts.index(like)
     assert old is not None
-    included = f" INCLUDE ({', '.join(map(quoted, old.included))})" if old.included else ""
+    included = f" INCLUDE ({', '.join(map(quote, old.included))})" if old.included else ""
     options = f" WITH ({', '.join(old.options)})" if old.options else ""
     space = f" TABLESPACE {old.tablespace}" if old.tablespace else ""
-    listed = ", ".join(map(quoted, columns))
-    return f"CREATE UNIQUE INDEX CONCURRENTLY {quoted(name)} ON {address} ({listed}){included}{options}{space}"
+    listed = ", ".join(map(quote, columns))
+    return f"CREATE UNIQUE INDEX CONCURRENTLY {quote(name)} ON {address} ({listed}){included}{options}{space}"
 
 
 def drop_key_statement(facts: TableFacts, name: str) -> str:
     """Returns the statement that drops an index that a killed run has left."""
-    return f"DROP INDEX CONCURRENTLY IF EXISTS {facts.schema}.{quoted(name)}"
+    return f"DROP INDEX CONCURRENTLY IF EXISTS {facts.schema}.{quote(name)}"
 
 
 def steps_of(found: Look) -> list[Step]:

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from app.migrations.partitions.conversion.facts import Index, TableFacts
 from app.migrations.partitions.conversion.swap import bound_check, key_index
+from app.migrations.snapshots import quote
 from app.partitions import Declared
-from app.sql_text import quoted
 
 TIMES = ("timestamp without time zone", "timestamp with time zone")
 _KINDS = {
@@ -101,7 +101,7 @@ def refusals(
         lines.append(
             f"rows of {facts.name} are later than {declared.schedule.ahead} from now, up to {newest} UTC: no partition "
             f"could be made before that. Correct or delete them: SELECT * FROM {facts.address} ORDER BY "
-            f"{quoted(declared.by)} DESC LIMIT 50"
+            f"{quote(declared.by)} DESC LIMIT 50"
         )
     return [*lines, *_rights(connection, facts)]
 
@@ -126,7 +126,7 @@ def _state(facts: TableFacts, state: sa.Row[tuple[object, ...]]) -> Lines:
     elif state.parents:
         yield f"{name} inherits from {', '.join(state.parents)}: ALTER TABLE {address} NO INHERIT …"
     if state.children:
-        yield f"{', '.join(state.children)} inherit from {name}: ALTER TABLE … NO INHERIT {address}"
+        yield f"tables inherit from {name} ({', '.join(state.children)}): ALTER TABLE … NO INHERIT {address}"
     if state.method != "heap":
         yield f"{name} has the access method {state.method}: ALTER TABLE {address} SET ACCESS METHOD heap"
     if state.has_row_security or state.policies:
@@ -140,10 +140,10 @@ def _state(facts: TableFacts, state: sa.Row[tuple[object, ...]]) -> Lines:
     for subscription in state.subscriptions:
         yield (
             f"the subscription {subscription} writes {name} and would write the old table: take it out of there, and "
-            f"ALTER SUBSCRIPTION {quoted(subscription)} REFRESH PUBLICATION"
+            f"ALTER SUBSCRIPTION {quote(subscription)} REFRESH PUBLICATION"
         )
     for extension in state.extensions:
-        yield f"{name} belongs to the extension {extension}: ALTER EXTENSION {quoted(extension)} DROP TABLE {address}"
+        yield f"{name} belongs to the extension {extension}: ALTER EXTENSION {quote(extension)} DROP TABLE {address}"
 
 
 def _columns(facts: TableFacts, declared: Declared) -> Lines:
@@ -162,7 +162,7 @@ def _columns(facts: TableFacts, declared: Declared) -> Lines:
         if own.is_identity:
             yield (
                 f"{facts.name}.{own.name} is an identity column, which a partition can't bring along: give it a "
-                f"sequence of its own instead: {alter} {quoted(own.name)} DROP IDENTITY, and SET DEFAULT nextval(…)"
+                f"sequence of its own instead: {alter} {quote(own.name)} DROP IDENTITY, and SET DEFAULT nextval(…)"
             )
 
 
@@ -173,7 +173,7 @@ def _constraints(facts: TableFacts) -> Lines:
             if "<" not in constraint.definition or constraint.kind != "c":
                 yield f"{name} has the name of one that the conversion adds: rename it."
         elif not constraint.is_valid:
-            yield f"{name} isn't validated: {drop} VALIDATE CONSTRAINT {quoted(constraint.name)}"
+            yield f"{name} isn't validated: {drop} VALIDATE CONSTRAINT {quote(constraint.name)}"
         elif constraint.kind == "x" or constraint.is_temporal:
             yield f"{name} excludes rows of any partition, which no partitioned table can: drop it."
         elif constraint.kind in ("c", "n") and constraint.is_local:
@@ -189,7 +189,7 @@ def _keys(facts: TableFacts, declared: Declared) -> Lines:
             if not _is_key(index, facts, declared):
                 yield f"the index {index.name} has the name of one that the conversion builds: rename it."
         elif not index.is_valid:
-            yield f"the index {index.name} of {facts.name} is invalid: REINDEX INDEX CONCURRENTLY {quoted(index.name)}"
+            yield f"the index {index.name} of {facts.name} is invalid: REINDEX INDEX CONCURRENTLY {quote(index.name)}"
         elif index.is_unique and declared.by not in index.columns and index.constraint not in exclusions:
             kind = "the unique constraint" if index.constraint else "the unique index"
             yield (
@@ -206,7 +206,7 @@ def _is_key(index: Index, facts: TableFacts, declared: Declared) -> bool:
 def _incoming(facts: TableFacts, declared: Declared, tables: Collection[str]) -> Lines:
     for foreign_key in facts.incoming:
         where = f"the foreign key {foreign_key.name} of {foreign_key.table}"
-        drop = f"ALTER TABLE {foreign_key.address} DROP CONSTRAINT {quoted(foreign_key.name)}"
+        drop = f"ALTER TABLE {foreign_key.address} DROP CONSTRAINT {quote(foreign_key.name)}"
         if foreign_key.table not in tables:
             yield f"{where}, which isn't the models', points at {facts.name} and can't any more: {drop}"
         elif declared.by in foreign_key.columns:
@@ -226,7 +226,7 @@ def _triggers(facts: TableFacts) -> Lines:
 
 def _publications(facts: TableFacts) -> Lines:
     for publication in facts.publications:
-        alter = f"ALTER PUBLICATION {quoted(publication.name)}"
+        alter = f"ALTER PUBLICATION {quote(publication.name)}"
         if not publication.is_by_root:
             yield (
                 f"the publication {publication.name} would publish {facts.name} under the names of its partitions: "

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from app.migrations.ahead import Mark, State
 from app.migrations.partitions.conversion import carrying
 from app.migrations.partitions.conversion.facts import Constraint, Index, TableFacts
-from app.sql_text import fitting, literal, quoted
+from app.migrations.snapshots import quote
+from app.sql_text import fitting, literal
 
 _TAKEN = """
 SELECT relname::text FROM pg_class WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = :oid)
@@ -116,34 +117,34 @@ def swap_statements(target: Target) -> list[str]:
 
 
 def _rename(target: Target) -> Iterator[str]:
-    facts, leaf = target.facts, f"{target.facts.schema}.{quoted(target.partition)}"
+    facts, leaf = target.facts, f"{target.facts.schema}.{quote(target.partition)}"
     for foreign_key in facts.incoming:
-        yield f"ALTER TABLE {foreign_key.address} DROP CONSTRAINT {quoted(foreign_key.name)}"
+        yield f"ALTER TABLE {foreign_key.address} DROP CONSTRAINT {quote(foreign_key.name)}"
     for trigger in facts.triggers:
-        yield f"DROP TRIGGER {quoted(trigger.name)} ON {facts.address}"
-    yield f"ALTER TABLE {facts.address} RENAME TO {quoted(target.partition)}"
+        yield f"DROP TRIGGER {quote(trigger.name)} ON {facts.address}"
+    yield f"ALTER TABLE {facts.address} RENAME TO {quote(target.partition)}"
     key = facts.primary_key
     if key is not None and not target.keeps_key:
         name, old = target.of_partition(key.name), facts.index_of(key.name)
-        yield f"ALTER TABLE {leaf} DROP CONSTRAINT {quoted(key.name)}"
+        yield f"ALTER TABLE {leaf} DROP CONSTRAINT {quote(key.name)}"
         yield (
-            f"ALTER TABLE {leaf} ADD CONSTRAINT {quoted(name)} "
-            f"PRIMARY KEY USING INDEX {quoted(target.key_index)}{deferral(key)}"
+            f"ALTER TABLE {leaf} ADD CONSTRAINT {quote(name)} "
+            f"PRIMARY KEY USING INDEX {quote(target.key_index)}{deferral(key)}"
         )
         yield from restored_marks(facts, old, leaf, name)
     for index in _carried(target):
         name = target.of_partition(index.name)
-        yield f"ALTER INDEX {facts.schema}.{quoted(index.name)} RENAME TO {quoted(name)}"
+        yield f"ALTER INDEX {facts.schema}.{quote(index.name)} RENAME TO {quote(name)}"
     for statistics in facts.statistics:
-        yield f"ALTER STATISTICS {statistics.address} RENAME TO {quoted(target.of_partition(statistics.name))}"
+        yield f"ALTER STATISTICS {statistics.address} RENAME TO {quote(target.of_partition(statistics.name))}"
 
 
 def restored_marks(facts: TableFacts, old: Index, address: str, name: str) -> Iterator[str]:
     """Yields what lets a new index of a primary key stand for the old one in CLUSTER and in replication."""
     if old.is_clustered:
-        yield f"ALTER TABLE {address} CLUSTER ON {quoted(name)}"
+        yield f"ALTER TABLE {address} CLUSTER ON {quote(name)}"
     if facts.replica_identity == "i" and facts.replica_index == old.name:
-        yield f"ALTER TABLE {address} REPLICA IDENTITY USING INDEX {quoted(name)}"
+        yield f"ALTER TABLE {address} REPLICA IDENTITY USING INDEX {quote(name)}"
 
 
 def deferral(constraint: Constraint) -> str:
@@ -154,10 +155,10 @@ def deferral(constraint: Constraint) -> str:
 def key_definition(facts: TableFacts, constraint: Constraint, columns: list[str]) -> str:
     """Returns the definition of a primary key or a unique constraint with these columns, and its index' options."""
     index = facts.index_of(constraint.name)
-    included = f" INCLUDE ({', '.join(map(quoted, index.included))})" if index.included else ""
+    included = f" INCLUDE ({', '.join(map(quote, index.included))})" if index.included else ""
     options = f" WITH ({', '.join(index.options)})" if index.options else ""
     words = constraint.definition.partition(" (")[0]
-    return f"{words} ({', '.join(map(quoted, columns))}){included}{options}{deferral(constraint)}"
+    return f"{words} ({', '.join(map(quote, columns))}){included}{options}{deferral(constraint)}"
 
 
 def _carried(target: Target) -> Iterator[Index]:
@@ -170,11 +171,11 @@ def _carried(target: Target) -> Iterator[Index]:
 
 
 def _create(target: Target) -> Iterator[str]:
-    facts, leaf = target.facts, f"{target.facts.schema}.{quoted(target.partition)}"
+    facts, leaf = target.facts, f"{target.facts.schema}.{quote(target.partition)}"
     including = " ".join(f"INCLUDING {part}" for part in LIKE)
     tablespace = f" TABLESPACE {facts.tablespace}" if facts.tablespace else ""
-    yield f"CREATE TABLE {facts.address} (LIKE {leaf} {including}) PARTITION BY RANGE ({quoted(target.by)}){tablespace}"
-    yield f"ALTER TABLE {facts.address} DROP CONSTRAINT {quoted(target.bound_check)}"
+    yield f"CREATE TABLE {facts.address} (LIKE {leaf} {including}) PARTITION BY RANGE ({quote(target.by)}){tablespace}"
+    yield f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(target.bound_check)}"
     if not facts.is_owner:
         yield f"ALTER TABLE {facts.address} OWNER TO {facts.owner}"
 
@@ -189,24 +190,24 @@ def _fill(target: Target) -> Iterator[str]:
             definition = constraint.definition
         else:
             continue
-        yield f"ALTER TABLE {facts.address} ADD CONSTRAINT {quoted(constraint.name)} {definition}"
+        yield f"ALTER TABLE {facts.address} ADD CONSTRAINT {quote(constraint.name)} {definition}"
     for index in _carried(target):
         if index.constraint is None:
             yield index.definition
     for index in facts.indexes:
         if index.tablespace is not None and index.name != target.key_index:
-            yield f"ALTER INDEX {facts.schema}.{quoted(index.name)} SET TABLESPACE {index.tablespace}"
+            yield f"ALTER INDEX {facts.schema}.{quote(index.name)} SET TABLESPACE {index.tablespace}"
     wanted = without_leftovers(target)
     yield from carrying.carry(wanted, carrying.as_made_like(wanted), facts.address)
     yield from carrying.triggers(facts.triggers, facts.address)
     for statistics in facts.statistics:
         yield from carrying.statistics(statistics)
     for sequence in facts.sequences:
-        yield f"ALTER SEQUENCE {sequence.address} OWNED BY {facts.address}.{quoted(sequence.column)}"
+        yield f"ALTER SEQUENCE {sequence.address} OWNED BY {facts.address}.{quote(sequence.column)}"
     for publication in facts.publications:
         if publication.is_named:
-            leaf = f"{facts.schema}.{quoted(target.partition)}"
-            yield f"ALTER PUBLICATION {quoted(publication.name)} DROP TABLE {leaf}"
+            leaf = f"{facts.schema}.{quote(target.partition)}"
+            yield f"ALTER PUBLICATION {quote(publication.name)} DROP TABLE {leaf}"
             yield carrying.published(publication, facts.address)
 
 
@@ -221,8 +222,8 @@ def without_leftovers(target: Target) -> TableFacts:
 
 
 def _attach(target: Target) -> Iterator[str]:
-    facts, leaf = target.facts, f"{target.facts.schema}.{quoted(target.partition)}"
+    facts, leaf = target.facts, f"{target.facts.schema}.{quote(target.partition)}"
     yield f"ALTER TABLE {facts.address} ATTACH PARTITION {leaf} FOR VALUES FROM (MINVALUE) TO ({target.literal()})"
-    yield f"ALTER TABLE {leaf} DROP CONSTRAINT {quoted(target.bound_check)}"
+    yield f"ALTER TABLE {leaf} DROP CONSTRAINT {quote(target.bound_check)}"
     mark = Mark(facts.name, None, target.bound, State.KEPT)
     yield f"COMMENT ON TABLE {leaf} IS {literal(mark)}"

@@ -6,16 +6,20 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 
 from app import db
 from app.migrations import run
 from app.migrations.errors import MigrationError, as_migration_error
+from app.migrations.operations import CatalogTable, add_foreign_key
 from app.migrations.partitions.conversion.brief import Brief, execute, outside, without_limits
 from app.migrations.partitions.conversion.enable import LET_GO_SECONDS
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
 from app.migrations.partitions.conversion.plan import ALL, NOBODY, Plan, Step, drop_key_statement, key_index_statement
 from app.migrations.partitions.conversion.swap import bound_check, key_index
 from app.migrations.partitions.conversion.undo_look import (
+    Reference,
     UndoLook,
     closed,
     has_rows,
@@ -24,13 +28,13 @@ from app.migrations.partitions.conversion.undo_look import (
     refusals_of,
     require_former,
 )
-from app.migrations.partitions.conversion.undo_statements import undo_locks, undo_statements
+from app.migrations.partitions.conversion.undo_statements import comment_on, undo_locks, undo_statements
 from app.migrations.partitions.transactions import record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.migrations.session import Session
+from app.migrations.snapshots import quote
 from app.partitions import Declared
-from app.sql_text import quoted
 
 _UNIQUE_VIOLATION = "23505"
 
@@ -89,14 +93,14 @@ def _steps(found: UndoLook) -> Iterator[Step]:
         modes = "; ".join(f"{mode} on {table.rpartition('.')[2]}" for table, mode in undo_locks(found).items())
         title = f"{own.name} becomes {facts.name} again, and {len(found.empty)} empty partitions go: one transaction"
         yield Step(title, undo_statements(found), modes, ALL)
-    if statements := [_validate(one.table, one.name) for one in found.references if not one.is_valid]:
+    if statements := [_proof(one) for one in found.references if not one.is_valid]:
         yield Step("The foreign keys that point at it are proved", statements, "SHARE UPDATE EXCLUSIVE", NOBODY)
 
 
 def _leftovers(found: UndoLook) -> list[str]:
     facts = found.found.facts
     check = facts.constraint(bound_check(facts.name))
-    drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quoted(bound_check(facts.name))}"
+    drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(bound_check(facts.name))}"
     index = facts.index(key_index(facts.name))
     statements = [drop] if check is not None else []
     return [*statements, drop_key_statement(facts, index.name)] if index is not None else statements
@@ -115,8 +119,25 @@ def _build_statements(found: UndoLook) -> list[str]:
     return [*dropped, key_index_statement(own, like, columns, found.plain_key, former.address)]
 
 
-def _validate(table: str, name: str) -> str:
-    return f"ALTER TABLE {table} VALIDATE CONSTRAINT {quoted(name)}"
+def _proof(one: Reference) -> str:
+    change = "VALIDATE CONSTRAINT" if not one.is_partitioned or one.is_there else "ADD CONSTRAINT"
+    definition = "" if change.startswith("VALIDATE") else f" {one.definition}"
+    return f"ALTER TABLE {one.table} {change} {quote(one.name)}{definition}"
+
+
+def prove(engine: sa.Engine, one: Reference) -> None:
+    """Validates a foreign key; adds it to a table with partitions, from partition to partition."""
+    if one.is_partitioned and not one.is_there:
+        with db.connect(engine) as connected:
+            connection = connected.execution_options(isolation_level="AUTOCOMMIT")
+            operations = Operations(MigrationContext.configure(connection))
+            table = CatalogTable(operations, one.table)
+            add_foreign_key(table, one.name, f"CONSTRAINT {quote(one.name)} {one.definition}")
+            execute(connection, [*comment_on(one)])
+        return
+    with run.transaction(engine) as connection:
+        without_limits(connection)
+        execute(connection, [_proof(one)])
 
 
 class _WayBack:
@@ -141,7 +162,7 @@ class _WayBack:
             done = self._swap(found)
         if not done:
             return None
-        self._validate(found)
+        self._prove(found)
         return replace(plan, done=True, held_seconds=self._brief.held_seconds, tries=self._brief.tries)
 
     def _leave(self, found: UndoLook) -> bool:
@@ -201,21 +222,19 @@ class _WayBack:
             self._say(f"plain again; its tables were locked for {self._brief.held_seconds * 1000:.0f} ms")
         return passed
 
-    def _validate(self, found: UndoLook) -> None:
+    def _prove(self, found: UndoLook) -> None:
         for one in found.references:
             if one.is_valid:
                 continue
             self._say(f"reading {one.table}, to prove {one.name}")
-            with run.transaction(self._engine) as connection:
-                without_limits(connection)
-                try:
-                    execute(connection, [_validate(one.table, one.name)])
-                except sa.exc.DBAPIError as error:
-                    subject = (
-                        f"{self._declared.table} is plain again, and {one.name} isn't proved yet: delete the rows of "
-                        f"{one.table} that refer to none, and run the same command again"
-                    )
-                    raise as_migration_error(error, subject) or error from None
+            try:
+                prove(self._engine, one)
+            except sa.exc.DBAPIError as error:
+                subject = (
+                    f"{self._declared.table} is plain again, and {one.name} isn't proved yet: delete the rows of "
+                    f"{one.table} that refer to none, and run the same command again"
+                )
+                raise as_migration_error(error, subject) or error from None
 
     def _refuse(self, lines: list[str]) -> None:
         listed = "".join(f"\n  {line}" for line in lines)

@@ -14,13 +14,15 @@ from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.look import Look, differences, quick_look
 from app.migrations.partitions.conversion.refusals import dependents, publication_rights
 from app.migrations.project import Project
-from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of
+from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of, quote
 from app.partitions import Declared
-from app.sql_text import fitting, for_driver, quoted, unquoted
+from app.sql_text import fitting, for_driver, unquoted
 
 _REFERENCE = re.compile(r'FOREIGN KEY \(.*?\) REFERENCES ("(?:[^"]|"")+"|[^(]+)\(')
-_NOT_VALID = """
-SELECT o.convalidated FROM pg_constraint o WHERE o.conrelid = to_regclass(:table) AND o.conname = CAST(:name AS name)
+_STATE = """
+SELECT c.relkind = 'p' AS is_partitioned, o.oid IS NOT NULL AS is_there, coalesce(o.convalidated, false) AS is_valid
+FROM pg_class c LEFT JOIN pg_constraint o ON o.conrelid = c.oid AND o.conname = CAST(:name AS name)
+WHERE c.oid = to_regclass(:table)
 """
 
 
@@ -29,7 +31,7 @@ class Reference:
     """A foreign key that pointed at the plain table.
 
     Attributes:
-        table: the table that has it, as a statement spells it.
+        table: the table that has it, as a statement spells it; `is_partitioned` if it has partitions itself.
         is_there: it is there already.
         is_valid: and is validated.
     """
@@ -40,6 +42,7 @@ class Reference:
     comment: str | None
     is_there: bool
     is_valid: bool
+    is_partitioned: bool
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
         lines.append(f"{facts.name} is owned by {facts.owner}, and only its owner may convert it.")
     lines += [
         f"the foreign key {one.name} of {one.table} refers to the partitioned table: ALTER TABLE {one.address} DROP "
-        f"CONSTRAINT {quoted(one.name)}"
+        f"CONSTRAINT {quote(one.name)}"
         for one in facts.incoming
     ]
     lines += [
@@ -195,14 +198,15 @@ def _references(connection: sa.Connection, table: str, expected: Snapshot) -> It
         match = _REFERENCE.match(str(facts.get("definition", ""))) if kind_of(name) == "constraint" else None
         if match is None or unquoted(match[1]) != table:
             continue
-        values = {"table": quoted(owner_of(name)), "name": own_name(name)}
-        is_valid = connection.execute(sa.text(_NOT_VALID), values).scalar()
+        values = {"table": quote(owner_of(name)), "name": own_name(name)}
+        state = connection.execute(sa.text(_STATE), values).first()
+        if state is None:
+            continue
         comment = facts.get("comment")
         yield Reference(
-            quoted(owner_of(name)),
+            quote(owner_of(name)),
             own_name(name),
             str(facts["definition"]),
             str(comment) if comment is not None else None,
-            is_there=is_valid is not None,
-            is_valid=bool(is_valid),
+            **state._mapping,  # noqa: SLF001 - documented
         )

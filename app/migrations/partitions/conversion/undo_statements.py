@@ -6,8 +6,9 @@ from dataclasses import replace
 from app.migrations.partitions.conversion import carrying
 from app.migrations.partitions.conversion.facts import Index, Statistics, TableFacts
 from app.migrations.partitions.conversion.swap import deferral, locks, restored_marks
-from app.migrations.partitions.conversion.undo_look import UndoLook, require_former
-from app.sql_text import literal, quoted
+from app.migrations.partitions.conversion.undo_look import Reference, UndoLook, require_former
+from app.migrations.snapshots import quote
+from app.sql_text import literal
 
 _EXCLUSIVE = "ACCESS EXCLUSIVE"
 
@@ -17,7 +18,7 @@ def undo_locks(found: UndoLook) -> dict[str, str]:
     facts = found.found.facts
     # Dropping the partitioned table's foreign keys locks the tables that they refer to.
     others = dict.fromkeys((table for table in locks(facts) if table != facts.address), _EXCLUSIVE)
-    others |= {one.table: "SHARE ROW EXCLUSIVE" for one in found.references if quoted(facts.name) != one.table}
+    others |= {one.table: "SHARE ROW EXCLUSIVE" for one in found.references if quote(facts.name) != one.table}
     others |= {one.address: _EXCLUSIVE for one in found.left}
     return {**dict(sorted(others.items())), facts.address: _EXCLUSIVE}
 
@@ -31,7 +32,7 @@ def _separate(found: UndoLook) -> Iterator[str]:
     facts = found.found.facts
     former, _ = require_former(found)
     for sequence in facts.sequences:
-        yield f"ALTER SEQUENCE {sequence.address} OWNED BY {former.address}.{quoted(sequence.column)}"
+        yield f"ALTER SEQUENCE {sequence.address} OWNED BY {former.address}.{quote(sequence.column)}"
     yield f"ALTER TABLE {facts.address} DETACH PARTITION {former.address}"
     yield f"DROP TABLE {facts.address}"
     for table in found.left:
@@ -41,16 +42,16 @@ def _separate(found: UndoLook) -> Iterator[str]:
 def _rename(found: UndoLook) -> Iterator[str]:
     facts = found.found.facts
     former, own = require_former(found)
-    yield f"ALTER TABLE {former.address} RENAME TO {quoted(facts.name)}"
+    yield f"ALTER TABLE {former.address} RENAME TO {quote(facts.name)}"
     if not found.keeps_key:
         yield from _replace_key(found)
     for index in own.indexes:
         if index.parent not in (None, index.name) and not _is_replaced(found, index):
-            yield f"ALTER INDEX {own.schema}.{quoted(index.name)} RENAME TO {quoted(str(index.parent))}"
+            yield f"ALTER INDEX {own.schema}.{quote(index.name)} RENAME TO {quote(str(index.parent))}"
     for constraint in own.constraints:
         if constraint.kind == "f" and constraint.parent not in (None, constraint.name):
-            name = quoted(str(constraint.parent))
-            yield f"ALTER TABLE {facts.address} RENAME CONSTRAINT {quoted(constraint.name)} TO {name}"
+            name = quote(str(constraint.parent))
+            yield f"ALTER TABLE {facts.address} RENAME CONSTRAINT {quote(constraint.name)} TO {name}"
 
 
 def _replace_key(found: UndoLook) -> Iterator[str]:
@@ -58,10 +59,10 @@ def _replace_key(found: UndoLook) -> Iterator[str]:
     old, wanted = own.primary_key, facts.primary_key
     assert old is not None
     assert wanted is not None
-    yield f"ALTER TABLE {facts.address} DROP CONSTRAINT {quoted(old.name)}"
+    yield f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(old.name)}"
     yield (
-        f"ALTER TABLE {facts.address} ADD CONSTRAINT {quoted(wanted.name)} "
-        f"PRIMARY KEY USING INDEX {quoted(found.plain_key)}{deferral(wanted)}"
+        f"ALTER TABLE {facts.address} ADD CONSTRAINT {quote(wanted.name)} "
+        f"PRIMARY KEY USING INDEX {quote(found.plain_key)}{deferral(wanted)}"
     )
     yield from restored_marks(own, own.index_of(old.name), facts.address, wanted.name)
 
@@ -82,10 +83,16 @@ def _fill(found: UndoLook) -> Iterator[str]:
         if publication.is_named:
             yield carrying.published(publication, facts.address)
     for one in found.references:
-        if not one.is_there:
-            yield f"ALTER TABLE {one.table} ADD CONSTRAINT {quoted(one.name)} {one.definition} NOT VALID"
-            if one.comment is not None:
-                yield f"COMMENT ON CONSTRAINT {quoted(one.name)} ON {one.table} IS {literal(one.comment)}"
+        if not one.is_there and not one.is_partitioned:  # up to 17 a partitioned table can have none NOT VALID
+            yield f"ALTER TABLE {one.table} ADD CONSTRAINT {quote(one.name)} {one.definition} NOT VALID"
+            yield from comment_on(one)
+
+
+def comment_on(reference: Reference) -> Iterator[str]:
+    """Yields the statement that gives a foreign key its comment back."""
+    if reference.comment is not None:
+        text = literal(reference.comment)
+        yield f"COMMENT ON CONSTRAINT {quote(reference.name)} ON {reference.table} IS {text}"
 
 
 def _by_its_names(found: UndoLook, own: TableFacts) -> TableFacts:
@@ -107,8 +114,8 @@ def _statistics(wanted: Statistics, own: TableFacts) -> Iterator[str]:
     if present is None:
         yield from carrying.statistics(wanted)
         return
-    yield f"ALTER STATISTICS {present.address} RENAME TO {quoted(wanted.name)}"
-    address = f"{present.schema}.{quoted(wanted.name)}"
+    yield f"ALTER STATISTICS {present.address} RENAME TO {quote(wanted.name)}"
+    address = f"{present.schema}.{quote(wanted.name)}"
     if present.target != wanted.target:
         yield f"ALTER STATISTICS {address} SET STATISTICS {-1 if wanted.target is None else wanted.target}"
     if present.comment != wanted.comment:

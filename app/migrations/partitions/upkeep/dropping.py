@@ -111,6 +111,7 @@ class Dropper:
         if self.options.archive is None:
             return None
         connection.exec_driver_sql("SET LOCAL row_security = off")  # an error rather than fewer rows
+        connection.exec_driver_sql("SET LOCAL TimeZone = 'UTC'")
         run.log.info("%s: writing %s to %s", self.declared.table, own.name, self.options.archive)
         return archive.write(connection, self.options.archive, self.declared.table, own, self.project.root)
 

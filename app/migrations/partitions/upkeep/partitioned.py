@@ -5,6 +5,7 @@ import time
 import sqlalchemy as sa
 
 from app import db
+from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.partitions.catalog import Partition, attached
@@ -15,7 +16,7 @@ from app.migrations.partitions.transactions import again, execute, short_transac
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.detaching import detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
-from app.migrations.partitions.upkeep.maintenance import Action, Maintenance, Options, Step
+from app.migrations.partitions.upkeep.maintenance import Action, Failure, Maintenance, Options, Step
 from app.migrations.partitions.upkeep.reattaching import take_back
 from app.migrations.partitions.upkeep.retention import Due, due, reason, require_consent
 from app.migrations.project import Project
@@ -71,17 +72,19 @@ class Partitions:
             return
         if self._options.archive is not None:
             archive.require_writable(self._options.archive)
+        with db.connect(self._engine) as connection:
+            self._require_consent(connection, found)
         for own in [*found.detached, *found.retiring]:
-            with db.connect(self._engine) as connection:
-                self._require_consent(connection, found)
             self._retire(own)
 
     def _create_next(self) -> bool:
         started = time.monotonic()
-        with run.writing(self._project, self._engine, self._options.lock_timeout):
-            with db.connect(self._engine) as connection:
-                found = needed(connection, self._declared, self._options.now)
-            made = create_next(self._project, self._engine, self._declared, self._options.now)
+        with (
+            run.writing(self._project, self._engine, self._options.lock_timeout),
+            db.connect(self._engine) as connection,
+        ):
+            found = needed(connection, self._declared, self._options.now)
+            made = create_next(self._project, connection, self._declared, found)
         if made is None:
             return False
         step = _creation(found, self._declared, made.name, Range.of(made.low, made.high), time.monotonic() - started)
@@ -95,12 +98,14 @@ class Partitions:
         retiring = self._detach(own)
         dropper = Dropper(self._project, self._engine, self._declared, self._options)
         try:
-            step = dropper.drop(retiring, why) if retiring is not None else None
+            with database_errors_in_one_line(f"{own.name} is detached, and the next run goes on"):
+                step = dropper.drop(retiring, why) if retiring is not None else None
         except Taken:
             self._result.note(f"{own.name}: another run is at it")
-            return
-        if step is not None:
-            self._result.steps.append(step)
+        except SchemaError as error:  # the next partition may have nothing in its way
+            self._result.failures.append(Failure.of(self._declared.table, error))
+        else:
+            self._result.steps += [step] if step is not None else []
 
     def _detach(self, own: Partition) -> Partition | None:
         """Returns the partition detached; None if it is gone, or kept again."""
