@@ -1,12 +1,14 @@
 """`schema partitions maintain`: partitions ahead, and the end of rows that are older than they are kept."""
 
 import datetime as dt
+import gzip
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from app.errors import SchemaError
@@ -194,10 +196,6 @@ def test_an_archive_can_be_loaded_again(make: Make, tmp_path: Path, *, zoned: bo
 
 def load(url: str, file: Path) -> None:
     """Loads an archive as the documentation says, without psql."""
-    import gzip
-
-    import psycopg
-
     with psycopg.connect(url.replace("+psycopg", "")) as connection, gzip.open(file) as content:
         columns = ", ".join(f'"{name}"' for name in content.readline().decode().strip().split(","))
         with connection.cursor().copy(f"COPY {ADDRESS} ({columns}) FROM STDIN WITH (FORMAT csv)") as copy:
@@ -276,13 +274,20 @@ def test_a_default_partition_that_takes_long_to_read_needs_a_check(make: Make, m
         f"CREATE TABLE others PARTITION OF {ADDRESS} DEFAULT",
         f"INSERT INTO {ADDRESS} (\"{BY}\") SELECT '2030-01-01' FROM generate_series(1, 100000)",
     )
-    monkeypatch.setattr("app.migrations.partitions.creation.LOOK_SECONDS", 0.001)
-    monkeypatch.setattr("app.migrations.partitions.creation.require_empty", lambda *_: None)
-    said = failure(kept)
-    check = said.partition("run the same command again: ")[2]
-    execute(kept.url, *check.split("; "))
-    done = commands.maintain(kept.project, engine(kept.url), now=NOW)
-    assert len(done.steps) == 1  # the next one needs a check of its own
+    with monkeypatch.context() as patched:
+        patched.setattr("app.migrations.partitions.creation.LOOK_SECONDS", 0.001)
+        said = failure(kept)
+    execute(kept.url, *said.partition("run the same command again: ")[2].split("; "))
+    notices = []
+    with psycopg.connect(kept.url.replace("+psycopg", "")) as connection:
+        connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+        connection.execute("SET client_min_messages = debug1")
+        connection.execute(
+            f"CREATE TABLE new_one PARTITION OF {ADDRESS} FOR VALUES FROM ('2026-11-30') TO ('2026-12-07')"
+        )
+        connection.rollback()
+    assert any("others" in str(notice) and "implied by existing constraints" in str(notice) for notice in notices)
+    assert len(maintain(kept).steps) == 3
 
 
 def test_keep_may_be_raised_at_any_time(make: Make) -> None:

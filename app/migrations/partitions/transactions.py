@@ -92,7 +92,9 @@ def record(
     reason: str,
     evidence: Mapping[str, object],
 ) -> None:
-    """Adds a row to the ledger, in the transaction of the step that it is about; only under the lock.
+    """Adds a row to the ledger, in the transaction of the step that it is about.
+
+    The caller holds the lock, or has made the ledger under it.
 
     Args:
         connection: in that transaction.

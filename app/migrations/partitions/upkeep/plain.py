@@ -18,14 +18,13 @@ from app.migrations.partitions.transactions import is_true, record
 from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
 from app.migrations.partitions.upkeep.maintenance import Action, Maintenance, Options, Step
 from app.migrations.project import Project
-from app.migrations.run import Outcome
+from app.migrations.run import Ledger, Outcome
 from app.partitions import Declared
 from app.sql_text import for_driver, literal, quoted
 
 _MOST_COUNTED = 1_000_000
 _MOST_WITHOUT_INDEX = 100_000  # rows that each page reads all of
 _ROWS_A_SECOND = 1_000_000
-_RECORD_SECONDS = 5.0  # of waiting for the lock after Ctrl-C
 _LAG_SECONDS = 10.0
 _IS_ZONED = """
 SELECT atttypid = 'timestamptz'::regtype FROM pg_attribute
@@ -66,6 +65,7 @@ class PlainTable:
             if rows is None:
                 return
             step = self._step(connection, 0)
+            self._prepare()
             run.log.info("%s", step)
             pace = Pace(pause=1.0, max_lag=_LAG_SECONDS)
             try:
@@ -76,7 +76,7 @@ class PlainTable:
                 raise
         step = replace(step, rows=deleted.rows, children=deleted.children, seconds=time.monotonic() - started)
         if deleted.rows:
-            self._record(step, self._options.lock_timeout)
+            self._record(step)
             self._result.steps.append(step)
 
     @property
@@ -153,12 +153,17 @@ class PlainTable:
         why = f"rows older than {keep} (before {high:%Y-%m-%d %H:%M} UTC)"
         return Step(self._declared.table, Action.DELETE, self._declared.table, why, high=high, rows=rows)
 
-    def _record(self, step: Step, lock_timeout: float | None) -> None:
-        evidence = {"table": step.table, "high": step.high, "rows": step.rows, "children": step.children}
+    def _prepare(self) -> None:
+        """Waits for other migrations, and makes the ledger, so that the row at the end needs no lock."""
         with (
-            run.writing(self._project, self._engine, lock_timeout) as (_, engine),
-            run.transaction(engine) as connection,
+            run.writing(self._project, self._engine, self._options.lock_timeout),
+            run.transaction(self._engine) as connection,
         ):
+            Ledger(connection).create()
+
+    def _record(self, step: Step) -> None:
+        evidence = {"table": step.table, "high": step.high, "rows": step.rows, "children": step.children}
+        with run.transaction(self._engine) as connection:
             subject = f"table {step.subject}"
             record(connection, self._project, Outcome.DELETED, subject, step.reason, evidence)
 
@@ -169,7 +174,7 @@ class PlainTable:
         step = replace(step, rows=deleted.rows, children=deleted.children, reason=f"{step.reason}; {ended}")
         self._result.steps.append(step)
         with suppress(SchemaError, sa.exc.SQLAlchemyError):  # the first error is the one to tell
-            self._record(step, _RECORD_SECONDS)
+            self._record(step)
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:

@@ -1,0 +1,191 @@
+"""Retention of tables that aren't partitioned: old rows go page by page, with the rows that belong to them."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.backfill import Pace
+from app.migrations import commands, run
+from app.migrations.partitions import Maintenance
+from app.migrations.partitions.upkeep import plain
+from tests.support.database_access import autocommit, connected, engine, execute, query
+from tests.support.kept_events import ADDRESS, BY, NOW, Kept, at
+from tests.support.ledger_rows import attempts
+
+pytestmark = pytest.mark.in_turn
+
+
+@pytest.fixture
+def kept(url: str, tmp_path: Path) -> Kept:
+    made = Kept(url, tmp_path)
+    made.plain()
+    return made
+
+
+def maintain(kept: Kept, now: dt.datetime | None = NOW, **options: Any) -> Maintenance:
+    return commands.maintain(kept.project, engine(kept.url), now=now, **options)
+
+
+def fill(kept: Kept, number: int, days: int) -> None:
+    """Writes events, one each minute, the last one this many days before NOW."""
+    last = NOW - dt.timedelta(days=days)
+    rows = [{"at": last - dt.timedelta(minutes=minute)} for minute in range(number)]
+    table = kept.project.metadata().tables['Events "log"']
+    with connected(kept.url) as connection:
+        connection.execute(sa.insert(table), [{BY: row["at"], "key": 1, "text": "x"} for row in rows])
+
+
+def test_old_rows_go_and_are_recorded(kept: Kept) -> None:
+    fill(kept, 700, 91)
+    fill(kept, 20, 89)
+    planned = maintain(kept, dry_run=True)
+    assert (kept.count(), attempts(kept.url)) == (720, [])
+    done = maintain(kept)
+    assert [(step.action, step.rows, step.high) for step in done.steps] == [("delete", 700, at("2026-09-01 12:00"))]
+    assert [(step.action, step.rows, step.high) for step in planned.steps] == [("delete", 700, at("2026-09-01 12:00"))]
+    assert kept.count() == 20
+    [(outcome, subject, evidence)] = kept.ledger("outcome, subject, evidence")
+    assert (outcome, subject) == ("deleted", 'table Events "log"')
+    assert json.loads(evidence)["rows"] == 700
+    assert maintain(kept).steps == []
+    assert len(attempts(kept.url)) == 1
+
+
+def test_the_bound_is_exact(kept: Kept) -> None:
+    kept.fill("2026-09-01 11:59:59", "2026-09-01 12:00:00")
+    kept.fill("2026-11-30 00:00:00")
+    maintain(kept)
+    assert query(kept.url, f"SELECT id FROM {ADDRESS} ORDER BY id") == [(2,), (3,)]
+
+
+def test_rows_that_go_with_them_are_counted(kept: Kept) -> None:
+    execute(
+        kept.url,
+        f"CREATE TABLE notes (id integer PRIMARY KEY, event bigint REFERENCES {ADDRESS} (id) ON DELETE CASCADE)",
+        "CREATE TABLE words (id integer PRIMARY KEY, note integer REFERENCES notes ON DELETE CASCADE)",
+        f"CREATE TABLE looser (event bigint REFERENCES {ADDRESS} (id) ON DELETE SET NULL)",
+        "CREATE INDEX of_note ON words (note)",
+    )
+    kept.fill(*["2026-08-01 00:00:00"] * 2, "2026-11-30 00:00:00")
+    execute(
+        kept.url,
+        "INSERT INTO notes (id, event) VALUES (1, 1), (2, 1), (3, 2), (4, 3)",
+        "INSERT INTO words (id, note) VALUES (1, 1), (2, 1), (3, 4)",
+        "INSERT INTO looser VALUES (1), (3)",
+    )
+    done = maintain(kept)
+    [step] = done.steps
+    assert (step.rows, step.children) == (2, {"notes": 3, "words": 2})
+    assert done.notes == ['no index of notes begins with event: each row of Events "log" that goes reads all of it']
+    assert query(kept.url, "SELECT id FROM notes") == [(4,)]
+    assert query(kept.url, "SELECT id FROM words") == [(3,)]
+    assert query(kept.url, "SELECT event FROM looser ORDER BY event IS NULL") == [(3,), (None,)]
+    assert json.loads(kept.ledger("evidence")[0][0])["children"] == {"notes": 3, "words": 2}
+
+
+def test_a_row_that_others_refer_to_ends_it_with_one_line(kept: Kept) -> None:
+    execute(kept.url, f"CREATE TABLE strict (event bigint REFERENCES {ADDRESS} (id))")
+    kept.fill("2026-08-01 00:00:00", "2026-11-30 00:00:00")
+    execute(kept.url, "INSERT INTO strict VALUES (1)")
+    done = maintain(kept)
+    [failed] = done.failures
+    assert "\n" not in failed.message
+    assert "foreign key" in failed.message.lower()
+    assert (kept.count(), done.exit_code) == (2, 1)
+
+
+def test_nothing_goes_if_everything_would(kept: Kept) -> None:
+    fill(kept, 5, 91)
+    done = maintain(kept)
+    assert [failed.message.partition(",")[0] for failed in done.failures] == [
+        'Nothing was deleted: no row of Events "log" is younger than 90 days'
+    ]
+    assert kept.count() == 5
+    assert [step.rows for step in maintain(kept, accept_empty=True).steps] == [5]
+    assert maintain(kept, at("2020-01-01")).steps == []
+
+
+def test_without_an_index_a_large_table_is_refused(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(kept, 5, 91)
+    fill(kept, 5, 1)
+    [name] = [str(index["name"]) for index in sa.inspect(engine(kept.url)).get_indexes('Events "log"')]
+    execute(kept.url, 'DROP INDEX "{}"'.format(name.replace('"', '""')))
+    with monkeypatch.context() as patched:
+        patched.setattr(plain, "_MOST_WITHOUT_INDEX", 9)
+        [failed] = maintain(kept).failures
+    assert f'no index of Events "log" begins with {BY}: each page of rows reads all 10 of them, 0.1 s' in failed.message
+    done = maintain(kept)
+    assert (len(done.steps), len(done.notes), kept.count()) == (1, 1, 5)
+
+
+def test_an_archive_of_a_plain_table_is_refused(kept: Kept, tmp_path: Path) -> None:
+    kept.fill("2026-08-01 00:00:00", "2026-11-30 00:00:00")
+    [failed] = maintain(kept, archive=tmp_path).failures
+    assert failed.message.startswith(
+        'Nothing was deleted: --archive writes whole partitions, and Events "log" has none'
+    )
+    assert kept.count() == 2
+
+
+def test_for_ever_deletes_nothing(kept: Kept) -> None:
+    kept.keep = None
+    kept.fill("1999-08-01 00:00:00")
+    assert (maintain(kept).steps, kept.count()) == ([], 1)
+
+
+def test_an_interrupted_run_records_what_it_did(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(kept, 300, 91)
+    fill(kept, 5, 1)
+    pages = []
+
+    def rest(*_: object) -> None:
+        pages.append(1)
+        if len(pages) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pace, "rest", rest)
+        patched.setattr(Pace, "wrote", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            maintain(kept)
+    assert kept.count() == 105
+    [(reason, evidence)] = kept.ledger("reason, evidence")
+    assert reason.endswith("; interrupted")
+    assert json.loads(evidence)["rows"] == 200
+    assert [step.rows for step in maintain(kept).steps] == [100]
+
+
+def test_what_another_session_has_locked_is_passed_over_or_waited_for(kept: Kept) -> None:
+    fill(kept, 10, 91)
+    fill(kept, 5, 1)
+    with autocommit(kept.url) as other:
+        if other.dialect.name == "sqlite":
+            return
+        other.exec_driver_sql("BEGIN")
+        other.exec_driver_sql(f"UPDATE {ADDRESS} SET text = 'y' WHERE id = 4")
+        assert [step.rows for step in maintain(kept).steps] == [9]
+        other.exec_driver_sql("COMMIT")
+    assert [step.rows for step in maintain(kept).steps] == [1]
+
+
+def test_it_waits_for_a_migration_before_it_begins(kept: Kept) -> None:
+    fill(kept, 10, 91)
+    fill(kept, 5, 1)
+    with run.writing(kept.project, engine(kept.url), 5):
+        done = maintain(kept, lock_timeout=0.1)
+        assert (done.exit_code, [failed.is_locked for failed in done.failures], kept.count()) == (6, [True], 15)
+        assert [step.rows for step in maintain(kept, dry_run=True).steps] == [10]
+
+
+@pytest.mark.parametrize("value", ["17", "'not a time'", "'01/02/2026'", "''"])
+def test_what_is_no_time_on_sqlite_stays(sqlite_url: str, tmp_path: Path, value: str) -> None:
+    kept = Kept(sqlite_url, tmp_path)
+    kept.plain()
+    kept.fill("2026-11-30 00:00:00")
+    execute(sqlite_url, f'INSERT INTO {ADDRESS} ("{BY}") VALUES ({value})')
+    maintain(kept)
+    assert kept.count() == 2
