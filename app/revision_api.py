@@ -36,6 +36,7 @@ class Backfill:
         undo: the change that `downgrade` makes; without it values stay as they are.
         with_nulls: gives NULL and empty values to `change`, too.
         key: columns that are unique together and never NULL; by default the primary key.
+        newest_first: the newest partitions of a partitioned table come first.
     """
 
     table: str
@@ -46,6 +47,7 @@ class Backfill:
     undo: Callable[[Any], Any] | None = None
     with_nulls: bool = False
     key: str | Sequence[str] | None = None
+    newest_first: bool = False
 
     def __post_init__(self) -> None:
         _require_names(self.columns)
@@ -78,9 +80,15 @@ class Backfill:
 
     def _run(self, change: Callable[[Any], Any], finished: Callable[[], bool] | None = None) -> None:
         with op.get_context().autocommit_block():
-            nulls, key, bind = self.with_nulls, self.key, op.get_bind()
             report = backfill.backfill(
-                bind, self.table, self.columns, change, key=key, with_nulls=nulls, finished=finished
+                op.get_bind(),
+                self.table,
+                self.columns,
+                change,
+                key=self.key,
+                with_nulls=self.with_nulls,
+                finished=finished,
+                newest_first=self.newest_first,
             )
         report.refuse_rejections("values", "Correct these rows")
 

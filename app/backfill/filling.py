@@ -1,18 +1,30 @@
 """Fills the NULLs of a column with what an expression of SQL gives, a page at a time."""
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
 from app.backfill.durability import commits_at_end
+from app.backfill.leaves import leaves, unless_gone
 from app.backfill.pacing import Pace
 from app.backfill.table import MARKER, Table
 
 
-def fill(connection: sa.Connection, table: str, column: str, value: str, *, given: str = "true") -> int:
+def fill(
+    connection: sa.Connection,
+    table: str,
+    column: str,
+    value: str,
+    *,
+    given: str = "true",
+    newest_first: bool = False,
+) -> int:
     """Fills the NULLs of a column; each page is committed by itself, and can be filled again.
 
-    A page has as many rows as can be written in 20 ms, so that other sessions wait no longer on a slow disk either.
+    A page has as many rows as can be written in 20 ms, so that other sessions wait no longer on a slow disk either. A
+    partitioned table is filled leaf by leaf.
 
     Args:
         connection: a connection in AUTOCOMMIT.
@@ -20,6 +32,7 @@ def fill(connection: sa.Connection, table: str, column: str, value: str, *, give
         column: the column's.
         value: an expression of SQL, evaluated for each row.
         given: a condition of SQL; other rows keep their NULL.
+        newest_first: the order of the leaves.
 
     Returns:
         The number of rows that were filled.
@@ -27,13 +40,22 @@ def fill(connection: sa.Connection, table: str, column: str, value: str, *, give
     Raises:
         BackfillError: the table has no primary key.
     """
-    rows, filled, pace = Table(connection, table, [column]), 0, Pace()
-    whole, name = rows.key_range(), rows.quote(column)
+    filled, pace, key = 0, Pace(), Table(connection, table, [column]).key
     with commits_at_end(connection):
-        for page in rows.ranges(whole, lambda: pace.rows) if whole is not None else ():
-            condition, parameters = rows.within(page)
-            todo = f"{name} IS NULL AND {given} AND {condition}"
-            statement, started = f"{MARKER} UPDATE {rows.quoted} SET {name} = {value} WHERE {todo}", time.monotonic()
-            filled += connection.exec_driver_sql(statement, parameters).rowcount
-            pace.wrote(pace.rows, time.monotonic() - started)
+        for leaf in leaves(connection, table, [column], newest_first=newest_first):
+            with unless_gone(leaf, table):
+                for rows, parameters, todo in _pages(Table(connection, leaf, [column], key), pace):
+                    name, started = rows.quote(column), time.monotonic()
+                    # The expression may name the whole table.
+                    change = f"UPDATE {rows.quoted} AS {rows.quote(table)} SET {name} = {value}"
+                    statement = f"{MARKER} {change} WHERE {name} IS NULL AND {given} AND {todo}"
+                    filled += connection.exec_driver_sql(statement, parameters).rowcount
+                    pace.wrote(pace.rows, time.monotonic() - started)
     return filled
+
+
+def _pages(rows: Table, pace: Pace) -> Iterator[tuple[Table, dict[str, Any], str]]:
+    whole = rows.key_range()
+    for page in rows.ranges(whole, lambda: pace.rows) if whole is not None else ():
+        condition, parameters = rows.within(page)
+        yield rows, parameters, condition

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from app.backfill.durability import commits_at_end
+from app.backfill.leaves import leaves, unless_gone
 from app.backfill.pacing import Pace
 from app.backfill.report import BackfillError, Report
 from app.backfill.sweep import ByPage, ByRow, Change, Sweep
@@ -45,8 +46,11 @@ def backfill(
     progress: Callable[[int], None] | None = None,
     pace: Pace | None = None,
     finished: Callable[[], bool] | None = None,
+    newest_first: bool = False,
 ) -> Report:
     """Applies `change` to every value of the columns that isn't NULL or empty.
+
+    A partitioned table is changed leaf by leaf.
 
     Args:
         connection: a connection in AUTOCOMMIT, so that each page is committed by itself; in a revision, the one inside
@@ -62,6 +66,7 @@ def backfill(
         progress: called after each page with the number of rows read in this pass.
         pace: all other settings of pages and rests; goes without `page_rows`.
         finished: returns whether nothing is left to change, where a query can tell; it saves the last pass.
+        newest_first: the order of the leaves; retention may drop the oldest meanwhile.
 
     Returns:
         The report. Values that `change` or the database rejects are left alone and don't stop the rest.
@@ -72,12 +77,24 @@ def backfill(
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         raise BackfillError("A backfill commits page by page: give it a connection in AUTOCOMMIT.")
     pace = pace or (Pace(rows=page_rows, target=0) if page_rows else Pace())
-    rows, passes = Table(connection, table, columns, key), Passes(table)
-    sweep = Sweep(rows, change, pace, with_nulls=with_nulls, dry_run=dry_run, progress=progress)
+    whole, passes = Table(connection, table, columns, key), Passes(table)
+
+    def sweep(report: Report, leaf: str) -> Report:
+        rows = whole if leaf == table else Table(connection, leaf, columns, whole.key)
+        read, told = report.rows, progress and (lambda number: progress(read + number))
+        swept = Sweep(rows, change, pace, with_nulls=with_nulls, dry_run=dry_run, progress=told)
+        # Rows that are added meanwhile belong to the next pass; so each pass ends.
+        return swept.run(rows.key_range())
+
     with nullcontext() if dry_run else commits_at_end(connection):
         while not passes.over:
-            # Rows that are added meanwhile belong to the next pass; so each pass ends.
-            report = passes.add(sweep.run(rows.key_range()), dry_run=dry_run, finished=finished)
+            report = Report.blank(table, columns)
+            for leaf in leaves(connection, table, columns, newest_first=newest_first):
+                with unless_gone(leaf, table):
+                    report.add(sweep(report, leaf))
+                if report.stopped:
+                    break
+            report = passes.add(report, dry_run=dry_run, finished=finished)
     return report
 
 

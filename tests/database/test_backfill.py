@@ -477,7 +477,7 @@ def test_every_write_is_marked_as_one_that_can_be_run_again(table: Table) -> Non
     sa.event.listen(table.ours, "before_cursor_execute", lambda *event: seen.append(event[2]))
     table.fill("one", "two", "three", "four")
     table.backfill()
-    writes = [statement for statement in seen if "UPDATE" in statement]
+    writes = [statement for statement in seen if "UPDATE " in statement]
     assert len(writes) == 2
     assert all(statement.startswith(MARKER) for statement in writes)
 

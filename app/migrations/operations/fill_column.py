@@ -28,17 +28,28 @@ class FillColumnOp(MigrateOperation):
         column: the column.
         value: an expression of SQL; the ellipsis stands for one that a person has to write.
         code: the expression as it is written in a revision.
+        newest_first: the newest partitions of a partitioned table come first.
     """
 
-    def __init__(self, table: str, column: str, value: Any, code: str = "...") -> None:
+    def __init__(self, table: str, column: str, value: Any, code: str = "...", *, newest_first: bool = False) -> None:
         self.table, self.column, self.value, self.code = table, column, value, code
+        self.newest_first = newest_first
 
     @classmethod
     def fill_column(
-        cls, operations: Operations, table: str, column: str, value: "str | sa.TextClause | EllipsisType"
+        cls,
+        operations: Operations,
+        table: str,
+        column: str,
+        value: "str | sa.TextClause | EllipsisType",
+        *,
+        newest_first: bool = False,
     ) -> None:
-        """Fills the NULLs of `column` with an expression of SQL; on PostgreSQL page by page, outside a transaction."""
-        operations.invoke(cls(table, column, value))
+        """Fills the NULLs of `column` with an expression of SQL; on PostgreSQL page by page, outside a transaction.
+
+        A partitioned table is filled partition by partition, with `newest_first` from the last one back.
+        """
+        operations.invoke(cls(table, column, value, newest_first=newest_first))
 
     def to_diff_tuple(self) -> tuple[str, str, str]:
         """Returns the operation in the form of a difference."""
@@ -63,7 +74,8 @@ def _fill_column(operations: Operations, operation: FillColumnOp) -> None:
         if context.as_sql:
             execute(operations, mark(context) + statement)
         else:
-            backfill.fill(operations.get_bind(), table, column, for_driver(value, context.dialect))
+            value = for_driver(value, context.dialect)
+            backfill.fill(operations.get_bind(), table, column, value, newest_first=operation.newest_first)
 
 
 @renderers.dispatch_for(FillColumnOp)
