@@ -99,14 +99,16 @@ class Beside:
             process.join(60)
 
     def waits(self, began: float, ended: float) -> Waits:
-        """Returns the longest waits of statements that ran at some moment between two, once the context has ended."""
-        within = [s for s in self._samples if s.began <= ended and s.began + s.seconds >= began]
-        return Waits(_longest(within, ("insert", "update")), _longest(within, ("newest", "grouped")))
+        """Returns the longest that a statement of each took between two moments, once the context has ended.
 
-    def typical(self, kind: str) -> float:
-        """Returns the median of a kind of statement in milliseconds."""
-        seconds = sorted(sample.seconds for sample in self._samples if sample.kind == kind)
-        return seconds[len(seconds) // 2] * 1000 if seconds else 0.0
+        Of a statement that began earlier or ended later, what lies between them counts.
+        """
+        within = [
+            (sample.kind, min(sample.began + sample.seconds, ended) - max(sample.began, began))
+            for sample in self._samples
+            if sample.began <= ended and sample.began + sample.seconds >= began
+        ]
+        return Waits(_longest(within, ("insert", "update")), _longest(within, ("newest", "grouped")))
 
     @property
     def number(self) -> int:
@@ -114,8 +116,8 @@ class Beside:
         return len(self._samples)
 
 
-def _longest(samples: Iterable[Sample], kinds: tuple[str, ...]) -> float:
-    return round(max((sample.seconds * 1000 for sample in samples if sample.kind in kinds), default=0.0), 1)
+def _longest(waits: Iterable[tuple[str, float]], kinds: tuple[str, ...]) -> float:
+    return round(max((seconds * 1000 for kind, seconds in waits if kind in kinds), default=0.0), 1)
 
 
 def _utc_now() -> dt.datetime:

@@ -76,7 +76,7 @@ def _beside(url: str, name: str, run: Callable[[str], float]) -> dict[str, Any]:
             {"step": "nothing, for two seconds", "seconds": 2.0, **service.waits(quiet, quiet + 2)._asdict()},
             *(
                 {"step": text, "seconds": round(end - start, 2), **service.waits(start, end)._asdict()}
-                for start, end, text in spans
+                for start, end, text in [*spans, (began, ended, "all of it")]
             ),
         ],
     }
@@ -113,7 +113,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 f"  {step['step'][:68]:70}{step['seconds']:>9.2f}{step['writer']:>11.0f}{step['reader']:>11.0f}"
                 for step in way["steps"]
             ),
-            f"  all: {way['seconds']:.1f} s; locked for {way['swap']:.0f} ms; {way['statements']:,} statements beside",
+            f"  tables locked for {way['swap']:.0f} ms; {way['statements']:,} statements beside",
             f"  tables whose file is the one of before: {same}; grown by {way['grown']} MB, WAL {way['wal']} MB",
             *(f"    {failure}" for failure in way["failures"]),
         ]
