@@ -154,6 +154,11 @@ def plain_table(url: str) -> None:
     fill(url, at("2026-10-03 00:00"), at("2026-12-02 09:00"))
 
 
+def plain_for_long(url: str) -> None:
+    fill(url, at("2026-08-01"), at("2026-12-02 09:00"))
+    execute(url, "INSERT INTO request_log_details (log_id, request_time) SELECT id, request_time FROM request_logs")
+
+
 def kept(url: str, last: dt.datetime) -> None:
     """Partitions the table in summer, and keeps it until a moment."""
     now = at("2026-08-12 10:00")
@@ -193,6 +198,7 @@ def made_by_hand(url: str) -> None:
 BEFORE: dict[str, Callable[[str], None]] = {
     "enable": plain_table,
     "maintain": kept_until_november,
+    "plain": plain_for_long,
     "alarms": forgotten_since_october,
     "adopt": made_by_hand,
 }
