@@ -59,7 +59,7 @@ def fill(url: str, low: dt.datetime, high: dt.datetime, rows: int, *, bulk: bool
         low: the first moment.
         high: the first moment after the rows.
         rows: their number.
-        bulk: drops the indexes of a plain table first and builds them at the end.
+        bulk: drops the indexes first and builds them at the end; needs the table for itself.
     """
     step = (high - low) / max(rows, 1)
     with connect(url) as connection:
@@ -71,7 +71,7 @@ def fill(url: str, low: dt.datetime, high: dt.datetime, rows: int, *, bulk: bool
             last = min(first + BATCH, rows)
             connection.execute(FILL, {"low": low, "step": step, "first": first, "last": last})
         for _, definition in indexes:
-            connection.execute(definition)
+            connection.execute(definition.replace(" ON ONLY ", " ON ", 1))  # on all partitions
 
 
 def analyze(url: str) -> None:
@@ -102,13 +102,6 @@ def divide(url: str, bounds: Sequence[dt.datetime]) -> None:
             connection.execute(made.format(name, Identifier(TABLE), Literal(f"{low}"), Literal(f"{high}")))
             mark = str(Mark(TABLE, low, high, State.KEPT))
             connection.execute(SQL("COMMENT ON TABLE {} IS {}").format(name, Literal(mark)))
-
-
-def filled_partitions(url: str, bounds: Sequence[dt.datetime], rows: int) -> None:
-    """Adds rows evenly over the partitions, each as a table of its own."""
-    share = rows // (len(bounds) - 1)
-    for low, high in pairwise(bounds):
-        fill(url, low, high, share, bulk=False)
 
 
 def one(url: str, question: str) -> int:

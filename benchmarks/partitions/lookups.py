@@ -80,7 +80,7 @@ def forms(server: Server, rows: int) -> list[Form]:
         low = bounds[0] if bounds else start
         if bounds:
             data.divide(url, bounds)
-        data.fill(url, low, end, rows, bulk=not bounds)
+        data.fill(url, low, end, rows)
         data.settle(url)
         made.append(Form(name, url))
     return made

@@ -65,7 +65,7 @@ def _filled(
     url = data.empty(server)
     if divided:
         data.divide(url, bounds)
-    data.fill(url, bounds[0], now, rows, bulk=not divided)
+    data.fill(url, bounds[0], now, rows)
     data.settle(url)
     return url
 
