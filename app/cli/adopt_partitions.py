@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Json, LockTimeout
-from app.cli.output import Answer, errors_in_one_line, show
+from app.cli.output import Answer, errors_in_one_line, show, utc
 from app.migrations import commands
 from app.migrations.partitions import Adopted, PartitionAdoption
 
@@ -62,7 +62,7 @@ def _values(done: PartitionAdoption) -> dict[str, Any]:
         "database": done.database,
         "table": done.table,
         "done": done.done,
-        "adopted": [asdict(own) for own in done.adopted],
+        "adopted": [asdict(own) | {"low": utc(own.low), "high": utc(own.high)} for own in done.adopted],
         "left": done.left,
         "notes": done.notes,
     }

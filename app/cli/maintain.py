@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Json, LockTimeout
-from app.cli.output import Answer, errors_in_one_line, show
+from app.cli.output import Answer, errors_in_one_line, show, utc
 from app.migrations import commands
 from app.migrations.partitions import Action, Maintenance, Step
 
@@ -97,7 +97,7 @@ def _values(done: Maintenance) -> dict[str, Any]:
         "code": _WORDS[done.exit_code],
         "database": done.database,
         "done": done.done,
-        "steps": [asdict(step) for step in done.steps],
+        "steps": [asdict(step) | {"low": utc(step.low), "high": utc(step.high)} for step in done.steps],
         "notes": done.notes,
         "failures": [asdict(failure) for failure in done.failures],
     }

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import typer
@@ -56,6 +56,11 @@ def errors_in_one_line(*, as_json: bool) -> Iterator[None]:
         typer.echo(_json({"code": failure.word, "message": str(failure)}))
     typer.echo(f"FAILED: {failure}", err=True)
     raise typer.Exit(failure.exit_code)
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """Returns a naive time of the engine's, which is UTC, with its zone."""
+    return moment.replace(tzinfo=UTC) if moment is not None else None
 
 
 def _json(values: object) -> str:

@@ -25,13 +25,13 @@ QUESTIONS = {
         "SELECT to_regclass('alembic_version')",
         "SELECT version_num FROM alembic_version",
         "SELECT to_regclass('schema_ledger')",
-        "SELECT * FROM schema_ledger ORDER BY id",
+        "SELECT * FROM schema_ledger WHERE direction <> 'partitions' ORDER BY id",
     ],
     "sqlite": [
         "SELECT name FROM pragma_table_info('alembic_version')",
         "SELECT version_num FROM alembic_version",
         "SELECT name FROM pragma_table_info('schema_ledger')",
-        "SELECT * FROM schema_ledger ORDER BY id",
+        "SELECT * FROM schema_ledger WHERE direction <> 'partitions' ORDER BY id",
     ],
 }
 

@@ -30,6 +30,8 @@ EVERYTHING = (
         CONSTRAINT "to keys" FOREIGN KEY (key) REFERENCES keys (id) ON DELETE SET NULL DEFERRABLE
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05)""",
     f"ALTER TABLE {TABLE} DROP COLUMN gone",
+    f"ALTER TABLE {TABLE} ADD up bigint CONSTRAINT upwards REFERENCES {TABLE} ON DELETE SET NULL",
+    f"COMMENT ON CONSTRAINT upwards ON {TABLE} IS 'to the first'",
     f"ALTER TABLE {TABLE} ALTER body SET STORAGE EXTERNAL, ALTER n SET STATISTICS 400",
     f"ALTER TABLE {TABLE} ALTER key SET (n_distinct = 50, n_distinct_inherited = -0.5)",
     f"CREATE INDEX partly ON {TABLE} (n DESC NULLS LAST) WITH (fillfactor = 60) WHERE n > 3",
@@ -66,8 +68,8 @@ EVERYTHING = (
     f'ALTER TABLE details ADD CONSTRAINT "of Other" FOREIGN KEY (other) REFERENCES {TABLE} (id) DEFERRABLE',
     "COMMENT ON CONSTRAINT of_log ON details IS 'cascades'",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT DELETE ON TABLES TO reader",
-    f"""INSERT INTO {TABLE} ({AT}, n, key, body)
-        SELECT now() - g * interval '1 hour', g % 9 + 1, g % 2 + 1, 'b' || g FROM generate_series(1, 200) g""",
+    f"""INSERT INTO {TABLE} ({AT}, n, key, body, up)
+        SELECT now() - g * interval '1 hour', g % 9 + 1, g % 2 + 1, 'b' || g, 1 FROM generate_series(1, 200) g""",
     f"INSERT INTO details SELECT id FROM {TABLE}",
 )
 WEEKLY = Partitioned(by='at "x"', every="week", keep="90 days", ahead="4 weeks")

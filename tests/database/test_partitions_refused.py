@@ -132,6 +132,13 @@ CASES: dict[str, tuple[str, str]] = {
         "CREATE PUBLICATION p FOR TABLE logs",
         "CREATE PUBLICATION p FOR TABLE logs WITH (publish_via_partition_root)",
     ),
+    "a publication without the column": (
+        "CREATE PUBLICATION p FOR TABLE logs (id, n) WITH (publish_via_partition_root)",
+        (
+            "ALTER TABLE logs REPLICA IDENTITY FULL; "
+            "CREATE PUBLICATION p FOR TABLE logs (id, n) WITH (publish_via_partition_root)"
+        ),
+    ),
     "a publication of all tables": (
         "CREATE PUBLICATION p FOR ALL TABLES",
         "CREATE PUBLICATION p FOR ALL TABLES WITH (publish_via_partition_root)",

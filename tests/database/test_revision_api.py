@@ -15,13 +15,14 @@ from app.revision_api import Backfill, EncryptColumns
 from tests.support.alembic_in_process import History, downgrade_script, revision_of
 from tests.support.database_access import autocommit, execute, query, run_script
 
-# Landed revisions depend on every line of this: add lines, and change none.
+# Landed revisions depend on every line of this: add lines, such as an argument with a default, and change none.
 FROZEN: Mapping[str, tuple[str, str]] = {
     "Backfill": (
         (
             "(table: str, columns: Sequence[str], change: Callable[[Any], Any], *, todo: str, "
             "undo: Callable[[Any], Any] | None = None, with_nulls: bool = False, "
-            "key: str | Sequence[str] | None = None) -> None"
+            "key: str | Sequence[str] | None = None"
+            ", newest_first: bool = False) -> None"
         ),
         "Changes values of one table",
     ),

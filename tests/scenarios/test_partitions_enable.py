@@ -19,6 +19,7 @@ from tests.support.command_processes import Running, start_schema
 from tests.support.database_access import connected, engine, execute, query
 from tests.support.databases import Servers, database
 from tests.support.ledger_rows import attempts, holder
+from tests.support.pgbouncer import Pooler
 from tests.support.schema_dump import Schema, schema_of
 from tests.support.waiting import wait_until
 
@@ -232,3 +233,32 @@ def killed(url: str, moment: int, *args: str) -> None:
 def _is_free(url: str) -> bool:
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     return holder(url) is None and query(url, others) == [(0,)]
+
+
+@pytest.mark.exhaustive
+def test_a_pooler_is_no_obstacle(filled: str, servers: Servers, tmp_path: Path) -> None:
+    before = rows(filled)
+    with database("postgresql", servers, tmp_path, template=filled) as url, Pooler(servers[18]) as pooler:
+        execute(url, "ALTER ROLE postgres IN DATABASE " + _name(url) + " SET statement_timeout = '20s'")
+        for args in ((), ("--undo",)):
+            succeeds(converting(pooler.url(url), *args))
+            in_order(url)
+            with psycopg.connect(pooler.url(url).replace("+psycopg", "")) as shared:
+                shown = shared.execute("SELECT name, setting FROM pg_settings WHERE source = 'session'").fetchall()
+            assert shown == []
+        assert rows(url) == before
+
+
+@pytest.mark.exhaustive
+def test_two_conversions_and_an_upkeep_at_once(filled: str, servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path, template=filled) as url, service(url):
+        runs = [converting(url), converting(url), start_schema("partitions", "maintain", TABLE, DATABASE_URL=url)]
+        told = [succeeds(running) for running in runs]
+        assert sorted("nothing to do" in text for text in told[:2]) == [False, True]
+        is_converted(url)
+        outcomes = [outcome for _, direction, outcome in attempts(url) if direction == "partitions"]
+        assert outcomes.count("partitioned") == 1
+
+
+def _name(url: str) -> str:
+    return str(query(url, "SELECT quote_ident(current_database())")[0][0])

@@ -1,11 +1,13 @@
 """Kills a command at its n-th moment: `KILL_AT` says which, `MOMENTS` names the file to count them in.
 
 Moments are those before and after each commit, and those after each statement outside of a transaction. Within one
-there is none: a process that dies there leaves what was there before it.
+there is none: a process that dies there leaves what was there before it. Files have moments of their own: before each
+one is written to the disk, and before and after it gets its name.
 """
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,17 @@ class _Moments:
         if is_alone and statement.split(maxsplit=1)[0].upper() not in _READS:
             self._count()
 
+    def file(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps a function on files: it counts the moments before and after it."""
+
+        def counted(*args: Any) -> Any:
+            self._count()
+            result = work(*args)
+            self._count()
+            return result
+
+        return counted
+
     def _count(self) -> None:
         self.passed += 1
         if str(self.passed) == os.environ.get("KILL_AT"):
@@ -47,6 +60,8 @@ class _Moments:
 def install() -> None:
     """Counts the moments of this process, and kills it at the given one."""
     moments = _Moments()
+    os.fsync = moments.file(os.fsync)
+    Path.replace = moments.file(Path.replace)  # type: ignore[method-assign] # for this process alone
     sa.event.listen(sa.Engine, "commit", moments.commit)
     sa.event.listen(sa.Engine, "before_cursor_execute", moments.before)
     sa.event.listen(sa.Engine, "after_cursor_execute", moments.after)

@@ -112,7 +112,7 @@ def create_next(project: Project, connection: sa.Connection, declared: Declared,
     if not found.ranges:
         return None
     range_ = found.ranges[0]
-    name = parent.free_name(connection, f"{declared.table}_p{range_.low:%Y%m%d}")
+    name = new_name(connection, parent, range_)
     default = default_of(found.attached)
     new = _New(name, range_, pattern_of(parent, found.attached), declared.by, default)
     again(project, f"Making {name}", lambda: _make(project, connection, parent, new))
@@ -121,6 +121,11 @@ def create_next(project: Project, connection: sa.Connection, declared: Declared,
     made = next(own for own in attached(connection, declared.table) if own.name == name)
     connection.rollback()
     return made
+
+
+def new_name(connection: sa.Connection, parent: Parent, range_: Range) -> str:
+    """Returns the name of a new partition: after its first day, with a number if that is taken."""
+    return parent.free_name(connection, f"{parent.table}_p{range_.low:%Y%m%d}")
 
 
 @dataclass(frozen=True)
@@ -149,8 +154,12 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         if new.default is not None:
             require_empty(connection, parent, new.by, new.default, new.range)
-            limit(connection, "statement_timeout", LOOK_SECONDS)
+        # Before the tables of foreign keys are locked: the row of the ledger takes some milliseconds.
+        evidence = {"table": parent.table, "low": low, "high": high}
+        record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
         wait_for_locks(connection, short_wait(project))
+        if new.default is not None:
+            limit(connection, "statement_timeout", LOOK_SECONDS)
         try:
             execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}")
         except sa.exc.DBAPIError as error:
@@ -160,8 +169,6 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
         limit(connection, "statement_timeout", project.limits().statement)
         execute(connection, *replica_identity(connection, parent, leaf, new.pattern))
         execute(connection, marking(leaf, Mark(parent.table, low, high, State.KEPT)))
-        evidence = {"table": parent.table, "low": low, "high": high}
-        record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
 
 
 def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> None:
@@ -169,6 +176,5 @@ def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> N
     with shortly(connection, project):
         execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
         if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
-            run.log.warning("%s was to be a partition, and somebody wrote rows into it: left alone", own.name)
             return
         execute(connection, f"DROP TABLE {own.address}")

@@ -38,7 +38,8 @@ SELECT coalesce(c.reloptions, '{}') AS options, coalesce(toast.reloptions, '{}')
        c.relpersistence = 'u' AS is_unlogged, c.relreplident AS identity, c.relrowsecurity AS has_policies,
        CASE WHEN p.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN NULL
             ELSE pg_get_userbyid(p.relowner)::text END AS owner,
-       (SELECT i.inhparent FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid
+       (SELECT CASE WHEN c.oid = p.oid THEN x.indexrelid ELSE i.inhparent END
+        FROM pg_index x LEFT JOIN pg_inherits i ON i.inhrelid = x.indexrelid
         WHERE x.indrelid = c.oid AND x.indisreplident) AS identity_index
 FROM pg_class p JOIN pg_class c ON c.oid = CAST(:pattern AS regclass)
 LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid AND c.reltoastrelid <> 0
@@ -168,8 +169,6 @@ def making(connection: sa.Connection, parent: Parent, name: str, range_: Range, 
     ]
     if found.owner is not None:
         statements.append(f"ALTER TABLE {leaf} OWNER TO {quoted(found.owner)}")
-    for constraint, definition in foreign_keys(connection, parent):
-        statements.append(f"ALTER TABLE {leaf} ADD CONSTRAINT {quoted(constraint)} {definition}")
     for column, target, attributes in connection.execute(sa.text(_COLUMNS), values):
         alter = f"ALTER TABLE {leaf} ALTER COLUMN {quoted(column)} SET"
         statements += [f"{alter} STATISTICS {target}"] if target is not None else []
@@ -180,7 +179,11 @@ def making(connection: sa.Connection, parent: Parent, name: str, range_: Range, 
         # The policies of the other partition are its own. Without any, nobody but the owner reads this one directly.
         statements.append(f"ALTER TABLE {leaf} ENABLE ROW LEVEL SECURITY")
     mark = Mark(parent.table, range_.low, range_.high, State.MAKING)
-    return [*statements, marking(leaf, mark)]
+    statements.append(marking(leaf, mark))
+    # Last, since each locks another table until the end.
+    for constraint, definition in foreign_keys(connection, parent):
+        statements.append(f"ALTER TABLE {leaf} ADD CONSTRAINT {quoted(constraint)} {definition}")
+    return statements
 
 
 def foreign_keys(connection: sa.Connection, parent: Parent) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ def statistics(made: Statistics) -> Iterator[str]:
 
 def published(publication: Publication, address: str) -> str:
     """Returns the statement that adds a table to a publication."""
-    columns = f" ({publication.columns})" if publication.columns else ""
+    columns = f" ({', '.join(map(quote, publication.columns))})" if publication.columns else ""
     rows = f" WHERE ({publication.filter})" if publication.filter else ""
     return f"ALTER PUBLICATION {quote(publication.name)} ADD TABLE ONLY {address}{columns}{rows}"
 

@@ -4,16 +4,14 @@ Each step looks at the catalog first, so that a run that was killed is finished 
 While tables stay in use by somebody else, the migration lock is let go from time to time, so that a deploy gets in.
 """
 
-import time
 from dataclasses import replace
 
 import sqlalchemy as sa
-from alembic.config import Config
 
 from app import db
 from app.migrations import run
 from app.migrations.errors import MigrationError, as_migration_error
-from app.migrations.partitions.conversion.brief import Brief, execute, outside, without_limits
+from app.migrations.partitions.conversion.brief import execute, outside, without_limits
 from app.migrations.partitions.conversion.look import (
     TOO_NEAR,
     Look,
@@ -24,6 +22,7 @@ from app.migrations.partitions.conversion.look import (
 )
 from app.migrations.partitions.conversion.plan import (
     Plan,
+    analyze_statement,
     check_statement,
     drop_key_statement,
     key_statement,
@@ -31,14 +30,13 @@ from app.migrations.partitions.conversion.plan import (
     validate_statement,
 )
 from app.migrations.partitions.conversion.swap import key_index, locks, swap_statements
+from app.migrations.partitions.conversion.work import Work, finish
 from app.migrations.partitions.creation import create_ahead
 from app.migrations.partitions.transactions import record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
-from app.migrations.session import Session
-from app.partitions import Declared
 
-LET_GO_SECONDS = 2.0  # longer than a waiting deploy sleeps between two looks at the lock
+_IS_ANALYZED = "SELECT reltuples >= 0 FROM pg_class WHERE oid = :oid"
 
 
 def plan_enable(project: Project, table: str, engine: sa.Engine | None = None) -> Plan:
@@ -65,30 +63,16 @@ def enable(project: Project, table: str, engine: sa.Engine | None = None, *, loc
     Raises:
         MigrationError: something is in the way, or a step failed. The service goes on, and the same command as well.
     """
-    started, declared = time.monotonic(), declared_as(project, table)
-    with run.reading(project, engine) as connection:
-        require_postgresql(connection, table)
-    while True:
-        with run.writing(project, engine, lock_timeout) as (config, held_engine):
-            done = _Conversion(project, config, held_engine, declared).go_on()
-        if done is not None:
-            return replace(done, database=run.shown(project, engine), seconds=time.monotonic() - started)
-        time.sleep(LET_GO_SECONDS)
+    return finish(_Conversion, project, table, engine, lock_timeout)
 
 
-class _Conversion:
+class _Conversion(Work):
     """One conversion, under the migration lock."""
-
-    def __init__(self, project: Project, config: Config, engine: sa.Engine, declared: Declared) -> None:
-        self._project, self._config, self._engine, self._declared = project, config, engine, declared
-        held = Session.of(config).lock
-        assert held is not None
-        self._brief = Brief(engine, project.limits(), held, self._say)
 
     def go_on(self) -> Plan | None:
         """Does what is left; returns None if a table stays in use."""
         with db.connect(self._engine) as connection:
-            found = look(connection, self._project, self._config, self._declared)
+            found = look(connection, self._project, self._config, self._declared, patient=True)
         if found.refusals:
             listed = "".join(f"\n  {line}" for line in found.refusals)
             raise MigrationError(f"{self._declared.table} was not converted, for these are in the way:{listed}")
@@ -96,13 +80,8 @@ class _Conversion:
         if not found.is_partitioned and not self._convert(found):
             return None
         created = create_ahead(self._project, self._engine, self._declared)
-        return replace(
-            plan,
-            done=True,
-            held_seconds=self._brief.held_seconds,
-            tries=self._brief.tries,
-            created=[partition.name for partition in created],
-        )
+        self._analyze()
+        return replace(self._done(plan), created=[partition.name for partition in created])
 
     def _convert(self, found: Look) -> bool:
         if (found.bound is None or found.is_near) and not self._bound(found):
@@ -184,8 +163,14 @@ class _Conversion:
             self._say(f"partitioned; its tables were locked for {self._brief.held_seconds * 1000:.0f} ms")
         return passed
 
-    def _say(self, line: str) -> None:
-        run.log.info("%s: %s", self._declared.table, line)
+    def _analyze(self) -> None:
+        """Gives the planner its statistics: no autovacuum collects those of a partitioned table."""
+        with run.transaction(self._engine) as connection:
+            facts = quick_look(connection, self._declared).facts
+            if connection.execute(sa.text(_IS_ANALYZED), {"oid": facts.oid}).scalar():
+                return
+            without_limits(connection)
+            execute(connection, [analyze_statement(facts)])
 
 
 class _TooNear(Exception):  # noqa: N818 - a state, rather than a fault

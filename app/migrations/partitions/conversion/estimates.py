@@ -105,10 +105,16 @@ def _sample(
     return found, seconds[0], max(seconds[1] - seconds[0], 0.0)
 
 
-def newest(connection: sa.Connection, facts: TableFacts, by: str) -> dt.datetime | None:
-    """Returns the moment of the newest row, UTC; None of an empty table, or if that took long: no index begins with it.
+def newest(connection: sa.Connection, facts: TableFacts, by: str, *, patient: bool) -> dt.datetime | None:
+    """Returns the moment of the newest row, UTC; None of an empty table.
 
     The calendar of Python ends before that of PostgreSQL: later moments are its last one.
+
+    Args:
+        connection: in a transaction.
+        facts: of the table.
+        by: the partition column.
+        patient: reads the whole table if no index begins with the column; else gives up after a while, with None.
     """
     column, name = facts.column(by), quote(by)
     zone = " AT TIME ZONE 'UTC'" if column is not None and column.type == "timestamp with time zone" else ""
@@ -116,7 +122,7 @@ def newest(connection: sa.Connection, facts: TableFacts, by: str) -> dt.datetime
     query = f"SELECT least(max({name}){zone}, {last}::timestamp) FROM {facts.address} WHERE {name} > '-infinity'"
     try:
         with connection.begin_nested():
-            set_limits(connection, statement_timeout=_MOST_SECONDS)
+            set_limits(connection, statement_timeout=0 if patient else _MOST_SECONDS)
             moment = connection.exec_driver_sql(for_driver(query, connection.dialect)).scalar()
     except sa.exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _CANCELLED:

@@ -12,11 +12,12 @@ SELECT c.oid, c.relname::text AS name, quote_ident(n.nspname) AS schema,
         WHERE x.indrelid = c.oid AND x.indisreplident) AS replica_index
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:table)
 """
+# A server may keep options of its own beside those that can be set.
 COLUMNS = """
 SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS is_not_null,
        a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_generated,
        col_description(a.attrelid, a.attnum) AS comment, NULLIF(a.attstattarget, -1)::int AS statistics,
-       coalesce(a.attoptions, '{}')::text[] AS options
+       ARRAY(SELECT option FROM unnest(a.attoptions) option WHERE starts_with(option, 'n_distinct')) AS options
 FROM pg_attribute a WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 CONSTRAINTS = f"""
@@ -89,10 +90,10 @@ WHERE r.oid IS NOT NULL OR (p.pubname, (SELECT relname FROM pg_class WHERE oid =
     WHERE schemaname = (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = :oid)
 ) ORDER BY 1
 """
-PUBLICATIONS_OF_14 = _PUBLICATIONS.format(parts="NULL AS columns, NULL AS filter")
+PUBLICATIONS_OF_14 = _PUBLICATIONS.format(parts="NULL::text[] AS columns, NULL AS filter")
 PUBLICATIONS = _PUBLICATIONS.format(
     parts="""(
-    SELECT string_agg(quote_ident(attname), ', ' ORDER BY place)
+    SELECT array_agg(attname::text ORDER BY place)
     FROM unnest(r.prattrs::int2[]) WITH ORDINALITY AS k (number, place)
     JOIN pg_attribute ON attrelid = r.prrelid AND attnum = number
 ) AS columns, pg_get_expr(r.prqual, r.prrelid) AS filter"""

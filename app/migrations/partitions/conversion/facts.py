@@ -132,7 +132,7 @@ class Publication:
     is_named: bool
     is_ours: bool
     owner: str
-    columns: str | None
+    columns: list[str] | None
     filter: str | None
 
 
@@ -187,6 +187,13 @@ class TableFacts:
     def primary_key(self) -> Constraint | None:
         """Returns the primary key."""
         return next((one for one in self.constraints if one.kind == "p"), None)
+
+    @property
+    def is_identified_by_key(self) -> bool:
+        """Returns whether replication identifies rows by the primary key."""
+        key = self.primary_key
+        is_chosen = key is not None and self.replica_index == self.index_of(key.name).name
+        return self.replica_identity == "d" or (self.replica_identity == "i" and is_chosen)
 
     def index_of(self, constraint: str) -> Index:
         """Returns the index of a constraint."""

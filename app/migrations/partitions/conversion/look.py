@@ -15,6 +15,7 @@ from app.migrations.partitions.conversion.estimates import Estimate, estimate, n
 from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.refusals import TIMES, refusals
 from app.migrations.partitions.conversion.swap import Target, bound_check, key_index, taken_names
+from app.migrations.partitions.leaves import Parent
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, address_of, owner_of, quote
 from app.partitions import Declared
@@ -122,15 +123,25 @@ def require_postgresql(connection: sa.Connection, table: str) -> None:
         )
 
 
-def look(connection: sa.Connection, project: Project, config: Config, declared: Declared) -> Look:
+def look(
+    connection: sa.Connection, project: Project, config: Config, declared: Declared, *, patient: bool = False
+) -> Look:
     """Looks at a table. Writes nothing.
 
+    Args:
+        connection: reading joins its transaction.
+        project: whose database.
+        config: of Alembic.
+        declared: the table.
+        patient: reads the whole table for its newest row, if no index has it.
+
     Raises:
-        MigrationError: revisions are pending or failed, or there is no such table.
+        MigrationError: revisions are pending or failed, there is no such table, or it is partitioned otherwise.
     """
     expected, differing = differences(connection, project, config, declared.table)
     found = quick_look(connection, declared)
     if found.is_partitioned:
+        Parent.of(connection, declared)  # refuses another partition key
         return replace(found, expected=expected)
     is_time = (column := found.facts.column(declared.by)) is not None and column.type in TIMES
     measured = found.estimate
@@ -139,7 +150,7 @@ def look(connection: sa.Connection, project: Project, config: Config, declared: 
     lines: list[str] = []
     if found.facts.kind == "r" and found.facts.is_ours and is_time:
         measured = estimate(connection, found.facts, found.target.key)
-        latest, too_late = _newest(connection, found)
+        latest, too_late = _newest(connection, found, patient=patient)
     lines = refusals(connection, found.facts, declared, project.tables(), too_late)
     lines += [f"{difference}, by what revisions make: see schema check" for difference in differing]
     return replace(found, estimate=measured, newest=latest, expected=expected, refusals=lines)
@@ -174,10 +185,10 @@ def quick_look(connection: sa.Connection, declared: Declared) -> Look:
     )
 
 
-def _newest(connection: sa.Connection, found: Look) -> tuple[dt.datetime | None, dt.datetime | None]:
+def _newest(connection: sa.Connection, found: Look, *, patient: bool) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Returns the moment of the newest row if a bound can lie after it; else as the second value, what it is."""
     schedule = found.declared.schedule
-    moment = newest(connection, found.facts, found.declared.by)
+    moment = newest(connection, found.facts, found.declared.by, patient=patient)
     if moment is None or moment <= schedule.ahead.after(found.now):
         return moment, None
     return None, moment

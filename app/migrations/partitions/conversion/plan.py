@@ -78,6 +78,11 @@ def validate_statement(facts: TableFacts) -> str:
     return f"ALTER TABLE {facts.address} VALIDATE CONSTRAINT {quote(bound_check(facts.name))}"
 
 
+def analyze_statement(facts: TableFacts) -> str:
+    """Returns the statement that collects the statistics of a partitioned table."""
+    return f"ANALYZE {facts.address}"
+
+
 def key_statement(target: Target) -> str:
     """Returns the statement that builds the index of the new primary key."""
     facts, key = target.facts, target.facts.primary_key
@@ -123,6 +128,8 @@ def steps_of(found: Look) -> list[Step]:
     schedule = found.declared.schedule
     title = f"Partitions are made ahead: a {schedule.every} each, for {schedule.ahead}"
     steps.append(Step(title, [], f"SHARE UPDATE EXCLUSIVE on {facts.name}", NOBODY))
+    title = "The planner gets its statistics, which no autovacuum collects of a partitioned table"
+    steps.append(Step(title, [analyze_statement(facts)], vacuum, NOBODY))
     return steps
 
 

@@ -92,7 +92,7 @@ def refusals(
         return [f"{facts.name} is {kind}, and only a table can be partitioned."]
     lines = [*_state(facts, state), *_columns(facts, declared), *_constraints(facts), *_keys(facts, declared)]
     lines += [*_incoming(facts, declared, tables), *_triggers(facts)]
-    lines += [*_publications(facts), *publication_rights(facts)]
+    lines += [*_publications(facts, declared), *publication_rights(facts)]
     lines += [
         f"{described} depends on {facts.name}, and would follow the old table: drop it, and create it again afterwards."
         for described in dependents(connection, facts)
@@ -224,13 +224,19 @@ def _triggers(facts: TableFacts) -> Lines:
             )
 
 
-def _publications(facts: TableFacts) -> Lines:
+def _publications(facts: TableFacts, declared: Declared) -> Lines:
     for publication in facts.publications:
         alter = f"ALTER PUBLICATION {quote(publication.name)}"
         if not publication.is_by_root:
             yield (
                 f"the publication {publication.name} would publish {facts.name} under the names of its partitions: "
                 f"{alter} SET (publish_via_partition_root = true)"
+            )
+        # The new primary key identifies the rows of an UPDATE, which would fail.
+        if publication.columns and declared.by not in publication.columns and facts.is_identified_by_key:
+            yield (
+                f"the publication {publication.name} leaves out {declared.by}, which will be a part of the key of "
+                f"{facts.name}: {alter} DROP TABLE {facts.address}, and ADD TABLE with that column as well."
             )
 
 

@@ -197,7 +197,7 @@ def _fill(target: Target) -> Iterator[str]:
     for index in facts.indexes:
         if index.tablespace is not None and index.name != target.key_index:
             yield f"ALTER INDEX {facts.schema}.{quote(index.name)} SET TABLESPACE {index.tablespace}"
-    wanted = without_leftovers(target)
+    wanted = _wanted(target)
     yield from carrying.carry(wanted, carrying.as_made_like(wanted), facts.address)
     yield from carrying.triggers(facts.triggers, facts.address)
     for statistics in facts.statistics:
@@ -211,12 +211,12 @@ def _fill(target: Target) -> Iterator[str]:
             yield carrying.published(publication, facts.address)
 
 
-def without_leftovers(target: Target) -> TableFacts:
-    """Returns the facts of the table without what the conversion has added."""
+def _wanted(target: Target) -> TableFacts:
+    """Returns the facts that the new table is to have: without what the conversion has added, and what can't be."""
     facts = target.facts
     return replace(
         facts,
-        constraints=[one for one in facts.constraints if one.name != target.bound_check],
+        constraints=[one for one in facts.constraints if one.name != target.bound_check and not one.is_of_itself],
         indexes=[one for one in facts.indexes if one.name != target.key_index],
     )
 

@@ -1,11 +1,9 @@
 """`schema partitions enable --undo`: a table is made plain again, as long as every later partition is empty."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import sqlalchemy as sa
-from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
@@ -13,8 +11,7 @@ from app import db
 from app.migrations import run
 from app.migrations.errors import MigrationError, as_migration_error
 from app.migrations.operations import CatalogTable, add_foreign_key
-from app.migrations.partitions.conversion.brief import Brief, execute, outside, without_limits
-from app.migrations.partitions.conversion.enable import LET_GO_SECONDS
+from app.migrations.partitions.conversion.brief import execute, outside, without_limits
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
 from app.migrations.partitions.conversion.plan import ALL, NOBODY, Plan, Step, drop_key_statement, key_index_statement
 from app.migrations.partitions.conversion.swap import bound_check, key_index
@@ -29,12 +26,11 @@ from app.migrations.partitions.conversion.undo_look import (
     require_former,
 )
 from app.migrations.partitions.conversion.undo_statements import comment_on, undo_locks, undo_statements
+from app.migrations.partitions.conversion.work import Work, finish
 from app.migrations.partitions.transactions import record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
-from app.migrations.session import Session
 from app.migrations.snapshots import quote
-from app.partitions import Declared
 
 _UNIQUE_VIOLATION = "23505"
 
@@ -58,15 +54,7 @@ def undo(project: Project, table: str, engine: sa.Engine | None = None, *, lock_
     Raises:
         MigrationError: something is in the way, or a step failed. The service goes on, and the same command as well.
     """
-    started, declared = time.monotonic(), declared_as(project, table)
-    with run.reading(project, engine) as connection:
-        require_postgresql(connection, table)
-    while True:
-        with run.writing(project, engine, lock_timeout) as (config, held_engine):
-            done = _WayBack(project, config, held_engine, declared).go_on()
-        if done is not None:
-            return replace(done, database=run.shown(project, engine), seconds=time.monotonic() - started)
-        time.sleep(LET_GO_SECONDS)
+    return finish(_WayBack, project, table, engine, lock_timeout)
 
 
 def _plan(found: UndoLook, database: str) -> Plan:
@@ -140,14 +128,8 @@ def prove(engine: sa.Engine, one: Reference) -> None:
         execute(connection, [_proof(one)])
 
 
-class _WayBack:
+class _WayBack(Work):
     """One way back, under the migration lock."""
-
-    def __init__(self, project: Project, config: Config, engine: sa.Engine, declared: Declared) -> None:
-        self._project, self._config, self._engine, self._declared = project, config, engine, declared
-        held = Session.of(config).lock
-        assert held is not None
-        self._brief = Brief(engine, project.limits(), held, self._say)
 
     def go_on(self) -> Plan | None:
         """Does what is left; returns None if a table stays in use."""
@@ -163,7 +145,7 @@ class _WayBack:
         if not done:
             return None
         self._prove(found)
-        return replace(plan, done=True, held_seconds=self._brief.held_seconds, tries=self._brief.tries)
+        return self._done(plan)
 
     def _leave(self, found: UndoLook) -> bool:
         """Takes away what an unfinished conversion has left on the plain table."""
@@ -239,6 +221,3 @@ class _WayBack:
     def _refuse(self, lines: list[str]) -> None:
         listed = "".join(f"\n  {line}" for line in lines)
         raise MigrationError(f"{self._declared.table} was not made plain, for these are in the way:{listed}")
-
-    def _say(self, line: str) -> None:
-        run.log.info("%s: %s", self._declared.table, line)

@@ -208,5 +208,7 @@ def _references(connection: sa.Connection, table: str, expected: Snapshot) -> It
             own_name(name),
             str(facts["definition"]),
             str(comment) if comment is not None else None,
-            **state._mapping,  # noqa: SLF001 - documented
+            is_there=state.is_there,
+            is_valid=state.is_valid,
+            is_partitioned=state.is_partitioned and owner_of(name) != table,
         )

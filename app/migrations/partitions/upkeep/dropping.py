@@ -122,8 +122,6 @@ class Dropper:
 
     def _drop(self, connection: sa.Connection, own: Partition, step: Step) -> None:
         with connection.begin_nested():
-            wait_for_locks(connection, short_wait(self.project))
-            execute(connection, f"DROP TABLE {own.address}")
             evidence = {
                 "table": step.table,
                 "low": step.low,
@@ -134,3 +132,5 @@ class Dropper:
                 "sha256": step.sha256,
             }
             record(connection, self.project, Outcome.DROPPED, f"partition {own.name}", step.reason, evidence)
+            wait_for_locks(connection, short_wait(self.project))
+            execute(connection, f"DROP TABLE {own.address}")

@@ -9,7 +9,7 @@ from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.partitions.catalog import Partition, attached
-from app.migrations.partitions.creation import Needed, create_next, needed
+from app.migrations.partitions.creation import Needed, create_next, needed, new_name
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
 from app.migrations.partitions.transactions import again, execute, short_transaction, wait_for_locks
@@ -44,10 +44,10 @@ class Partitions:
         """Adds the steps that a run would take."""
         declared = self._declared
         with run.reading(self._project, self._engine) as connection:
-            Parent.of(connection, declared)
+            parent = Parent.of(connection, declared)
             lacking = needed(connection, declared, self._options.now)
             for range_ in lacking.ranges:
-                name = f"{declared.table}_p{range_.low:%Y%m%d}"
+                name = new_name(connection, parent, range_)
                 self._result.steps.append(_creation(lacking, declared, name, range_))
             found = due(connection, declared, self._options.now)
             self._note(found)
@@ -62,6 +62,8 @@ class Partitions:
         while self._create_next():
             pass
         with db.connect(self._engine) as connection:
+            for own in needed(connection, self._declared, self._options.now).left:
+                self._result.note(f"{own.name} was never attached, and somebody wrote rows into it: left alone")
             found = due(connection, self._declared, self._options.now)
             self._note(found)
         for own in found.pending:

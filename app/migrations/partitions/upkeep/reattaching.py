@@ -55,8 +55,8 @@ def _attach(project: Project, engine: sa.Engine, parent: Parent, own: Partition)
         limit(connection, "statement_timeout", 0)  # it may scan the partition, which nobody else can see
         wait_for_locks(connection, project.limits().table_lock)
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
+        evidence = {"table": parent.table, "low": low, "high": high}
+        record(connection, project, Outcome.CREATED, f"partition {own.name}", "attached again: it is kept", evidence)
         wait_for_locks(connection, short_wait(project))
         execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {own.address} {parent.bounds(low, high)}")
         execute(connection, marking(own.address, Mark(parent.table, low, high, State.KEPT)))
-        evidence = {"table": parent.table, "low": low, "high": high}
-        record(connection, project, Outcome.CREATED, f"partition {own.name}", "attached again: it is kept", evidence)

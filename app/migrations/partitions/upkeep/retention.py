@@ -110,10 +110,9 @@ def require_consent(
 def _sort_attached(found: Due, declared: Declared, own: Partition) -> None:
     if own.mark is None or own.is_default:
         return
-    is_expired = expired(own.high, declared.schedule, found.now) and own.is_range
-    if own.kind != "r":
-        if is_expired:
-            found.notes.append(f"{own.name} isn't an ordinary table: left alone")
+    is_expired = expired(own.high, declared.schedule, found.now)
+    if own.kind != "r" or not own.is_range:
+        found.notes.append(f"{own.name} isn't an ordinary table with bounds in time: left alone")
     elif own.mark.state is State.RETIRING:
         (found.retiring if is_expired else found.taken_back).append(own)
     elif own.is_pending:
