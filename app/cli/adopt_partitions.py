@@ -13,7 +13,7 @@ from app.migrations.partitions import Adopted, PartitionAdoption
 
 def adopt(
     context: typer.Context,
-    table: Annotated[str, typer.Argument(help="A declared table, which is partitioned.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A declared table, which is partitioned.")],
     apply: Annotated[bool, typer.Option("--apply", help="Do it; else it is only shown.")] = False,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,

@@ -432,3 +432,58 @@ def test_creation_within_another_command_s_lock(make: Make) -> None:
         made = create_ahead(kept.project, held, kept.declared, NOW)
     assert [own.low for own in made] == [at("2026-11-30"), at("2026-12-07"), at("2026-12-14")]
     assert {outcome for outcome, _ in kept.ledger()} == {"created"}
+
+
+def test_another_schema_an_identity_and_policies(make: Make) -> None:
+    kept = make()
+    execute(
+        kept.url,
+        'CREATE SCHEMA "Odd 100%"',
+        f"ALTER DATABASE {kept.url.rpartition('/')[2]} SET search_path = '\"Odd 100%\"'",
+    )
+    kept.partitioned(OLD, CURRENT)
+    execute(
+        kept.url,
+        f"ALTER TABLE {ADDRESS} ALTER id DROP DEFAULT, ALTER id ADD GENERATED ALWAYS AS IDENTITY",
+        'ALTER TABLE "events_2026-08-10" ENABLE ROW LEVEL SECURITY',
+        'CREATE TABLE public."events_first" (id int)',
+        f"COMMENT ON TABLE public.events_first IS 'schema partitions: {TABLE} from MINVALUE to {at(OLD)} UTC, retiring'",
+    )
+    kept.fill("2026-08-09 12:00", "2026-11-29 00:00")
+    assert [step.action for step in maintain(kept).steps] == ["create"] * 3 + ["drop"]
+    kept.fill("2026-12-01 00:00")
+    assert kept.count() == 2
+    assert {own.address.partition(".")[0] for own in kept.attached()} == {'"Odd 100%"'}
+    secured = f"SELECT relrowsecurity FROM pg_class WHERE relname = '{TABLE}_p20261130'"
+    assert query(kept.url, secured) == [(True,)]
+    assert query(kept.url, "SELECT count(*) FROM public.events_first") == [(0,)]
+
+
+def test_an_interrupted_detachment_of_another_s_partition_is_named(make: Make) -> None:
+    kept = make()
+    kept.partitioned(OLD, CURRENT)
+    kept.fill("2026-08-09 12:00", "2026-11-29 00:00")
+    execute(kept.url, "COMMENT ON TABLE events_first IS NULL")
+    with psycopg.connect(kept.url.replace("+psycopg", "")) as reader:
+        reader.execute(f"SELECT 1 FROM {ADDRESS}")
+        with psycopg.connect(kept.url.replace("+psycopg", ""), autocommit=True) as person:
+            person.execute("SET lock_timeout = '100ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                person.execute(f"ALTER TABLE {ADDRESS} DETACH PARTITION events_first CONCURRENTLY")
+    [line] = [note for note in maintain(kept).notes if "FINALIZE" in note]
+    execute(kept.url, line.partition(": ")[2])
+    assert maintain(kept).notes == []
+
+
+def test_a_view_of_a_partition_is_in_the_way_of_that_one_alone(make: Make) -> None:
+    kept = make()
+    kept.partitioned(OLD, RECENT, CURRENT)
+    kept.fill("2026-08-09 12:00", "2026-08-10 00:00", "2026-11-29 00:00")
+    execute(kept.url, "CREATE VIEW of_first AS SELECT * FROM events_first")
+    said = failure(kept)
+    assert "events_first is detached, and the next run goes on" in said
+    assert "depend on it" in said
+    assert [own.name for own in kept.alone()] == ["events_first"]
+    assert len(kept.attached()) == 4
+    execute(kept.url, "DROP VIEW of_first")
+    assert steps(maintain(kept)) == ["drop events_first"]

@@ -113,6 +113,7 @@ class Shell:
         # Revisions are applied now, whatever the clock says.
         text = re.sub(r"(applied  .*  )[\d-]+ [\d:]+ UTC", r"\g<1>2026-10-01 09:00:00 UTC", text)
         text = re.sub(r"locked for \d+ ms", "locked for 12 ms", re.sub(r"\bpid \d+", "pid 4711", text))
+        text = re.sub(r"\S+ on \S+ pid 4711", "gateway_owner on deploy pid 4711", text)
         return re.sub(r"\d+\.\d+ s\b", "0.1 s", text)
 
 

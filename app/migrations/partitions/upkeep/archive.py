@@ -23,7 +23,7 @@ from app import server_session
 from app.migrations.code_version import code_version
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition
-from app.sql_text import quoted
+from app.sql_text import literal, quoted
 
 _GZIP = 31  # zlib's window for a gzip header
 _LEVEL = 6
@@ -90,7 +90,7 @@ def write(connection: sa.Connection, folder: Path, table: str, own: Partition, r
 
 @dataclass
 class _Made:
-    """What was written: rows, bytes of the file, checksum of the file, bytes and checksum of the CSV in it."""
+    """The numbers of a written file: its rows, bytes and checksum, and bytes and checksum of the CSV in it."""
 
     rows: int = 0
     bytes: int = 0
@@ -157,11 +157,14 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 def _manifest(own: Partition, identity: dict[str, Any], columns: Any, made: _Made, name: str) -> dict[str, Any]:
     low, high = (own.mark.low, own.mark.high) if own.mark is not None else (own.low, own.high)
+    listed = ", ".join(quoted(column) for column, _ in columns)
     return identity | {
         "low": low and low.isoformat(" "),
         "high": high and high.isoformat(" "),
         "file": name,
         "format": "CSV with a header, UTF-8, gzip",
+        "load": f"\\copy {quoted(identity['table'])} ({listed}) FROM PROGRAM {literal(f'gunzip -c {name}')} "
+        "WITH (FORMAT csv, HEADER)",
         "columns": [{"name": column, "type": kind} for column, kind in columns],
         "rows": made.rows,
         "bytes": made.bytes,

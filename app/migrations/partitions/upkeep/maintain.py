@@ -48,7 +48,7 @@ def maintain(
         SchemaError: the database can't be reached.
     """
     chosen = _chosen(project, tables)
-    options = Options(archive, accept_empty, lock_timeout, now)
+    options = Options(archive and archive.absolute(), accept_empty, lock_timeout, now)
     engine = engine if engine is not None else db.migration_engine(run.database_url(project), read_only=dry_run)
     result = Maintenance(run.shown(project, engine), done=not dry_run)
     with run.reading(project, engine) as connection:

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from app.errors import SchemaError
 from app.migrations.errors import LockNotObtained
+from app.migrations.project import Project
+from app.partitions import Declared
 
 
 class Action(StrEnum):
@@ -111,3 +115,22 @@ class Maintenance:
         """Adds a note, once."""
         if line not in self.notes:
             self.notes.append(line)
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """The upkeep of one table.
+
+    Attributes:
+        project: whose table.
+        engine: the database.
+        declared: the table.
+        options: the operator's.
+        result: gets steps and notes.
+    """
+
+    project: Project
+    engine: sa.Engine
+    declared: Declared
+    options: Options
+    result: Maintenance

@@ -16,55 +16,40 @@ from app.migrations.partitions.transactions import again, execute, short_transac
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.detaching import detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
-from app.migrations.partitions.upkeep.maintenance import Action, Failure, Maintenance, Options, Step
+from app.migrations.partitions.upkeep.maintenance import Action, Failure, Step, Upkeep
 from app.migrations.partitions.upkeep.reattaching import take_back
 from app.migrations.partitions.upkeep.retention import Due, due, reason, require_consent
-from app.migrations.project import Project
 from app.partitions import Declared
 
 
-class Partitions:
-    """One partitioned table, and what is to be done about it.
-
-    Args:
-        project: whose table.
-        engine: the database.
-        declared: the table.
-        options: the operator's.
-        result: gets steps and notes.
-    """
-
-    def __init__(
-        self, project: Project, engine: sa.Engine, declared: Declared, options: Options, result: Maintenance
-    ) -> None:
-        self._project, self._engine, self._declared = project, engine, declared
-        self._options, self._result = options, result
+class Partitions(Upkeep):
+    """One partitioned table, and what is to be done about it."""
 
     def plan(self) -> None:
         """Adds the steps that a run would take."""
-        declared = self._declared
-        with run.reading(self._project, self._engine) as connection:
+        declared = self.declared
+        with run.reading(self.project, self.engine) as connection:
             parent = Parent.of(connection, declared)
-            lacking = needed(connection, declared, self._options.now)
+            lacking = needed(connection, declared, self.options.now)
             for range_ in lacking.ranges:
                 name = new_name(connection, parent, range_)
-                self._result.steps.append(_creation(lacking, declared, name, range_))
-            found = due(connection, declared, self._options.now)
+                self.result.steps.append(_creation(lacking, declared, name, range_))
+            found = due(connection, declared, self.options.now)
             self._note(found)
             for own in found.taken_back:
-                self._result.steps.append(_kept(declared, own))
+                self.result.steps.append(_kept(declared, own))
             for own in [*found.detached, *found.retiring]:
-                self._result.steps.append(_drop(declared, own))
+                self.result.steps.append(_drop(declared, own))
             self._require_consent(connection, found)
 
     def run(self) -> None:
         """Takes the steps: new partitions first, since without one each INSERT fails."""
         while self._create_next():
             pass
-        with db.connect(self._engine) as connection:
-            for own in needed(connection, self._declared, self._options.now).left:
-                self._result.note(f"{own.name} was never attached, and somebody wrote rows into it: left alone")
-            found = due(connection, self._declared, self._options.now)
+        with db.connect(self.engine) as connection:
+            for own in needed(connection, self.declared, self.options.now).left:
+                self.result.note(f"{own.name} was never attached, and somebody wrote rows into it: left alone")
+            found = due(connection, self.declared, self.options.now)
             self._note(found)
         for own in found.pending:
             self._end_pending(own)
@@ -72,9 +57,9 @@ class Partitions:
             self._take_back(own)
         if not (found.detached or found.retiring):
             return
-        if self._options.archive is not None:
-            archive.require_writable(self._options.archive)
-        with db.connect(self._engine) as connection:
+        if self.options.archive is not None:
+            archive.require_writable(self.options.archive)
+        with db.connect(self.engine) as connection:
             self._require_consent(connection, found)
         for own in [*found.detached, *found.retiring]:
             self._retire(own)
@@ -82,76 +67,76 @@ class Partitions:
     def _create_next(self) -> bool:
         started = time.monotonic()
         with (
-            run.writing(self._project, self._engine, self._options.lock_timeout),
-            db.connect(self._engine) as connection,
+            run.writing(self.project, self.engine, self.options.lock_timeout),
+            db.connect(self.engine) as connection,
         ):
-            found = needed(connection, self._declared, self._options.now)
-            made = create_next(self._project, connection, self._declared, found)
+            found = needed(connection, self.declared, self.options.now)
+            made = create_next(self.project, connection, self.declared, found)
         if made is None:
             return False
-        step = _creation(found, self._declared, made.name, Range.of(made.low, made.high), time.monotonic() - started)
-        self._result.steps.append(step)
+        step = _creation(found, self.declared, made.name, Range.of(made.low, made.high), time.monotonic() - started)
+        self.result.steps.append(step)
         return True
 
     def _retire(self, own: Partition) -> None:
         """Detaches and drops a partition, as far as another run hasn't."""
-        why = reason(self._declared, own)
-        run.log.info("%s: drop %s: %s", self._declared.table, own.name, why)
+        why = reason(self.declared, own)
+        run.log.info("%s: drop %s: %s", self.declared.table, own.name, why)
         retiring = self._detach(own)
-        dropper = Dropper(self._project, self._engine, self._declared, self._options)
+        dropper = Dropper(self.project, self.engine, self.declared, self.options)
         try:
             with database_errors_in_one_line(f"{own.name} is detached, and the next run goes on"):
                 step = dropper.drop(retiring, why) if retiring is not None else None
         except Taken:
-            self._result.note(f"{own.name}: another run is at it")
+            self.result.note(f"{own.name}: another run is at it")
         except SchemaError as error:  # the next partition may have nothing in its way
-            self._result.failures.append(Failure.of(self._declared.table, error))
+            self.result.failures.append(Failure.of(self.declared.table, error))
         else:
-            self._result.steps += [step] if step is not None else []
+            self.result.steps += [step] if step is not None else []
 
     def _detach(self, own: Partition) -> Partition | None:
         """Returns the partition detached; None if it is gone, or kept again."""
-        with run.writing(self._project, self._engine, self._options.lock_timeout):
-            with db.connect(self._engine) as connection:
-                found = due(connection, self._declared, self._options.now)
-                parent = Parent.of(connection, self._declared)
+        with run.writing(self.project, self.engine, self.options.lock_timeout):
+            with db.connect(self.engine) as connection:
+                found = due(connection, self.declared, self.options.now)
+                parent = Parent.of(connection, self.declared)
             current = next((other for other in found.retiring if other.name == own.name), None)
             if current is not None:
                 self._mark(parent, current, State.RETIRING)
-                detach(self._project, self._engine, parent, current, has_default=found.has_default)
-            with db.connect(self._engine) as connection:
-                found = due(connection, self._declared, self._options.now)
+                detach(self.project, self.engine, parent, current, has_default=found.has_default)
+            with db.connect(self.engine) as connection:
+                found = due(connection, self.declared, self.options.now)
         return next((other for other in found.detached if other.name == own.name), None)
 
     def _end_pending(self, own: Partition) -> None:
         """Ends a detachment that a person began: beside it the server allows no other."""
-        with run.writing(self._project, self._engine, self._options.lock_timeout):
-            with db.connect(self._engine) as connection:
-                parent = Parent.of(connection, self._declared)
-                there = attached(connection, self._declared.table)
+        with run.writing(self.project, self.engine, self.options.lock_timeout):
+            with db.connect(self.engine) as connection:
+                parent = Parent.of(connection, self.declared)
+                there = attached(connection, self.declared.table)
             current = next((other for other in there if other.name == own.name and other.is_pending), None)
             if current is not None:
-                detach(self._project, self._engine, parent, current, has_default=False)
-        self._result.note(f"{own.name} was being detached by a person: that is done; it is left alone, with its rows")
+                detach(self.project, self.engine, parent, current, has_default=False)
+        self.result.note(f"{own.name} was being detached by a person: that is done; it is left alone, with its rows")
 
     def _take_back(self, own: Partition) -> None:
-        with run.writing(self._project, self._engine, self._options.lock_timeout):
-            with db.connect(self._engine) as connection:
-                found = due(connection, self._declared, self._options.now)
-                parent = Parent.of(connection, self._declared)
+        with run.writing(self.project, self.engine, self.options.lock_timeout):
+            with db.connect(self.engine) as connection:
+                found = due(connection, self.declared, self.options.now)
+                parent = Parent.of(connection, self.declared)
             current = next((other for other in found.taken_back if other.name == own.name), None)
             if current is None:
                 return
             if current.is_pending:  # it can't be taken back before it is ended
-                detach(self._project, self._engine, parent, current, has_default=False)
-                with db.connect(self._engine) as connection:
-                    found = due(connection, self._declared, self._options.now)
+                detach(self.project, self.engine, parent, current, has_default=False)
+                with db.connect(self.engine) as connection:
+                    found = due(connection, self.declared, self.options.now)
                 current = next(other for other in found.taken_back if other.name == own.name)
             if current.is_range:
                 self._mark(parent, current, State.KEPT)
             else:
-                take_back(self._project, self._engine, parent, current)
-        self._result.steps.append(_kept(self._declared, own))
+                take_back(self.project, self.engine, parent, current)
+        self.result.steps.append(_kept(self.declared, own))
 
     def _mark(self, parent: Parent, own: Partition, state: State) -> None:
         if own.mark is not None and own.mark.state is state:
@@ -159,26 +144,26 @@ class Partitions:
         statement = marking(own.address, Mark(parent.table, own.low, own.high, state))
 
         def mark() -> None:
-            with short_transaction(self._engine, self._project) as connection:
+            with short_transaction(self.engine, self.project) as connection:
                 # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-                wait_for_locks(connection, self._project.limits().table_lock)
+                wait_for_locks(connection, self.project.limits().table_lock)
                 execute(connection, statement)
 
-        again(self._project, f"Marking {own.name}", mark)
+        again(self.project, f"Marking {own.name}", mark)
 
     def _require_consent(self, connection: sa.Connection, found: Due) -> None:
         if found.detached or found.retiring:
             require_consent(
                 connection,
-                self._declared,
+                self.declared,
                 found,
-                accept_empty=self._options.accept_empty,
-                checks_clock=self._options.now is None,
+                accept_empty=self.options.accept_empty,
+                checks_clock=self.options.now is None,
             )
 
     def _note(self, found: Due) -> None:
         for line in found.notes:
-            self._result.note(line)
+            self.result.note(line)
 
 
 def _creation(found: Needed, declared: Declared, name: str, range_: Range, seconds: float = 0) -> Step:

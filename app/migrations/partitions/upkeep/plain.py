@@ -16,10 +16,8 @@ from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
 from app.migrations.partitions.transactions import is_true, record
 from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
-from app.migrations.partitions.upkeep.maintenance import Action, Maintenance, Options, Step
-from app.migrations.project import Project
+from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Ledger, Outcome
-from app.partitions import Declared
 from app.sql_text import for_driver, literal, quoted
 
 _MOST_COUNTED = 1_000_000
@@ -32,30 +30,16 @@ WHERE attrelid = to_regclass(:table) AND attname = CAST(:by AS name)
 """
 
 
-class PlainTable:
-    """One table that isn't partitioned.
-
-    Args:
-        project: whose table.
-        engine: the database.
-        declared: the table.
-        options: the operator's.
-        result: gets steps and notes.
-    """
-
-    def __init__(
-        self, project: Project, engine: sa.Engine, declared: Declared, options: Options, result: Maintenance
-    ) -> None:
-        self._project, self._engine, self._declared = project, engine, declared
-        self._options, self._result = options, result
+class PlainTable(Upkeep):
+    """One table that isn't partitioned."""
 
     def plan(self) -> None:
         """Adds the step that a run would take."""
-        with run.reading(self._project, self._engine) as connection:
+        with run.reading(self.project, self.engine) as connection:
             rows = self._look(connection)
             if rows is not None:
                 number = self._number(connection, rows.old)
-                self._result.steps.append(self._step(connection, number))
+                self.result.steps.append(self._step(connection, number))
 
     def run(self) -> None:
         """Deletes the rows, and records how many, also if it is ended before all are gone."""
@@ -77,18 +61,18 @@ class PlainTable:
         step = replace(step, rows=deleted.rows, children=deleted.children, seconds=time.monotonic() - started)
         if deleted.rows:
             self._record(step)
-            self._result.steps.append(step)
+            self.result.steps.append(step)
 
     @property
     def _name(self) -> str:
-        return quoted(self._declared.table)
+        return quoted(self.declared.table)
 
     def _look(self, connection: sa.Connection) -> OldRows | None:
         """Returns the old rows; None if there are none."""
-        declared, keep = self._declared, self._declared.schedule.keep
+        declared, keep = self.declared, self.declared.schedule.keep
         if keep is None:
             return None
-        now = self._options.now if self._options.now is not None else server_now(connection)
+        now = self.options.now if self.options.now is not None else server_now(connection)
         if not declared.key:
             raise MigrationError(f"Nothing was deleted: the model of {declared.table} has no primary key.")
         before = keep.before(now).replace(microsecond=0)
@@ -105,28 +89,28 @@ class PlainTable:
         for own in rows.references:
             if not own.has_index:
                 line = f"no index of {own.table} begins with {', '.join(own.columns)}"
-                self._result.note(f"{line}: each row of {own.to} that goes reads all of it")
+                self.result.note(f"{line}: each row of {own.to} that goes reads all of it")
         return rows
 
     def _require_consent(self, connection: sa.Connection, rows: OldRows, now: dt.datetime) -> None:
-        table, keep = self._declared.table, self._declared.schedule.keep
-        if self._options.archive is not None:
+        table, keep = self.declared.table, self.declared.schedule.keep
+        if self.options.archive is not None:
             raise MigrationError(
                 f"Nothing was deleted: --archive writes whole partitions, and {table} has none. Without it: schema "
                 f"partitions maintain {table}. Or convert it before: schema partitions enable {table}"
             )
-        wrong = disagreement(connection) if self._options.now is None else None
+        wrong = disagreement(connection) if self.options.now is None else None
         if wrong is not None:
             raise MigrationError(f"Nothing was deleted: {wrong}.")
         is_young = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.young})"
-        if not self._options.accept_empty and not is_true(connection, is_young):
+        if not self.options.accept_empty and not is_true(connection, is_young):
             raise MigrationError(
                 f"Nothing was deleted: no row of {table} is younger than {keep}, so that all of them would go. Is the "
                 f"clock right ({now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
             )
 
     def _require_index(self, connection: sa.Connection) -> None:
-        table, by = self._declared.table, self._declared.by
+        table, by = self.declared.table, self.declared.by
         if begins_an_index(connection, table, (by,)):
             return
         number = self._number(connection, "true")
@@ -137,7 +121,7 @@ class PlainTable:
                 f"Nothing was deleted: {line}, {seconds:.1f} s or more each time. Declare such an index, and run the "
                 "same command again."
             )
-        self._result.note(line)
+        self.result.note(line)
 
     def _number(self, connection: sa.Connection, where: str) -> int:
         """Counts rows, at most a million and one of them."""
@@ -146,40 +130,40 @@ class PlainTable:
         return int(connection.exec_driver_sql(question).scalar_one())
 
     def _step(self, connection: sa.Connection, rows: int) -> Step:
-        now = self._options.now if self._options.now is not None else server_now(connection)
-        keep = self._declared.schedule.keep
+        now = self.options.now if self.options.now is not None else server_now(connection)
+        keep = self.declared.schedule.keep
         assert keep is not None
         high = keep.before(now).replace(microsecond=0)
         why = f"rows older than {keep} (before {high:%Y-%m-%d %H:%M} UTC)"
-        return Step(self._declared.table, Action.DELETE, self._declared.table, why, high=high, rows=rows)
+        return Step(self.declared.table, Action.DELETE, self.declared.table, why, high=high, rows=rows)
 
     def _prepare(self) -> None:
         """Waits for other migrations, and makes the ledger, so that the row at the end needs no lock."""
         with (
-            run.writing(self._project, self._engine, self._options.lock_timeout),
-            run.transaction(self._engine) as connection,
+            run.writing(self.project, self.engine, self.options.lock_timeout),
+            run.transaction(self.engine) as connection,
         ):
             Ledger(connection).create()
 
     def _record(self, step: Step) -> None:
         evidence = {"table": step.table, "high": step.high, "rows": step.rows, "children": step.children}
-        with run.transaction(self._engine) as connection:
+        with run.transaction(self.engine) as connection:
             subject = f"table {step.subject}"
-            record(connection, self._project, Outcome.DELETED, subject, step.reason, evidence)
+            record(connection, self.project, Outcome.DELETED, subject, step.reason, evidence)
 
     def _record_what_was_done(self, step: Step, deleted: Deleted, error: BaseException) -> None:
         if not deleted.rows:
             return
         ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "ended by an error"
         step = replace(step, rows=deleted.rows, children=deleted.children, reason=f"{step.reason}; {ended}")
-        self._result.steps.append(step)
+        self.result.steps.append(step)
         with suppress(SchemaError, sa.exc.SQLAlchemyError):  # the first error is the one to tell
             self._record(step)
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
         """Gives a connection in AUTOCOMMIT, with foreign keys on SQLite, so that children go with their parents."""
-        with db.connect(self._engine) as connection:
+        with db.connect(self.engine) as connection:
             outside = connection.execution_options(isolation_level="AUTOCOMMIT")
             if outside.dialect.name != "sqlite":
                 yield outside

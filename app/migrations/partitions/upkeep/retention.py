@@ -124,7 +124,12 @@ def _sort_attached(found: Due, declared: Declared, own: Partition) -> None:
 def _unmarked(table: str, there: list[Partition]) -> list[str]:
     names = [own.name for own in there if own.mark is None and not own.is_default]
     defaults = [own.name for own in there if own.is_default]
-    notes = []
+    notes = [
+        f"the detachment of {own.name} was interrupted, and beside it nothing else is detached: ALTER TABLE "
+        f"{quoted(table)} DETACH PARTITION {own.address} FINALIZE"
+        for own in there
+        if own.mark is None and own.is_pending
+    ]
     if names:
         listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
         verb = "are" if len(names) > 1 else "is"
