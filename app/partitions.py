@@ -10,6 +10,7 @@ enable` converts it. In a comparison both are equal, and a primary or unique key
 and on SQLite, page by page. The declaration is the consent to that.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,7 +32,7 @@ class Partitioned(sa.schema.SchemaItem):
         by: the name of the column in the database: a `timestamp` that holds UTC, or a `timestamptz`. Never NULL.
         every: the period of a partition: `day`, `week`, which begins on Monday, `month` or `year`.
         keep: how long rows are kept, such as `90 days`; None keeps them for ever.
-        ahead: how far ahead partitions are made, such as `4 weeks`; None makes four.
+        ahead: how far ahead partitions are made, such as `4 weeks`, and two of them in any case; None makes four.
 
     Raises:
         SchemaError: a value can't be used.
@@ -72,6 +73,14 @@ class Schedule:
         period = Period(every)
         kept = None if keep is None or keep == FOREVER else Span.parse(keep)
         return cls(period, kept, Span.parse(ahead) if ahead is not None else Span(4, period))
+
+    def reach(self, now: dt.datetime) -> dt.datetime:
+        """Returns the end of the last partition that is made: of the period that lies `ahead` of now.
+
+        Two periods after that of now have theirs in any case: fewer are an alarm, which would never end.
+        """
+        two_ahead = Span(3, self.every).after(self.every.start(now))
+        return max(self.every.next_start(self.ahead.after(now)), two_ahead)
 
     def with_settings(self, settings: Mapping[str, str]) -> "Schedule":
         """Returns the schedule with the values of settings: `every`, `keep`, `ahead`; `keep` may be `forever`.

@@ -10,7 +10,7 @@ from app.migrations import commands, snapshots
 from app.project import PROJECT
 from tests.support.alembic_in_process import HEAD, REVISIONS, command_line, downgrade, revision_of, upgrade
 from tests.support.database_access import connected, engine, execute, query
-from tests.support.databases import Servers, database
+from tests.support.databases import Servers, database, everyday
 from tests.support.editable_project import EditableProject
 from tests.support.environment import variables
 from tests.support.partitioned_database import AUDIT, DETAILS, TABLE, partition
@@ -26,7 +26,7 @@ def url(request: pytest.FixtureRequest, heads: Callable[[str], str], servers: Se
         yield url
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", everyday(FORMS, ["all"]))
 def test_nothing_differs(form: str, url: str, editable: EditableProject) -> None:
     for table in FORMS[form]:
         partition(url, table)

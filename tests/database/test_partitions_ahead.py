@@ -16,8 +16,10 @@ from app.migrations.ahead import Ahead, read_ahead
 from app.migrations.run.ledger import Ledger, Outcome
 from app.migrations.session import Direction
 from app.project import PROJECT
+from tests.support.command_processes import python
 from tests.support.database_access import engine, execute
 from tests.support.databases import Servers, database
+from tests.support.environment import variables
 from tests.support.marked_partitions import NOW, day, make
 from tests.support.partitioned_database import partition
 from tests.support.schema_in_process import schema
@@ -141,6 +143,21 @@ def test_asking_costs_one_statement_more_however_much_the_ledger_says_of_partiti
         entries, everything = Ledger(connection).entries(), Ledger(connection).entries(with_partitions=True)
     assert (len(everything) - len(entries), len(entries)) == (3, len(rows))
     application.dispose()
+
+
+def test_asking_loads_no_alembic_and_no_models(postgres_head: str) -> None:
+    make(postgres_head, "events", [(-7, 2), (2, 3)], today=now())
+    code = """
+import sys
+from app.project import PROJECT
+engine = PROJECT.engine()
+assert PROJECT.is_current(engine)
+assert PROJECT.partitions_ahead(engine)
+sys.exit(bool({"alembic", "app.models"} & sys.modules.keys()))
+"""
+    done = python("-c", code, env=variables(postgres_head))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("events has 1 partition ahead")  # where nothing configures the log, warnings show
 
 
 def test_status_tells_what_is_ahead_and_ends_with_10(postgres_head: str) -> None:

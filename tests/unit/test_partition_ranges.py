@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.migrations.ahead import FEWEST_AHEAD
 from app.migrations.partitions.ranges import Range, expired, missing
 from app.partitions import Schedule
 from app.periods import Period, Span
@@ -56,6 +57,7 @@ def test_after_a_late_run_nothing_that_is_kept_has_no_partition(
     schedule: Schedule, now: dt.datetime, late: dt.timedelta
 ) -> None:
     there = missing([], schedule, now)
+    assert sum(own.low > now for own in there) >= FEWEST_AHEAD
     whole = [*there, *missing(there, schedule, now + late)]
     gaps = [(before.high, after.low) for before, after in pairwise(whole) if before.high != after.low]
     assert all(schedule.keep is not None and after <= schedule.keep.before(now + late) for _, after in gaps)
@@ -86,17 +88,17 @@ def test_the_moment_of_a_bound_has_as_many_ahead() -> None:
 @pytest.mark.parametrize(
     ("every", "now", "bounds"),
     [
-        ("day", "2028-02-28 12:00", ["2028-02-28", "2028-02-29", "2028-03-01"]),
-        ("day", "2027-02-28 12:00", ["2027-02-28", "2027-03-01", "2027-03-02"]),
-        ("month", "2028-01-31 12:00", ["2028-01-01", "2028-02-01", "2028-03-01"]),
-        ("year", "2028-02-29 12:00", ["2028-01-01", "2029-01-01", "2030-01-01"]),
+        ("day", "2028-02-28 12:00", ["2028-02-28", "2028-02-29", "2028-03-01", "2028-03-02"]),
+        ("day", "2027-02-28 12:00", ["2027-02-28", "2027-03-01", "2027-03-02", "2027-03-03"]),
+        ("month", "2028-01-31 12:00", ["2028-01-01", "2028-02-01", "2028-03-01", "2028-04-01"]),
+        ("year", "2028-02-29 12:00", ["2028-01-01", "2029-01-01", "2030-01-01", "2031-01-01"]),
         # The clocks of New York and Apia change on these days; a day of UTC has 24 hours.
-        ("day", "2026-11-01 05:30", ["2026-11-01", "2026-11-02", "2026-11-03"]),
-        ("day", "2011-12-30 12:00", ["2011-12-30", "2011-12-31", "2012-01-01"]),
+        ("day", "2026-11-01 05:30", ["2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"]),
+        ("day", "2011-12-30 12:00", ["2011-12-30", "2011-12-31", "2012-01-01", "2012-01-02"]),
     ],
 )
 def test_leap_days_and_other_odd_days(every: str, now: str, bounds: list[str]) -> None:
-    schedule = Schedule.parse(every, None, f"1 {every}")
+    schedule = Schedule.parse(every, None, f"1 {every}")  # two are ahead in any case
     moments = [at(bound) for bound in bounds]
     assert missing([], schedule, at(now)) == [Range(low, high) for low, high in pairwise(moments)]
 
@@ -110,8 +112,8 @@ def test_the_first_piece_after_an_odd_bound_ends_with_its_period() -> None:
 
 def test_a_change_of_period_counts_for_new_ones_only() -> None:
     there = missing([], Schedule.parse("month", None, "1 month"), at("2026-11-30"))
-    made = missing(there, Schedule.parse("week", None, "6 weeks"), at("2026-11-30"))
-    assert made[0] == Range(at("2027-01-01"), at("2027-01-04"))
+    made = missing(there, Schedule.parse("week", None, "10 weeks"), at("2026-11-30"))
+    assert made[0] == Range(at("2027-02-01"), at("2027-02-08"))
 
 
 def test_the_calendar_ends() -> None:

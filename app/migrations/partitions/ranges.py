@@ -53,7 +53,7 @@ def _beginning(taken: list[Range], schedule: Schedule, now: dt.datetime) -> dt.d
 
 
 def _end(schedule: Schedule, now: dt.datetime) -> dt.datetime:
-    return schedule.every.next_start(schedule.ahead.after(now))
+    return schedule.reach(now)
 
 
 def _without(taken: list[Range], whole: Range) -> list[Range]:
