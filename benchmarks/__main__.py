@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import backfill, charts, measure, rotation, stalls
+from benchmarks.partitions import parts, sample
 from tests.support.environment import ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -53,6 +54,8 @@ BENCHMARKS = {
     "startup": Benchmark(["startup", *_ROUNDS], [], measure.text, takes_before=True),
     "compare": Benchmark(["compare", *_ROUNDS], [], measure.text),
     "stalls of partitions": Benchmark(["stalls", "--partitions", "12"], ["--rows", "10000"], stalls.text),
+    "partitions": Benchmark(["partitions"], ["--rows", "20000", "--week", "1000", "--weeks", "3"], parts.text),
+    "partitions sample": Benchmark(["partitions.sample"], ["--rows", "20000"], sample.text),
 }
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import sqlite3
 import statistics
 import tempfile
@@ -151,10 +152,14 @@ class DurableServer(Server):
     The tests' servers are in memory. Autovacuum would fall into the time of whoever comes next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, major: int = 18) -> None:
         super().__init__(
-            fsync="on", full_page_writes="on", synchronous_commit="on", autovacuum="off", max_wal_size="4GB"
+            major, fsync="on", full_page_writes="on", synchronous_commit="on", autovacuum="off", max_wal_size="4GB"
         )
+
+    def free_bytes(self) -> int:
+        """Returns the free room of the disk that its files are on."""
+        return shutil.disk_usage(self._base).free
 
     def _directory(self, *, in_memory: bool) -> Path:  # noqa: ARG002 - as the tests' servers ask for it
         return super()._directory(in_memory=False)

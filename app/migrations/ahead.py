@@ -2,17 +2,19 @@
 
 A mark is the comment on a partition. It says that the partition was made or adopted here, with its bounds, and how far
 it is: so it tells a table that a killed run left detached from any other table. Dumps carry it. A partition without a
-mark is another program's, or a person's, and is never changed.
+mark is another program's, or a person's, and is never changed. While a plain table is converted, the CHECK of its bound
+has a mark.
 """
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import sqlalchemy as sa
 
 from app.periods import FIRST_MOMENT, LAST_MOMENT
+from app.sql_text import fitting
 
 PREFIX = "schema partitions: "
 FEWEST_AHEAD = 2
@@ -31,7 +33,22 @@ WITH partitions AS MATERIALIZED (
 SELECT p.relname, comment, pg_get_expr(c.relpartbound, c.oid), timezone('utc', clock_timestamp())
 FROM partitions JOIN pg_class p ON p.oid = parent JOIN pg_class c ON c.oid = child
 WHERE parent IN (SELECT parent FROM partitions WHERE starts_with(comment, '{PREFIX}'))
+UNION ALL
+SELECT c.relname, d.description, NULL, timezone('utc', clock_timestamp())
+FROM pg_description d JOIN pg_constraint o ON o.oid = d.objoid JOIN pg_class c ON c.oid = o.conrelid
+WHERE d.classoid = 'pg_constraint'::regclass AND starts_with(d.description, '{PREFIX}')
+AND c.relkind = 'r' AND NOT c.relispartition AND pg_table_is_visible(c.oid)
 """
+
+
+def bound_check(table: str) -> str:
+    """Returns the name of the CHECK of a table that is being converted."""
+    return fitting(f"{table}_until")
+
+
+def key_index(table: str) -> str:
+    """Returns the name of the index of such a table that becomes its primary key."""
+    return fitting(f"{table}_until_key")
 
 
 class State(StrEnum):
@@ -40,6 +57,7 @@ class State(StrEnum):
     MAKING = "making"  # a table that is to be attached
     KEPT = "kept"
     RETIRING = "retiring"  # to be detached, archived and dropped
+    CONVERTING = "converting"  # a plain table, which is to be the first partition
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,7 @@ class Ahead:
         until: the end of the last one, UTC; None is for ever.
         holds_now: there is a partition for a row of this moment; else each INSERT fails.
         has_default: a default partition takes the rows that no other one takes.
+        is_converting: the table is plain still, and its conversion, which has a bound, isn't finished.
     """
 
     table: str
@@ -93,6 +112,7 @@ class Ahead:
     until: dt.datetime | None
     holds_now: bool
     has_default: bool = False
+    is_converting: bool = False
 
     @property
     def is_low(self) -> bool:
@@ -104,6 +124,13 @@ class Ahead:
         """Returns the line for an operator if partitions run out: what happens, and what to run."""
         if not self.is_low:
             return None
+        if self.is_converting:
+            since = f"from {self.until:%Y-%m-%d %H:%M} UTC on" if self.holds_now else "now"
+            enable = f"schema partitions enable {self.table}"
+            return (
+                f"The conversion of {self.table} isn't finished, and {since} each INSERT fails. Finish it: {enable} "
+                f"--apply; or take it back: {enable} --undo --apply"
+            )
         if not self.holds_now:
             fails = f'no partition of relation "{self.table}" found for row'
             return f"{self.table} has no partition for the rows of now, so each INSERT fails ({fails}). {_MAKE_THEM}"
@@ -117,6 +144,8 @@ class Ahead:
     def __str__(self) -> str:
         if self.until is None:
             return f"{self.table}: the last partition has no end"
+        if self.is_converting:
+            return f"{self.table}: being converted, rows are taken until {self.until:%Y-%m-%d %H:%M} UTC"
         if not self.holds_now:
             return f"{self.table}: no partition for the rows of now"
         return f"{self.table}: {self._number} ahead, rows are taken until {self.until:%Y-%m-%d %H:%M} UTC"
@@ -142,10 +171,14 @@ def read_ahead(connection: sa.Connection, now: dt.datetime | None = None) -> lis
     if connection.dialect.name != "postgresql":
         return []
     tables: dict[str, list[_Range | None]] = {}
+    converting = set()
     for table, comment, bound, clock in connection.exec_driver_sql(_PARTITIONS):
         now = now if now is not None else clock
         tables.setdefault(str(table), []).append(_range(comment, str(bound)))
-    return [_ahead(table, ranges, now) for table, ranges in sorted(tables.items()) if now is not None]
+        if (mark := Mark.parse(comment)) is not None and mark.state is State.CONVERTING:
+            converting.add(str(table))
+    found = [_ahead(table, ranges, now) for table, ranges in sorted(tables.items()) if now is not None]
+    return [replace(ahead, is_converting=ahead.table in converting) for ahead in found]
 
 
 def _range(comment: str | None, bound: str) -> _Range | None:

@@ -106,7 +106,10 @@ CASES: dict[str, tuple[str, str]] = {
     "a check of the table alone": ("ALTER TABLE logs ADD CONSTRAINT c CHECK (n > 0) NO INHERIT", ""),
     "a check by our name": (
         "ALTER TABLE logs ADD CONSTRAINT logs_until CHECK (n > 0)",
-        "ALTER TABLE logs ADD CONSTRAINT logs_until CHECK (at < '2030-01-01')",
+        (
+            "ALTER TABLE logs ADD CONSTRAINT logs_until CHECK (at < '2030-01-01'); COMMENT ON CONSTRAINT logs_until "
+            "ON logs IS 'schema partitions: logs from MINVALUE to 2030-01-01 00:00:00 UTC, converting'"
+        ),
     ),
     "an index by our name": (
         "CREATE INDEX logs_until_key ON logs (id, at)",

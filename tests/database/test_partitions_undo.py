@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.migrations import commands
+from app.migrations.ahead import PREFIX
 from app.migrations.errors import MigrationError
 from app.migrations.partitions import create_ahead, enable, plan_enable, plan_undo, undo
 from app.migrations.partitions.conversion.look import first_bound
@@ -17,7 +18,7 @@ from app.project import PROJECT
 from tests.support.approved_texts import Approve, plain
 from tests.support.command_processes import failed
 from tests.support.database_access import engine, execute, query
-from tests.support.databases import Servers, database
+from tests.support.databases import Servers, database, everyday
 from tests.support.hand_made_project import HandMade, dump
 from tests.support.schema_dump import schema_of
 from tests.support.schema_in_process import schema
@@ -136,11 +137,38 @@ def test_another_partition_key_is_refused(small: HandMade) -> None:
 def test_a_bound_that_comes_near_is_moved(small: HandMade) -> None:
     soon = query(small.url, "SELECT (timezone('utc', now()) + interval '30 minutes')::timestamp(0)::text")[0][0]
     execute(small.url, f"ALTER TABLE logs ADD CONSTRAINT logs_until CHECK (at < '{soon}')")
+    execute(
+        small.url, f"COMMENT ON CONSTRAINT logs_until ON logs IS '{PREFIX}logs from MINVALUE to {soon} UTC, converting'"
+    )
     execute(small.url, "CREATE UNIQUE INDEX logs_until_key ON logs (id, at)")
     done = enable(small.project, "logs", small.engine)
     assert done.bound is not None
     assert done.bound > dt.datetime.fromisoformat(str(soon))
     assert small.in_plain_form() == small.expected
+
+
+def test_an_unfinished_conversion_is_no_difference_and_an_alarm(url: str) -> None:
+    mark = f"{PREFIX}{LOGS} from MINVALUE to 2099-01-05 00:00:00 UTC, converting"
+    execute(
+        url,
+        f"ALTER TABLE {LOGS} ADD CONSTRAINT {LOGS}_until CHECK (request_time < '2099-01-05')",
+        f"COMMENT ON CONSTRAINT {LOGS}_until ON {LOGS} IS '{mark}'",
+        f"CREATE UNIQUE INDEX {LOGS}_until_key ON {LOGS} (id, request_time)",
+    )
+    assert schema("deploy", DATABASE_URL=url).returncode == 0
+    checked = commands.check(PROJECT, engine(url))
+    assert (checked.drift.open, checked.wanted) == ([], [])
+    told = schema("status", "--exit-code", DATABASE_URL=url)
+    assert told.returncode == 10
+    assert (
+        f"The conversion of {LOGS} isn't finished, and from 2099-01-05 00:00 UTC on each INSERT fails." in told.stdout
+    )
+    assert f"{LOGS}: being converted, rows are taken until 2099-01-05 00:00 UTC" in told.stdout
+    assert PROJECT.is_current(engine(url))
+    shown = plan_undo(PROJECT, LOGS, engine(url))
+    assert [len(step.statements) for step in shown.steps] == [2]
+    undo(PROJECT, LOGS, engine(url))
+    assert schema("status", "--exit-code", DATABASE_URL=url).returncode == 0
 
 
 def test_a_row_of_tomorrow_moves_the_bound_behind_it(small: HandMade) -> None:
@@ -282,4 +310,23 @@ def test_a_role_that_is_the_owner_s_member_converts_in_its_own_schema(servers: S
         assert query(url, owners) == [("its_owner",)]
         execute(url.replace("postgres@", "its_reader@"), 'SELECT * FROM "My Schema".logs')
         undo(small.project, "logs", engine(member))
+        assert dump(servers[18], url) == before
+
+
+@pytest.mark.parametrize(
+    "key",
+    everyday(
+        ["(id, at)", "(at, id)", "(id) DEFERRABLE INITIALLY DEFERRED", "(id, kind)"],
+        ["(at, id)", "(id) DEFERRABLE INITIALLY DEFERRED"],
+    ),
+)
+def test_each_kind_of_key_goes_there_and_back(key: str, servers: Servers, tmp_path: Path) -> None:
+    with database("postgresql", servers, tmp_path) as url:
+        columns = f"id bigserial, kind int DEFAULT 1, at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY {key}"
+        made = HandMade(tmp_path, url, [f"CREATE TABLE logs ({columns})"], {"logs": WEEKLY})
+        execute(url, "INSERT INTO logs (at) SELECT now() - g * interval '1 hour' FROM generate_series(1, 9) g")
+        before = dump(servers[18], url)
+        enable(made.project, "logs", made.engine)
+        assert made.in_plain_form() == made.expected
+        undo(made.project, "logs", made.engine)
         assert dump(servers[18], url) == before

@@ -1,7 +1,6 @@
 """The guides of docs/adopt.md, run step by step: each answers what the page says; `--approve` rewrites the page."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from tests.support.approved_texts import plain
 from tests.support.database_access import execute, run_script
 from tests.support.databases import Servers, database
 from tests.support.environment import ROOT
+from tests.support.guides import answered
 from tests.support.known_keys import ENVIRONMENT
 from tests.support.schema_in_process import schema
 
@@ -18,9 +18,6 @@ pytestmark = pytest.mark.exhaustive
 
 PAGE = ROOT / "docs" / "adopt.md"
 GUIDE = re.compile(r"<!-- database: (\S+) -->(.*?)(?=\n## |\Z)", re.DOTALL)
-BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
-MOST_LINES = 14  # of a part of an answer: the rest is left out
-WIDTH = 116
 
 
 def guides() -> list[str]:
@@ -33,35 +30,21 @@ def test_a_guide_says_what_happens(dump: str, servers: Servers, tmp_path: Path, 
     guide = next(match for match in GUIDE.finditer(page) if match[1] == dump)
     with database("postgresql", servers, tmp_path) as url:
         run_script(url, (ROOT / "tests" / "legacy" / dump).read_text(encoding="utf-8").replace("public.", ""))
-        told = BLOCK.sub(lambda block: f"```console\n{answers(block[1], url)}```", guide[2])
+        told = answered(guide[2], lambda words: run(words, url))
     if request.config.getoption("--approve"):
         PAGE.write_text(page[: guide.start(2)] + told + page[guide.end(2) :], encoding="utf-8")
         return
     assert told == guide[2]
 
 
-def answers(block: str, url: str) -> str:
-    """What the commands of a block answer, each below its command."""
-    lines = []
-    for command in [line for line in block.splitlines() if line.startswith("$ ")]:
-        lines += [command, *run(shlex.split(command[2:]), url)]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def run(words: list[str], url: str) -> list[str]:
+def run(words: list[str], url: str) -> str:
     if words[0] == "psql":
         execute(url, words[2])
-        return ["DELETE 1"]
+        return "DELETE 1"
     done = (
         run_alembic(*words[1:], url=url, env=ENVIRONMENT)
         if words[0] == "alembic"
         else schema(*words[1:], DATABASE_URL=url, **ENVIRONMENT)
     )
     text = re.sub(r"\S+://\S+/\w+", "postgresql+psycopg://gateway@db/gateway", plain(done.stderr + done.stdout))
-    text = re.sub(r"\d+\.\d+ s\b", "0.4 s", re.sub(r"\b[0-9a-f]{16}\b", "c0ffee0123456789", text))
-    return [line for part in text.rstrip().split("\n\n") for line in ["", *shortened(part.splitlines())]][1:]
-
-
-def shortened(lines: list[str]) -> list[str]:
-    cut = [line if len(line) <= WIDTH else f"{line[: WIDTH - 2]} …" for line in lines]
-    return cut if len(cut) <= MOST_LINES else [*cut[: MOST_LINES - 2], "  …", cut[-1]]
+    return re.sub(r"\d+\.\d+ s\b", "0.4 s", re.sub(r"\b[0-9a-f]{16}\b", "c0ffee0123456789", text))

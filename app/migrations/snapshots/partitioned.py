@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from app.migrations.ahead import Mark, State, bound_check, key_index
 from app.migrations.snapshots.ddl_postgresql_types import quote
 from app.migrations.snapshots.store import Facts, Snapshot, address_of, kind_of, of_kind, owner_of
 from app.sql_text import unquoted
@@ -31,6 +32,7 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
         found: the facts of a database.
         declared: asked only if such a table is there, as it imports the models.
     """
+    found = _without_conversions(expected, found)
     tables = {address_of(name) for name in _unexpectedly_partitioned(expected, found)}
     if not tables:
         return found
@@ -42,6 +44,15 @@ def in_plain_form(expected: Snapshot, found: Snapshot, declared: Declared) -> Sn
         if name in expected or name not in kept
     }
     return plain | dict(_impossible(expected, found, tables))
+
+
+def _without_conversions(expected: Snapshot, found: Snapshot) -> Snapshot:
+    """Returns what was found without what a conversion has added to a table that is plain still."""
+    marks = [Mark.parse(facts.get("comment")) for name, facts in found.items() if kind_of(name) == "constraint"]
+    tables = {mark.table for mark in marks if mark is not None and mark.state is State.CONVERTING}
+    ours = {f"constraint {table}.{bound_check(table)}" for table in tables}
+    ours |= {f"index {table}.{key_index(table)}" for table in tables}
+    return {name: facts for name, facts in found.items() if name in expected or name not in ours}
 
 
 def is_widened_key(name: str, expected: Snapshot, found: Snapshot) -> bool:

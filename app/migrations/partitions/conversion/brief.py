@@ -100,6 +100,8 @@ class Brief:
         """Keeps a table as it is, without keeping any statement of a service waiting."""
         wait = max(self.limits.table_lock, 2 * _deadlock_seconds(connection))
         set_limits(connection, lock_timeout=wait, statement_timeout=self.limits.statement)
+        # A new table or index without a tablespace is the database's, as the one that it stands for.
+        connection.exec_driver_sql("SELECT set_config('default_tablespace', '', true)")
         self._began = time.monotonic()
         connection.exec_driver_sql(for_driver(f"LOCK TABLE {table} IN {_WEAK_MODE} MODE", connection.dialect))
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from app import db
 from app.migrations import run
+from app.migrations.ahead import key_index
 from app.migrations.errors import MigrationError, as_migration_error
 from app.migrations.partitions.conversion.brief import execute, outside, without_limits
 from app.migrations.partitions.conversion.look import (
@@ -23,13 +24,13 @@ from app.migrations.partitions.conversion.look import (
 from app.migrations.partitions.conversion.plan import (
     Plan,
     analyze_statement,
-    check_statement,
+    check_statements,
     drop_key_statement,
     key_statement,
     plan_of,
     validate_statement,
 )
-from app.migrations.partitions.conversion.swap import key_index, locks, swap_statements
+from app.migrations.partitions.conversion.swap import locks, swap_statements
 from app.migrations.partitions.conversion.work import Work, finish
 from app.migrations.partitions.creation import create_ahead
 from app.migrations.partitions.transactions import record
@@ -98,7 +99,7 @@ class _Conversion(Work):
             self._brief.look(connection, table)
             current = self._fresh(connection, found)
             self._brief.lock(connection, {table: "ACCESS EXCLUSIVE"})
-            execute(connection, [check_statement(current.target)])
+            execute(connection, check_statements(current.target))
 
         self._say(f"no row may lie after {found.wanted_bound} UTC from now on")
         return self._brief.until_free(work, [table])

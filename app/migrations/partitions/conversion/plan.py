@@ -4,11 +4,13 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from app.migrations.ahead import Mark, State, bound_check, key_index
 from app.migrations.partitions.conversion.estimates import Estimate
 from app.migrations.partitions.conversion.facts import TableFacts
 from app.migrations.partitions.conversion.look import Look
-from app.migrations.partitions.conversion.swap import Target, bound_check, key_index, locks, swap_statements
+from app.migrations.partitions.conversion.swap import Target, locks, swap_statements
 from app.migrations.snapshots import quote
+from app.sql_text import literal
 
 NOBODY = "nobody"
 ALL = "its readers and writers, for a moment; tried again until it is free at once"
@@ -65,12 +67,16 @@ class Plan:
     created: list[str] = field(default_factory=list)
 
 
-def check_statement(target: Target) -> str:
-    """Returns the statement that adds the CHECK of the bound; an earlier one is dropped with it."""
+def check_statements(target: Target) -> list[str]:
+    """Returns the statements that add the CHECK of the bound, with its mark; an earlier one is dropped with it."""
     facts, name = target.facts, quote(target.bound_check)
     drop = f"DROP CONSTRAINT {name}, " if facts.constraint(target.bound_check) is not None else ""
     column = f"{quote(target.by)} < {target.typed_literal()}"
-    return f"ALTER TABLE {facts.address} {drop}ADD CONSTRAINT {name} CHECK ({column}) NOT VALID"
+    mark = Mark(facts.name, None, target.bound, State.CONVERTING)
+    return [
+        f"ALTER TABLE {facts.address} {drop}ADD CONSTRAINT {name} CHECK ({column}) NOT VALID",
+        f"COMMENT ON CONSTRAINT {name} ON {facts.address} IS {literal(mark)}",
+    ]
 
 
 def validate_statement(facts: TableFacts) -> str:
@@ -113,7 +119,7 @@ def steps_of(found: Look) -> list[Step]:
     vacuum = f"SHARE UPDATE EXCLUSIVE on {facts.name}, as VACUUM"
     has_bound = found.bound is not None and not found.is_near
     title = f"All rows lie before {target.bound} UTC: a CHECK for new rows"
-    steps = [Step(title, [check_statement(target)], exclusive, ALL, done=has_bound)]
+    steps = [Step(title, check_statements(target), exclusive, ALL, done=has_bound)]
     read, build = found.estimate.read, found.estimate.build
     is_proved = found.is_proved and has_bound
     steps.append(Step("The CHECK is proved", [validate_statement(facts)], vacuum, NOBODY, read, done=is_proved))

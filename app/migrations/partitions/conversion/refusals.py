@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterator
 
 import sqlalchemy as sa
 
+from app.migrations.ahead import Mark, State, bound_check, key_index
 from app.migrations.partitions.conversion.facts import Index, TableFacts
-from app.migrations.partitions.conversion.swap import bound_check, key_index
 from app.migrations.snapshots import quote
 from app.partitions import Declared
 
@@ -170,7 +170,8 @@ def _constraints(facts: TableFacts) -> Lines:
     for constraint in facts.constraints:
         name, drop = f"the constraint {constraint.name} of {facts.name}", f"ALTER TABLE {facts.address}"
         if constraint.name == bound_check(facts.name):
-            if "<" not in constraint.definition or constraint.kind != "c":
+            mark = Mark.parse(constraint.comment)
+            if mark is None or mark.state is not State.CONVERTING:
                 yield f"{name} has the name of one that the conversion adds: rename it."
         elif not constraint.is_valid:
             yield f"{name} isn't validated: {drop} VALIDATE CONSTRAINT {quote(constraint.name)}"

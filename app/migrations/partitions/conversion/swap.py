@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from app.migrations.ahead import Mark, State
+from app.migrations.ahead import Mark, State, bound_check, key_index
 from app.migrations.partitions.conversion import carrying
 from app.migrations.partitions.conversion.facts import Constraint, Index, TableFacts
 from app.migrations.snapshots import quote
@@ -81,16 +81,6 @@ class Target:
     def typed_literal(self) -> str:
         """Returns the bound with its type, for a comparison."""
         return f"timestamp{'tz' * self.is_zoned} {self.literal()}"
-
-
-def bound_check(table: str) -> str:
-    """Returns the name of the CHECK of a table that is being converted."""
-    return fitting(f"{table}_until")
-
-
-def key_index(table: str) -> str:
-    """Returns the name of the index of a table that is being converted."""
-    return fitting(f"{table}_until_key")
 
 
 def free_name(name: str, taken: frozenset[str]) -> str:

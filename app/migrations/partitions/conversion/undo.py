@@ -9,12 +9,12 @@ from alembic.runtime.migration import MigrationContext
 
 from app import db
 from app.migrations import run
+from app.migrations.ahead import bound_check, key_index
 from app.migrations.errors import MigrationError, as_migration_error
 from app.migrations.operations import CatalogTable, add_foreign_key
 from app.migrations.partitions.conversion.brief import execute, outside, without_limits
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
 from app.migrations.partitions.conversion.plan import ALL, NOBODY, Plan, Step, drop_key_statement, key_index_statement
-from app.migrations.partitions.conversion.swap import bound_check, key_index
 from app.migrations.partitions.conversion.undo_look import (
     Reference,
     UndoLook,
@@ -91,7 +91,7 @@ def _leftovers(found: UndoLook) -> list[str]:
     drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(bound_check(facts.name))}"
     index = facts.index(key_index(facts.name))
     statements = [drop] if check is not None else []
-    return [*statements, drop_key_statement(facts, index.name)] if index is not None else statements
+    return [drop_key_statement(facts, index.name), *statements] if index is not None else statements
 
 
 def _build_statements(found: UndoLook) -> list[str]:
@@ -158,10 +158,10 @@ class _WayBack(Work):
             self._brief.lock(connection, {facts.address: "ACCESS EXCLUSIVE"})
             execute(connection, checks)
 
-        if checks and not self._brief.until_free(work, [facts.address]):
-            return False
         if indexes:
             outside(self._engine, indexes)
+        if checks and not self._brief.until_free(work, [facts.address]):  # last: its mark tells of the conversion
+            return False
         self._say("an unfinished conversion was taken back")
         return True
 
