@@ -9,16 +9,16 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
+from app.migrations.limits import limit, took_too_long
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
 from app.migrations.partitions.clock import server_now
-from app.migrations.partitions.defaults import LOOK_SECONDS, default_of, require_empty, too_large, took_too_long
+from app.migrations.partitions.defaults import LOOK_SECONDS, default_of, require_empty, too_large
 from app.migrations.partitions.leaves import Parent, making, marking, pattern_of, replica_identity
 from app.migrations.partitions.ranges import Range, missing
 from app.migrations.partitions.transactions import (
     again,
     execute,
-    is_true,
-    limit,
+    has_rows,
     record,
     short_wait,
     shortly,
@@ -175,6 +175,6 @@ def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> N
     """Drops a table that was made and not attached; leaves it alone if it has rows."""
     with shortly(connection, project):
         execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
-        if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
+        if has_rows(connection, own.address):
             return
         execute(connection, f"DROP TABLE {own.address}")

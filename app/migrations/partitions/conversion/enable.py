@@ -12,7 +12,7 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import key_index
 from app.migrations.errors import MigrationError, as_migration_error
-from app.migrations.partitions.conversion.brief import execute, outside, without_limits
+from app.migrations.limits import without_limits
 from app.migrations.partitions.conversion.look import (
     TOO_NEAR,
     Look,
@@ -33,7 +33,7 @@ from app.migrations.partitions.conversion.plan import (
 from app.migrations.partitions.conversion.swap import locks, swap_statements
 from app.migrations.partitions.conversion.work import Work, finish
 from app.migrations.partitions.creation import create_ahead
-from app.migrations.partitions.transactions import record
+from app.migrations.partitions.transactions import execute, outside, record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 
@@ -99,7 +99,7 @@ class _Conversion(Work):
             self._brief.look(connection, table)
             current = self._fresh(connection, found)
             self._brief.lock(connection, {table: "ACCESS EXCLUSIVE"})
-            execute(connection, check_statements(current.target))
+            execute(connection, *check_statements(current.target))
 
         self._say(f"no row may lie after {found.wanted_bound} UTC from now on")
         return self._brief.until_free(work, [table])
@@ -117,7 +117,7 @@ class _Conversion(Work):
             self._say("reading the table, to prove that")
             without_limits(connection)
             try:
-                execute(connection, [validate_statement(found.facts)])
+                execute(connection, validate_statement(found.facts))
             except sa.exc.DBAPIError as error:
                 raise as_migration_error(error, f"{self._declared.table}: a row is in the way") or error from None
 
@@ -130,7 +130,8 @@ class _Conversion(Work):
         self._say(f"building the index {name}; it waits for transactions that are older, and nobody waits for it")
         statements = [drop_key_statement(found.facts, name)] if found.has_broken_key else []
         try:
-            outside(self._engine, [*statements, key_statement(found.target)])
+            with outside(self._engine) as connection:
+                execute(connection, *statements, key_statement(found.target))
         except sa.exc.DBAPIError as error:
             raise as_migration_error(error, f"{self._declared.table}: building {name}") or error from None
 
@@ -146,7 +147,7 @@ class _Conversion(Work):
             target = current.target
             statements = swap_statements(target)
             self._brief.lock(connection, locks(current.facts))
-            execute(connection, statements)
+            execute(connection, *statements)
             evidence = {
                 "by": target.by,
                 "bound": target.bound,
@@ -171,7 +172,7 @@ class _Conversion(Work):
             if connection.execute(sa.text(_IS_ANALYZED), {"oid": facts.oid}).scalar():
                 return
             without_limits(connection)
-            execute(connection, [analyze_statement(facts)])
+            execute(connection, analyze_statement(facts))
 
 
 class _TooNear(Exception):  # noqa: N818 - a state, rather than a fault

@@ -11,15 +11,14 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import bound_check, key_index
 from app.migrations.errors import MigrationError, as_migration_error
+from app.migrations.limits import without_limits
 from app.migrations.operations import CatalogTable, add_foreign_key
-from app.migrations.partitions.conversion.brief import execute, outside, without_limits
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
 from app.migrations.partitions.conversion.plan import ALL, NOBODY, Plan, Step, drop_key_statement, key_index_statement
 from app.migrations.partitions.conversion.undo_look import (
     Reference,
     UndoLook,
     closed,
-    has_rows,
     look_back,
     quick_look_back,
     refusals_of,
@@ -27,7 +26,7 @@ from app.migrations.partitions.conversion.undo_look import (
 )
 from app.migrations.partitions.conversion.undo_statements import comment_on, undo_locks, undo_statements
 from app.migrations.partitions.conversion.work import Work, finish
-from app.migrations.partitions.transactions import record
+from app.migrations.partitions.transactions import execute, has_rows, outside, record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.migrations.snapshots import quote
@@ -121,11 +120,11 @@ def prove(engine: sa.Engine, one: Reference) -> None:
             operations = Operations(MigrationContext.configure(connection))
             table = CatalogTable(operations, one.table)
             add_foreign_key(table, one.name, f"CONSTRAINT {quote(one.name)} {one.definition}")
-            execute(connection, [*comment_on(one)])
+            execute(connection, *comment_on(one))
         return
     with run.transaction(engine) as connection:
         without_limits(connection)
-        execute(connection, [_proof(one)])
+        execute(connection, _proof(one))
 
 
 class _WayBack(Work):
@@ -156,10 +155,11 @@ class _WayBack(Work):
         def work(connection: sa.Connection) -> None:
             self._brief.look(connection, facts.address)
             self._brief.lock(connection, {facts.address: "ACCESS EXCLUSIVE"})
-            execute(connection, checks)
+            execute(connection, *checks)
 
         if indexes:
-            outside(self._engine, indexes)
+            with outside(self._engine) as connection:
+                execute(connection, *indexes)
         if checks and not self._brief.until_free(work, [facts.address]):  # last: its mark tells of the conversion
             return False
         self._say("an unfinished conversion was taken back")
@@ -173,13 +173,15 @@ class _WayBack(Work):
             return
         self._say(f"building the index {found.plain_key}; nobody waits for it")
         try:
-            outside(self._engine, statements)
+            with outside(self._engine) as connection:
+                execute(connection, *statements)
         except sa.exc.DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _UNIQUE_VIOLATION:
                 raise (
                     as_migration_error(error, f"{self._declared.table}: building {found.plain_key}") or error
                 ) from None
-            outside(self._engine, [drop_key_statement(require_former(found)[1], found.plain_key)])
+            with outside(self._engine) as connection:
+                execute(connection, drop_key_statement(require_former(found)[1], found.plain_key))
             columns = ", ".join(self._declared.key)
             self._refuse([f"two rows have the same {columns}, which the plain table would keep unique: delete one."])
 
@@ -191,9 +193,9 @@ class _WayBack(Work):
                 self._refuse(lines)
             statements = undo_statements(current)
             self._brief.lock(connection, undo_locks(current))
-            if lines := [closed(one) for one in current.empty if has_rows(connection, one)]:
+            if lines := [closed(one) for one in current.empty if has_rows(connection, one.address)]:
                 self._refuse(lines)
-            execute(connection, statements)
+            execute(connection, *statements)
             former, _ = require_former(current)
             evidence = {"partition": former.name, "dropped": [one.name for one in current.empty]}
             reason = f"{former.name} took its place again, {len(current.empty)} empty partitions went"

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from app import server_session
 from app.backfill import Pace
 from app.errors import met_a_lock
-from app.migrations.partitions.transactions import execute, limit
+from app.migrations.limits import limit
+from app.migrations.partitions.transactions import execute
 from app.partitions import Declared
 from app.sql_text import for_driver, literal, quoted
 

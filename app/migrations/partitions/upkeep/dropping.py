@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from app.errors import met_a_lock
 from app.migrations import run
+from app.migrations.limits import deadlock_seconds, limit
 from app.migrations.partitions.catalog import Partition, standing_alone
 from app.migrations.partitions.transactions import (
     again,
     execute,
-    limit,
     record,
     short_transaction,
     short_wait,
@@ -33,7 +33,6 @@ from app.sql_text import for_driver, quoted
 _FOREIGN_KEYS = """
 SELECT conname::text FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0
 """
-_DEADLOCK = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float"
 
 
 class Taken(Exception):  # noqa: N818 - a state, rather than a fault
@@ -88,7 +87,7 @@ class Dropper:
     def _take(self, connection: sa.Connection, own: Partition) -> bool:
         """Keeps others from writing to the partition; returns False if it isn't there, or isn't to be dropped."""
         # An autovacuum that is in the way is ended by whoever has waited for so long.
-        wait_for_locks(connection, 2 * float(connection.exec_driver_sql(_DEADLOCK).scalar_one()))
+        wait_for_locks(connection, 2 * deadlock_seconds(connection))
         try:
             with connection.begin_nested():
                 execute(connection, f"LOCK TABLE {own.address} IN EXCLUSIVE MODE")

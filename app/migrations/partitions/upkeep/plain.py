@@ -14,7 +14,7 @@ from app.errors import SchemaError
 from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
-from app.migrations.partitions.transactions import is_true, record
+from app.migrations.partitions.transactions import has_rows, record
 from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Ledger, Outcome
@@ -82,7 +82,7 @@ class PlainTable(Upkeep):
         )
         earliest = literal(f"{before}{'+00' * bool(zoned)}")
         rows = OldRows(connection, declared, earliest, cascades(connection, declared.table))
-        if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.old})"):
+        if not has_rows(connection, f"{self._name} WHERE {rows.old}"):
             return None
         self._require_consent(connection, rows, now)
         self._require_index(connection)
@@ -102,8 +102,7 @@ class PlainTable(Upkeep):
         wrong = disagreement(connection) if self.options.now is None else None
         if wrong is not None:
             raise MigrationError(f"Nothing was deleted: {wrong}.")
-        is_young = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.young})"
-        if not self.options.accept_empty and not is_true(connection, is_young):
+        if not self.options.accept_empty and not has_rows(connection, f"{self._name} WHERE {rows.young}"):
             raise MigrationError(
                 f"Nothing was deleted: no row of {table} is younger than {keep}, so that all of them would go. Is the "
                 f"clock right ({now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"

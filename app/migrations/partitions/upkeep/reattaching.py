@@ -3,12 +3,12 @@
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State
+from app.migrations.limits import limit
 from app.migrations.partitions.catalog import Partition
 from app.migrations.partitions.leaves import Parent, foreign_keys, marking
 from app.migrations.partitions.transactions import (
     again,
     execute,
-    limit,
     record,
     short_transaction,
     short_wait,
