@@ -1,17 +1,15 @@
 """Partitions of a table as the catalog describes them; bounds are naive and UTC, whatever the session's zone."""
 
 import datetime as dt
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.ahead import PREFIX, Mark
-from app.periods import FIRST_MOMENT
+from app.migrations.ahead import BOUNDS, PREFIX, Mark
+from app.periods import FIRST_MOMENT, read_moment
 from app.sql_text import quoted
 
-_RANGE = re.compile(r"FOR VALUES FROM \((.+)\) TO \((.+)\)")
 _PARTITIONS = """
 SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
        pg_get_expr(c.relpartbound, c.oid) AS bound, i.inhdetachpending AS is_pending,
@@ -87,8 +85,8 @@ def standing_alone(connection: sa.Connection, table: str) -> list[Partition]:
 def _partition(row: sa.Row[Any]) -> Partition:
     values = dict(row._mapping)  # noqa: SLF001 - documented
     bound, mark = str(values.pop("bound") or ""), Mark.parse(values.pop("comment"))
-    match = _RANGE.fullmatch(bound)
-    low, high = (_moment(match[1]), _moment(match[2])) if match else (None, None)
+    match = BOUNDS.fullmatch(bound)
+    low, high = map(read_moment, match.groups()) if match else (None, None)
     is_range = match is not None and (low is not None or match[1] == "MINVALUE")
     is_range = is_range and match is not None and (high is not None or match[2] == "MAXVALUE")
     return Partition(
@@ -99,15 +97,6 @@ def _partition(row: sa.Row[Any]) -> Partition:
         mark=mark,
         **(values | {"bytes": int(values["bytes"] or 0)}),
     )
-
-
-def _moment(text: str) -> dt.datetime | None:
-    """Returns the moment of a bound; None of MINVALUE, MAXVALUE, and of what isn't a time that Python has."""
-    try:
-        moment = dt.datetime.fromisoformat(text.strip("'"))
-    except ValueError:
-        return None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
 
 
 def _place(partition: Partition) -> tuple[bool, dt.datetime, str]:

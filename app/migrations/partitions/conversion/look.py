@@ -20,7 +20,7 @@ from app.migrations.partitions.leaves import Parent
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, address_of, owner_of, quote
 from app.partitions import Declared
-from app.periods import Period
+from app.periods import Period, read_moment
 
 LEAST_AHEAD = dt.timedelta(hours=6)
 TOO_NEAR = dt.timedelta(hours=1)
@@ -168,7 +168,7 @@ def quick_look(connection: sa.Connection, declared: Declared) -> Look:
         raise MigrationError(f"The database has no table {declared.table}.")
     check = facts.constraint(bound_check(facts.name))
     match = _BOUND.search(check.definition) if check is not None else None
-    bound = _moment(match[1]) if match is not None else None
+    bound = read_moment(match[1]) if match is not None else None
     index = facts.index(key_index(facts.name))
     key = facts.primary_key
     keeps = key is not None and declared.by in key.columns
@@ -193,14 +193,6 @@ def _newest(connection: sa.Connection, found: Look, *, patient: bool) -> tuple[d
     if moment is None or moment <= schedule.ahead.after(found.now):
         return moment, None
     return None, moment
-
-
-def _moment(text: str) -> dt.datetime | None:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
 
 
 def differences(connection: sa.Connection, project: Project, config: Config, table: str) -> tuple[Snapshot, list[str]]:
