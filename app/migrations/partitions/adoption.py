@@ -9,7 +9,7 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import ConfigurationError, MigrationError
-from app.migrations.partitions.catalog import Partition, attached
+from app.migrations.partitions.catalog import Partition, attached, named
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import expired
@@ -149,7 +149,7 @@ def _mark(project: Project, engine: sa.Engine, parent: Parent, own: Adopted) -> 
     with short_transaction(engine, project) as connection:
         # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
         wait_for_locks(connection, project.limits().table_lock)
-        there = next((other for other in attached(connection, parent.table) if other.name == own.name), None)
+        there = named(attached(connection, parent.table), own.name)
         if there is None or there.mark is not None or (there.low, there.high) != (own.low, own.high):
             return
         execute(connection, marking(there.address, Mark(parent.table, own.low, own.high, State.KEPT)))

@@ -1,12 +1,13 @@
 """Partitions of a table as the catalog describes them; bounds are naive and UTC, whatever the session's zone."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.ahead import BOUNDS, PREFIX, Mark
+from app.migrations.ahead import BOUNDS, PREFIX, Mark, State
 from app.periods import FIRST_MOMENT, read_moment
 from app.sql_text import quoted
 
@@ -63,6 +64,16 @@ class Partition:
     rows: int
     bytes: int
 
+    @property
+    def span(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """Returns the bounds by its mark, which a detached partition has as well; else its own."""
+        return (self.mark.low, self.mark.high) if self.mark is not None else (self.low, self.high)
+
+
+def named(partitions: Iterable[Partition], name: str) -> Partition | None:
+    """Returns the partition with a name."""
+    return next((partition for partition in partitions if partition.name == name), None)
+
 
 def partition_key(connection: sa.Connection, table: str) -> str | None:
     """Returns the partition key, such as `RANGE (request_time)`; None of a table that isn't partitioned, or there."""
@@ -75,11 +86,15 @@ def attached(connection: sa.Connection, table: str) -> list[Partition]:
     return sorted(map(_partition, rows), key=_place)
 
 
-def standing_alone(connection: sa.Connection, table: str) -> list[Partition]:
-    """Returns the tables with a mark of `table` that aren't attached to any."""
+def standing_alone(connection: sa.Connection, table: str, *states: State) -> list[Partition]:
+    """Returns the tables with a mark of `table` that aren't attached to any, in all states or in these."""
     rows = connection.execute(sa.text(_ALONE), {"prefix": PREFIX, "table": quoted(table)}).all()
-    found = sorted(map(_partition, rows), key=_place)
-    return [partition for partition in found if partition.mark is not None and partition.mark.table == table]
+    partitions = sorted(map(_partition, rows), key=_place)
+    return [
+        own
+        for own in partitions
+        if own.mark is not None and own.mark.table == table and own.mark.state in (states or State)
+    ]
 
 
 def _partition(row: sa.Row[Any]) -> Partition:

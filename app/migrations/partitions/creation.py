@@ -69,9 +69,7 @@ def needed(connection: sa.Connection, declared: Declared, now: dt.datetime | Non
             f"Is the server's clock right ({moment:%Y-%m-%d %H:%M} UTC)? Else declare a longer period than "
             f"{declared.schedule.every}, or fewer of them ahead."
         )
-    alone = standing_alone(connection, declared.table)
-    left = [own for own in alone if own.mark is not None and own.mark.state is State.MAKING]
-    return Needed(moment, ranges, there, left)
+    return Needed(moment, ranges, there, standing_alone(connection, declared.table, State.MAKING))
 
 
 def create_ahead(

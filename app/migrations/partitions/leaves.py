@@ -8,7 +8,6 @@ There is no CHECK of the bounds: an empty table has nothing to be scanned for, a
 """
 
 import datetime as dt
-import itertools
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,7 +18,7 @@ from app.migrations.partitions.catalog import Partition
 from app.migrations.partitions.ranges import Range
 from app.partitions import Declared
 from app.periods import FIRST_MOMENT, LAST_MOMENT
-from app.sql_text import fitting, literal, quoted
+from app.sql_text import free_name, literal, quoted
 
 _LIKE = ["DEFAULTS", "GENERATED", "STORAGE", "COMPRESSION", "CONSTRAINTS", "INDEXES", "STATISTICS", "COMMENTS"]
 _PARENT = """
@@ -124,12 +123,11 @@ class Parent:
 
     def free_name(self, connection: sa.Connection, wanted: str) -> str:
         """Returns a name for a table: the wanted one, or with a number if that is taken."""
-        names = map(fitting, itertools.chain([wanted], (f"{wanted}_{number}" for number in itertools.count(2))))
-        return next(
-            name
-            for name in names
-            if not connection.execute(sa.text(_IS_TAKEN), {"schema": self.schema, "name": name}).scalar()
-        )
+
+        def is_taken(name: str) -> bool:
+            return bool(connection.execute(sa.text(_IS_TAKEN), {"schema": self.schema, "name": name}).scalar())
+
+        return free_name(wanted, is_taken, first=2)
 
     def address_of(self, name: str) -> str:
         """Returns a name with the parent's schema, quoted."""

@@ -1,7 +1,6 @@
 """The one transaction that puts a partitioned table in the place of a plain one, which becomes its first partition."""
 
 import datetime as dt
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,7 @@ from app.migrations.ahead import Mark, State, bound_check, key_index
 from app.migrations.partitions.conversion import carrying
 from app.migrations.partitions.conversion.facts import Constraint, Index, TableFacts
 from app.migrations.snapshots import quote
-from app.sql_text import fitting, literal
+from app.sql_text import free_name, literal
 
 _TAKEN = """
 SELECT relname::text FROM pg_class WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = :oid)
@@ -62,11 +61,11 @@ class Target:
     @property
     def partition(self) -> str:
         """Returns the name that the plain table gets."""
-        return free_name(f"{self.facts.name}_until_{self.bound:%Y%m%d}", self.taken)
+        return free_name(f"{self.facts.name}_until_{self.bound:%Y%m%d}", self.taken.__contains__)
 
     def of_partition(self, name: str) -> str:
         """Returns the name that an index, or statistics, of the plain table gets."""
-        return free_name(f"{self.partition}_{name}", self.taken)
+        return free_name(f"{self.partition}_{name}", self.taken.__contains__)
 
     @property
     def is_zoned(self) -> bool:
@@ -81,12 +80,6 @@ class Target:
     def typed_literal(self) -> str:
         """Returns the bound with its type, for a comparison."""
         return f"timestamp{'tz' * self.is_zoned} {self.literal()}"
-
-
-def free_name(name: str, taken: frozenset[str]) -> str:
-    """Returns a name, with a number if another object has it."""
-    numbered = (f"{name}_{number}" for number in itertools.count(1))
-    return next(one for one in map(fitting, itertools.chain([name], numbered)) if one not in taken)
 
 
 def taken_names(connection: sa.Connection, facts: TableFacts) -> frozenset[str]:

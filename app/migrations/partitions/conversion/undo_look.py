@@ -114,11 +114,10 @@ def quick_look_back(connection: sa.Connection, declared: Declared, expected: Sna
     if not found.is_partitioned:
         return UndoLook(found, references=references, expected=expected)
     partitions = attached(connection, declared.table)
-    former = next((one for one in partitions if _is_former(one)), None)
+    former = next(filter(_is_former, partitions), None)
     facts = table_facts(connection, former.address) if former is not None else None
-    others = [one for one in partitions if former is None or one.name != former.name]
-    alone = standing_alone(connection, declared.table)
-    left = [one for one in alone if one.mark is not None and one.mark.state is State.MAKING]
+    others = [one for one in partitions if one is not former]
+    left = standing_alone(connection, declared.table, State.MAKING)
     return UndoLook(found, former, facts, others, left, references, expected)
 
 
@@ -137,9 +136,10 @@ def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
         f"{described} depends on the partitioned {facts.name}: drop it, and create it again afterwards."
         for described in dependents(connection, facts)
     ]
-    for standing in standing_alone(connection, facts.name):
-        if standing.mark is not None and standing.mark.state is State.RETIRING:
-            lines.append(f"{standing.name} is on its way out: let schema partitions maintain end that first.")
+    lines += [
+        f"{retiring.name} is on its way out: let schema partitions maintain end that first."
+        for retiring in standing_alone(connection, facts.name, State.RETIRING)
+    ]
     return lines
 
 

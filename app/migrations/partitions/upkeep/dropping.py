@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app.errors import met_a_lock
 from app.migrations import run
 from app.migrations.limits import deadlock_seconds, limit
-from app.migrations.partitions.catalog import Partition, standing_alone
+from app.migrations.partitions.catalog import Partition, named, standing_alone
 from app.migrations.partitions.transactions import (
     again,
     execute,
@@ -64,9 +64,7 @@ class Dropper:
                 return None
             saved = self._archive(connection, own)
             rows = saved.rows if saved is not None else self._count(connection, own)
-            step = Step(self.declared.table, Action.DROP, own.name, reason, rows=rows, bytes=own.bytes)
-            if own.mark is not None:
-                step = replace(step, low=own.mark.low, high=own.mark.high)
+            step = Step(self.declared.table, Action.DROP, own.name, reason, *own.span, rows=rows, bytes=own.bytes)
             if saved is not None:
                 step = replace(step, archive=str(saved.file), sha256=saved.sha256)
             exits.enter_context(run.writing(self.project, self.engine, self.options.lock_timeout))
@@ -101,10 +99,8 @@ class Dropper:
         if (connection.dialect.server_version_info or ()) >= (17,):
             limit(connection, "transaction_timeout", 0)
         # It may have been attached again, or be another table of the same name.
-        return any(
-            other.name == own.name and other.mark == own.mark
-            for other in standing_alone(connection, self.declared.table)
-        )
+        there = named(standing_alone(connection, self.declared.table), own.name)
+        return there is not None and there.mark == own.mark
 
     def _archive(self, connection: sa.Connection, own: Partition) -> Archive | None:
         if self.options.archive is None:

@@ -8,7 +8,7 @@ from app import db
 from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
-from app.migrations.partitions.catalog import Partition, attached
+from app.migrations.partitions.catalog import Partition, attached, named
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
@@ -100,13 +100,13 @@ class Partitions(Upkeep):
             with db.connect(self.engine) as connection:
                 found = due(connection, self.declared, self.options.now)
                 parent = Parent.of(connection, self.declared)
-            current = next((other for other in found.retiring if other.name == own.name), None)
+            current = named(found.retiring, own.name)
             if current is not None:
                 self._mark(parent, current, State.RETIRING)
                 detach(self.project, self.engine, parent, current, has_default=found.has_default)
             with db.connect(self.engine) as connection:
                 found = due(connection, self.declared, self.options.now)
-        return next((other for other in found.detached if other.name == own.name), None)
+        return named(found.detached, own.name)
 
     def _end_pending(self, own: Partition) -> None:
         """Ends a detachment that a person began: beside it the server allows no other."""
@@ -114,8 +114,8 @@ class Partitions(Upkeep):
             with db.connect(self.engine) as connection:
                 parent = Parent.of(connection, self.declared)
                 there = attached(connection, self.declared.table)
-            current = next((other for other in there if other.name == own.name and other.is_pending), None)
-            if current is not None:
+            current = named(there, own.name)
+            if current is not None and current.is_pending:
                 detach(self.project, self.engine, parent, current, has_default=False)
         self.result.note(f"{own.name} was being detached by a person: that is done; it is left alone, with its rows")
 
@@ -124,7 +124,7 @@ class Partitions(Upkeep):
             with db.connect(self.engine) as connection:
                 found = due(connection, self.declared, self.options.now)
                 parent = Parent.of(connection, self.declared)
-            current = next((other for other in found.taken_back if other.name == own.name), None)
+            current = named(found.taken_back, own.name)
             if current is None:
                 return
             if current.is_pending:  # it can't be taken back before it is ended
@@ -178,12 +178,10 @@ def _creation(found: Needed, declared: Declared, name: str, range_: Range, secon
 
 
 def _drop(declared: Declared, own: Partition) -> Step:
-    low, high = (own.mark.low, own.mark.high) if own.mark is not None else (own.low, own.high)
-    return Step(declared.table, Action.DROP, own.name, reason(declared, own), low, high, rows=own.rows, bytes=own.bytes)
+    return Step(declared.table, Action.DROP, own.name, reason(declared, own), *own.span, rows=own.rows, bytes=own.bytes)
 
 
 def _kept(declared: Declared, own: Partition) -> Step:
-    assert own.mark is not None
     keep = declared.schedule.keep
     why = f"its rows are kept {f'for {keep}' if keep is not None else 'for ever'} now, and were to be dropped"
-    return Step(declared.table, Action.KEEP, own.name, why, own.mark.low, own.mark.high, bytes=own.bytes)
+    return Step(declared.table, Action.KEEP, own.name, why, *own.span, bytes=own.bytes)

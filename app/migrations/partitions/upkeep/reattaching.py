@@ -49,8 +49,7 @@ def _validate(project: Project, engine: sa.Engine, own: Partition, name: str) ->
 
 
 def _attach(project: Project, engine: sa.Engine, parent: Parent, own: Partition) -> None:
-    assert own.mark is not None
-    low, high = own.mark.low, own.mark.high
+    low, high = own.span
     with short_transaction(engine, project) as connection:
         limit(connection, "statement_timeout", 0)  # it may scan the partition, which nobody else can see
         wait_for_locks(connection, project.limits().table_lock)

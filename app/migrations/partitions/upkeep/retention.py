@@ -71,8 +71,7 @@ def due(connection: sa.Connection, declared: Declared, now: dt.datetime | None) 
 
 def reason(declared: Declared, own: Partition) -> str:
     """Returns why a partition is dropped."""
-    high = own.mark.high if own.mark is not None else own.high
-    return f"all rows are older than {declared.schedule.keep} (until {high:%Y-%m-%d %H:%M} UTC)"
+    return f"all rows are older than {declared.schedule.keep} (until {own.span[1]:%Y-%m-%d %H:%M} UTC)"
 
 
 def require_consent(
