@@ -114,7 +114,7 @@ def adopt_partitions(
 
 
 def _look(connection: sa.Connection, declared: Declared, database: str, now: dt.datetime | None) -> PartitionAdoption:
-    moment = server_now(connection) if now is None else now
+    moment = server_now(connection, now)
     keep = declared.schedule.keep
     found = PartitionAdoption(database, declared.table, str(keep) if keep is not None else "ever", done=False)
     for own in attached(connection, declared.table):

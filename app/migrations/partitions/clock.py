@@ -8,13 +8,15 @@ _POSTGRESQL = "SELECT timezone('utc', clock_timestamp())"
 _MOST = dt.timedelta(hours=1)
 
 
-def server_now(connection: sa.Connection) -> dt.datetime:
-    """Returns the time of the server's clock, naive and UTC; on SQLite this machine's."""
+def server_now(connection: sa.Connection, now: dt.datetime | None = None) -> dt.datetime:
+    """Returns `now`, or the time of the server's clock, naive and UTC; on SQLite this machine's."""
+    if now is not None:
+        return now
     if connection.dialect.name != "postgresql":
         return machine_now()
-    now = connection.exec_driver_sql(_POSTGRESQL).scalar_one()
-    assert isinstance(now, dt.datetime)
-    return now
+    moment = connection.exec_driver_sql(_POSTGRESQL).scalar_one()
+    assert isinstance(moment, dt.datetime)
+    return moment
 
 
 def machine_now() -> dt.datetime:

@@ -59,7 +59,7 @@ def needed(connection: sa.Connection, declared: Declared, now: dt.datetime | Non
     Raises:
         MigrationError: there would be too many.
     """
-    moment = server_now(connection) if now is None else now
+    moment = server_now(connection, now)
     there = attached(connection, declared.table)
     taken = [Range.of(own.low, own.high) for own in there if own.is_range]
     ranges = missing(taken, declared.schedule, moment)

@@ -119,7 +119,7 @@ class Parent:
 
     def moment(self, moment: dt.datetime) -> str:
         """Returns a moment as a literal of the partition column's type."""
-        return literal(f"{moment}{'+00' if self.is_zoned else ''}")
+        return moment_literal(moment, is_zoned=self.is_zoned)
 
     def free_name(self, connection: sa.Connection, wanted: str) -> str:
         """Returns a name for a table: the wanted one, or with a number if that is taken."""
@@ -188,6 +188,11 @@ def foreign_keys(connection: sa.Connection, parent: Parent) -> list[tuple[str, s
     """Returns the names and definitions of the foreign keys of a parent."""
     rows = connection.execute(sa.text(_FOREIGN_KEYS), {"table": parent.address})
     return [(str(name), str(definition)) for name, definition in rows]
+
+
+def moment_literal(moment: dt.datetime, *, is_zoned: bool) -> str:
+    """Returns a moment as a literal of a `timestamp`, or of a `timestamptz`, whatever the session's zone."""
+    return literal(f"{moment}{'+00' * is_zoned}")
 
 
 def marking(leaf: str, mark: Mark) -> str:

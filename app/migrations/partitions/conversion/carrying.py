@@ -34,12 +34,12 @@ def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]
         address: the table as a statement spells it.
     """
     if source.comment != target.comment:
-        yield f"COMMENT ON TABLE {address} IS {_text(source.comment)}"
+        yield comment_on(f"TABLE {address}", source.comment)
     yield from _columns(source, target, address)
     for constraint in source.constraints:
         known = target.constraint(constraint.name)
         if constraint.comment != (known.comment if known else None):
-            yield f"COMMENT ON CONSTRAINT {quote(constraint.name)} ON {address} IS {_text(constraint.comment)}"
+            yield comment_on(f"CONSTRAINT {quote(constraint.name)} ON {address}", constraint.comment)
     for index in source.indexes:
         yield from _index(source, index, target.index(index.name))
     yield from _grants(source.grants, target.grants, address)
@@ -54,7 +54,7 @@ def triggers(made: list[Trigger], address: str) -> Iterator[str]:
         if trigger.enabled in _STATES:
             yield f"ALTER TABLE {address} {_STATES[trigger.enabled]} TRIGGER {quote(trigger.name)}"
         if trigger.comment is not None:
-            yield f"COMMENT ON TRIGGER {quote(trigger.name)} ON {address} IS {_text(trigger.comment)}"
+            yield comment_on(f"TRIGGER {quote(trigger.name)} ON {address}", trigger.comment)
 
 
 def statistics(made: Statistics) -> Iterator[str]:
@@ -63,7 +63,7 @@ def statistics(made: Statistics) -> Iterator[str]:
     if made.target is not None:
         yield f"ALTER STATISTICS {made.address} SET STATISTICS {made.target}"
     if made.comment is not None:
-        yield f"COMMENT ON STATISTICS {made.address} IS {_text(made.comment)}"
+        yield comment_on(f"STATISTICS {made.address}", made.comment)
 
 
 def published(publication: Publication, address: str) -> str:
@@ -71,6 +71,11 @@ def published(publication: Publication, address: str) -> str:
     columns = f" ({', '.join(map(quote, publication.columns))})" if publication.columns else ""
     rows = f" WHERE ({publication.filter})" if publication.filter else ""
     return f"ALTER PUBLICATION {quote(publication.name)} ADD TABLE ONLY {address}{columns}{rows}"
+
+
+def comment_on(described: str, comment: str | None) -> str:
+    """Returns the statement that gives an object its comment, or takes it; such as `TABLE public.events`."""
+    return f"COMMENT ON {described} IS {'NULL' if comment is None else literal(comment)}"
 
 
 def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
@@ -85,13 +90,13 @@ def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[s
         if changed := sorted({*column.options} - {*known.options}):
             yield f"{alter} SET ({', '.join(changed)})"
         if column.comment != known.comment:
-            yield f"COMMENT ON COLUMN {address}.{quote(column.name)} IS {_text(column.comment)}"
+            yield comment_on(f"COLUMN {address}.{quote(column.name)}", column.comment)
 
 
 def _index(source: TableFacts, index: Index, known: Index | None) -> Iterator[str]:
     address = f"{source.schema}.{quote(index.name)}"
     if index.comment != (known.comment if known else None):
-        yield f"COMMENT ON INDEX {address} IS {_text(index.comment)}"
+        yield comment_on(f"INDEX {address}", index.comment)
     for one in index.statistics:
         if known is None or one not in known.statistics:
             number, _, target = one.partition(" ")
@@ -126,7 +131,3 @@ def _identity(source: TableFacts) -> str:
 
 def _name(option: str) -> str:
     return option.partition("=")[0]
-
-
-def _text(comment: str | None) -> str:
-    return "NULL" if comment is None else literal(comment)

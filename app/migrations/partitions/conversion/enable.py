@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app import db
 from app.migrations import run
 from app.migrations.ahead import key_index
-from app.migrations.errors import MigrationError, as_migration_error
+from app.migrations.errors import as_migration_error
 from app.migrations.limits import without_limits
 from app.migrations.partitions.conversion.look import (
     TOO_NEAR,
@@ -70,13 +70,14 @@ def enable(project: Project, table: str, engine: sa.Engine | None = None, *, loc
 class _Conversion(Work):
     """One conversion, under the migration lock."""
 
+    done = "converted"
+
     def go_on(self) -> Plan | None:
         """Does what is left; returns None if a table stays in use."""
         with db.connect(self._engine) as connection:
             found = look(connection, self._project, self._config, self._declared, patient=True)
         if found.refusals:
-            listed = "".join(f"\n  {line}" for line in found.refusals)
-            raise MigrationError(f"{self._declared.table} was not converted, for these are in the way:{listed}")
+            self._refuse(found.refusals)
         plan = plan_of(found, "")
         if not found.is_partitioned and not self._convert(found):
             return None

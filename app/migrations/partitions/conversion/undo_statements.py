@@ -8,7 +8,6 @@ from app.migrations.partitions.conversion.facts import Index, Statistics, TableF
 from app.migrations.partitions.conversion.swap import deferral, locks, restored_marks
 from app.migrations.partitions.conversion.undo_look import Reference, UndoLook, require_former
 from app.migrations.snapshots import quote
-from app.sql_text import literal
 
 _EXCLUSIVE = "ACCESS EXCLUSIVE"
 
@@ -91,8 +90,7 @@ def _fill(found: UndoLook) -> Iterator[str]:
 def comment_on(reference: Reference) -> Iterator[str]:
     """Yields the statement that gives a foreign key its comment back."""
     if reference.comment is not None:
-        text = literal(reference.comment)
-        yield f"COMMENT ON CONSTRAINT {quote(reference.name)} ON {reference.table} IS {text}"
+        yield carrying.comment_on(f"CONSTRAINT {quote(reference.name)} ON {reference.table}", reference.comment)
 
 
 def _by_its_names(found: UndoLook, own: TableFacts) -> TableFacts:
@@ -119,5 +117,4 @@ def _statistics(wanted: Statistics, own: TableFacts) -> Iterator[str]:
     if present.target != wanted.target:
         yield f"ALTER STATISTICS {address} SET STATISTICS {-1 if wanted.target is None else wanted.target}"
     if present.comment != wanted.comment:
-        comment = "NULL" if wanted.comment is None else literal(wanted.comment)
-        yield f"COMMENT ON STATISTICS {address} IS {comment}"
+        yield carrying.comment_on(f"STATISTICS {address}", wanted.comment)

@@ -14,11 +14,12 @@ from app.errors import SchemaError
 from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
+from app.migrations.partitions.leaves import moment_literal
 from app.migrations.partitions.transactions import has_rows, record
 from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Ledger, Outcome
-from app.sql_text import for_driver, literal, quoted
+from app.sql_text import for_driver, quoted
 
 _MOST_COUNTED = 1_000_000
 _MOST_WITHOUT_INDEX = 100_000  # rows that each page reads all of
@@ -72,7 +73,7 @@ class PlainTable(Upkeep):
         declared, keep = self.declared, self.declared.schedule.keep
         if keep is None:
             return None
-        now = self.options.now if self.options.now is not None else server_now(connection)
+        now = server_now(connection, self.options.now)
         if not declared.key:
             raise MigrationError(f"Nothing was deleted: the model of {declared.table} has no primary key.")
         before = keep.before(now).replace(microsecond=0)
@@ -80,7 +81,7 @@ class PlainTable(Upkeep):
             connection.dialect.name == "postgresql"
             and connection.execute(sa.text(_IS_ZONED), {"table": self._name, "by": declared.by}).scalar()
         )
-        earliest = literal(f"{before}{'+00' * bool(zoned)}")
+        earliest = moment_literal(before, is_zoned=bool(zoned))
         rows = OldRows(connection, declared, earliest, cascades(connection, declared.table))
         if not has_rows(connection, f"{self._name} WHERE {rows.old}"):
             return None
@@ -129,7 +130,7 @@ class PlainTable(Upkeep):
         return int(connection.exec_driver_sql(question).scalar_one())
 
     def _step(self, connection: sa.Connection, rows: int) -> Step:
-        now = self.options.now if self.options.now is not None else server_now(connection)
+        now = server_now(connection, self.options.now)
         keep = self.declared.schedule.keep
         assert keep is not None
         high = keep.before(now).replace(microsecond=0)

@@ -53,7 +53,7 @@ def due(connection: sa.Connection, declared: Declared, now: dt.datetime | None) 
         declared: the table.
         now: the moment, naive and UTC; None is the server's clock.
     """
-    moment = server_now(connection) if now is None else now
+    moment = server_now(connection, now)
     there, alone = attached(connection, declared.table), standing_alone(connection, declared.table)
     found = Due(moment, has_default=any(own.is_default for own in there))
     for own in there:
