@@ -8,7 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from app.errors import met_a_lock
-from app.migrations.errors import as_migration_error
+from app.migrations.errors import refused
 
 _PAUSE_SECONDS = (0.2, 3.0)
 _T = TypeVar("_T")
@@ -32,9 +32,7 @@ def again_if_locked(work: Callable[[], _T], seconds: float, subject: str, say: C
             return work()
         except sa.exc.DBAPIError as error:
             if not met_a_lock(error) or time.monotonic() + pause > deadline:
-                failure = as_migration_error(error, subject)
-                assert failure is not None
-                raise failure from None
+                raise refused(error, subject) from None
             say(f"a table is in use; rolled back, trying again in {pause:.1f} s or less")
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
             pause = min(pause * 2, _PAUSE_SECONDS[1])

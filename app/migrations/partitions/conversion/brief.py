@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from app.errors import met_a_lock
 from app.migrations import run
-from app.migrations.errors import as_migration_error
+from app.migrations.errors import refused
 from app.migrations.limits import deadlock_seconds, limit
 from app.migrations.partitions.transactions import execute
 from app.migrations.project import Limits
@@ -84,7 +84,7 @@ class Brief:
                 self.held_seconds = time.monotonic() - began
             except sa.exc.DBAPIError as error:
                 if not met_a_lock(error):
-                    raise as_migration_error(error, "The conversion") or error from None
+                    raise refused(error, "The conversion") from None
                 if time.monotonic() + pause > deadline:
                     return False
                 if time.monotonic() - said > _PAUSE_SECONDS[1]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app import db
 from app.migrations import run
 from app.migrations.ahead import key_index
-from app.migrations.errors import as_migration_error
+from app.migrations.errors import refused
 from app.migrations.limits import without_limits
 from app.migrations.partitions.conversion.look import (
     TOO_NEAR,
@@ -120,7 +120,7 @@ class _Conversion(Work):
             try:
                 execute(connection, validate_statement(found.facts))
             except sa.exc.DBAPIError as error:
-                raise as_migration_error(error, f"{self._declared.table}: a row is in the way") or error from None
+                raise refused(error, f"{self._declared.table}: a row is in the way") from None
 
     def _build_key(self) -> None:
         with db.connect(self._engine) as connection:
@@ -134,7 +134,7 @@ class _Conversion(Work):
             with outside(self._engine) as connection:
                 execute(connection, *statements, key_statement(found.target))
         except sa.exc.DBAPIError as error:
-            raise as_migration_error(error, f"{self._declared.table}: building {name}") or error from None
+            raise refused(error, f"{self._declared.table}: building {name}") from None
 
     def _swap(self, found: Look) -> bool:
         table = found.facts.address

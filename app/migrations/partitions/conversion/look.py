@@ -42,7 +42,6 @@ class Look:
         has_broken_key: it is there, and a killed build has left it invalid.
         estimate: the size and the time.
         newest: the moment of the newest row, None if it isn't known, or there is no row.
-        expected: what the table's database should have, by the snapshot of its revision.
         refusals: what is in the way, a line each.
     """
 
@@ -56,7 +55,6 @@ class Look:
     estimate: Estimate
     newest: dt.datetime | None = None
     taken: frozenset[str] = frozenset()
-    expected: Snapshot = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
 
     @property
@@ -139,22 +137,21 @@ def look(
     Raises:
         MigrationError: revisions are pending or failed, there is no such table, or it is partitioned otherwise.
     """
-    expected, differing = differences(connection, project, config, declared.table)
+    _, differing = differences(connection, project, config, declared.table)
     found = quick_look(connection, declared)
     if found.is_partitioned:
         Parent.of(connection, declared)  # refuses another partition key
-        return replace(found, expected=expected)
+        return found
     is_time = (column := found.facts.column(declared.by)) is not None and column.type in TIMES
     measured = found.estimate
     latest: dt.datetime | None = None
     too_late: dt.datetime | None = None
-    lines: list[str] = []
     if found.facts.kind == "r" and found.facts.is_ours and is_time:
         measured = estimate(connection, found.facts, found.target.key)
         latest, too_late = _newest(connection, found, patient=patient)
     lines = refusals(connection, found.facts, declared, project.tables(), too_late)
     lines += [f"{difference}, by what revisions make: see schema check" for difference in differing]
-    return replace(found, estimate=measured, newest=latest, expected=expected, refusals=lines)
+    return replace(found, estimate=measured, newest=latest, refusals=lines)
 
 
 def quick_look(connection: sa.Connection, declared: Declared) -> Look:

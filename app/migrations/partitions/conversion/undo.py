@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from app import db
 from app.migrations import run
 from app.migrations.ahead import bound_check, key_index
-from app.migrations.errors import as_migration_error
+from app.migrations.errors import refused
 from app.migrations.limits import without_limits
 from app.migrations.operations import CatalogTable, add_foreign_key
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
@@ -57,7 +57,7 @@ def undo(project: Project, table: str, engine: sa.Engine | None = None, *, lock_
 
 
 def _plan(found: UndoLook, database: str) -> Plan:
-    declared = found.found.declared
+    declared = found.table.declared
     plan = Plan(database, declared.table, declared.by, "ready", is_undo=True, refusals=found.refusals)
     if found.refusals:
         return replace(plan, code="refused")
@@ -67,13 +67,13 @@ def _plan(found: UndoLook, database: str) -> Plan:
 
 
 def _steps(found: UndoLook) -> Iterator[Step]:
-    facts = found.found.facts
-    if found.found.has_begun:
+    facts = found.table.facts
+    if found.table.has_begun:
         yield Step("What an unfinished conversion has left goes", _leftovers(found), f"on {facts.name}", ALL)
-    if found.found.is_partitioned:
+    if found.table.is_partitioned:
         former, own = require_former(found)
         if not found.keeps_key:
-            columns = ", ".join(found.found.declared.key)
+            columns = ", ".join(found.table.declared.key)
             statements = _build_statements(found)
             lock = f"SHARE UPDATE EXCLUSIVE on {former.name}, as VACUUM"
             yield Step(f"The key ({columns}) is built", statements, lock, NOBODY, done=not statements)
@@ -85,7 +85,7 @@ def _steps(found: UndoLook) -> Iterator[Step]:
 
 
 def _leftovers(found: UndoLook) -> list[str]:
-    facts = found.found.facts
+    facts = found.table.facts
     check = facts.constraint(bound_check(facts.name))
     drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(bound_check(facts.name))}"
     index = facts.index(key_index(facts.name))
@@ -101,7 +101,7 @@ def _build_statements(found: UndoLook) -> list[str]:
     if index is not None and index.is_valid:
         return []
     dropped = [drop_key_statement(own, found.plain_key)] if index is not None else []
-    columns = [*found.found.declared.key]
+    columns = [*found.table.declared.key]
     like = own.index_of(key.name).name
     return [*dropped, key_index_statement(own, like, columns, found.plain_key, former.address)]
 
@@ -139,8 +139,8 @@ class _WayBack(Work):
             plan = _plan(found, "")
         if found.refusals:
             self._refuse(found.refusals)
-        done = self._leave(found) if found.found.has_begun else True
-        if found.found.is_partitioned:
+        done = self._leave(found) if found.table.has_begun else True
+        if found.table.is_partitioned:
             self._build_key(found)
             done = self._swap(found)
         if not done:
@@ -150,7 +150,7 @@ class _WayBack(Work):
 
     def _leave(self, found: UndoLook) -> bool:
         """Takes away what an unfinished conversion has left on the plain table."""
-        facts, statements = found.found.facts, _leftovers(found)
+        facts, statements = found.table.facts, _leftovers(found)
         indexes = [one for one in statements if one.startswith("DROP INDEX")]
         checks = [one for one in statements if one not in indexes]
 
@@ -179,9 +179,7 @@ class _WayBack(Work):
                 execute(connection, *statements)
         except sa.exc.DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _UNIQUE_VIOLATION:
-                raise (
-                    as_migration_error(error, f"{self._declared.table}: building {found.plain_key}") or error
-                ) from None
+                raise refused(error, f"{self._declared.table}: building {found.plain_key}") from None
             with outside(self._engine) as connection:
                 execute(connection, drop_key_statement(require_former(found)[1], found.plain_key))
             columns = ", ".join(self._declared.key)
@@ -189,7 +187,7 @@ class _WayBack(Work):
 
     def _swap(self, found: UndoLook) -> bool:
         def work(connection: sa.Connection) -> None:
-            self._brief.look(connection, found.found.facts.address)
+            self._brief.look(connection, found.table.facts.address)
             current = quick_look_back(connection, self._declared, found.expected)
             if lines := refusals_of(connection, current):
                 self._refuse(lines)
@@ -220,4 +218,4 @@ class _WayBack(Work):
                     f"{self._declared.table} is plain again, and {one.name} isn't proved yet: delete the rows of "
                     f"{one.table} that refer to none, and run the same command again"
                 )
-                raise as_migration_error(error, subject) or error from None
+                raise refused(error, subject) from None

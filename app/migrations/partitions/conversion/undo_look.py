@@ -51,7 +51,7 @@ class UndoLook:
     """A table as it is, on the way back.
 
     Attributes:
-        found: the table.
+        table: the table itself.
         former: the partition that was the plain table; None if the table is plain.
         former_facts: its facts.
         others: all other partitions.
@@ -61,7 +61,7 @@ class UndoLook:
         refusals: what is in the way, a line each.
     """
 
-    found: Look
+    table: Look
     former: Partition | None = None
     former_facts: TableFacts | None = None
     others: list[Partition] = field(default_factory=list)
@@ -73,18 +73,18 @@ class UndoLook:
     @property
     def plain_key(self) -> str:
         """Returns the name of the index that becomes the primary key again."""
-        return fitting(f"{self.found.facts.name}_plain_key")
+        return fitting(f"{self.table.facts.name}_plain_key")
 
     @property
     def keeps_key(self) -> bool:
         """Returns whether the primary key of the plain table has the partition column as well."""
-        return self.found.declared.by in self.found.declared.key
+        return self.table.declared.by in self.table.declared.key
 
     @property
     def is_done(self) -> bool:
         """Returns whether nothing is left to do."""
         valid = all(one.is_there and one.is_valid for one in self.references)
-        return not self.found.is_partitioned and not self.found.has_begun and valid
+        return not self.table.is_partitioned and not self.table.has_begun and valid
 
     @property
     def empty(self) -> list[Partition]:
@@ -100,7 +100,7 @@ def look_back(connection: sa.Connection, project: Project, config: Config, decla
     """
     expected, differing = differences(connection, project, config, declared.table)
     found = quick_look_back(connection, declared, expected)
-    if not found.found.is_partitioned:
+    if not found.table.is_partitioned:
         return found
     lines = [*refusals_of(connection, found), *_filled(connection, found)]
     lines += [f"{difference}, by what revisions make: see schema check" for difference in differing]
@@ -123,7 +123,7 @@ def quick_look_back(connection: sa.Connection, declared: Declared, expected: Sna
 
 def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
     """Returns what is in the way beside rows, a line each."""
-    facts = found.found.facts
+    facts = found.table.facts
     lines = [*_partitions(found), *publication_rights(facts)]
     if facts.kind == "p" and not (facts.is_ours and (found.former_facts is None or found.former_facts.is_ours)):
         lines.append(f"{facts.name} is owned by {facts.owner}, and only its owner may convert it.")
@@ -155,7 +155,7 @@ def require_former(found: UndoLook) -> tuple[Partition, TableFacts]:
         MigrationError: there is none any more.
     """
     if found.former is None or found.former_facts is None:
-        raise MigrationError(f"{found.found.declared.table} was not made plain: its former table is gone.")
+        raise MigrationError(f"{found.table.declared.table} was not made plain: its former table is gone.")
     return found.former, found.former_facts
 
 
@@ -165,7 +165,7 @@ def _is_former(partition: Partition) -> bool:
 
 
 def _partitions(found: UndoLook) -> Iterator[str]:
-    table = found.found.facts.name
+    table = found.table.facts.name
     if found.former is None:
         yield (
             f"{table} has no partition that was the plain table and is marked as such: it was partitioned by another "
@@ -181,7 +181,7 @@ def _partitions(found: UndoLook) -> Iterator[str]:
 
 
 def _filled(connection: sa.Connection, found: UndoLook) -> Iterator[str]:
-    may_read = found.found.facts.is_ours
+    may_read = found.table.facts.is_ours
     for partition in found.empty:
         if may_read and partition.mark is not None and has_rows(connection, partition.address):
             yield closed(partition)

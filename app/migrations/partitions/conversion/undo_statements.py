@@ -14,7 +14,7 @@ _EXCLUSIVE = "ACCESS EXCLUSIVE"
 
 def undo_locks(found: UndoLook) -> dict[str, str]:
     """Returns the locks: each table with its mode, the one that matters most last."""
-    facts = found.found.facts
+    facts = found.table.facts
     # Dropping the partitioned table's foreign keys locks the tables that they refer to.
     others = dict.fromkeys((table for table in locks(facts) if table != facts.address), _EXCLUSIVE)
     others |= {one.table: "SHARE ROW EXCLUSIVE" for one in found.references if quote(facts.name) != one.table}
@@ -28,7 +28,7 @@ def undo_statements(found: UndoLook) -> list[str]:
 
 
 def _separate(found: UndoLook) -> Iterator[str]:
-    facts = found.found.facts
+    facts = found.table.facts
     former, _ = require_former(found)
     for sequence in facts.sequences:
         yield f"ALTER SEQUENCE {sequence.address} OWNED BY {former.address}.{quote(sequence.column)}"
@@ -39,7 +39,7 @@ def _separate(found: UndoLook) -> Iterator[str]:
 
 
 def _rename(found: UndoLook) -> Iterator[str]:
-    facts = found.found.facts
+    facts = found.table.facts
     former, own = require_former(found)
     yield f"ALTER TABLE {former.address} RENAME TO {quote(facts.name)}"
     if not found.keeps_key:
@@ -54,7 +54,7 @@ def _rename(found: UndoLook) -> Iterator[str]:
 
 
 def _replace_key(found: UndoLook) -> Iterator[str]:
-    facts, (_, own) = found.found.facts, require_former(found)
+    facts, (_, own) = found.table.facts, require_former(found)
     old, wanted = own.primary_key, facts.primary_key
     assert old is not None
     assert wanted is not None
@@ -73,7 +73,7 @@ def _is_replaced(found: UndoLook, index: Index) -> bool:
 
 
 def _fill(found: UndoLook) -> Iterator[str]:
-    facts, (_, own) = found.found.facts, require_former(found)
+    facts, (_, own) = found.table.facts, require_former(found)
     yield from carrying.carry(facts, _by_its_names(found, own), facts.address)
     yield from carrying.triggers(facts.triggers, facts.address)
     for statistics in facts.statistics:
@@ -95,7 +95,7 @@ def comment_on(reference: Reference) -> Iterator[str]:
 
 def _by_its_names(found: UndoLook, own: TableFacts) -> TableFacts:
     """Returns the facts of the former table by the names that it has after the renames."""
-    key = found.found.facts.primary_key
+    key = found.table.facts.primary_key
     constraints = [replace(one, name=one.parent or one.name) for one in own.constraints]
     indexes = [replace(index, name=index.parent or index.name) for index in own.indexes]
     identity = next((index.parent for index in own.indexes if index.name == own.replica_index), None)
