@@ -13,6 +13,7 @@ from app.migrations import run
 from app.migrations.ahead import key_index
 from app.migrations.errors import refused
 from app.migrations.limits import without_limits
+from app.migrations.partitions.analysis import is_analyzed
 from app.migrations.partitions.conversion.look import (
     TOO_NEAR,
     Look,
@@ -36,8 +37,6 @@ from app.migrations.partitions.creation import create_ahead
 from app.migrations.partitions.transactions import execute, outside, record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
-
-_IS_ANALYZED = "SELECT reltuples >= 0 FROM pg_class WHERE oid = :oid"
 
 
 def plan_enable(project: Project, table: str, engine: sa.Engine | None = None) -> Plan:
@@ -170,7 +169,7 @@ class _Conversion(Work):
         """Gives the planner its statistics: no autovacuum collects those of a partitioned table."""
         with run.transaction(self._engine) as connection:
             facts = quick_look(connection, self._declared).facts
-            if connection.execute(sa.text(_IS_ANALYZED), {"oid": facts.oid}).scalar():
+            if is_analyzed(connection, facts.address):
                 return
             without_limits(connection)
             execute(connection, analyze_statement(facts))
