@@ -58,7 +58,6 @@ class Brief:
     require_lock: Callable[[], None]
     say: Callable[[str], None]
     held_seconds: float = 0
-    tries: int = 0
     _first: list[str] = field(default_factory=list)
     _began: float = 0
 
@@ -76,7 +75,6 @@ class Brief:
         self._first = []
         while True:
             self.require_lock()
-            self.tries += 1
             try:
                 with run.transaction(self.engine) as connection:
                     work(connection)

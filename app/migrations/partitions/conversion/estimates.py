@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.migrations.limits import limit, took_too_long
-from app.migrations.partitions.conversion.facts import TableFacts
+from app.migrations.partitions.facts import TableFacts
 from app.migrations.snapshots import quote
 from app.periods import LAST_MOMENT
 from app.sql_text import for_driver, literal

@@ -13,9 +13,9 @@ from app.migrations.drift import find_drift
 from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.conversion.estimates import Estimate, estimate, newest
-from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.refusals import TIMES, refusals
 from app.migrations.partitions.conversion.swap import Target, taken_names
+from app.migrations.partitions.facts import TableFacts, table_facts
 from app.migrations.partitions.leaves import Parent
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, address_of, owner_of, quote

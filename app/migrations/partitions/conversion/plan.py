@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.migrations.ahead import Mark, State, bound_check, key_index
-from app.migrations.partitions.conversion.carrying import comment_on
+from app.migrations.partitions.carrying import comment_on
 from app.migrations.partitions.conversion.estimates import Estimate
-from app.migrations.partitions.conversion.facts import TableFacts
 from app.migrations.partitions.conversion.look import Look
 from app.migrations.partitions.conversion.swap import Target, listed_like, locks, swap_statements
+from app.migrations.partitions.facts import TableFacts
 from app.migrations.snapshots import quote
 
 NOBODY = "nobody"
@@ -46,7 +46,6 @@ class Plan:
         refusals: what is in the way, a line each.
         done: it was done; else it is only shown.
         held_seconds: how long the last transaction held strong locks.
-        tries: of the transactions that take such locks.
         created: names of partitions that were made ahead.
     """
 
@@ -63,7 +62,6 @@ class Plan:
     done: bool = False
     seconds: float = 0
     held_seconds: float = 0
-    tries: int = 0
     created: list[str] = field(default_factory=list)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State, bound_check, key_index
-from app.migrations.partitions.conversion.facts import Index, TableFacts
+from app.migrations.partitions.facts import Index, TableFacts
 from app.migrations.snapshots import quote
 from app.partitions import Declared
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State, bound_check, key_index
-from app.migrations.partitions.conversion import carrying
-from app.migrations.partitions.conversion.facts import Constraint, Index, TableFacts
+from app.migrations.partitions import carrying
+from app.migrations.partitions.facts import Constraint, Index, TableFacts
 from app.migrations.partitions.leaves import marking, moment_literal
 from app.migrations.snapshots import quote
 from app.sql_text import free_name

@@ -10,9 +10,9 @@ from alembic.config import Config
 from app.migrations.ahead import State
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
-from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.look import Look, differences, quick_look
 from app.migrations.partitions.conversion.refusals import dependents, publication_rights
+from app.migrations.partitions.facts import TableFacts, table_facts
 from app.migrations.partitions.transactions import has_rows
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of, quote

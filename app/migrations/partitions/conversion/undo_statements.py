@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from app.migrations.partitions.conversion import carrying
-from app.migrations.partitions.conversion.facts import Index, Statistics, TableFacts
+from app.migrations.partitions import carrying
 from app.migrations.partitions.conversion.swap import deferral, locks, restored_marks
 from app.migrations.partitions.conversion.undo_look import Reference, UndoLook, require_former
+from app.migrations.partitions.facts import Index, Statistics, TableFacts
 from app.migrations.snapshots import quote
 
 _EXCLUSIVE = "ACCESS EXCLUSIVE"

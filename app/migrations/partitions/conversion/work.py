@@ -45,7 +45,7 @@ class Work:
         raise NotImplementedError
 
     def _done(self, plan: Plan) -> Plan:
-        return replace(plan, done=True, held_seconds=self._brief.held_seconds, tries=self._brief.tries)
+        return replace(plan, done=True, held_seconds=self._brief.held_seconds)
 
     def _refuse(self, lines: list[str]) -> NoReturn:
         listed = "".join(f"\n  {line}" for line in lines)

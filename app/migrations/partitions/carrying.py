@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from app.migrations.partitions.conversion.facts import Grant, Index, Publication, Statistics, TableFacts, Trigger
+from app.migrations.partitions.facts import Column, Grant, Index, Publication, Statistics, TableFacts, Trigger
 from app.migrations.snapshots import quote
 from app.sql_text import literal
 
@@ -18,11 +18,16 @@ def as_made_like(source: TableFacts) -> TableFacts:
         comment=None,
         replica_identity="d",
         replica_index=None,
-        columns=[replace(column, statistics=None, options=[]) for column in source.columns],
+        columns=as_new(source.columns),
         constraints=[one if one.kind == "c" else replace(one, comment=None) for one in source.constraints],
         indexes=[replace(index, comment=None, statistics=[]) for index in source.indexes],
         grants=source.defaults,
     )
+
+
+def as_new(columns: list[Column]) -> list[Column]:
+    """Returns the columns as those of a new table are that was made LIKE theirs."""
+    return [replace(column, statistics=None, options=[]) for column in columns]
 
 
 def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
@@ -35,14 +40,14 @@ def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]
     """
     if source.comment != target.comment:
         yield comment_on(f"TABLE {address}", source.comment)
-    yield from _columns(source, target, address)
+    yield from columns(source.columns, target.columns, address)
     for constraint in source.constraints:
         known = target.constraint(constraint.name)
         if constraint.comment != (known.comment if known else None):
             yield comment_on(f"CONSTRAINT {quote(constraint.name)} ON {address}", constraint.comment)
     for index in source.indexes:
         yield from _index(source, index, target.index(index.name))
-    yield from _grants(source.grants, target.grants, address)
+    yield from grants(source.grants, target.grants, address)
     if (source.replica_identity, source.replica_index) != (target.replica_identity, target.replica_index):
         yield f"ALTER TABLE ONLY {address} REPLICA IDENTITY {_identity(source)}"
 
@@ -78,10 +83,11 @@ def comment_on(described: str, comment: str | None) -> str:
     return f"COMMENT ON {described} IS {'NULL' if comment is None else literal(comment)}"
 
 
-def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
-    for column in source.columns:
-        known = target.column(column.name)
-        assert known is not None
+def columns(wanted: list[Column], present: list[Column], address: str) -> Iterator[str]:
+    """Yields the statements that give columns their statistics targets, options and comments."""
+    by_name = {column.name: column for column in present}
+    for column in wanted:
+        known = by_name[column.name]
         alter = f"ALTER TABLE ONLY {address} ALTER COLUMN {quote(column.name)}"
         if column.statistics != known.statistics:
             yield f"{alter} SET STATISTICS {-1 if column.statistics is None else column.statistics}"
@@ -103,7 +109,8 @@ def _index(source: TableFacts, index: Index, known: Index | None) -> Iterator[st
             yield f"ALTER INDEX {address} ALTER COLUMN {number} SET STATISTICS {target}"
 
 
-def _grants(wanted: frozenset[Grant], present: frozenset[Grant], address: str) -> Iterator[str]:
+def grants(wanted: frozenset[Grant], present: frozenset[Grant], address: str) -> Iterator[str]:
+    """Yields the statements that revoke and grant privileges."""
     revoked = present - wanted
     for grant in _in_order(revoked):
         yield f"REVOKE {_privilege(grant)} ON {address} FROM {grant.grantee}"
