@@ -1,15 +1,25 @@
-"""Limits of the time that a statement of PostgreSQL waits and runs, in seconds; 0 is no limit."""
+"""Limits of time, in seconds: of a statement's waiting and running, and of the tries of a step that meets a lock."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import sqlalchemy as sa
+
+from app.errors import met_a_lock
+from app.migrations.errors import refused
 
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout")
 _PRESENT = sa.text("SELECT name FROM pg_settings WHERE name = ANY(:names) ORDER BY 1")
 _DEADLOCK = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)"
 _CANCELLED = "57014"
+_PAUSE_SECONDS = (0.2, 3.0)
+_T = TypeVar("_T")
 
 
 def limit(connection: sa.Connection, name: str, seconds: float, *, session: bool = False) -> None:
-    """Sets a limit of time. Does nothing on SQLite.
+    """Sets a limit of time; 0 is none. Does nothing on SQLite.
 
     Args:
         connection: in a transaction, unless `session` is set.
@@ -44,6 +54,30 @@ def deadlock_seconds(connection: sa.Connection) -> float:
 def took_too_long(error: sa.exc.DBAPIError) -> bool:
     """Returns whether a limit of time ended a statement."""
     return getattr(error.orig, "sqlstate", None) == _CANCELLED
+
+
+def again_if_locked(work: Callable[[], _T], seconds: float, subject: str, say: Callable[[str], None]) -> _T:
+    """Runs a step, and again for a while if it meets another session's lock.
+
+    Args:
+        work: the step; it rolls back what it began.
+        seconds: how long it is tried.
+        subject: what is said to have failed, such as `The adoption`.
+        say: told of each pause.
+
+    Raises:
+        MigrationError: the database refuses the step, or the lock isn't free in time.
+    """
+    deadline, pause = time.monotonic() + seconds, _PAUSE_SECONDS[0]
+    while True:
+        try:
+            return work()
+        except sa.exc.DBAPIError as error:
+            if not met_a_lock(error) or time.monotonic() + pause > deadline:
+                raise refused(error, subject) from None
+            say(f"a table is in use; rolled back, trying again in {pause:.1f} s or less")
+            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
+            pause = min(pause * 2, _PAUSE_SECONDS[1])
 
 
 def _present(connection: sa.Connection) -> list[str]:

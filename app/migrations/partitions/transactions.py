@@ -9,10 +9,9 @@ import sqlalchemy as sa
 
 from app import db, server_session
 from app.migrations import run
-from app.migrations.limits import limit, reset_limits, without_limits
+from app.migrations.limits import again_if_locked, limit, reset_limits, without_limits
 from app.migrations.own_tables import version_rows
 from app.migrations.project import BASE, Project
-from app.migrations.retries import again_if_locked
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
 from app.sql_text import for_driver

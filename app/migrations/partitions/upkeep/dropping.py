@@ -6,7 +6,7 @@ it until it is gone.
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -24,10 +24,8 @@ from app.migrations.partitions.transactions import (
 )
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.archive import Archive
-from app.migrations.partitions.upkeep.maintenance import Action, Options, Step
-from app.migrations.project import Project
+from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Outcome
-from app.partitions import Declared
 from app.sql_text import for_driver, quoted
 
 _FOREIGN_KEYS = """
@@ -39,14 +37,8 @@ class Taken(Exception):  # noqa: N818 - a state, rather than a fault
     """Another session has the partition."""
 
 
-@dataclass(frozen=True)
-class Dropper:
+class Dropper(Upkeep):
     """Drops detached partitions of a table."""
-
-    project: Project
-    engine: sa.Engine
-    declared: Declared
-    options: Options
 
     def drop(self, own: Partition, reason: str) -> Step | None:
         """Drops a detached partition, and returns the step; None if it is gone already.
@@ -56,7 +48,7 @@ class Dropper:
             MigrationError: it can't be archived or dropped.
         """
         started = time.monotonic()
-        with run.writing(self.project, self.engine, self.options.lock_timeout):
+        with self.writing():
             again(self.project, f"Dropping the foreign keys of {own.name}", lambda: self._drop_foreign_keys(own))
         # The lock is let go after the transaction that it is taken in.
         with ExitStack() as exits, run.transaction(self.engine) as connection:
@@ -67,7 +59,7 @@ class Dropper:
             step = Step(self.declared.table, Action.DROP, own.name, reason, *own.span, rows=rows, bytes=own.bytes)
             if saved is not None:
                 step = replace(step, archive=str(saved.file), sha256=saved.sha256)
-            exits.enter_context(run.writing(self.project, self.engine, self.options.lock_timeout))
+            exits.enter_context(self.writing())
             again(self.project, f"Dropping {own.name}", lambda: self._drop(connection, own, step))
         return replace(step, seconds=time.monotonic() - started)
 

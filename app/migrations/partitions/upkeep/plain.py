@@ -139,10 +139,7 @@ class PlainTable(Upkeep):
 
     def _prepare(self) -> None:
         """Waits for other migrations, and makes the ledger, so that the row at the end needs no lock."""
-        with (
-            run.writing(self.project, self.engine, self.options.lock_timeout),
-            run.transaction(self.engine) as connection,
-        ):
+        with self.writing(), run.transaction(self.engine) as connection:
             Ledger(connection).create()
 
     def _record(self, step: Step) -> None:
