@@ -22,7 +22,7 @@ _MAKE_THEM = "Make more: schema partitions maintain"
 _MARK = re.compile(rf"{PREFIX}(?P<table>.+) from (?P<low>.+) to (?P<high>.+) UTC, (?P<state>\w+)")
 _ENDLESS = {"MINVALUE": FIRST_MOMENT, "-infinity": FIRST_MOMENT, "MAXVALUE": LAST_MOMENT, "infinity": LAST_MOMENT}
 BOUNDS = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
-# Every partition of a table of which one has a mark: a row may belong in a partition without one, too.
+# All partitions of each table with a mark on some partition: the others take rows as well.
 _PARTITIONS = f"""
 WITH partitions AS MATERIALIZED (
     SELECT i.inhparent AS parent, i.inhrelid AS child, d.description AS comment

@@ -13,7 +13,7 @@ from app.migrations.partitions.catalog import Partition, attached, named
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import expired
-from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_for_locks
+from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_patiently
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.partitions import Declared
@@ -147,8 +147,7 @@ def _obstacle(own: Partition) -> str | None:
 
 def _mark(project: Project, engine: sa.Engine, parent: Parent, own: Adopted) -> None:
     with short_transaction(engine, project) as connection:
-        # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-        wait_for_locks(connection, project.limits().table_lock)
+        wait_patiently(connection, project)
         there = named(attached(connection, parent.table), own.name)
         if there is None or there.mark is not None or (there.low, there.high) != (own.low, own.high):
             return

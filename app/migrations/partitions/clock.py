@@ -25,7 +25,7 @@ def machine_now() -> dt.datetime:
 
 
 def disagreement(connection: sa.Connection) -> str | None:
-    """Returns a sentence about two clocks of which one must be wrong; None if they agree."""
+    """Returns a sentence if the clocks of server and machine differ by more than an hour; else None."""
     server, machine = server_now(connection), machine_now()
     if abs(server - machine) <= _MOST:
         return None

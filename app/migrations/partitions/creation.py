@@ -20,9 +20,9 @@ from app.migrations.partitions.transactions import (
     execute,
     has_rows,
     record,
-    short_wait,
     shortly,
-    wait_for_locks,
+    wait_briefly,
+    wait_patiently,
 )
 from app.migrations.project import Project
 from app.migrations.run import Outcome
@@ -147,15 +147,14 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
     low, high = new.range.low, new.range.high
     bounds = parent.bounds(low, high)
     with shortly(connection, project):
-        # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-        wait_for_locks(connection, project.limits().table_lock)
+        wait_patiently(connection, project)
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         if new.default is not None:
             require_empty(connection, parent, new.by, new.default, new.range)
         # Before the tables of foreign keys are locked: the row of the ledger takes some milliseconds.
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         if new.default is not None:
             limit(connection, "statement_timeout", LOOK_SECONDS)
         try:

@@ -24,7 +24,7 @@ def default_of(partitions: list[Partition]) -> Partition | None:
 
 
 def require_empty(connection: sa.Connection, parent: Parent, by: str, default: Partition, range_: Range) -> None:
-    """Looks for rows of a range in the default partition, under no lock that anybody waits for, and not for long.
+    """Refuses a default partition with rows of a range. Reads it for some seconds at most, and blocks no session.
 
     Raises:
         MigrationError: there are some.

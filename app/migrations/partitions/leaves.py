@@ -160,7 +160,7 @@ def making(connection: sa.Connection, parent: Parent, name: str, range_: Range, 
         of_others = {grant for grant in grants_of(connection, found.oid) if grant.grantee != found.pattern_owner}
         statements += carrying.grants(frozenset(of_others), frozenset(), leaf)
     if found.has_policies and pattern != parent.address:
-        # The policies of the other partition are its own. Without any, nobody but the owner reads this one directly.
+        # Policies aren't copied. Without any, only the owner can read this partition directly.
         statements.append(f"ALTER TABLE {leaf} ENABLE ROW LEVEL SECURITY")
     mark = Mark(parent.table, range_.low, range_.high, State.MAKING)
     statements.append(marking(leaf, mark))

@@ -33,19 +33,19 @@ def shortly(connection: sa.Connection, project: Project) -> Iterator[None]:
     """Begins such a transaction on a connection, and ends what it only read before."""
     connection.rollback()
     with connection.begin():
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         limit(connection, "statement_timeout", project.limits().statement)
         yield
 
 
-def short_wait(project: Project) -> float:
-    """Returns how long a statement may wait for a lock that others queue behind, in seconds."""
-    return min(project.limits().table_lock or SHORT_SECONDS, SHORT_SECONDS)
+def wait_briefly(connection: sa.Connection, project: Project) -> None:
+    """Sets how long this transaction waits for a lock that services queue behind."""
+    limit(connection, "lock_timeout", min(project.limits().table_lock or SHORT_SECONDS, SHORT_SECONDS))
 
 
-def wait_for_locks(connection: sa.Connection, seconds: float) -> None:
-    """Sets how long the statements of this transaction wait for a lock."""
-    limit(connection, "lock_timeout", seconds)
+def wait_patiently(connection: sa.Connection, project: Project) -> None:
+    """Sets how long this transaction waits for a lock that no reader and no writer queues behind."""
+    limit(connection, "lock_timeout", project.limits().table_lock)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Brief transactions on tables that are in use: nobody waits for one that waits itself.
+"""Brief transactions under strong locks, on tables that a service uses.
 
 A session that waits for a strong lock holds up all that come after it. So each wait is shorter than anyone notices, and
 is tried again, with pauses between. It is shorter than `deadlock_timeout`, too: in a deadlock this session gives way.
@@ -98,7 +98,7 @@ class Brief:
         wait = max(self.limits.table_lock, 2 * deadlock_seconds(connection))
         limit(connection, "lock_timeout", wait)
         limit(connection, "statement_timeout", self.limits.statement)
-        # A new table or index without a tablespace is the database's, as the one that it stands for.
+        # Without a tablespace of its own, a new table or index is in the database's, as the old one is.
         connection.exec_driver_sql("SELECT set_config('default_tablespace', '', true)")
         self._began = time.monotonic()
         execute(connection, f"LOCK TABLE {table} IN {_WEAK_MODE} MODE")

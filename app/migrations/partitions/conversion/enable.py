@@ -1,7 +1,7 @@
 """`schema partitions enable`: a plain table becomes the first partition of a new one, while its service goes on.
 
 Each step looks at the catalog first, so that a run that was killed is finished by the same command. Nothing is copied.
-While tables stay in use by somebody else, the migration lock is let go from time to time, so that a deploy gets in.
+While another session uses the tables, the migration lock is released from time to time, so that a deploy gets in.
 """
 
 from dataclasses import replace
@@ -14,14 +14,7 @@ from app.migrations.ahead import key_index
 from app.migrations.errors import refused
 from app.migrations.limits import without_limits
 from app.migrations.partitions.analysis import is_analyzed
-from app.migrations.partitions.conversion.look import (
-    TOO_NEAR,
-    Look,
-    declared_as,
-    look,
-    quick_look,
-    require_postgresql,
-)
+from app.migrations.partitions.conversion.look import TOO_NEAR, Look, declared_as, look, quick_look, require_postgresql
 from app.migrations.partitions.conversion.plan import (
     Plan,
     analyze_statement,

@@ -204,6 +204,6 @@ def differences(connection: sa.Connection, project: Project, config: Config, tab
             f"{len(state.pending)} revisions are pending, and a table is converted at head only: alembic upgrade head"
         )
     drift = find_drift(connection, config, script, state.at[0], state.entries, project.partitions)
-    index = f"index {table}.{key_index(table)}"  # of a conversion whose CHECK somebody has dropped
+    index = f"index {table}.{key_index(table)}"  # of a conversion whose CHECK was dropped
     differing = [d for d in drift.of_schema if table in (owner_of(d.name), address_of(d.name)) and d.name != index]
     return drift.expected, [str(difference) for difference in differing]

@@ -94,7 +94,7 @@ def taken_names(connection: sa.Connection, facts: TableFacts) -> frozenset[str]:
 
 
 def locks(facts: TableFacts) -> dict[str, str]:
-    """Returns the locks of the swap: each table with its mode, the one that matters most last."""
+    """Returns the locks of the swap: each table with its mode, the converted table last."""
     others = {one.refers_to: _ACCESS[False] for one in facts.constraints if one.refers_to and not one.is_of_itself}
     others |= {one.address: _ACCESS[True] for one in facts.incoming if one.address != facts.address}
     return {**dict(sorted(others.items())), facts.address: _ACCESS[True]}

@@ -13,7 +13,7 @@ _EXCLUSIVE = "ACCESS EXCLUSIVE"
 
 
 def undo_locks(found: UndoLook) -> dict[str, str]:
-    """Returns the locks: each table with its mode, the one that matters most last."""
+    """Returns the locks: each table with its mode, the partitioned table last."""
     facts = found.table.facts
     # Dropping the partitioned table's foreign keys locks the tables that they refer to.
     others = dict.fromkeys((table for table in locks(facts) if table != facts.address), _EXCLUSIVE)

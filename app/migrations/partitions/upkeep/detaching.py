@@ -12,7 +12,7 @@ from app.migrations.partitions.transactions import again, execute, outside, shor
 from app.migrations.project import Project
 from app.migrations.run import Blocker
 
-# For readers that have used the table before; nobody waits for a session that waits for them.
+# Transactions that have read the table are waited for; no other session queues behind this wait.
 _READERS_SECONDS = 30.0
 
 

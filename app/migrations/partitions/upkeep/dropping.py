@@ -14,14 +14,7 @@ from app.errors import met_a_lock
 from app.migrations import run
 from app.migrations.limits import deadlock_seconds, limit
 from app.migrations.partitions.catalog import Partition, named, standing_alone
-from app.migrations.partitions.transactions import (
-    again,
-    execute,
-    record,
-    short_transaction,
-    short_wait,
-    wait_for_locks,
-)
+from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_briefly
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.archive import Archive
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
@@ -68,7 +61,7 @@ class Dropper(Upkeep):
         with short_transaction(self.engine, self.project) as connection:
             if not self._take(connection, own):
                 return
-            wait_for_locks(connection, short_wait(self.project))
+            wait_briefly(connection, self.project)
             names = connection.execute(sa.text(_FOREIGN_KEYS), {"table": own.address}).scalars().all()
             if names:
                 drops = ", ".join(f"DROP CONSTRAINT {quoted(name)}" for name in names)
@@ -76,8 +69,8 @@ class Dropper(Upkeep):
 
     def _take(self, connection: sa.Connection, own: Partition) -> bool:
         """Keeps others from writing to the partition; returns False if it isn't there, or isn't to be dropped."""
-        # An autovacuum that is in the way is ended by whoever has waited for so long.
-        wait_for_locks(connection, 2 * deadlock_seconds(connection))
+        # A session that has waited for so long ends an autovacuum that is in its way.
+        limit(connection, "lock_timeout", 2 * deadlock_seconds(connection))
         try:
             with connection.begin_nested():
                 execute(connection, f"LOCK TABLE {own.address} IN EXCLUSIVE MODE")
@@ -119,5 +112,5 @@ class Dropper(Upkeep):
                 "sha256": step.sha256,
             }
             record(connection, self.project, Outcome.DROPPED, f"partition {own.name}", step.reason, evidence)
-            wait_for_locks(connection, short_wait(self.project))
+            wait_briefly(connection, self.project)
             execute(connection, f"DROP TABLE {own.address}")

@@ -13,7 +13,7 @@ from app.migrations.partitions.catalog import Partition, named
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
-from app.migrations.partitions.transactions import again, execute, short_transaction, wait_for_locks
+from app.migrations.partitions.transactions import again, execute, short_transaction, wait_patiently
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.detaching import detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
@@ -151,8 +151,7 @@ class Partitions(Upkeep):
 
         def mark() -> None:
             with short_transaction(self.engine, self.project) as connection:
-                # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-                wait_for_locks(connection, self.project.limits().table_lock)
+                wait_patiently(connection, self.project)
                 execute(connection, statement)
 
         again(self.project, f"Marking {own.name}", mark)

@@ -11,8 +11,8 @@ from app.migrations.partitions.transactions import (
     execute,
     record,
     short_transaction,
-    short_wait,
-    wait_for_locks,
+    wait_briefly,
+    wait_patiently,
 )
 from app.migrations.project import Project
 from app.migrations.run import Outcome
@@ -24,7 +24,7 @@ _HAS = "SELECT convalidated FROM pg_constraint WHERE conrelid = to_regclass(:tab
 def take_back(project: Project, engine: sa.Engine, parent: Parent, own: Partition) -> None:
     """Attaches a partition again, and marks it as kept. The caller holds the migration lock.
 
-    Foreign keys that are missing are validated before, while nobody waits.
+    Missing foreign keys are validated before, without a lock that services wait for.
     """
     subject = f"Attaching {own.name} again"
     with short_transaction(engine, project) as connection:
@@ -51,11 +51,11 @@ def _validate(project: Project, engine: sa.Engine, own: Partition, name: str) ->
 def _attach(project: Project, engine: sa.Engine, parent: Parent, own: Partition) -> None:
     low, high = own.span
     with short_transaction(engine, project) as connection:
-        limit(connection, "statement_timeout", 0)  # it may scan the partition, which nobody else can see
-        wait_for_locks(connection, project.limits().table_lock)
+        limit(connection, "statement_timeout", 0)  # it may scan the partition, which no service reads
+        wait_patiently(connection, project)
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {own.name}", "attached again: it is kept", evidence)
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {own.address} {parent.bounds(low, high)}")
         execute(connection, marking(own.address, Mark(parent.table, low, high, State.KEPT)))
