@@ -14,7 +14,6 @@ from app.errors import SchemaError
 from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
-from app.migrations.partitions.leaves import moment_literal
 from app.migrations.partitions.transactions import has_rows, record
 from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
@@ -25,10 +24,6 @@ _MOST_COUNTED = 1_000_000
 _MOST_WITHOUT_INDEX = 100_000  # rows that each page reads all of
 _ROWS_A_SECOND = 1_000_000
 _LAG_SECONDS = 10.0
-_IS_ZONED = """
-SELECT atttypid = 'timestamptz'::regtype FROM pg_attribute
-WHERE attrelid = to_regclass(:table) AND attname = CAST(:by AS name)
-"""
 
 
 class PlainTable(Upkeep):
@@ -39,8 +34,7 @@ class PlainTable(Upkeep):
         with run.reading(self.project, self.engine) as connection:
             rows = self._look(connection)
             if rows is not None:
-                number = self._number(connection, rows.old)
-                self.result.steps.append(self._step(connection, number))
+                self.result.steps.append(self._step(rows.before, self._number(connection, rows.old)))
 
     def run(self) -> None:
         """Deletes the rows, and records how many, also if it is ended before all are gone."""
@@ -49,7 +43,7 @@ class PlainTable(Upkeep):
             rows = self._look(connection)
             if rows is None:
                 return
-            step = self._step(connection, 0)
+            step = self._step(rows.before, 0)
             self._prepare()
             run.log.info("%s", step)
             pace = Pace(pause=1.0, max_lag=_LAG_SECONDS)
@@ -77,12 +71,7 @@ class PlainTable(Upkeep):
         if not declared.key:
             raise MigrationError(f"Nothing was deleted: the model of {declared.table} has no primary key.")
         before = keep.before(now).replace(microsecond=0)
-        zoned = (
-            connection.dialect.name == "postgresql"
-            and connection.execute(sa.text(_IS_ZONED), {"table": self._name, "by": declared.by}).scalar()
-        )
-        earliest = moment_literal(before, is_zoned=bool(zoned))
-        rows = OldRows(connection, declared, earliest, cascades(connection, declared.table))
+        rows = OldRows(connection, declared, before, cascades(connection, declared.table))
         if not has_rows(connection, f"{self._name} WHERE {rows.old}"):
             return None
         self._require_consent(connection, rows, now)
@@ -129,13 +118,9 @@ class PlainTable(Upkeep):
         question = for_driver(f"SELECT count(*) FROM ({counted}) AS counted", connection.dialect)
         return int(connection.exec_driver_sql(question).scalar_one())
 
-    def _step(self, connection: sa.Connection, rows: int) -> Step:
-        now = server_now(connection, self.options.now)
-        keep = self.declared.schedule.keep
-        assert keep is not None
-        high = keep.before(now).replace(microsecond=0)
-        why = f"rows older than {keep} (before {high:%Y-%m-%d %H:%M} UTC)"
-        return Step(self.declared.table, Action.DELETE, self.declared.table, why, high=high, rows=rows)
+    def _step(self, before: dt.datetime, rows: int) -> Step:
+        why = f"rows older than {self.declared.schedule.keep} (before {before:%Y-%m-%d %H:%M} UTC)"
+        return Step(self.declared.table, Action.DELETE, self.declared.table, why, high=before, rows=rows)
 
     def _prepare(self) -> None:
         """Waits for other migrations, and makes the ledger, so that the row at the end needs no lock."""
