@@ -47,7 +47,7 @@ def reset_limits(connection: sa.Connection) -> None:
 
 
 def deadlock_seconds(connection: sa.Connection) -> float:
-    """Returns how long a session waits before it looks for a deadlock, or ends an autovacuum that is in its way."""
+    """Returns the wait after which a session looks for a deadlock, or ends an autovacuum in its way."""
     return float(connection.exec_driver_sql(_DEADLOCK).scalar_one())
 
 

@@ -4,8 +4,8 @@ A session that waits for a strong lock holds up all that come after it. So each 
 is tried again, with pauses between. It is shorter than `deadlock_timeout`, too: in a deadlock this session gives way.
 
 An autovacuum gives way only to a session that has waited for `deadlock_timeout`. So the table is first locked as a
-VACUUM locks it, which keeps no statement of a service waiting, however long that takes; and which keeps the table as it
-is, so that the statements can be made from the catalog.
+VACUUM locks it, and no statement of a service waits for that. The lock keeps the table as it is, so that the
+statements can be made from the catalog.
 """
 
 import random

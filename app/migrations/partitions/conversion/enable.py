@@ -1,7 +1,7 @@
 """`schema partitions enable`: a plain table becomes the first partition of a new one, while its service goes on.
 
 Each step looks at the catalog first, so that a run that was killed is finished by the same command. Nothing is copied.
-While another session uses the tables, the migration lock is released from time to time, so that a deploy gets in.
+While another session uses the tables, the migration lock is released from time to time for a deploy.
 """
 
 from dataclasses import replace

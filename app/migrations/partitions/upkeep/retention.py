@@ -1,7 +1,7 @@
 """Partitions whose rows are all older than they are kept, and those whose retirement is to be taken back.
 
-A partition is marked as retiring, detached, archived if that is wanted, and dropped. Each look tells from the marks in
-the catalog how far it is, so that it doesn't matter which run begins and which one ends.
+A partition is marked as retiring, detached, archived if that is wanted, and dropped. The marks in the catalog tell how
+far it is, so any run can go on with it.
 """
 
 import datetime as dt
