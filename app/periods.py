@@ -14,6 +14,18 @@ FIRST_MOMENT = dt.datetime.min  # noqa: DTZ901 - naive and UTC, as all of them h
 LAST_MOMENT = dt.datetime.max  # noqa: DTZ901
 
 
+def read_moment(text: str) -> dt.datetime | None:
+    """Returns a time that PostgreSQL has written, naive and UTC; None of MINVALUE, and of what Python has no time for.
+
+    A text with a zone is converted; one without is UTC already.
+    """
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
+    except (ValueError, OverflowError):
+        return None
+
+
 class Period(StrEnum):
     """A period of the calendar. A week begins on Monday."""
 

@@ -1,6 +1,7 @@
 """Names and values as SQL text: the one place that quotes, escapes and joins them."""
 
 import hashlib
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -80,3 +81,9 @@ def fitting(name: str) -> str:
         return name
     digest = hashlib.sha256(encoded).hexdigest()[:_DIGITS]
     return encoded[: MOST_BYTES - _DIGITS - 1].decode(errors="ignore") + f"_{digest}"
+
+
+def free_name(wanted: str, is_taken: Callable[[str], bool], first: int = 1) -> str:
+    """Returns a name that PostgreSQL doesn't cut: the wanted one, or with a number from `first` on if that is taken."""
+    names = itertools.chain([wanted], (f"{wanted}_{number}" for number in itertools.count(first)))
+    return next(name for name in map(fitting, names) if not is_taken(name))

@@ -34,7 +34,7 @@ def leaves(
 ) -> Sequence[str]:
     """Returns the tables that are changed for a table: its leaves in the order of their bounds, or the table itself.
 
-    A table is changed as a whole if it isn't partitioned, if changing the columns moves rows from leaf to leaf, or if a
+    A table is changed as a whole if it isn't partitioned, or if the change moves rows from leaf to leaf. So it is if a
     leaf can't be named or changed in its place.
 
     Args:

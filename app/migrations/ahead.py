@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from app.periods import FIRST_MOMENT, LAST_MOMENT
+from app.periods import FIRST_MOMENT, LAST_MOMENT, read_moment
 from app.sql_text import fitting
 
 PREFIX = "schema partitions: "
@@ -21,8 +21,8 @@ FEWEST_AHEAD = 2
 _MAKE_THEM = "Make more: schema partitions maintain"
 _MARK = re.compile(rf"{PREFIX}(?P<table>.+) from (?P<low>.+) to (?P<high>.+) UTC, (?P<state>\w+)")
 _ENDLESS = {"MINVALUE": FIRST_MOMENT, "-infinity": FIRST_MOMENT, "MAXVALUE": LAST_MOMENT, "infinity": LAST_MOMENT}
-_BOUND = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
-# Every partition of a table of which one has a mark: a row may belong in a partition without one, too.
+BOUNDS = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
+# All partitions of each table with a mark on some partition: the others take rows as well.
 _PARTITIONS = f"""
 WITH partitions AS MATERIALIZED (
     SELECT i.inhparent AS parent, i.inhrelid AS child, d.description AS comment
@@ -188,19 +188,9 @@ def _range(comment: str | None, bound: str) -> _Range | None:
     """
     if (mark := Mark.parse(comment)) is not None:
         return _Range(mark.low or FIRST_MOMENT, mark.high or LAST_MOMENT)
-    match = _BOUND.fullmatch(bound)
-    low, high = (_moment(match[1]), _moment(match[2])) if match else (None, None)
+    match = BOUNDS.fullmatch(bound)
+    low, high = (_ENDLESS.get(text) or read_moment(text) for text in match.groups()) if match else (None, None)
     return _Range(low, high) if low is not None and high is not None else None
-
-
-def _moment(text: str) -> dt.datetime | None:
-    if text in _ENDLESS:
-        return _ENDLESS[text]
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
 
 
 def _ahead(table: str, ranges: list[_Range | None], now: dt.datetime) -> Ahead:

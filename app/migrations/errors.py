@@ -104,13 +104,15 @@ def as_migration_error(error: BaseException, subject: str = "") -> MigrationErro
     """
     if isinstance(error, MigrationError):
         return error
-    beginning = f"{subject}: " if subject else ""
     if isinstance(error, SchemaError):
         kind = ConfigurationError if error.exit_code == ConfigurationError.exit_code else MigrationError
-        return kind(f"{beginning}{error}")
-    if isinstance(error, sa.exc.DBAPIError):
-        return MigrationError(f"{beginning}The database refuses: {Failure.of(error)}")
-    return None
+        return kind(f"{subject and f'{subject}: '}{error}")
+    return refused(error, subject) if isinstance(error, sa.exc.DBAPIError) else None
+
+
+def refused(error: sa.exc.DBAPIError, subject: str = "") -> MigrationError:
+    """Returns the error of a statement that the database refuses; `subject` begins the message."""
+    return MigrationError(f"{subject and f'{subject}: '}The database refuses: {Failure.of(error)}")
 
 
 def is_revision(file: str) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.migrations.partitions.conversion.facts import table_facts
 from app.migrations.partitions.conversion.refusals import refusals
+from app.migrations.partitions.facts import table_facts
 from app.partitions import Declared, Schedule
 from tests.support.approved_texts import Approve
 from tests.support.database_access import engine, execute

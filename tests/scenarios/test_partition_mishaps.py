@@ -38,18 +38,35 @@ AND query LIKE '%CREATE%INDEX CONCURRENTLY%'
 SERVERS = ["postgresql", pytest.param("postgresql17", marks=pytest.mark.exhaustive)]
 
 
-@pytest.fixture(params=SERVERS)
-def url(request: pytest.FixtureRequest, heads: Callable[[str], str], servers: Servers, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database at head, whose request_logs has rows and is partitioned."""
-    with database(request.param, servers, tmp_path, template=heads(request.param)) as url:
-        name = url.rpartition("/")[2]
-        execute(url, LOGS, f"ALTER DATABASE {name} SET TimeZone = 'America/Los_Angeles'")
-        engine(url).dispose()  # sessions that have the zone of before
+@pytest.fixture(scope="module", params=SERVERS)
+def template(
+    request: pytest.FixtureRequest,
+    heads: Callable[[str], str],
+    servers: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Its server, the URL of a database at head whose request_logs has rows and is partitioned, and former indexes."""
+    kind, folder = request.param, tmp_path_factory.mktemp("partitioned")
+    with database(kind, servers, folder, template=heads(kind)) as url:
+        execute(url, LOGS)
+        elsewhere(url)
+        before = shapes(url, TABLE)
+        commands.enable_partitions(PROJECT, TABLE, engine(url))
+        yield kind, url, before
+
+
+@pytest.fixture
+def url(template: tuple[str, str, list[str]], servers: Servers, tmp_path: Path) -> Iterator[str]:
+    kind, partitioned, _ = template
+    with database(kind, servers, tmp_path, template=partitioned) as url:
+        elsewhere(url)
         yield url
 
 
-def enable(url: str) -> None:
-    commands.enable_partitions(PROJECT, TABLE, engine(url))
+def elsewhere(url: str) -> None:
+    """Gives a database another zone than UTC."""
+    execute(url, f"ALTER DATABASE {url.rpartition('/')[2]} SET TimeZone = 'America/Los_Angeles'")
+    engine(url).dispose()  # sessions that have the zone of before
 
 
 def alembic(editable: EditableProject, url: str, *args: str) -> Done:
@@ -77,7 +94,6 @@ def now_of(url: str) -> dt.datetime:
 @pytest.mark.exhaustive
 def test_model_and_database_have_one_key_to_every_migration(url: str, editable: EditableProject) -> None:
     """40119: the script's key was another than the model's, so that every migration which touched it failed."""
-    enable(url)
     assert alembic(editable, url, "revision", "--autogenerate", "-m", "x").stdout.startswith("Nothing has changed")
     editable.edit_models(
         f'log = tables["{TABLE}"]\n'
@@ -113,7 +129,6 @@ UNDONE = f'op.drop_index("idx_mended", "{TABLE}")\nop.drop_index("idx_of_old", "
 
 def test_an_index_that_is_to_be_built_concurrently_stops_no_upgrade(url: str, editable: EditableProject) -> None:
     """41548: CREATE INDEX CONCURRENTLY of a partitioned table is refused, and the upgrade ended there."""
-    enable(url)
     revision = editable.add(INDEXED, UNDONE)
     upgraded = alembic(editable, url, "upgrade", "head")
     assert upgraded.returncode == 0, upgraded.stderr
@@ -128,7 +143,6 @@ def test_an_index_that_is_to_be_built_concurrently_stops_no_upgrade(url: str, ed
 @pytest.mark.exhaustive
 def test_no_writer_waits_for_an_index(url: str, editable: EditableProject) -> None:
     """41816: the mend was an index that is built while every writer waits."""
-    enable(url)
     editable.add(INDEXED, UNDONE)
     where, first = url.replace("+psycopg", ""), partitions_of(url)[0]
     environment = variables(url) | {"ALEMBIC_CONFIG": str(editable.ini)}
@@ -149,10 +163,9 @@ def test_no_writer_waits_for_an_index(url: str, editable: EditableProject) -> No
     assert "btree (trace_id, user_id)" in shapes(url, first)
 
 
-def test_no_index_is_lost(url: str) -> None:
+def test_no_index_is_lost(url: str, template: tuple[str, str, list[str]]) -> None:
     """29466, 37983: the script made the new table without its indexes, twice."""
-    before = shapes(url, TABLE)
-    enable(url)
+    before = template[-1]
     commands.maintain(PROJECT, engine(url), tables=[TABLE], now=now_of(url) + dt.timedelta(days=21))
     key = "btree (id, request_time)"
     after = shapes(url, TABLE)
@@ -167,7 +180,6 @@ def test_no_index_is_lost(url: str) -> None:
 
 def test_bounds_are_utc_on_a_server_that_is_not(url: str) -> None:
     """34364: bounds were those of the server's zone, and rows of some hours fell between them."""
-    enable(url)
     assert query(url, "SHOW timezone") == [("America/Los_Angeles",)]
     with connected(url) as connection:
         partitions = attached(connection, TABLE)
@@ -184,7 +196,6 @@ def test_bounds_are_utc_on_a_server_that_is_not(url: str) -> None:
 
 def test_retention_frees_the_disk(url: str) -> None:
     """16582: rows were deleted, and the table stayed as large as it was."""
-    enable(url)
     with connected(url) as connection:
         former = attached(connection, TABLE)[0]
     assert former.high is not None

@@ -9,6 +9,7 @@ from app.migrations.ahead import Mark, State
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
 from app.periods import Period
 from tests.support.database_access import engine, execute, query
+from tests.support.partitioned_database import foreign_keys, references
 
 TABLE = "request_logs"
 MONDAY = Period.WEEK.start(dt.datetime.now(dt.UTC).replace(tzinfo=None))
@@ -25,16 +26,7 @@ def week(number: int) -> dt.datetime:
 def keep(url: str) -> None:
     """Converts the table of a database at head, which is empty, and fills its partitions."""
     indexes = query(url, f"SELECT indexdef FROM pg_indexes WHERE tablename = '{TABLE}' AND indexname LIKE 'idx%'")
-    keys = query(
-        url,
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
-        f"WHERE contype = 'f' AND conrelid = '{TABLE}'::regclass",
-    )
-    referring = query(
-        url,
-        "SELECT conrelid::regclass, conname FROM pg_constraint "
-        f"WHERE contype = 'f' AND confrelid = '{TABLE}'::regclass",
-    )
+    keys, referring = foreign_keys(url, TABLE), references(url, TABLE)
     execute(
         url,
         *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name in referring),

@@ -19,8 +19,8 @@ from app.migrations.adopt.look import Look, Wishes, look
 from app.migrations.adopt.record import record
 from app.migrations.adopt.redeclare import execute_redeclaring
 from app.migrations.errors import AdoptionRefused
+from app.migrations.limits import again_if_locked
 from app.migrations.project import Project
-from app.migrations.retries import again_if_locked
 from app.migrations.session import Session
 from app.sql_text import for_driver
 

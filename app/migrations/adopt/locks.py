@@ -10,6 +10,7 @@ import re
 import sqlalchemy as sa
 
 from app.migrations.adopt.rights import names_table
+from app.migrations.limits import deadlock_seconds, limit
 from app.migrations.project import Limits
 from app.sql_text import quoted
 
@@ -42,20 +43,14 @@ class TableLocks:
         Raises:
             sqlalchemy.exc.DBAPIError: a table wasn't free in time; the next try begins with it.
         """
-        patience = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)"
-        deadlock = float(connection.exec_driver_sql(patience).scalar_one())
+        deadlock = deadlock_seconds(connection)
         longest = max(self._limits.table_lock or _WITHOUT_LIMIT, 2 * deadlock)
-        _limit(connection, "statement_timeout", self._limits.statement)
-        _limit(connection, "lock_timeout", longest)
+        limit(connection, "statement_timeout", self._limits.statement)
+        limit(connection, "lock_timeout", longest)
         for table in self._order:
             try:
                 connection.exec_driver_sql(f"LOCK TABLE {quoted(table)} IN {self._modes[table]} MODE")
             except sa.exc.DBAPIError:
                 self._order = [table, *(other for other in self._order if other != table)]
                 raise
-            _limit(connection, "lock_timeout", min(longest, deadlock / 2))
-
-
-def _limit(connection: sa.Connection, name: str, seconds: float) -> None:
-    milliseconds = max(round(seconds * 1000), 1) if seconds else 0
-    connection.exec_driver_sql(f"SELECT set_config('{name}', '{milliseconds}', true)")
+            limit(connection, "lock_timeout", min(longest, deadlock / 2))

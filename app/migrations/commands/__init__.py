@@ -12,14 +12,7 @@ from app.migrations.commands.release import Released, release
 from app.migrations.commands.schema_page import write_page
 from app.migrations.commands.status import read_status, resolve
 from app.migrations.drift import WrittenRevision, accept, check, plan_revert, revert, write_revision
-from app.migrations.partitions import (
-    Maintenance,
-    PartitionAdoption,
-    adopt_partitions,
-    maintain,
-    plan_enable,
-    plan_undo,
-)
+from app.migrations.partitions import Maintenance, PartitionAdoption, adopt_partitions, maintain, plan_enable, plan_undo
 from app.migrations.partitions import enable as enable_partitions
 from app.migrations.partitions import undo as undo_partitions
 from app.migrations.run import snapshot, stale_snapshots

@@ -13,7 +13,6 @@ with the partition column itself: a downgrade to before it leaves it, and the ne
 Source of the forms: PostgreSQL's manual, "Partitioning", "Partition Maintenance".
 """
 
-import itertools
 import logging
 import re
 from collections.abc import Collection, Iterator
@@ -25,7 +24,7 @@ from alembic.operations import Operations, ops
 
 from app.migrations.errors import MigrationError
 from app.migrations.operations.catalog_table import CatalogTable
-from app.sql_text import fitting, unquoted
+from app.sql_text import free_name, unquoted
 
 log = logging.getLogger("app.migrations")
 _NAME = r'("(?:[^"]|"")*"|[\w$]+)'
@@ -260,6 +259,4 @@ def _attach(table: CatalogTable, index: str, own: str) -> None:
 
 
 def _free_name(partition: CatalogTable, name: str) -> str:
-    numbered = (f"{name}_{number}" for number in itertools.count(1))
-    names = map(fitting, itertools.chain([name], numbered))
-    return next(name for name in names if not partition.rows(_IS_TAKEN, name=name))
+    return free_name(name, lambda other: bool(partition.rows(_IS_TAKEN, name=other)))

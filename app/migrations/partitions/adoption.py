@@ -9,11 +9,11 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import ConfigurationError, MigrationError
-from app.migrations.partitions.catalog import Partition, attached
+from app.migrations.partitions.catalog import Partition, attached, named
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import expired
-from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_for_locks
+from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_patiently
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.partitions import Declared
@@ -114,7 +114,7 @@ def adopt_partitions(
 
 
 def _look(connection: sa.Connection, declared: Declared, database: str, now: dt.datetime | None) -> PartitionAdoption:
-    moment = server_now(connection) if now is None else now
+    moment = server_now(connection, now)
     keep = declared.schedule.keep
     found = PartitionAdoption(database, declared.table, str(keep) if keep is not None else "ever", done=False)
     for own in attached(connection, declared.table):
@@ -147,9 +147,8 @@ def _obstacle(own: Partition) -> str | None:
 
 def _mark(project: Project, engine: sa.Engine, parent: Parent, own: Adopted) -> None:
     with short_transaction(engine, project) as connection:
-        # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-        wait_for_locks(connection, project.limits().table_lock)
-        there = next((other for other in attached(connection, parent.table) if other.name == own.name), None)
+        wait_patiently(connection, project)
+        there = named(attached(connection, parent.table), own.name)
         if there is None or there.mark is not None or (there.low, there.high) != (own.low, own.high):
             return
         execute(connection, marking(there.address, Mark(parent.table, own.low, own.high, State.KEPT)))

@@ -4,8 +4,9 @@ import sqlalchemy as sa
 
 from app import db
 from app.errors import met_a_lock
+from app.migrations.limits import limit
 from app.migrations.partitions.leaves import Parent
-from app.migrations.partitions.transactions import execute, limit, short_wait, wait_for_locks
+from app.migrations.partitions.transactions import execute, wait_briefly
 from app.migrations.project import Project
 
 _ONLY = 180000  # from this version on the partitions can be left out
@@ -19,7 +20,7 @@ def analyze(project: Project, engine: sa.Engine, parent: Parent) -> bool:
     """
     with db.connect(engine) as connection, connection.begin():
         version = connection.exec_driver_sql("SELECT current_setting('server_version_num')::int").scalar_one()
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         limit(connection, "statement_timeout", 0)
         try:
             execute(connection, f"ANALYZE {'ONLY ' if version >= _ONLY else ''}{parent.address}")
@@ -31,7 +32,7 @@ def analyze(project: Project, engine: sa.Engine, parent: Parent) -> bool:
         return True
 
 
-def is_analyzed(connection: sa.Connection, parent: Parent) -> bool:
+def is_analyzed(connection: sa.Connection, address: str) -> bool:
     """Returns whether statistics were ever collected."""
     statement = sa.text("SELECT reltuples >= 0 FROM pg_class WHERE oid = to_regclass(:table)")
-    return bool(connection.execute(statement, {"table": parent.address}).scalar())
+    return bool(connection.execute(statement, {"table": address}).scalar())

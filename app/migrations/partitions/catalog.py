@@ -1,17 +1,16 @@
 """Partitions of a table as the catalog describes them; bounds are naive and UTC, whatever the session's zone."""
 
 import datetime as dt
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.migrations.ahead import PREFIX, Mark
-from app.periods import FIRST_MOMENT
+from app.migrations.ahead import BOUNDS, PREFIX, Mark, State
+from app.periods import FIRST_MOMENT, read_moment
 from app.sql_text import quoted
 
-_RANGE = re.compile(r"FOR VALUES FROM \((.+)\) TO \((.+)\)")
 _PARTITIONS = """
 SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
        pg_get_expr(c.relpartbound, c.oid) AS bound, i.inhdetachpending AS is_pending,
@@ -65,6 +64,16 @@ class Partition:
     rows: int
     bytes: int
 
+    @property
+    def span(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """Returns the bounds by its mark, which a detached partition has as well; else its own."""
+        return (self.mark.low, self.mark.high) if self.mark is not None else (self.low, self.high)
+
+
+def named(partitions: Iterable[Partition], name: str) -> Partition | None:
+    """Returns the partition with a name."""
+    return next((partition for partition in partitions if partition.name == name), None)
+
 
 def partition_key(connection: sa.Connection, table: str) -> str | None:
     """Returns the partition key, such as `RANGE (request_time)`; None of a table that isn't partitioned, or there."""
@@ -77,18 +86,22 @@ def attached(connection: sa.Connection, table: str) -> list[Partition]:
     return sorted(map(_partition, rows), key=_place)
 
 
-def standing_alone(connection: sa.Connection, table: str) -> list[Partition]:
-    """Returns the tables with a mark of `table` that aren't attached to any."""
+def standing_alone(connection: sa.Connection, table: str, *states: State) -> list[Partition]:
+    """Returns the tables with a mark of `table` that aren't attached to any, in all states or in these."""
     rows = connection.execute(sa.text(_ALONE), {"prefix": PREFIX, "table": quoted(table)}).all()
-    found = sorted(map(_partition, rows), key=_place)
-    return [partition for partition in found if partition.mark is not None and partition.mark.table == table]
+    partitions = sorted(map(_partition, rows), key=_place)
+    return [
+        own
+        for own in partitions
+        if own.mark is not None and own.mark.table == table and own.mark.state in (states or State)
+    ]
 
 
 def _partition(row: sa.Row[Any]) -> Partition:
     values = dict(row._mapping)  # noqa: SLF001 - documented
     bound, mark = str(values.pop("bound") or ""), Mark.parse(values.pop("comment"))
-    match = _RANGE.fullmatch(bound)
-    low, high = (_moment(match[1]), _moment(match[2])) if match else (None, None)
+    match = BOUNDS.fullmatch(bound)
+    low, high = map(read_moment, match.groups()) if match else (None, None)
     is_range = match is not None and (low is not None or match[1] == "MINVALUE")
     is_range = is_range and match is not None and (high is not None or match[2] == "MAXVALUE")
     return Partition(
@@ -99,15 +112,6 @@ def _partition(row: sa.Row[Any]) -> Partition:
         mark=mark,
         **(values | {"bytes": int(values["bytes"] or 0)}),
     )
-
-
-def _moment(text: str) -> dt.datetime | None:
-    """Returns the moment of a bound; None of MINVALUE, MAXVALUE, and of what isn't a time that Python has."""
-    try:
-        moment = dt.datetime.fromisoformat(text.strip("'"))
-    except ValueError:
-        return None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
 
 
 def _place(partition: Partition) -> tuple[bool, dt.datetime, str]:

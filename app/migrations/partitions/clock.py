@@ -8,13 +8,15 @@ _POSTGRESQL = "SELECT timezone('utc', clock_timestamp())"
 _MOST = dt.timedelta(hours=1)
 
 
-def server_now(connection: sa.Connection) -> dt.datetime:
-    """Returns the time of the server's clock, naive and UTC; on SQLite this machine's."""
+def server_now(connection: sa.Connection, now: dt.datetime | None = None) -> dt.datetime:
+    """Returns `now`, or the time of the server's clock, naive and UTC; on SQLite this machine's."""
+    if now is not None:
+        return now
     if connection.dialect.name != "postgresql":
         return machine_now()
-    now = connection.exec_driver_sql(_POSTGRESQL).scalar_one()
-    assert isinstance(now, dt.datetime)
-    return now
+    moment = connection.exec_driver_sql(_POSTGRESQL).scalar_one()
+    assert isinstance(moment, dt.datetime)
+    return moment
 
 
 def machine_now() -> dt.datetime:
@@ -23,7 +25,7 @@ def machine_now() -> dt.datetime:
 
 
 def disagreement(connection: sa.Connection) -> str | None:
-    """Returns a sentence about two clocks of which one must be wrong; None if they agree."""
+    """Returns a sentence if the clocks of server and machine differ by more than an hour; else None."""
     server, machine = server_now(connection), machine_now()
     if abs(server - machine) <= _MOST:
         return None

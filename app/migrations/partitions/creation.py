@@ -9,20 +9,20 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
+from app.migrations.limits import limit, took_too_long
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
 from app.migrations.partitions.clock import server_now
-from app.migrations.partitions.defaults import LOOK_SECONDS, default_of, require_empty, too_large, took_too_long
+from app.migrations.partitions.defaults import LOOK_SECONDS, default_of, require_empty, too_large
 from app.migrations.partitions.leaves import Parent, making, marking, pattern_of, replica_identity
 from app.migrations.partitions.ranges import Range, missing
 from app.migrations.partitions.transactions import (
     again,
     execute,
-    is_true,
-    limit,
+    has_rows,
     record,
-    short_wait,
     shortly,
-    wait_for_locks,
+    wait_briefly,
+    wait_patiently,
 )
 from app.migrations.project import Project
 from app.migrations.run import Outcome
@@ -59,7 +59,7 @@ def needed(connection: sa.Connection, declared: Declared, now: dt.datetime | Non
     Raises:
         MigrationError: there would be too many.
     """
-    moment = server_now(connection) if now is None else now
+    moment = server_now(connection, now)
     there = attached(connection, declared.table)
     taken = [Range.of(own.low, own.high) for own in there if own.is_range]
     ranges = missing(taken, declared.schedule, moment)
@@ -69,9 +69,7 @@ def needed(connection: sa.Connection, declared: Declared, now: dt.datetime | Non
             f"Is the server's clock right ({moment:%Y-%m-%d %H:%M} UTC)? Else declare a longer period than "
             f"{declared.schedule.every}, or fewer of them ahead."
         )
-    alone = standing_alone(connection, declared.table)
-    left = [own for own in alone if own.mark is not None and own.mark.state is State.MAKING]
-    return Needed(moment, ranges, there, left)
+    return Needed(moment, ranges, there, standing_alone(connection, declared.table, State.MAKING))
 
 
 def create_ahead(
@@ -149,15 +147,14 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
     low, high = new.range.low, new.range.high
     bounds = parent.bounds(low, high)
     with shortly(connection, project):
-        # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-        wait_for_locks(connection, project.limits().table_lock)
+        wait_patiently(connection, project)
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         if new.default is not None:
             require_empty(connection, parent, new.by, new.default, new.range)
         # Before the tables of foreign keys are locked: the row of the ledger takes some milliseconds.
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         if new.default is not None:
             limit(connection, "statement_timeout", LOOK_SECONDS)
         try:
@@ -175,6 +172,6 @@ def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> N
     """Drops a table that was made and not attached; leaves it alone if it has rows."""
     with shortly(connection, project):
         execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
-        if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
+        if has_rows(connection, own.address):
             return
         execute(connection, f"DROP TABLE {own.address}")

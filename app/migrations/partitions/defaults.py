@@ -6,10 +6,11 @@ None is made here: it would forbid DETACH CONCURRENTLY, and rows in it would sta
 import sqlalchemy as sa
 
 from app.migrations.errors import MigrationError
+from app.migrations.limits import limit, took_too_long
 from app.migrations.partitions.catalog import Partition
 from app.migrations.partitions.leaves import Parent
 from app.migrations.partitions.ranges import Range
-from app.migrations.partitions.transactions import is_true, limit
+from app.migrations.partitions.transactions import has_rows
 from app.sql_text import quoted
 
 # ATTACH reads a default partition under a lock that stops its readers and writers.
@@ -23,7 +24,7 @@ def default_of(partitions: list[Partition]) -> Partition | None:
 
 
 def require_empty(connection: sa.Connection, parent: Parent, by: str, default: Partition, range_: Range) -> None:
-    """Looks for rows of a range in the default partition, under no lock that anybody waits for, and not for long.
+    """Refuses a default partition with rows of a range. Reads it for some seconds at most, and blocks no session.
 
     Raises:
         MigrationError: there are some.
@@ -32,23 +33,18 @@ def require_empty(connection: sa.Connection, parent: Parent, by: str, default: P
     try:
         with connection.begin_nested():
             limit(connection, "statement_timeout", _READ_SECONDS)
-            has_rows = is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {default.address} WHERE {where})")
+            is_filled = has_rows(connection, f"{default.address} WHERE {where}")
     except sa.exc.DBAPIError as error:
         if not took_too_long(error):
             raise
         return  # a CHECK may prove to ATTACH that it is empty there
-    if has_rows:
+    if is_filled:
         raise MigrationError(
             f"{parent.table}: the default partition {default.name} has rows from {range_.low} to {range_.high} UTC, so "
             f"no other partition can take them. Move them: ALTER TABLE {parent.address} DETACH PARTITION "
             f"{default.address}; then schema partitions maintain, and INSERT INTO {parent.address} SELECT * FROM "
             f"{default.address}"
         )
-
-
-def took_too_long(error: sa.exc.DBAPIError) -> bool:
-    """Returns whether a limit of time ended a statement."""
-    return getattr(error.orig, "sqlstate", None) == "57014"
 
 
 def too_large(parent: Parent, by: str, default: Partition, range_: Range) -> MigrationError:

@@ -8,18 +8,19 @@ There is no CHECK of the bounds: an empty table has nothing to be scanned for, a
 """
 
 import datetime as dt
-import itertools
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
+from app.migrations.partitions import carrying
 from app.migrations.partitions.catalog import Partition
+from app.migrations.partitions.facts import columns_of, grants_of
 from app.migrations.partitions.ranges import Range
 from app.partitions import Declared
 from app.periods import FIRST_MOMENT, LAST_MOMENT
-from app.sql_text import fitting, literal, quoted
+from app.sql_text import free_name, literal, quoted
 
 _LIKE = ["DEFAULTS", "GENERATED", "STORAGE", "COMPRESSION", "CONSTRAINTS", "INDEXES", "STATISTICS", "COMMENTS"]
 _PARENT = """
@@ -33,7 +34,8 @@ WHERE c.oid = to_regclass(:table)
 """
 # Of a pattern; each value is the parent's where the pattern has none.
 _PATTERN = """
-SELECT coalesce(c.reloptions, '{}') AS options, coalesce(toast.reloptions, '{}') AS toast_options,
+SELECT c.oid, quote_ident(pg_get_userbyid(c.relowner)) AS pattern_owner,
+       coalesce(c.reloptions, '{}') AS options, coalesce(toast.reloptions, '{}') AS toast_options,
        coalesce(space.spcname, of_parent.spcname)::text AS tablespace, coalesce(am.amname, parent_am.amname) AS method,
        c.relpersistence = 'u' AS is_unlogged, c.relreplident AS identity, c.relrowsecurity AS has_policies,
        CASE WHEN p.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN NULL
@@ -52,22 +54,6 @@ WHERE p.oid = to_regclass(:table)
 _FOREIGN_KEYS = """
 SELECT conname::text, regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', '')
 FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0 ORDER BY conname
-"""
-_COLUMNS = """
-SELECT a.attname::text, nullif(a.attstattarget, -1), coalesce(a.attoptions, '{}')
-FROM pg_attribute a WHERE a.attrelid = CAST(:pattern AS regclass) AND a.attnum > 0 AND NOT a.attisdropped
-AND (coalesce(a.attstattarget, -1) <> -1 OR a.attoptions IS NOT NULL) ORDER BY a.attnum
-"""
-# Privileges of others than the owner, of the table and of single columns.
-_GRANTS = """
-SELECT g.privilege_type, x.columns, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee)::text END,
-       g.grantee = 0, g.is_grantable
-FROM (
-    SELECT relowner AS owner, NULL AS columns, relacl AS acl FROM pg_class WHERE oid = CAST(:pattern AS regclass)
-    UNION ALL
-    SELECT relowner, attname::text, attacl FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-    WHERE attrelid = CAST(:pattern AS regclass) AND attnum > 0 AND NOT attisdropped
-) x, aclexplode(x.acl) g WHERE g.grantee <> x.owner ORDER BY 3, 2 NULLS FIRST, 1
 """
 _IS_TAKEN = """
 SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -120,16 +106,15 @@ class Parent:
 
     def moment(self, moment: dt.datetime) -> str:
         """Returns a moment as a literal of the partition column's type."""
-        return literal(f"{moment}{'+00' if self.is_zoned else ''}")
+        return moment_literal(moment, is_zoned=self.is_zoned)
 
     def free_name(self, connection: sa.Connection, wanted: str) -> str:
         """Returns a name for a table: the wanted one, or with a number if that is taken."""
-        names = map(fitting, itertools.chain([wanted], (f"{wanted}_{number}" for number in itertools.count(2))))
-        return next(
-            name
-            for name in names
-            if not connection.execute(sa.text(_IS_TAKEN), {"schema": self.schema, "name": name}).scalar()
-        )
+
+        def is_taken(name: str) -> bool:
+            return bool(connection.execute(sa.text(_IS_TAKEN), {"schema": self.schema, "name": name}).scalar())
+
+        return free_name(wanted, is_taken, first=2)
 
     def address_of(self, name: str) -> str:
         """Returns a name with the parent's schema, quoted."""
@@ -169,14 +154,13 @@ def making(connection: sa.Connection, parent: Parent, name: str, range_: Range, 
     ]
     if found.owner is not None:
         statements.append(f"ALTER TABLE {leaf} OWNER TO {quoted(found.owner)}")
-    for column, target, attributes in connection.execute(sa.text(_COLUMNS), values):
-        alter = f"ALTER TABLE {leaf} ALTER COLUMN {quoted(column)} SET"
-        statements += [f"{alter} STATISTICS {target}"] if target is not None else []
-        statements += [f"{alter} ({', '.join(map(_option, attributes))})"] if attributes else []
+    columns = columns_of(connection, found.oid)
+    statements += carrying.columns(columns, carrying.as_new(columns), leaf)
     if pattern != parent.address:
-        statements += _grants(connection, leaf, values)
+        of_others = {grant for grant in grants_of(connection, found.oid) if grant.grantee != found.pattern_owner}
+        statements += carrying.grants(frozenset(of_others), frozenset(), leaf)
     if found.has_policies and pattern != parent.address:
-        # The policies of the other partition are its own. Without any, nobody but the owner reads this one directly.
+        # Policies aren't copied. Without any, only the owner can read this partition directly.
         statements.append(f"ALTER TABLE {leaf} ENABLE ROW LEVEL SECURITY")
     mark = Mark(parent.table, range_.low, range_.high, State.MAKING)
     statements.append(marking(leaf, mark))
@@ -190,6 +174,11 @@ def foreign_keys(connection: sa.Connection, parent: Parent) -> list[tuple[str, s
     """Returns the names and definitions of the foreign keys of a parent."""
     rows = connection.execute(sa.text(_FOREIGN_KEYS), {"table": parent.address})
     return [(str(name), str(definition)) for name, definition in rows]
+
+
+def moment_literal(moment: dt.datetime, *, is_zoned: bool) -> str:
+    """Returns a moment as a literal of a `timestamp`, or of a `timestamptz`, whatever the session's zone."""
+    return literal(f"{moment}{'+00' * is_zoned}")
 
 
 def marking(leaf: str, mark: Mark) -> str:
@@ -210,15 +199,6 @@ def replica_identity(connection: sa.Connection, parent: Parent, leaf: str, patte
         if index := connection.execute(sa.text(_CHILD), values).scalar():
             return [f"{alter} USING INDEX {quoted(index)}"]
     return [f"{alter} FULL"]  # also where the pattern has an index of its own: UPDATEs must not fail
-
-
-def _grants(connection: sa.Connection, leaf: str, values: dict[str, str]) -> list[str]:
-    statements = []
-    for privilege, column, grantee, is_public, is_grantable in connection.execute(sa.text(_GRANTS), values):
-        what = f"{privilege} ({quoted(column)})" if column is not None else privilege
-        to = "PUBLIC" if is_public else quoted(grantee)
-        statements.append(f"GRANT {what} ON TABLE {leaf} TO {to}{' WITH GRANT OPTION' * is_grantable}")
-    return statements
 
 
 def _option(text: str) -> str:

@@ -24,9 +24,9 @@ class Range:
 def missing(taken: Iterable[Range], schedule: Schedule, now: dt.datetime) -> list[Range]:
     """Returns the ranges that new partitions are needed for, oldest first.
 
-    They cover what no partition takes, from the beginning of the current period to the end of the one that lies `ahead`
-    of now. If the last partition has ended already, they begin at its end, or with the oldest rows that are kept. Each
-    ends with a period, or where another partition begins.
+    They cover what no partition takes, from the current period to the one that lies `ahead` of now. If the last
+    partition has ended already, they begin at its end, or with the oldest rows that are kept. Each ends with a period,
+    or where another partition begins.
 
     Args:
         taken: the ranges of the partitions that are there.

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from app import db
+from app import db, server_session
 from app.migrations import run
+from app.migrations.limits import again_if_locked, limit, reset_limits, without_limits
 from app.migrations.own_tables import version_rows
 from app.migrations.project import BASE, Project
-from app.migrations.retries import again_if_locked
 from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
 from app.sql_text import for_driver
@@ -33,35 +33,42 @@ def shortly(connection: sa.Connection, project: Project) -> Iterator[None]:
     """Begins such a transaction on a connection, and ends what it only read before."""
     connection.rollback()
     with connection.begin():
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         limit(connection, "statement_timeout", project.limits().statement)
         yield
 
 
-def short_wait(project: Project) -> float:
-    """Returns how long a statement may wait for a lock that others queue behind, in seconds."""
-    return min(project.limits().table_lock or SHORT_SECONDS, SHORT_SECONDS)
+def wait_briefly(connection: sa.Connection, project: Project) -> None:
+    """Sets how long this transaction waits for a lock that services queue behind."""
+    limit(connection, "lock_timeout", min(project.limits().table_lock or SHORT_SECONDS, SHORT_SECONDS))
 
 
-def wait_for_locks(connection: sa.Connection, seconds: float) -> None:
-    """Sets how long the statements of this transaction wait for a lock."""
-    limit(connection, "lock_timeout", seconds)
+def wait_patiently(connection: sa.Connection, project: Project) -> None:
+    """Sets how long this transaction waits for a lock that no reader and no writer queues behind."""
+    limit(connection, "lock_timeout", project.limits().table_lock)
 
 
-def limit(connection: sa.Connection, name: str, seconds: float, *, session: bool = False) -> None:
-    """Sets a limit of time; 0 is none. Does nothing on SQLite.
+@contextmanager
+def outside(engine: sa.Engine, *, lock_timeout: float = 0) -> Iterator[sa.Connection]:
+    """Gives a connection outside of transactions, without limits of time.
 
     Args:
-        connection: in a transaction, unless `session` is set.
-        name: of the setting.
-        seconds: the limit.
-        session: for the whole session, which must be ours alone.
+        engine: the database.
+        lock_timeout: how long a statement may wait for a lock, in seconds; 0 is no limit.
     """
-    if connection.dialect.name != "postgresql":
-        return
-    milliseconds = max(round(seconds * 1000), 1) if seconds else 0
-    scope = "false" if session else "true"
-    connection.exec_driver_sql(f"SELECT set_config('{name}', '{milliseconds}', {scope})")
+    with db.connect(engine) as connected:
+        connection = connected.execution_options(isolation_level="AUTOCOMMIT")
+        if server_session.is_pooled(connection):  # what is set there would be another client's
+            yield connection
+            return
+        without_limits(connection, session=True)
+        limit(connection, "lock_timeout", lock_timeout, session=True)
+        try:
+            yield connection
+        finally:
+            with suppress(sa.exc.SQLAlchemyError):  # the connection may be lost
+                if not connection.invalidated:
+                    reset_limits(connection)
 
 
 def execute(connection: sa.Connection, *statements: str) -> None:
@@ -70,9 +77,15 @@ def execute(connection: sa.Connection, *statements: str) -> None:
         connection.exec_driver_sql(for_driver(statement, connection.dialect))
 
 
-def is_true(connection: sa.Connection, question: str) -> bool:
-    """Returns the answer to a query, as it stands, of one truth value."""
-    return bool(connection.exec_driver_sql(for_driver(question, connection.dialect)).scalar())
+def has_rows(connection: sa.Connection, source: str) -> bool:
+    """Returns whether a table has rows.
+
+    Args:
+        connection: reading joins its transaction.
+        source: the table as a statement spells it, with a condition if some of its rows count only.
+    """
+    query = f"SELECT EXISTS (SELECT 1 FROM {source})"
+    return bool(connection.exec_driver_sql(for_driver(query, connection.dialect)).scalar())
 
 
 def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:

@@ -14,8 +14,7 @@ PARTITIONS: dict[str, StallRule] = {
     "detach": StallRule(
         "DETACH PARTITION waits for everybody who uses {table}, and keeps all others waiting behind it.",
         "detach it concurrently, outside the transaction.",
-        "with op.get_context().autocommit_block():\n"
-        '    op.execute("ALTER TABLE {table} DETACH PARTITION {to} CONCURRENTLY")',
+        _OUTSIDE + '    op.execute("ALTER TABLE {table} DETACH PARTITION {to} CONCURRENTLY")',
         Severity.WARNING,
     ),
     "create-partition": StallRule(

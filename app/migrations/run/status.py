@@ -133,7 +133,6 @@ def read_status(
     script: ScriptDirectory,
     database: str,
     model_tables: Callable[[], Iterable[str]] = tuple,
-    now: datetime | None = None,
 ) -> Status:
     """Reads the status of a database; raises `MigrationError` if the version table can't be read.
 
@@ -143,7 +142,6 @@ def read_status(
         script: the history.
         database: its URL for people.
         model_tables: one of them in a database without history is a problem.
-        now: the moment that partitions are ahead of, naive and UTC; None is the server's clock.
     """
     at = _heads(connection)
     entries, notes = _entries(connection)
@@ -171,7 +169,7 @@ def read_status(
     problems += [preflight.unresolved_failure(r.entry) for r in revisions if r.unresolved and r.entry is not None]
     problems += [p for r in revisions if not r.applied for p in _problem(_known_outcome(entries, r.revision))]
     notes += _of_newer_code(entries)
-    ahead = read_ahead(connection, now)
+    ahead = read_ahead(connection)
     notes += _notes_on_partitions(connection, project, ahead)
     head = heads[0] if len(heads) == 1 else None
     shown = sorted(str(revision) or "''" for revision in at)

@@ -1,11 +1,11 @@
-"""Brief transactions on tables that are in use: nobody waits for one that waits itself.
+"""Brief transactions under strong locks, on tables that a service uses.
 
 A session that waits for a strong lock holds up all that come after it. So each wait is shorter than anyone notices, and
 is tried again, with pauses between. It is shorter than `deadlock_timeout`, too: in a deadlock this session gives way.
 
 An autovacuum gives way only to a session that has waited for `deadlock_timeout`. So the table is first locked as a
-VACUUM locks it, which keeps no statement of a service waiting, however long that takes; and which keeps the table as it
-is, so that the statements can be made from the catalog.
+VACUUM locks it, and no statement of a service waits for that. The lock keeps the table as it is, so that the
+statements can be made from the catalog.
 """
 
 import random
@@ -15,18 +15,17 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from app import db, server_session
 from app.errors import met_a_lock
 from app.migrations import run
-from app.migrations.errors import as_migration_error
+from app.migrations.errors import refused
+from app.migrations.limits import deadlock_seconds, limit
+from app.migrations.partitions.transactions import execute
 from app.migrations.project import Limits
-from app.sql_text import for_driver
 
 STRONG_WAIT_SECONDS = 0.05
 _SHORTEST_WAIT_SECONDS = 0.01
 _STATEMENT_SECONDS = 5.0  # what is meant to be brief, and reads a table after all, is ended
 _PAUSE_SECONDS = (0.1, 3.0)
-_LIMITS = ("statement_timeout", "lock_timeout", "transaction_timeout")
 _WEAK_MODE = "SHARE UPDATE EXCLUSIVE"
 _MAY_LOCK = """
 SELECT pg_has_role(relowner, 'USAGE') OR has_table_privilege(oid, 'UPDATE') OR has_table_privilege(oid, 'DELETE')
@@ -59,7 +58,6 @@ class Brief:
     require_lock: Callable[[], None]
     say: Callable[[str], None]
     held_seconds: float = 0
-    tries: int = 0
     _first: list[str] = field(default_factory=list)
     _began: float = 0
 
@@ -77,7 +75,6 @@ class Brief:
         self._first = []
         while True:
             self.require_lock()
-            self.tries += 1
             try:
                 with run.transaction(self.engine) as connection:
                     work(connection)
@@ -85,7 +82,7 @@ class Brief:
                 self.held_seconds = time.monotonic() - began
             except sa.exc.DBAPIError as error:
                 if not met_a_lock(error):
-                    raise as_migration_error(error, "The conversion") or error from None
+                    raise refused(error, "The conversion") from None
                 if time.monotonic() + pause > deadline:
                     return False
                 if time.monotonic() - said > _PAUSE_SECONDS[1]:
@@ -98,12 +95,13 @@ class Brief:
 
     def look(self, connection: sa.Connection, table: str) -> None:
         """Keeps a table as it is, without keeping any statement of a service waiting."""
-        wait = max(self.limits.table_lock, 2 * _deadlock_seconds(connection))
-        set_limits(connection, lock_timeout=wait, statement_timeout=self.limits.statement)
-        # A new table or index without a tablespace is the database's, as the one that it stands for.
+        wait = max(self.limits.table_lock, 2 * deadlock_seconds(connection))
+        limit(connection, "lock_timeout", wait)
+        limit(connection, "statement_timeout", self.limits.statement)
+        # Without a tablespace of its own, a new table or index is in the database's, as the old one is.
         connection.exec_driver_sql("SELECT set_config('default_tablespace', '', true)")
         self._began = time.monotonic()
-        connection.exec_driver_sql(for_driver(f"LOCK TABLE {table} IN {_WEAK_MODE} MODE", connection.dialect))
+        execute(connection, f"LOCK TABLE {table} IN {_WEAK_MODE} MODE")
 
     def lock(self, connection: sa.Connection, modes: dict[str, str]) -> None:
         """Takes strong locks, the last one last; the statements that follow have short limits.
@@ -113,68 +111,22 @@ class Brief:
         """
         own = [table for table in modes if connection.execute(sa.text(_MAY_LOCK), {"table": table}).scalar()]
         for table in own:
-            connection.exec_driver_sql(for_driver(f"LOCK TABLE {table} IN {_WEAK_MODE} MODE", connection.dialect))
-        wait = min(STRONG_WAIT_SECONDS, _deadlock_seconds(connection) / 4)
-        set_limits(connection, statement_timeout=_STATEMENT_SECONDS)
+            execute(connection, f"LOCK TABLE {table} IN {_WEAK_MODE} MODE")
+        wait = min(STRONG_WAIT_SECONDS, deadlock_seconds(connection) / 4)
+        limit(connection, "statement_timeout", _STATEMENT_SECONDS)
         self._began = time.monotonic()
         for table in [*(one for one in self._first if one in own), *(one for one in own if one not in self._first)]:
             # All of them together are waited for as long as one.
             left = max(wait - (time.monotonic() - self._began), _SHORTEST_WAIT_SECONDS)
-            set_limits(connection, lock_timeout=left)
+            limit(connection, "lock_timeout", left)
             try:
-                statement = f"LOCK TABLE {table} IN {modes[table]} MODE"
-                connection.exec_driver_sql(for_driver(statement, connection.dialect))
+                execute(connection, f"LOCK TABLE {table} IN {modes[table]} MODE")
             except sa.exc.DBAPIError:
                 self._first = [table]
                 raise
-        set_limits(connection, lock_timeout=wait)
+        limit(connection, "lock_timeout", wait)
 
     def _holder(self, tables: list[str]) -> str:
         with run.transaction(self.engine) as connection:
             row = connection.execute(sa.text(_HOLDERS), {"tables": tables}).first()
         return f" by {run.Blocker(row[0], row[1], row[2], row[3], run.redacted(row[4]))}" if row is not None else ""
-
-
-def set_limits(connection: sa.Connection, **seconds: float) -> None:
-    """Sets limits of time for the rest of a transaction; 0 is no limit."""
-    for name, limit in seconds.items():
-        milliseconds = max(round(limit * 1000), 1) if limit else 0
-        connection.exec_driver_sql(f"SELECT set_config('{name}', '{milliseconds}', true)")
-
-
-def execute(connection: sa.Connection, statements: list[str]) -> None:
-    """Runs statements as they stand."""
-    for statement in statements:
-        connection.exec_driver_sql(for_driver(statement, connection.dialect))
-
-
-def outside(engine: sa.Engine, statements: list[str]) -> None:
-    """Runs statements outside of a transaction, each without a limit of time."""
-    with db.connect(engine) as connected:
-        connection = connected.execution_options(isolation_level="AUTOCOMMIT")
-        is_shared = server_session.is_pooled(connection)  # what is set there would be another client's
-        if not is_shared:
-            without_limits(connection, is_local=False)
-        try:
-            for statement in statements:
-                connection.exec_driver_sql(for_driver(statement, connection.dialect))
-        finally:
-            if not is_shared and not connection.invalidated:
-                for name in _present(connection):
-                    connection.exec_driver_sql(f"RESET {name}")
-
-
-def without_limits(connection: sa.Connection, *, is_local: bool = True) -> None:
-    """Takes the limits of time from a transaction, or from a session that is ours alone."""
-    for name in _present(connection):
-        connection.exec_driver_sql(f"SELECT set_config('{name}', '0', {str(is_local).lower()})")
-
-
-def _present(connection: sa.Connection) -> list[str]:
-    query = sa.text("SELECT name FROM pg_settings WHERE name = ANY(:names) ORDER BY 1")
-    return list(connection.execute(query, {"names": [*_LIMITS]}).scalars())
-
-
-def _deadlock_seconds(connection: sa.Connection) -> float:
-    query = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)"
-    return float(connection.exec_driver_sql(query).scalar_one())

@@ -1,7 +1,7 @@
 """`schema partitions enable`: a plain table becomes the first partition of a new one, while its service goes on.
 
 Each step looks at the catalog first, so that a run that was killed is finished by the same command. Nothing is copied.
-While tables stay in use by somebody else, the migration lock is let go from time to time, so that a deploy gets in.
+While another session uses the tables, the migration lock is released from time to time for a deploy.
 """
 
 from dataclasses import replace
@@ -11,16 +11,10 @@ import sqlalchemy as sa
 from app import db
 from app.migrations import run
 from app.migrations.ahead import key_index
-from app.migrations.errors import MigrationError, as_migration_error
-from app.migrations.partitions.conversion.brief import execute, outside, without_limits
-from app.migrations.partitions.conversion.look import (
-    TOO_NEAR,
-    Look,
-    declared_as,
-    look,
-    quick_look,
-    require_postgresql,
-)
+from app.migrations.errors import refused
+from app.migrations.limits import without_limits
+from app.migrations.partitions.analysis import is_analyzed
+from app.migrations.partitions.conversion.look import TOO_NEAR, Look, declared_as, look, quick_look, require_postgresql
 from app.migrations.partitions.conversion.plan import (
     Plan,
     analyze_statement,
@@ -33,11 +27,9 @@ from app.migrations.partitions.conversion.plan import (
 from app.migrations.partitions.conversion.swap import locks, swap_statements
 from app.migrations.partitions.conversion.work import Work, finish
 from app.migrations.partitions.creation import create_ahead
-from app.migrations.partitions.transactions import record
+from app.migrations.partitions.transactions import execute, outside, record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
-
-_IS_ANALYZED = "SELECT reltuples >= 0 FROM pg_class WHERE oid = :oid"
 
 
 def plan_enable(project: Project, table: str, engine: sa.Engine | None = None) -> Plan:
@@ -70,13 +62,14 @@ def enable(project: Project, table: str, engine: sa.Engine | None = None, *, loc
 class _Conversion(Work):
     """One conversion, under the migration lock."""
 
+    done = "converted"
+
     def go_on(self) -> Plan | None:
         """Does what is left; returns None if a table stays in use."""
         with db.connect(self._engine) as connection:
             found = look(connection, self._project, self._config, self._declared, patient=True)
         if found.refusals:
-            listed = "".join(f"\n  {line}" for line in found.refusals)
-            raise MigrationError(f"{self._declared.table} was not converted, for these are in the way:{listed}")
+            self._refuse(found.refusals)
         plan = plan_of(found, "")
         if not found.is_partitioned and not self._convert(found):
             return None
@@ -99,7 +92,7 @@ class _Conversion(Work):
             self._brief.look(connection, table)
             current = self._fresh(connection, found)
             self._brief.lock(connection, {table: "ACCESS EXCLUSIVE"})
-            execute(connection, check_statements(current.target))
+            execute(connection, *check_statements(current.target))
 
         self._say(f"no row may lie after {found.wanted_bound} UTC from now on")
         return self._brief.until_free(work, [table])
@@ -117,9 +110,9 @@ class _Conversion(Work):
             self._say("reading the table, to prove that")
             without_limits(connection)
             try:
-                execute(connection, [validate_statement(found.facts)])
+                execute(connection, validate_statement(found.facts))
             except sa.exc.DBAPIError as error:
-                raise as_migration_error(error, f"{self._declared.table}: a row is in the way") or error from None
+                raise refused(error, f"{self._declared.table}: a row is in the way") from None
 
     def _build_key(self) -> None:
         with db.connect(self._engine) as connection:
@@ -130,9 +123,10 @@ class _Conversion(Work):
         self._say(f"building the index {name}; it waits for transactions that are older, and nobody waits for it")
         statements = [drop_key_statement(found.facts, name)] if found.has_broken_key else []
         try:
-            outside(self._engine, [*statements, key_statement(found.target)])
+            with outside(self._engine) as connection:
+                execute(connection, *statements, key_statement(found.target))
         except sa.exc.DBAPIError as error:
-            raise as_migration_error(error, f"{self._declared.table}: building {name}") or error from None
+            raise refused(error, f"{self._declared.table}: building {name}") from None
 
     def _swap(self, found: Look) -> bool:
         table = found.facts.address
@@ -146,7 +140,7 @@ class _Conversion(Work):
             target = current.target
             statements = swap_statements(target)
             self._brief.lock(connection, locks(current.facts))
-            execute(connection, statements)
+            execute(connection, *statements)
             evidence = {
                 "by": target.by,
                 "bound": target.bound,
@@ -168,10 +162,10 @@ class _Conversion(Work):
         """Gives the planner its statistics: no autovacuum collects those of a partitioned table."""
         with run.transaction(self._engine) as connection:
             facts = quick_look(connection, self._declared).facts
-            if connection.execute(sa.text(_IS_ANALYZED), {"oid": facts.oid}).scalar():
+            if is_analyzed(connection, facts.address):
                 return
             without_limits(connection)
-            execute(connection, [analyze_statement(facts)])
+            execute(connection, analyze_statement(facts))
 
 
 class _TooNear(Exception):  # noqa: N818 - a state, rather than a fault

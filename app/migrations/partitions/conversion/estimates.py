@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from app.migrations.partitions.conversion.brief import set_limits
-from app.migrations.partitions.conversion.facts import TableFacts
+from app.migrations.limits import limit, took_too_long
+from app.migrations.partitions.facts import TableFacts
 from app.migrations.snapshots import quote
 from app.periods import LAST_MOMENT
 from app.sql_text import for_driver, literal
@@ -24,7 +24,6 @@ SELECT greatest(reltuples, 0)::bigint, pg_table_size(oid), pg_indexes_size(oid),
        current_setting('block_size')::int
 FROM pg_class WHERE oid = :oid
 """
-_CANCELLED = "57014"
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def _sample(
     found, seconds = 0, []
     try:
         with connection.begin_nested():
-            set_limits(connection, statement_timeout=_MOST_SECONDS / 2, lock_timeout=_MOST_SECONDS / 4)
+            limit(connection, "statement_timeout", _MOST_SECONDS / 2)
+            limit(connection, "lock_timeout", _MOST_SECONDS / 4)
             for query in queries:
                 began = time.monotonic()
                 found = int(connection.exec_driver_sql(for_driver(query, connection.dialect)).scalar_one())
@@ -101,7 +101,8 @@ def _sample(
             raise
         return None
     finally:
-        set_limits(connection, statement_timeout=0, lock_timeout=0)
+        limit(connection, "statement_timeout", 0)
+        limit(connection, "lock_timeout", 0)
     return found, seconds[0], max(seconds[1] - seconds[0], 0.0)
 
 
@@ -124,13 +125,13 @@ def newest(connection: sa.Connection, facts: TableFacts, by: str, *, patient: bo
     query = f"SELECT {least} FROM {facts.address} WHERE {name} > '-infinity'"
     try:
         with connection.begin_nested():
-            set_limits(connection, statement_timeout=0 if patient else _MOST_SECONDS)
+            limit(connection, "statement_timeout", 0 if patient else _MOST_SECONDS)
             moment = connection.exec_driver_sql(for_driver(query, connection.dialect)).scalar()
     except sa.exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _CANCELLED:
+        if not took_too_long(error):
             raise
         return None
     finally:
-        set_limits(connection, statement_timeout=0)
+        limit(connection, "statement_timeout", 0)
     assert moment is None or isinstance(moment, dt.datetime)
     return moment

@@ -13,14 +13,14 @@ from app.migrations.drift import find_drift
 from app.migrations.errors import ConfigurationError, MigrationError, PendingRevisions
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.conversion.estimates import Estimate, estimate, newest
-from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.refusals import TIMES, refusals
 from app.migrations.partitions.conversion.swap import Target, taken_names
+from app.migrations.partitions.facts import TableFacts, table_facts
 from app.migrations.partitions.leaves import Parent
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, address_of, owner_of, quote
 from app.partitions import Declared
-from app.periods import Period
+from app.periods import Period, read_moment
 
 LEAST_AHEAD = dt.timedelta(hours=6)
 TOO_NEAR = dt.timedelta(hours=1)
@@ -42,7 +42,6 @@ class Look:
         has_broken_key: it is there, and a killed build has left it invalid.
         estimate: the size and the time.
         newest: the moment of the newest row, None if it isn't known, or there is no row.
-        expected: what the table's database should have, by the snapshot of its revision.
         refusals: what is in the way, a line each.
     """
 
@@ -56,7 +55,6 @@ class Look:
     estimate: Estimate
     newest: dt.datetime | None = None
     taken: frozenset[str] = frozenset()
-    expected: Snapshot = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
 
     @property
@@ -139,22 +137,21 @@ def look(
     Raises:
         MigrationError: revisions are pending or failed, there is no such table, or it is partitioned otherwise.
     """
-    expected, differing = differences(connection, project, config, declared.table)
+    _, differing = differences(connection, project, config, declared.table)
     found = quick_look(connection, declared)
     if found.is_partitioned:
         Parent.of(connection, declared)  # refuses another partition key
-        return replace(found, expected=expected)
+        return found
     is_time = (column := found.facts.column(declared.by)) is not None and column.type in TIMES
     measured = found.estimate
     latest: dt.datetime | None = None
     too_late: dt.datetime | None = None
-    lines: list[str] = []
     if found.facts.kind == "r" and found.facts.is_ours and is_time:
         measured = estimate(connection, found.facts, found.target.key)
         latest, too_late = _newest(connection, found, patient=patient)
     lines = refusals(connection, found.facts, declared, project.tables(), too_late)
     lines += [f"{difference}, by what revisions make: see schema check" for difference in differing]
-    return replace(found, estimate=measured, newest=latest, expected=expected, refusals=lines)
+    return replace(found, estimate=measured, newest=latest, refusals=lines)
 
 
 def quick_look(connection: sa.Connection, declared: Declared) -> Look:
@@ -168,7 +165,7 @@ def quick_look(connection: sa.Connection, declared: Declared) -> Look:
         raise MigrationError(f"The database has no table {declared.table}.")
     check = facts.constraint(bound_check(facts.name))
     match = _BOUND.search(check.definition) if check is not None else None
-    bound = _moment(match[1]) if match is not None else None
+    bound = read_moment(match[1]) if match is not None else None
     index = facts.index(key_index(facts.name))
     key = facts.primary_key
     keeps = key is not None and declared.by in key.columns
@@ -195,14 +192,6 @@ def _newest(connection: sa.Connection, found: Look, *, patient: bool) -> tuple[d
     return None, moment
 
 
-def _moment(text: str) -> dt.datetime | None:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
-
-
 def differences(connection: sa.Connection, project: Project, config: Config, table: str) -> tuple[Snapshot, list[str]]:
     """Returns what the database should have, and what differs in one table, but for what a conversion has left."""
     script = run.history(project)
@@ -215,6 +204,6 @@ def differences(connection: sa.Connection, project: Project, config: Config, tab
             f"{len(state.pending)} revisions are pending, and a table is converted at head only: alembic upgrade head"
         )
     drift = find_drift(connection, config, script, state.at[0], state.entries, project.partitions)
-    index = f"index {table}.{key_index(table)}"  # of a conversion whose CHECK somebody has dropped
+    index = f"index {table}.{key_index(table)}"  # of a conversion whose CHECK was dropped
     differing = [d for d in drift.of_schema if table in (owner_of(d.name), address_of(d.name)) and d.name != index]
     return drift.expected, [str(difference) for difference in differing]

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.migrations.ahead import Mark, State, bound_check, key_index
+from app.migrations.partitions.carrying import comment_on
 from app.migrations.partitions.conversion.estimates import Estimate
-from app.migrations.partitions.conversion.facts import TableFacts
 from app.migrations.partitions.conversion.look import Look
-from app.migrations.partitions.conversion.swap import Target, locks, swap_statements
+from app.migrations.partitions.conversion.swap import Target, listed_like, locks, swap_statements
+from app.migrations.partitions.facts import TableFacts
 from app.migrations.snapshots import quote
-from app.sql_text import literal
 
 NOBODY = "nobody"
 ALL = "its readers and writers, for a moment; tried again until it is free at once"
@@ -46,7 +46,6 @@ class Plan:
         refusals: what is in the way, a line each.
         done: it was done; else it is only shown.
         held_seconds: how long the last transaction held strong locks.
-        tries: of the transactions that take such locks.
         created: names of partitions that were made ahead.
     """
 
@@ -63,7 +62,6 @@ class Plan:
     done: bool = False
     seconds: float = 0
     held_seconds: float = 0
-    tries: int = 0
     created: list[str] = field(default_factory=list)
 
 
@@ -75,7 +73,7 @@ def check_statements(target: Target) -> list[str]:
     mark = Mark(facts.name, None, target.bound, State.CONVERTING)
     return [
         f"ALTER TABLE {facts.address} {drop}ADD CONSTRAINT {name} CHECK ({column}) NOT VALID",
-        f"COMMENT ON CONSTRAINT {name} ON {facts.address} IS {literal(mark)}",
+        comment_on(f"CONSTRAINT {name} ON {facts.address}", str(mark)),
     ]
 
 
@@ -100,11 +98,8 @@ def key_index_statement(facts: TableFacts, like: str, columns: list[str], name: 
     """Returns the statement that builds a unique index concurrently, with the options of another one."""
     old = facts.index(like)
     assert old is not None
-    included = f" INCLUDE ({', '.join(map(quote, old.included))})" if old.included else ""
-    options = f" WITH ({', '.join(old.options)})" if old.options else ""
     space = f" TABLESPACE {old.tablespace}" if old.tablespace else ""
-    listed = ", ".join(map(quote, columns))
-    return f"CREATE UNIQUE INDEX CONCURRENTLY {quote(name)} ON {address} ({listed}){included}{options}{space}"
+    return f"CREATE UNIQUE INDEX CONCURRENTLY {quote(name)} ON {address} {listed_like(old, columns)}{space}"
 
 
 def drop_key_statement(facts: TableFacts, name: str) -> str:

@@ -1,24 +1,19 @@
 """Reasons why a table can't be partitioned as it is, a line each: what is in the way, and what to do."""
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State, bound_check, key_index
-from app.migrations.partitions.conversion.facts import Index, TableFacts
+from app.migrations.partitions.facts import Index, TableFacts
 from app.migrations.snapshots import quote
 from app.partitions import Declared
 
 TIMES = ("timestamp without time zone", "timestamp with time zone")
-_KINDS = {
-    "f": "a foreign table",
-    "v": "a view",
-    "m": "a materialized view",
-    "S": "a sequence",
-}
+_KINDS = {"f": "a foreign table", "v": "a view", "m": "a materialized view", "S": "a sequence"}
 _STATE = """
-SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence, c.reloftype <> 0 AS is_typed,
+SELECT c.relpersistence::text AS persistence, c.reloftype <> 0 AS is_typed,
        c.relispartition AS is_partition, c.relrowsecurity OR c.relforcerowsecurity AS has_row_security,
        coalesce((SELECT amname::text FROM pg_am WHERE oid = c.relam), 'heap') AS method,
        ARRAY(SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = c.oid ORDER BY 1) AS children,
@@ -86,10 +81,10 @@ def refusals(
         tables: those of the models.
         newest: a moment that is too far ahead, of the newest row; None if it isn't.
     """
-    state = connection.execute(sa.text(_STATE), {"oid": facts.oid}).one()
     if facts.kind != "r":
         kind = _KINDS.get(facts.kind, "no table")
         return [f"{facts.name} is {kind}, and only a table can be partitioned."]
+    state = connection.execute(sa.text(_STATE), {"oid": facts.oid}).one()
     lines = [*_state(facts, state), *_columns(facts, declared), *_constraints(facts), *_keys(facts, declared)]
     lines += [*_incoming(facts, declared, tables), *_triggers(facts)]
     lines += [*_publications(facts, declared), *publication_rights(facts)]
@@ -251,9 +246,6 @@ def publication_rights(facts: TableFacts) -> Lines:
 def _rights(connection: sa.Connection, facts: TableFacts) -> Lines:
     found = connection.execute(sa.text(_RIGHTS), {"oid": facts.oid}).one()
     owner, role = facts.owner, found.role
-    may: Callable[[str], bool] = lambda table: bool(  # noqa: E731
-        connection.execute(sa.text(_MAY_REFER), {"table": table}).scalar()
-    )
     if found.is_read_only:
         yield "the session is read-only: convert as the owner of the table, on the primary."
         return
@@ -270,5 +262,5 @@ def _rights(connection: sa.Connection, facts: TableFacts) -> Lines:
             f"{owner} grant them, and REVOKE … GRANTED BY {other}"
         )
     for table in sorted({one.refers_to for one in facts.constraints if one.refers_to and not one.is_of_itself}):
-        if not may(table):
+        if not connection.execute(sa.text(_MAY_REFER), {"table": table}).scalar():
             yield f"the role {role} may not refer to {table}: GRANT REFERENCES ON {table} TO {role}"

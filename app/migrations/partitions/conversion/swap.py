@@ -1,17 +1,17 @@
 """The one transaction that puts a partitioned table in the place of a plain one, which becomes its first partition."""
 
 import datetime as dt
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State, bound_check, key_index
-from app.migrations.partitions.conversion import carrying
-from app.migrations.partitions.conversion.facts import Constraint, Index, TableFacts
+from app.migrations.partitions import carrying
+from app.migrations.partitions.facts import Constraint, Index, TableFacts
+from app.migrations.partitions.leaves import marking, moment_literal
 from app.migrations.snapshots import quote
-from app.sql_text import fitting, literal
+from app.sql_text import free_name
 
 _TAKEN = """
 SELECT relname::text FROM pg_class WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = :oid)
@@ -62,11 +62,16 @@ class Target:
     @property
     def partition(self) -> str:
         """Returns the name that the plain table gets."""
-        return free_name(f"{self.facts.name}_until_{self.bound:%Y%m%d}", self.taken)
+        return free_name(f"{self.facts.name}_until_{self.bound:%Y%m%d}", self.taken.__contains__)
+
+    @property
+    def leaf(self) -> str:
+        """Returns that name with its schema, as a statement spells it."""
+        return f"{self.facts.schema}.{quote(self.partition)}"
 
     def of_partition(self, name: str) -> str:
         """Returns the name that an index, or statistics, of the plain table gets."""
-        return free_name(f"{self.partition}_{name}", self.taken)
+        return free_name(f"{self.partition}_{name}", self.taken.__contains__)
 
     @property
     def is_zoned(self) -> bool:
@@ -76,17 +81,11 @@ class Target:
 
     def literal(self) -> str:
         """Returns the bound as a statement spells it, whatever the session's zone."""
-        return literal(f"{self.bound}{'+00' * self.is_zoned}")
+        return moment_literal(self.bound, is_zoned=self.is_zoned)
 
     def typed_literal(self) -> str:
         """Returns the bound with its type, for a comparison."""
         return f"timestamp{'tz' * self.is_zoned} {self.literal()}"
-
-
-def free_name(name: str, taken: frozenset[str]) -> str:
-    """Returns a name, with a number if another object has it."""
-    numbered = (f"{name}_{number}" for number in itertools.count(1))
-    return next(one for one in map(fitting, itertools.chain([name], numbered)) if one not in taken)
 
 
 def taken_names(connection: sa.Connection, facts: TableFacts) -> frozenset[str]:
@@ -95,7 +94,7 @@ def taken_names(connection: sa.Connection, facts: TableFacts) -> frozenset[str]:
 
 
 def locks(facts: TableFacts) -> dict[str, str]:
-    """Returns the locks of the swap: each table with its mode, the one that matters most last."""
+    """Returns the locks of the swap: each table with its mode, the converted table last."""
     others = {one.refers_to: _ACCESS[False] for one in facts.constraints if one.refers_to and not one.is_of_itself}
     others |= {one.address: _ACCESS[True] for one in facts.incoming if one.address != facts.address}
     return {**dict(sorted(others.items())), facts.address: _ACCESS[True]}
@@ -107,7 +106,7 @@ def swap_statements(target: Target) -> list[str]:
 
 
 def _rename(target: Target) -> Iterator[str]:
-    facts, leaf = target.facts, f"{target.facts.schema}.{quote(target.partition)}"
+    facts, leaf = target.facts, target.leaf
     for foreign_key in facts.incoming:
         yield f"ALTER TABLE {foreign_key.address} DROP CONSTRAINT {quote(foreign_key.name)}"
     for trigger in facts.triggers:
@@ -145,10 +144,15 @@ def deferral(constraint: Constraint) -> str:
 def key_definition(facts: TableFacts, constraint: Constraint, columns: list[str]) -> str:
     """Returns the definition of a primary key or a unique constraint with these columns, and its index' options."""
     index = facts.index_of(constraint.name)
+    words = constraint.definition.partition(" (")[0]
+    return f"{words} {listed_like(index, columns)}{deferral(constraint)}"
+
+
+def listed_like(index: Index, columns: list[str]) -> str:
+    """Returns the columns of a new index as a statement lists them, with the options of another index."""
     included = f" INCLUDE ({', '.join(map(quote, index.included))})" if index.included else ""
     options = f" WITH ({', '.join(index.options)})" if index.options else ""
-    words = constraint.definition.partition(" (")[0]
-    return f"{words} ({', '.join(map(quote, columns))}){included}{options}{deferral(constraint)}"
+    return f"({', '.join(map(quote, columns))}){included}{options}"
 
 
 def _carried(target: Target) -> Iterator[Index]:
@@ -161,7 +165,7 @@ def _carried(target: Target) -> Iterator[Index]:
 
 
 def _create(target: Target) -> Iterator[str]:
-    facts, leaf = target.facts, f"{target.facts.schema}.{quote(target.partition)}"
+    facts, leaf = target.facts, target.leaf
     including = " ".join(f"INCLUDING {part}" for part in LIKE)
     tablespace = f" TABLESPACE {facts.tablespace}" if facts.tablespace else ""
     yield f"CREATE TABLE {facts.address} (LIKE {leaf} {including}) PARTITION BY RANGE ({quote(target.by)}){tablespace}"
@@ -196,8 +200,7 @@ def _fill(target: Target) -> Iterator[str]:
         yield f"ALTER SEQUENCE {sequence.address} OWNED BY {facts.address}.{quote(sequence.column)}"
     for publication in facts.publications:
         if publication.is_named:
-            leaf = f"{facts.schema}.{quote(target.partition)}"
-            yield f"ALTER PUBLICATION {quote(publication.name)} DROP TABLE {leaf}"
+            yield f"ALTER PUBLICATION {quote(publication.name)} DROP TABLE {target.leaf}"
             yield carrying.published(publication, facts.address)
 
 
@@ -212,8 +215,7 @@ def _wanted(target: Target) -> TableFacts:
 
 
 def _attach(target: Target) -> Iterator[str]:
-    facts, leaf = target.facts, f"{target.facts.schema}.{quote(target.partition)}"
+    facts, leaf = target.facts, target.leaf
     yield f"ALTER TABLE {facts.address} ATTACH PARTITION {leaf} FOR VALUES FROM (MINVALUE) TO ({target.literal()})"
     yield f"ALTER TABLE {leaf} DROP CONSTRAINT {quote(target.bound_check)}"
-    mark = Mark(facts.name, None, target.bound, State.KEPT)
-    yield f"COMMENT ON TABLE {leaf} IS {literal(mark)}"
+    yield marking(leaf, Mark(facts.name, None, target.bound, State.KEPT))

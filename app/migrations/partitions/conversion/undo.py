@@ -10,16 +10,15 @@ from alembic.runtime.migration import MigrationContext
 from app import db
 from app.migrations import run
 from app.migrations.ahead import bound_check, key_index
-from app.migrations.errors import MigrationError, as_migration_error
+from app.migrations.errors import refused
+from app.migrations.limits import without_limits
 from app.migrations.operations import CatalogTable, add_foreign_key
-from app.migrations.partitions.conversion.brief import execute, outside, without_limits
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
 from app.migrations.partitions.conversion.plan import ALL, NOBODY, Plan, Step, drop_key_statement, key_index_statement
 from app.migrations.partitions.conversion.undo_look import (
     Reference,
     UndoLook,
     closed,
-    has_rows,
     look_back,
     quick_look_back,
     refusals_of,
@@ -27,7 +26,7 @@ from app.migrations.partitions.conversion.undo_look import (
 )
 from app.migrations.partitions.conversion.undo_statements import comment_on, undo_locks, undo_statements
 from app.migrations.partitions.conversion.work import Work, finish
-from app.migrations.partitions.transactions import record
+from app.migrations.partitions.transactions import execute, has_rows, outside, record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.migrations.snapshots import quote
@@ -58,7 +57,7 @@ def undo(project: Project, table: str, engine: sa.Engine | None = None, *, lock_
 
 
 def _plan(found: UndoLook, database: str) -> Plan:
-    declared = found.found.declared
+    declared = found.table.declared
     plan = Plan(database, declared.table, declared.by, "ready", is_undo=True, refusals=found.refusals)
     if found.refusals:
         return replace(plan, code="refused")
@@ -68,13 +67,13 @@ def _plan(found: UndoLook, database: str) -> Plan:
 
 
 def _steps(found: UndoLook) -> Iterator[Step]:
-    facts = found.found.facts
-    if found.found.has_begun:
+    facts = found.table.facts
+    if found.table.has_begun:
         yield Step("What an unfinished conversion has left goes", _leftovers(found), f"on {facts.name}", ALL)
-    if found.found.is_partitioned:
+    if found.table.is_partitioned:
         former, own = require_former(found)
         if not found.keeps_key:
-            columns = ", ".join(found.found.declared.key)
+            columns = ", ".join(found.table.declared.key)
             statements = _build_statements(found)
             lock = f"SHARE UPDATE EXCLUSIVE on {former.name}, as VACUUM"
             yield Step(f"The key ({columns}) is built", statements, lock, NOBODY, done=not statements)
@@ -86,7 +85,7 @@ def _steps(found: UndoLook) -> Iterator[Step]:
 
 
 def _leftovers(found: UndoLook) -> list[str]:
-    facts = found.found.facts
+    facts = found.table.facts
     check = facts.constraint(bound_check(facts.name))
     drop = f"ALTER TABLE {facts.address} DROP CONSTRAINT {quote(bound_check(facts.name))}"
     index = facts.index(key_index(facts.name))
@@ -102,7 +101,7 @@ def _build_statements(found: UndoLook) -> list[str]:
     if index is not None and index.is_valid:
         return []
     dropped = [drop_key_statement(own, found.plain_key)] if index is not None else []
-    columns = [*found.found.declared.key]
+    columns = [*found.table.declared.key]
     like = own.index_of(key.name).name
     return [*dropped, key_index_statement(own, like, columns, found.plain_key, former.address)]
 
@@ -121,15 +120,17 @@ def prove(engine: sa.Engine, one: Reference) -> None:
             operations = Operations(MigrationContext.configure(connection))
             table = CatalogTable(operations, one.table)
             add_foreign_key(table, one.name, f"CONSTRAINT {quote(one.name)} {one.definition}")
-            execute(connection, [*comment_on(one)])
+            execute(connection, *comment_on(one))
         return
     with run.transaction(engine) as connection:
         without_limits(connection)
-        execute(connection, [_proof(one)])
+        execute(connection, _proof(one))
 
 
 class _WayBack(Work):
     """One way back, under the migration lock."""
+
+    done = "made plain"
 
     def go_on(self) -> Plan | None:
         """Does what is left; returns None if a table stays in use."""
@@ -138,8 +139,8 @@ class _WayBack(Work):
             plan = _plan(found, "")
         if found.refusals:
             self._refuse(found.refusals)
-        done = self._leave(found) if found.found.has_begun else True
-        if found.found.is_partitioned:
+        done = self._leave(found) if found.table.has_begun else True
+        if found.table.is_partitioned:
             self._build_key(found)
             done = self._swap(found)
         if not done:
@@ -149,17 +150,18 @@ class _WayBack(Work):
 
     def _leave(self, found: UndoLook) -> bool:
         """Takes away what an unfinished conversion has left on the plain table."""
-        facts, statements = found.found.facts, _leftovers(found)
+        facts, statements = found.table.facts, _leftovers(found)
         indexes = [one for one in statements if one.startswith("DROP INDEX")]
         checks = [one for one in statements if one not in indexes]
 
         def work(connection: sa.Connection) -> None:
             self._brief.look(connection, facts.address)
             self._brief.lock(connection, {facts.address: "ACCESS EXCLUSIVE"})
-            execute(connection, checks)
+            execute(connection, *checks)
 
         if indexes:
-            outside(self._engine, indexes)
+            with outside(self._engine) as connection:
+                execute(connection, *indexes)
         if checks and not self._brief.until_free(work, [facts.address]):  # last: its mark tells of the conversion
             return False
         self._say("an unfinished conversion was taken back")
@@ -173,27 +175,27 @@ class _WayBack(Work):
             return
         self._say(f"building the index {found.plain_key}; nobody waits for it")
         try:
-            outside(self._engine, statements)
+            with outside(self._engine) as connection:
+                execute(connection, *statements)
         except sa.exc.DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _UNIQUE_VIOLATION:
-                raise (
-                    as_migration_error(error, f"{self._declared.table}: building {found.plain_key}") or error
-                ) from None
-            outside(self._engine, [drop_key_statement(require_former(found)[1], found.plain_key)])
+                raise refused(error, f"{self._declared.table}: building {found.plain_key}") from None
+            with outside(self._engine) as connection:
+                execute(connection, drop_key_statement(require_former(found)[1], found.plain_key))
             columns = ", ".join(self._declared.key)
             self._refuse([f"two rows have the same {columns}, which the plain table would keep unique: delete one."])
 
     def _swap(self, found: UndoLook) -> bool:
         def work(connection: sa.Connection) -> None:
-            self._brief.look(connection, found.found.facts.address)
+            self._brief.look(connection, found.table.facts.address)
             current = quick_look_back(connection, self._declared, found.expected)
             if lines := refusals_of(connection, current):
                 self._refuse(lines)
             statements = undo_statements(current)
             self._brief.lock(connection, undo_locks(current))
-            if lines := [closed(one) for one in current.empty if has_rows(connection, one)]:
+            if lines := [closed(one) for one in current.empty if has_rows(connection, one.address)]:
                 self._refuse(lines)
-            execute(connection, statements)
+            execute(connection, *statements)
             former, _ = require_former(current)
             evidence = {"partition": former.name, "dropped": [one.name for one in current.empty]}
             reason = f"{former.name} took its place again, {len(current.empty)} empty partitions went"
@@ -216,8 +218,4 @@ class _WayBack(Work):
                     f"{self._declared.table} is plain again, and {one.name} isn't proved yet: delete the rows of "
                     f"{one.table} that refer to none, and run the same command again"
                 )
-                raise as_migration_error(error, subject) or error from None
-
-    def _refuse(self, lines: list[str]) -> None:
-        listed = "".join(f"\n  {line}" for line in lines)
-        raise MigrationError(f"{self._declared.table} was not made plain, for these are in the way:{listed}")
+                raise refused(error, subject) from None

@@ -10,13 +10,14 @@ from alembic.config import Config
 from app.migrations.ahead import State
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
-from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.look import Look, differences, quick_look
 from app.migrations.partitions.conversion.refusals import dependents, publication_rights
+from app.migrations.partitions.facts import TableFacts, table_facts
+from app.migrations.partitions.transactions import has_rows
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of, quote
 from app.partitions import Declared
-from app.sql_text import fitting, for_driver, unquoted
+from app.sql_text import fitting, unquoted
 
 _REFERENCE = re.compile(r'FOREIGN KEY \(.*?\) REFERENCES ("(?:[^"]|"")+"|[^(]+)\(')
 _STATE = """
@@ -50,7 +51,7 @@ class UndoLook:
     """A table as it is, on the way back.
 
     Attributes:
-        found: the table.
+        table: the table itself.
         former: the partition that was the plain table; None if the table is plain.
         former_facts: its facts.
         others: all other partitions.
@@ -60,7 +61,7 @@ class UndoLook:
         refusals: what is in the way, a line each.
     """
 
-    found: Look
+    table: Look
     former: Partition | None = None
     former_facts: TableFacts | None = None
     others: list[Partition] = field(default_factory=list)
@@ -72,18 +73,18 @@ class UndoLook:
     @property
     def plain_key(self) -> str:
         """Returns the name of the index that becomes the primary key again."""
-        return fitting(f"{self.found.facts.name}_plain_key")
+        return fitting(f"{self.table.facts.name}_plain_key")
 
     @property
     def keeps_key(self) -> bool:
         """Returns whether the primary key of the plain table has the partition column as well."""
-        return self.found.declared.by in self.found.declared.key
+        return self.table.declared.by in self.table.declared.key
 
     @property
     def is_done(self) -> bool:
         """Returns whether nothing is left to do."""
         valid = all(one.is_there and one.is_valid for one in self.references)
-        return not self.found.is_partitioned and not self.found.has_begun and valid
+        return not self.table.is_partitioned and not self.table.has_begun and valid
 
     @property
     def empty(self) -> list[Partition]:
@@ -99,7 +100,7 @@ def look_back(connection: sa.Connection, project: Project, config: Config, decla
     """
     expected, differing = differences(connection, project, config, declared.table)
     found = quick_look_back(connection, declared, expected)
-    if not found.found.is_partitioned:
+    if not found.table.is_partitioned:
         return found
     lines = [*refusals_of(connection, found), *_filled(connection, found)]
     lines += [f"{difference}, by what revisions make: see schema check" for difference in differing]
@@ -113,17 +114,16 @@ def quick_look_back(connection: sa.Connection, declared: Declared, expected: Sna
     if not found.is_partitioned:
         return UndoLook(found, references=references, expected=expected)
     partitions = attached(connection, declared.table)
-    former = next((one for one in partitions if _is_former(one)), None)
+    former = next(filter(_is_former, partitions), None)
     facts = table_facts(connection, former.address) if former is not None else None
-    others = [one for one in partitions if former is None or one.name != former.name]
-    alone = standing_alone(connection, declared.table)
-    left = [one for one in alone if one.mark is not None and one.mark.state is State.MAKING]
+    others = [one for one in partitions if one is not former]
+    left = standing_alone(connection, declared.table, State.MAKING)
     return UndoLook(found, former, facts, others, left, references, expected)
 
 
 def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
     """Returns what is in the way beside rows, a line each."""
-    facts = found.found.facts
+    facts = found.table.facts
     lines = [*_partitions(found), *publication_rights(facts)]
     if facts.kind == "p" and not (facts.is_ours and (found.former_facts is None or found.former_facts.is_ours)):
         lines.append(f"{facts.name} is owned by {facts.owner}, and only its owner may convert it.")
@@ -136,16 +136,11 @@ def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
         f"{described} depends on the partitioned {facts.name}: drop it, and create it again afterwards."
         for described in dependents(connection, facts)
     ]
-    for standing in standing_alone(connection, facts.name):
-        if standing.mark is not None and standing.mark.state is State.RETIRING:
-            lines.append(f"{standing.name} is on its way out: let schema partitions maintain end that first.")
+    lines += [
+        f"{retiring.name} is on its way out: let schema partitions maintain end that first."
+        for retiring in standing_alone(connection, facts.name, State.RETIRING)
+    ]
     return lines
-
-
-def has_rows(connection: sa.Connection, partition: Partition) -> bool:
-    """Returns whether a partition has a row."""
-    query = for_driver(f"SELECT EXISTS (SELECT 1 FROM {partition.address})", connection.dialect)
-    return bool(connection.exec_driver_sql(query).scalar())
 
 
 def closed(partition: Partition) -> str:
@@ -160,7 +155,7 @@ def require_former(found: UndoLook) -> tuple[Partition, TableFacts]:
         MigrationError: there is none any more.
     """
     if found.former is None or found.former_facts is None:
-        raise MigrationError(f"{found.found.declared.table} was not made plain: its former table is gone.")
+        raise MigrationError(f"{found.table.declared.table} was not made plain: its former table is gone.")
     return found.former, found.former_facts
 
 
@@ -170,7 +165,7 @@ def _is_former(partition: Partition) -> bool:
 
 
 def _partitions(found: UndoLook) -> Iterator[str]:
-    table = found.found.facts.name
+    table = found.table.facts.name
     if found.former is None:
         yield (
             f"{table} has no partition that was the plain table and is marked as such: it was partitioned by another "
@@ -186,9 +181,9 @@ def _partitions(found: UndoLook) -> Iterator[str]:
 
 
 def _filled(connection: sa.Connection, found: UndoLook) -> Iterator[str]:
-    may_read = found.found.facts.is_ours
+    may_read = found.table.facts.is_ours
     for partition in found.empty:
-        if may_read and partition.mark is not None and has_rows(connection, partition):
+        if may_read and partition.mark is not None and has_rows(connection, partition.address):
             yield closed(partition)
 
 

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from app.migrations.partitions.conversion import carrying
-from app.migrations.partitions.conversion.facts import Index, Statistics, TableFacts
+from app.migrations.partitions import carrying
 from app.migrations.partitions.conversion.swap import deferral, locks, restored_marks
 from app.migrations.partitions.conversion.undo_look import Reference, UndoLook, require_former
+from app.migrations.partitions.facts import Index, Statistics, TableFacts
 from app.migrations.snapshots import quote
-from app.sql_text import literal
 
 _EXCLUSIVE = "ACCESS EXCLUSIVE"
 
 
 def undo_locks(found: UndoLook) -> dict[str, str]:
-    """Returns the locks: each table with its mode, the one that matters most last."""
-    facts = found.found.facts
+    """Returns the locks: each table with its mode, the partitioned table last."""
+    facts = found.table.facts
     # Dropping the partitioned table's foreign keys locks the tables that they refer to.
     others = dict.fromkeys((table for table in locks(facts) if table != facts.address), _EXCLUSIVE)
     others |= {one.table: "SHARE ROW EXCLUSIVE" for one in found.references if quote(facts.name) != one.table}
@@ -29,7 +28,7 @@ def undo_statements(found: UndoLook) -> list[str]:
 
 
 def _separate(found: UndoLook) -> Iterator[str]:
-    facts = found.found.facts
+    facts = found.table.facts
     former, _ = require_former(found)
     for sequence in facts.sequences:
         yield f"ALTER SEQUENCE {sequence.address} OWNED BY {former.address}.{quote(sequence.column)}"
@@ -40,7 +39,7 @@ def _separate(found: UndoLook) -> Iterator[str]:
 
 
 def _rename(found: UndoLook) -> Iterator[str]:
-    facts = found.found.facts
+    facts = found.table.facts
     former, own = require_former(found)
     yield f"ALTER TABLE {former.address} RENAME TO {quote(facts.name)}"
     if not found.keeps_key:
@@ -55,7 +54,7 @@ def _rename(found: UndoLook) -> Iterator[str]:
 
 
 def _replace_key(found: UndoLook) -> Iterator[str]:
-    facts, (_, own) = found.found.facts, require_former(found)
+    facts, (_, own) = found.table.facts, require_former(found)
     old, wanted = own.primary_key, facts.primary_key
     assert old is not None
     assert wanted is not None
@@ -74,7 +73,7 @@ def _is_replaced(found: UndoLook, index: Index) -> bool:
 
 
 def _fill(found: UndoLook) -> Iterator[str]:
-    facts, (_, own) = found.found.facts, require_former(found)
+    facts, (_, own) = found.table.facts, require_former(found)
     yield from carrying.carry(facts, _by_its_names(found, own), facts.address)
     yield from carrying.triggers(facts.triggers, facts.address)
     for statistics in facts.statistics:
@@ -91,13 +90,12 @@ def _fill(found: UndoLook) -> Iterator[str]:
 def comment_on(reference: Reference) -> Iterator[str]:
     """Yields the statement that gives a foreign key its comment back."""
     if reference.comment is not None:
-        text = literal(reference.comment)
-        yield f"COMMENT ON CONSTRAINT {quote(reference.name)} ON {reference.table} IS {text}"
+        yield carrying.comment_on(f"CONSTRAINT {quote(reference.name)} ON {reference.table}", reference.comment)
 
 
 def _by_its_names(found: UndoLook, own: TableFacts) -> TableFacts:
     """Returns the facts of the former table by the names that it has after the renames."""
-    key = found.found.facts.primary_key
+    key = found.table.facts.primary_key
     constraints = [replace(one, name=one.parent or one.name) for one in own.constraints]
     indexes = [replace(index, name=index.parent or index.name) for index in own.indexes]
     identity = next((index.parent for index in own.indexes if index.name == own.replica_index), None)
@@ -119,5 +117,4 @@ def _statistics(wanted: Statistics, own: TableFacts) -> Iterator[str]:
     if present.target != wanted.target:
         yield f"ALTER STATISTICS {address} SET STATISTICS {-1 if wanted.target is None else wanted.target}"
     if present.comment != wanted.comment:
-        comment = "NULL" if wanted.comment is None else literal(wanted.comment)
-        yield f"COMMENT ON STATISTICS {address} IS {comment}"
+        yield carrying.comment_on(f"STATISTICS {address}", wanted.comment)

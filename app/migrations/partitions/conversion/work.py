@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import replace
+from typing import NoReturn
 
 import sqlalchemy as sa
 from alembic.config import Config
 
 from app.migrations import run
+from app.migrations.errors import MigrationError
 from app.migrations.partitions.conversion.brief import Brief
 from app.migrations.partitions.conversion.look import declared_as, require_postgresql
 from app.migrations.partitions.conversion.plan import Plan
@@ -25,7 +27,12 @@ class Work:
         config: of Alembic, from `run.writing`.
         engine: the database.
         declared: the table.
+
+    Attributes:
+        done: what becomes of the table, in one word or two.
     """
+
+    done: str
 
     def __init__(self, project: Project, config: Config, engine: sa.Engine, declared: Declared) -> None:
         self._project, self._config, self._engine, self._declared = project, config, engine, declared
@@ -38,7 +45,11 @@ class Work:
         raise NotImplementedError
 
     def _done(self, plan: Plan) -> Plan:
-        return replace(plan, done=True, held_seconds=self._brief.held_seconds, tries=self._brief.tries)
+        return replace(plan, done=True, held_seconds=self._brief.held_seconds)
+
+    def _refuse(self, lines: list[str]) -> NoReturn:
+        listed = "".join(f"\n  {line}" for line in lines)
+        raise MigrationError(f"{self._declared.table} was not {self.done}, for these are in the way:{listed}")
 
     def _say(self, line: str) -> None:
         run.log.info("%s: %s", self._declared.table, line)

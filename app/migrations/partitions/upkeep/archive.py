@@ -156,7 +156,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _manifest(own: Partition, identity: dict[str, Any], columns: Any, made: _Made, name: str) -> dict[str, Any]:
-    low, high = (own.mark.low, own.mark.high) if own.mark is not None else (own.low, own.high)
+    low, high = own.span
     listed = ", ".join(quoted(column) for column, _ in columns)
     return identity | {
         "low": low and low.isoformat(" "),

@@ -4,6 +4,7 @@ A page is one transaction of some 20 milliseconds, and the next one begins after
 over rows that another session has locked, another run's among them; on SQLite there is one writer at a time.
 """
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ import sqlalchemy as sa
 from app import server_session
 from app.backfill import Pace
 from app.errors import met_a_lock
-from app.migrations.partitions.transactions import execute, limit
+from app.migrations.limits import limit
+from app.migrations.partitions.leaves import moment_literal
+from app.migrations.partitions.transactions import execute
 from app.partitions import Declared
 from app.sql_text import for_driver, literal, quoted
 
@@ -36,6 +39,10 @@ _PRAGMA = """
 SELECT m.name, f.id, p.name, f."from", f."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
 JOIN sqlite_master p ON p.type = 'table' AND p.name = f."table" COLLATE NOCASE
 WHERE m.type = 'table' AND f.on_delete = 'CASCADE' ORDER BY m.name, f.id, f.seq
+"""
+_IS_ZONED = """
+SELECT atttypid = 'timestamptz'::regtype FROM pg_attribute
+WHERE attrelid = to_regclass(:table) AND attname = CAST(:by AS name)
 """
 _LOCK_SECONDS = 0.1
 _PAUSE_SECONDS = 0.1
@@ -75,21 +82,23 @@ class Deleted:
 
 
 class OldRows:
-    """The rows of a table that are older than a literal.
+    """The rows of a table that are older than a moment.
 
     Args:
         connection: in AUTOCOMMIT.
         declared: the table.
-        before: the literal, as the database compares it with the column.
+        before: the moment, UTC.
         references: of other tables to this one, and to those.
     """
 
-    def __init__(self, connection: sa.Connection, declared: Declared, before: str, references: list[Reference]) -> None:
-        self._connection, self._declared, self.references = connection, declared, references
+    def __init__(
+        self, connection: sa.Connection, declared: Declared, before: dt.datetime, references: list[Reference]
+    ) -> None:
+        self._connection, self._declared, self.before, self.references = connection, declared, before, references
         self._is_server = connection.dialect.name == "postgresql"
-        column = quoted(declared.by)
-        self.old = f"{column} < {before}"
-        self.young = f"{column} >= {before}"
+        column, earliest = quoted(declared.by), moment_literal(before, is_zoned=self._is_zoned())
+        self.old = f"{column} < {earliest}"
+        self.young = f"{column} >= {earliest}"
         if not self._is_server:
             self.old = f"{column} > '' AND {self.old} AND {column} GLOB '{_TIME}'"
         self._column = column
@@ -117,6 +126,10 @@ class OldRows:
             pace.wrote(rows, seconds)
             pace.rest(self._connection, seconds)
             deadline = time.monotonic() + pace.patience
+
+    def _is_zoned(self) -> bool:
+        values = {"table": quoted(self._declared.table), "by": self._declared.by}
+        return self._is_server and bool(self._connection.execute(sa.text(_IS_ZONED), values).scalar())
 
     def _page(self, number: int) -> tuple[int, dict[str, int]]:
         with self._transaction():

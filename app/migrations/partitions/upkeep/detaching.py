@@ -1,8 +1,5 @@
 """Detachments: concurrent where the server allows it, else under a lock that is given up at once if it isn't free."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
 import sqlalchemy as sa
 
 from app import db, server_session
@@ -11,11 +8,11 @@ from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition
 from app.migrations.partitions.leaves import Parent
-from app.migrations.partitions.transactions import again, execute, limit, short_transaction
+from app.migrations.partitions.transactions import again, execute, outside, short_transaction
 from app.migrations.project import Project
 from app.migrations.run import Blocker
 
-# For readers that have used the table before; nobody waits for a session that waits for them.
+# Transactions that have read the table are waited for; no other session queues behind this wait.
 _READERS_SECONDS = 30.0
 
 
@@ -57,7 +54,7 @@ def _outside(project: Project, engine: sa.Engine, statement: str, own: Partition
         if found:
             blockers[:] = found
 
-    with _waiting(engine, min(project.limits().retry, _READERS_SECONDS)) as connection:
+    with outside(engine, lock_timeout=max(min(project.limits().retry, _READERS_SECONDS), 0.1)) as connection:
         pid = int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
         try:
             with run.watching(engine, pid, looked):
@@ -70,18 +67,3 @@ def _outside(project: Project, engine: sa.Engine, statement: str, own: Partition
                 f"{own.name} can't be detached while an older transaction may read it: {named}. The next run goes on; "
                 "until then the disk isn't free."
             ) from None
-
-
-@contextmanager
-def _waiting(engine: sa.Engine, seconds: float) -> Iterator[sa.Connection]:
-    """Gives a connection outside of transactions whose statements wait for locks that long."""
-    with db.connect(engine) as connection:
-        outside = connection.execution_options(isolation_level="AUTOCOMMIT")
-        limit(outside, "lock_timeout", max(seconds, 0.1), session=True)
-        limit(outside, "statement_timeout", 0, session=True)
-        try:
-            yield outside
-        finally:
-            with suppress(sa.exc.SQLAlchemyError):  # the connection may be lost
-                if not outside.invalidated:
-                    outside.exec_driver_sql("RESET lock_timeout; RESET statement_timeout")

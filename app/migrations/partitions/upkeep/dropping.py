@@ -6,48 +6,32 @@ it until it is gone.
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from app.errors import met_a_lock
 from app.migrations import run
-from app.migrations.partitions.catalog import Partition, standing_alone
-from app.migrations.partitions.transactions import (
-    again,
-    execute,
-    limit,
-    record,
-    short_transaction,
-    short_wait,
-    wait_for_locks,
-)
+from app.migrations.limits import deadlock_seconds, limit
+from app.migrations.partitions.catalog import Partition, named, standing_alone
+from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_briefly
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.archive import Archive
-from app.migrations.partitions.upkeep.maintenance import Action, Options, Step
-from app.migrations.project import Project
+from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Outcome
-from app.partitions import Declared
 from app.sql_text import for_driver, quoted
 
 _FOREIGN_KEYS = """
 SELECT conname::text FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0
 """
-_DEADLOCK = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float"
 
 
 class Taken(Exception):  # noqa: N818 - a state, rather than a fault
     """Another session has the partition."""
 
 
-@dataclass(frozen=True)
-class Dropper:
+class Dropper(Upkeep):
     """Drops detached partitions of a table."""
-
-    project: Project
-    engine: sa.Engine
-    declared: Declared
-    options: Options
 
     def drop(self, own: Partition, reason: str) -> Step | None:
         """Drops a detached partition, and returns the step; None if it is gone already.
@@ -57,7 +41,7 @@ class Dropper:
             MigrationError: it can't be archived or dropped.
         """
         started = time.monotonic()
-        with run.writing(self.project, self.engine, self.options.lock_timeout):
+        with self.writing():
             again(self.project, f"Dropping the foreign keys of {own.name}", lambda: self._drop_foreign_keys(own))
         # The lock is let go after the transaction that it is taken in.
         with ExitStack() as exits, run.transaction(self.engine) as connection:
@@ -65,12 +49,10 @@ class Dropper:
                 return None
             saved = self._archive(connection, own)
             rows = saved.rows if saved is not None else self._count(connection, own)
-            step = Step(self.declared.table, Action.DROP, own.name, reason, rows=rows, bytes=own.bytes)
-            if own.mark is not None:
-                step = replace(step, low=own.mark.low, high=own.mark.high)
+            step = Step(self.declared.table, Action.DROP, own.name, reason, *own.span, rows=rows, bytes=own.bytes)
             if saved is not None:
                 step = replace(step, archive=str(saved.file), sha256=saved.sha256)
-            exits.enter_context(run.writing(self.project, self.engine, self.options.lock_timeout))
+            exits.enter_context(self.writing())
             again(self.project, f"Dropping {own.name}", lambda: self._drop(connection, own, step))
         return replace(step, seconds=time.monotonic() - started)
 
@@ -79,7 +61,7 @@ class Dropper:
         with short_transaction(self.engine, self.project) as connection:
             if not self._take(connection, own):
                 return
-            wait_for_locks(connection, short_wait(self.project))
+            wait_briefly(connection, self.project)
             names = connection.execute(sa.text(_FOREIGN_KEYS), {"table": own.address}).scalars().all()
             if names:
                 drops = ", ".join(f"DROP CONSTRAINT {quoted(name)}" for name in names)
@@ -87,8 +69,8 @@ class Dropper:
 
     def _take(self, connection: sa.Connection, own: Partition) -> bool:
         """Keeps others from writing to the partition; returns False if it isn't there, or isn't to be dropped."""
-        # An autovacuum that is in the way is ended by whoever has waited for so long.
-        wait_for_locks(connection, 2 * float(connection.exec_driver_sql(_DEADLOCK).scalar_one()))
+        # A session that has waited for so long ends an autovacuum that is in its way.
+        limit(connection, "lock_timeout", 2 * deadlock_seconds(connection))
         try:
             with connection.begin_nested():
                 execute(connection, f"LOCK TABLE {own.address} IN EXCLUSIVE MODE")
@@ -102,10 +84,8 @@ class Dropper:
         if (connection.dialect.server_version_info or ()) >= (17,):
             limit(connection, "transaction_timeout", 0)
         # It may have been attached again, or be another table of the same name.
-        return any(
-            other.name == own.name and other.mark == own.mark
-            for other in standing_alone(connection, self.declared.table)
-        )
+        there = named(standing_alone(connection, self.declared.table), own.name)
+        return there is not None and there.mark == own.mark
 
     def _archive(self, connection: sa.Connection, own: Partition) -> Archive | None:
         if self.options.archive is None:
@@ -132,5 +112,5 @@ class Dropper:
                 "sha256": step.sha256,
             }
             record(connection, self.project, Outcome.DROPPED, f"partition {own.name}", step.reason, evidence)
-            wait_for_locks(connection, short_wait(self.project))
+            wait_briefly(connection, self.project)
             execute(connection, f"DROP TABLE {own.address}")

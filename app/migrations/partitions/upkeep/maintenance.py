@@ -1,13 +1,16 @@
 """Plans and results of `schema partitions maintain`."""
 
 import datetime as dt
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic.config import Config
 
 from app.errors import SchemaError
+from app.migrations import run
 from app.migrations.errors import LockNotObtained
 from app.migrations.project import Project
 from app.partitions import Declared
@@ -134,3 +137,7 @@ class Upkeep:
     declared: Declared
     options: Options
     result: Maintenance
+
+    def writing(self) -> AbstractContextManager[tuple[Config, sa.Engine]]:
+        """Holds the migration lock."""
+        return run.writing(self.project, self.engine, self.options.lock_timeout)

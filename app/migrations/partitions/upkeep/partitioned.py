@@ -9,11 +9,11 @@ from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.partitions.analysis import analyze, is_analyzed
-from app.migrations.partitions.catalog import Partition, attached
+from app.migrations.partitions.catalog import Partition, named
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
-from app.migrations.partitions.transactions import again, execute, short_transaction, wait_for_locks
+from app.migrations.partitions.transactions import again, execute, short_transaction, wait_patiently
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.detaching import detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
@@ -52,7 +52,7 @@ class Partitions(Upkeep):
     def _analyze(self, *, has_changed: bool) -> None:
         with db.connect(self.engine) as connection:
             parent = Parent.of(connection, self.declared)
-            if is_analyzed(connection, parent) and not has_changed:
+            if is_analyzed(connection, parent.address) and not has_changed:
                 return
         if analyze(self.project, self.engine, parent):
             run.log.info("%s: collected the statistics of the planner", self.declared.table)
@@ -81,10 +81,7 @@ class Partitions(Upkeep):
 
     def _create_next(self) -> bool:
         started = time.monotonic()
-        with (
-            run.writing(self.project, self.engine, self.options.lock_timeout),
-            db.connect(self.engine) as connection,
-        ):
+        with self.writing(), db.connect(self.engine) as connection:
             found = needed(connection, self.declared, self.options.now)
             made = create_next(self.project, connection, self.declared, found)
         if made is None:
@@ -98,7 +95,7 @@ class Partitions(Upkeep):
         why = reason(self.declared, own)
         run.log.info("%s: drop %s: %s", self.declared.table, own.name, why)
         retiring = self._detach(own)
-        dropper = Dropper(self.project, self.engine, self.declared, self.options)
+        dropper = Dropper(self.project, self.engine, self.declared, self.options, self.result)
         try:
             with database_errors_in_one_line(f"{own.name} is detached, and the next run goes on"):
                 step = dropper.drop(retiring, why) if retiring is not None else None
@@ -111,47 +108,41 @@ class Partitions(Upkeep):
 
     def _detach(self, own: Partition) -> Partition | None:
         """Returns the partition detached; None if it is gone, or kept again."""
-        with run.writing(self.project, self.engine, self.options.lock_timeout):
-            with db.connect(self.engine) as connection:
-                found = due(connection, self.declared, self.options.now)
-                parent = Parent.of(connection, self.declared)
-            current = next((other for other in found.retiring if other.name == own.name), None)
+        with self.writing():
+            found, parent = self._look()
+            current = named(found.retiring, own.name)
             if current is not None:
                 self._mark(parent, current, State.RETIRING)
                 detach(self.project, self.engine, parent, current, has_default=found.has_default)
-            with db.connect(self.engine) as connection:
-                found = due(connection, self.declared, self.options.now)
-        return next((other for other in found.detached if other.name == own.name), None)
+            return named(self._look()[0].detached, own.name)
 
     def _end_pending(self, own: Partition) -> None:
         """Ends a detachment that a person began: beside it the server allows no other."""
-        with run.writing(self.project, self.engine, self.options.lock_timeout):
-            with db.connect(self.engine) as connection:
-                parent = Parent.of(connection, self.declared)
-                there = attached(connection, self.declared.table)
-            current = next((other for other in there if other.name == own.name and other.is_pending), None)
+        with self.writing():
+            found, parent = self._look()
+            current = named(found.pending, own.name)
             if current is not None:
                 detach(self.project, self.engine, parent, current, has_default=False)
         self.result.note(f"{own.name} was being detached by a person: that is done; it is left alone, with its rows")
 
     def _take_back(self, own: Partition) -> None:
-        with run.writing(self.project, self.engine, self.options.lock_timeout):
-            with db.connect(self.engine) as connection:
-                found = due(connection, self.declared, self.options.now)
-                parent = Parent.of(connection, self.declared)
-            current = next((other for other in found.taken_back if other.name == own.name), None)
+        with self.writing():
+            found, parent = self._look()
+            current = named(found.taken_back, own.name)
+            if current is not None and current.is_pending:  # it can't be taken back before it is ended
+                detach(self.project, self.engine, parent, current, has_default=False)
+                current = named(self._look()[0].taken_back, own.name)
             if current is None:
                 return
-            if current.is_pending:  # it can't be taken back before it is ended
-                detach(self.project, self.engine, parent, current, has_default=False)
-                with db.connect(self.engine) as connection:
-                    found = due(connection, self.declared, self.options.now)
-                current = next(other for other in found.taken_back if other.name == own.name)
             if current.is_range:
                 self._mark(parent, current, State.KEPT)
             else:
                 take_back(self.project, self.engine, parent, current)
         self.result.steps.append(_kept(self.declared, own))
+
+    def _look(self) -> tuple[Due, Parent]:
+        with db.connect(self.engine) as connection:
+            return due(connection, self.declared, self.options.now), Parent.of(connection, self.declared)
 
     def _mark(self, parent: Parent, own: Partition, state: State) -> None:
         if own.mark is not None and own.mark.state is state:
@@ -160,8 +151,7 @@ class Partitions(Upkeep):
 
         def mark() -> None:
             with short_transaction(self.engine, self.project) as connection:
-                # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
-                wait_for_locks(connection, self.project.limits().table_lock)
+                wait_patiently(connection, self.project)
                 execute(connection, statement)
 
         again(self.project, f"Marking {own.name}", mark)
@@ -193,12 +183,10 @@ def _creation(found: Needed, declared: Declared, name: str, range_: Range, secon
 
 
 def _drop(declared: Declared, own: Partition) -> Step:
-    low, high = (own.mark.low, own.mark.high) if own.mark is not None else (own.low, own.high)
-    return Step(declared.table, Action.DROP, own.name, reason(declared, own), low, high, rows=own.rows, bytes=own.bytes)
+    return Step(declared.table, Action.DROP, own.name, reason(declared, own), *own.span, rows=own.rows, bytes=own.bytes)
 
 
 def _kept(declared: Declared, own: Partition) -> Step:
-    assert own.mark is not None
     keep = declared.schedule.keep
     why = f"its rows are kept {f'for {keep}' if keep is not None else 'for ever'} now, and were to be dropped"
-    return Step(declared.table, Action.KEEP, own.name, why, own.mark.low, own.mark.high, bytes=own.bytes)
+    return Step(declared.table, Action.KEEP, own.name, why, *own.span, bytes=own.bytes)

@@ -14,20 +14,16 @@ from app.errors import SchemaError
 from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
-from app.migrations.partitions.transactions import is_true, record
+from app.migrations.partitions.transactions import has_rows, record
 from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Ledger, Outcome
-from app.sql_text import for_driver, literal, quoted
+from app.sql_text import for_driver, quoted
 
 _MOST_COUNTED = 1_000_000
 _MOST_WITHOUT_INDEX = 100_000  # rows that each page reads all of
 _ROWS_A_SECOND = 1_000_000
 _LAG_SECONDS = 10.0
-_IS_ZONED = """
-SELECT atttypid = 'timestamptz'::regtype FROM pg_attribute
-WHERE attrelid = to_regclass(:table) AND attname = CAST(:by AS name)
-"""
 
 
 class PlainTable(Upkeep):
@@ -38,8 +34,7 @@ class PlainTable(Upkeep):
         with run.reading(self.project, self.engine) as connection:
             rows = self._look(connection)
             if rows is not None:
-                number = self._number(connection, rows.old)
-                self.result.steps.append(self._step(connection, number))
+                self.result.steps.append(self._step(rows.before, self._number(connection, rows.old)))
 
     def run(self) -> None:
         """Deletes the rows, and records how many, also if it is ended before all are gone."""
@@ -48,7 +43,7 @@ class PlainTable(Upkeep):
             rows = self._look(connection)
             if rows is None:
                 return
-            step = self._step(connection, 0)
+            step = self._step(rows.before, 0)
             self._prepare()
             run.log.info("%s", step)
             pace = Pace(pause=1.0, max_lag=_LAG_SECONDS)
@@ -72,17 +67,12 @@ class PlainTable(Upkeep):
         declared, keep = self.declared, self.declared.schedule.keep
         if keep is None:
             return None
-        now = self.options.now if self.options.now is not None else server_now(connection)
+        now = server_now(connection, self.options.now)
         if not declared.key:
             raise MigrationError(f"Nothing was deleted: the model of {declared.table} has no primary key.")
         before = keep.before(now).replace(microsecond=0)
-        zoned = (
-            connection.dialect.name == "postgresql"
-            and connection.execute(sa.text(_IS_ZONED), {"table": self._name, "by": declared.by}).scalar()
-        )
-        earliest = literal(f"{before}{'+00' * bool(zoned)}")
-        rows = OldRows(connection, declared, earliest, cascades(connection, declared.table))
-        if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.old})"):
+        rows = OldRows(connection, declared, before, cascades(connection, declared.table))
+        if not has_rows(connection, f"{self._name} WHERE {rows.old}"):
             return None
         self._require_consent(connection, rows, now)
         self._require_index(connection)
@@ -102,8 +92,7 @@ class PlainTable(Upkeep):
         wrong = disagreement(connection) if self.options.now is None else None
         if wrong is not None:
             raise MigrationError(f"Nothing was deleted: {wrong}.")
-        is_young = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.young})"
-        if not self.options.accept_empty and not is_true(connection, is_young):
+        if not self.options.accept_empty and not has_rows(connection, f"{self._name} WHERE {rows.young}"):
             raise MigrationError(
                 f"Nothing was deleted: no row of {table} is younger than {keep}, so that all of them would go. Is the "
                 f"clock right ({now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
@@ -129,20 +118,13 @@ class PlainTable(Upkeep):
         question = for_driver(f"SELECT count(*) FROM ({counted}) AS counted", connection.dialect)
         return int(connection.exec_driver_sql(question).scalar_one())
 
-    def _step(self, connection: sa.Connection, rows: int) -> Step:
-        now = self.options.now if self.options.now is not None else server_now(connection)
-        keep = self.declared.schedule.keep
-        assert keep is not None
-        high = keep.before(now).replace(microsecond=0)
-        why = f"rows older than {keep} (before {high:%Y-%m-%d %H:%M} UTC)"
-        return Step(self.declared.table, Action.DELETE, self.declared.table, why, high=high, rows=rows)
+    def _step(self, before: dt.datetime, rows: int) -> Step:
+        why = f"rows older than {self.declared.schedule.keep} (before {before:%Y-%m-%d %H:%M} UTC)"
+        return Step(self.declared.table, Action.DELETE, self.declared.table, why, high=before, rows=rows)
 
     def _prepare(self) -> None:
         """Waits for other migrations, and makes the ledger, so that the row at the end needs no lock."""
-        with (
-            run.writing(self.project, self.engine, self.options.lock_timeout),
-            run.transaction(self.engine) as connection,
-        ):
+        with self.writing(), run.transaction(self.engine) as connection:
             Ledger(connection).create()
 
     def _record(self, step: Step) -> None:

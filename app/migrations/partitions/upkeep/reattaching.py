@@ -3,16 +3,16 @@
 import sqlalchemy as sa
 
 from app.migrations.ahead import Mark, State
+from app.migrations.limits import limit
 from app.migrations.partitions.catalog import Partition
 from app.migrations.partitions.leaves import Parent, foreign_keys, marking
 from app.migrations.partitions.transactions import (
     again,
     execute,
-    limit,
     record,
     short_transaction,
-    short_wait,
-    wait_for_locks,
+    wait_briefly,
+    wait_patiently,
 )
 from app.migrations.project import Project
 from app.migrations.run import Outcome
@@ -24,7 +24,7 @@ _HAS = "SELECT convalidated FROM pg_constraint WHERE conrelid = to_regclass(:tab
 def take_back(project: Project, engine: sa.Engine, parent: Parent, own: Partition) -> None:
     """Attaches a partition again, and marks it as kept. The caller holds the migration lock.
 
-    Foreign keys that are missing are validated before, while nobody waits.
+    Missing foreign keys are validated before, without a lock that services wait for.
     """
     subject = f"Attaching {own.name} again"
     with short_transaction(engine, project) as connection:
@@ -49,14 +49,13 @@ def _validate(project: Project, engine: sa.Engine, own: Partition, name: str) ->
 
 
 def _attach(project: Project, engine: sa.Engine, parent: Parent, own: Partition) -> None:
-    assert own.mark is not None
-    low, high = own.mark.low, own.mark.high
+    low, high = own.span
     with short_transaction(engine, project) as connection:
-        limit(connection, "statement_timeout", 0)  # it may scan the partition, which nobody else can see
-        wait_for_locks(connection, project.limits().table_lock)
+        limit(connection, "statement_timeout", 0)  # it may scan the partition, which no service reads
+        wait_patiently(connection, project)
         execute(connection, f"LOCK TABLE ONLY {parent.address} IN SHARE UPDATE EXCLUSIVE MODE")
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {own.name}", "attached again: it is kept", evidence)
-        wait_for_locks(connection, short_wait(project))
+        wait_briefly(connection, project)
         execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {own.address} {parent.bounds(low, high)}")
         execute(connection, marking(own.address, Mark(parent.table, low, high, State.KEPT)))

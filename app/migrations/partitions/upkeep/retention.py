@@ -1,7 +1,7 @@
 """Partitions whose rows are all older than they are kept, and those whose retirement is to be taken back.
 
-A partition is marked as retiring, detached, archived if that is wanted, and dropped. Each look tells from the marks in
-the catalog how far it is, so that it doesn't matter which run begins and which one ends.
+A partition is marked as retiring, detached, archived if that is wanted, and dropped. The marks in the catalog tell how
+far it is, so any run can go on with it.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from app.migrations.partitions.catalog import Partition, attached, standing_alon
 from app.migrations.partitions.clock import disagreement, server_now
 from app.migrations.partitions.leaves import Parent
 from app.migrations.partitions.ranges import expired
-from app.migrations.partitions.transactions import is_true
+from app.migrations.partitions.transactions import has_rows
 from app.partitions import Declared
 from app.sql_text import quoted
 
@@ -53,7 +53,7 @@ def due(connection: sa.Connection, declared: Declared, now: dt.datetime | None) 
         declared: the table.
         now: the moment, naive and UTC; None is the server's clock.
     """
-    moment = server_now(connection) if now is None else now
+    moment = server_now(connection, now)
     there, alone = attached(connection, declared.table), standing_alone(connection, declared.table)
     found = Due(moment, has_default=any(own.is_default for own in there))
     for own in there:
@@ -71,8 +71,7 @@ def due(connection: sa.Connection, declared: Declared, now: dt.datetime | None) 
 
 def reason(declared: Declared, own: Partition) -> str:
     """Returns why a partition is dropped."""
-    high = own.mark.high if own.mark is not None else own.high
-    return f"all rows are older than {declared.schedule.keep} (until {high:%Y-%m-%d %H:%M} UTC)"
+    return f"all rows are older than {declared.schedule.keep} (until {own.span[1]:%Y-%m-%d %H:%M} UTC)"
 
 
 def require_consent(
@@ -98,9 +97,9 @@ def require_consent(
         return
     parent, column = Parent.of(connection, declared), quoted(declared.by)
     oldest = parent.moment(keep.before(found.now))
-    if _has_rows(connection, f"{parent.address} WHERE {column} >= {oldest}"):
+    if has_rows(connection, f"{parent.address} WHERE {column} >= {oldest}"):
         return
-    if any(_has_rows(connection, own.address) for own in [*found.retiring, *found.detached]):
+    if any(has_rows(connection, own.address) for own in [*found.retiring, *found.detached]):
         raise MigrationError(
             f"Nothing was dropped: no row of {declared.table} is younger than {keep}, so that all of them would go. Is "
             f"the server's clock right ({found.now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
@@ -143,7 +142,3 @@ def _unmarked(table: str, there: list[Partition]) -> list[str]:
             "concurrently, but under a lock that all wait for"
         )
     return notes
-
-
-def _has_rows(connection: sa.Connection, source: str) -> bool:
-    return is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {source})")

@@ -55,11 +55,9 @@ SELECT i.relname::text AS name, pg_get_indexdef(i.oid) AS definition, x.indisuni
              WHERE place > x.indnkeyatts ORDER BY place) AS included,
        ARRAY(SELECT format('%s %s', attnum, attstattarget) FROM pg_attribute
              WHERE attrelid = i.oid AND attstattarget >= 0 ORDER BY attnum) AS statistics,
-       x.indpred IS NULL AND a.amname = 'btree' AND x.indisvalid AS is_scanned_by,
        (SELECT p.relname::text FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent WHERE h.inhrelid = i.oid)
        AS parent
-FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am a ON a.oid = i.relam
-WHERE x.indrelid = :oid ORDER BY 1
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = :oid ORDER BY 1
 """
 TRIGGERS = """
 SELECT t.tgname::text AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS enabled,

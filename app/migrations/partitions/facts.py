@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from app.migrations.partitions.conversion import fact_queries as queries
+from app.migrations.partitions import fact_queries as queries
 
 _ROW_FILTERS = 150000  # the first version whose publications have filters and lists of columns
 _T = TypeVar("_T")
@@ -86,7 +86,6 @@ class Index:
     columns: list[str]
     included: list[str]
     statistics: list[str]
-    is_scanned_by: bool
     parent: str | None
 
 
@@ -228,12 +227,12 @@ def table_facts(connection: sa.Connection, address: str) -> TableFacts | None:
     publications = queries.PUBLICATIONS if version >= _ROW_FILTERS else queries.PUBLICATIONS_OF_14
 
     def read(kind: type[_T], query: str) -> list[_T]:
-        return [kind(**one._mapping) for one in connection.execute(sa.text(query), {"oid": oid})]  # noqa: SLF001
+        return _read(connection, kind, query, oid)
 
     grants = connection.execute(sa.text(queries.GRANTS), {"oid": oid}).all()
     return TableFacts(
         **values,
-        columns=read(Column, queries.COLUMNS),
+        columns=columns_of(connection, oid),
         constraints=read(Constraint, queries.CONSTRAINTS),
         incoming=read(Incoming, queries.INCOMING),
         indexes=read(Index, queries.INDEXES),
@@ -245,6 +244,20 @@ def table_facts(connection: sa.Connection, address: str) -> TableFacts | None:
         defaults=frozenset(_grant(one) for one in connection.execute(sa.text(queries.DEFAULTS), {"oid": oid})),
         granted_by_others=tuple(sorted({one.grantor for one in grants if one.grantor != values["owner"]})),
     )
+
+
+def columns_of(connection: sa.Connection, oid: int) -> list[Column]:
+    """Reads the columns of a table."""
+    return _read(connection, Column, queries.COLUMNS, oid)
+
+
+def grants_of(connection: sa.Connection, oid: int) -> frozenset[Grant]:
+    """Reads the privileges on a table and on its columns."""
+    return frozenset(map(_grant, connection.execute(sa.text(queries.GRANTS), {"oid": oid})))
+
+
+def _read(connection: sa.Connection, kind: type[_T], query: str, oid: int) -> list[_T]:
+    return [kind(**one._mapping) for one in connection.execute(sa.text(query), {"oid": oid})]  # noqa: SLF001
 
 
 def _grant(row: Any) -> Grant:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from app.migrations.partitions.conversion.facts import Grant, Index, Publication, Statistics, TableFacts, Trigger
+from app.migrations.partitions.facts import Column, Grant, Index, Publication, Statistics, TableFacts, Trigger
 from app.migrations.snapshots import quote
 from app.sql_text import literal
 
@@ -18,11 +18,16 @@ def as_made_like(source: TableFacts) -> TableFacts:
         comment=None,
         replica_identity="d",
         replica_index=None,
-        columns=[replace(column, statistics=None, options=[]) for column in source.columns],
+        columns=as_new(source.columns),
         constraints=[one if one.kind == "c" else replace(one, comment=None) for one in source.constraints],
         indexes=[replace(index, comment=None, statistics=[]) for index in source.indexes],
         grants=source.defaults,
     )
+
+
+def as_new(columns: list[Column]) -> list[Column]:
+    """Returns the columns as those of a new table are that was made LIKE theirs."""
+    return [replace(column, statistics=None, options=[]) for column in columns]
 
 
 def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
@@ -34,15 +39,15 @@ def carry(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]
         address: the table as a statement spells it.
     """
     if source.comment != target.comment:
-        yield f"COMMENT ON TABLE {address} IS {_text(source.comment)}"
-    yield from _columns(source, target, address)
+        yield comment_on(f"TABLE {address}", source.comment)
+    yield from columns(source.columns, target.columns, address)
     for constraint in source.constraints:
         known = target.constraint(constraint.name)
         if constraint.comment != (known.comment if known else None):
-            yield f"COMMENT ON CONSTRAINT {quote(constraint.name)} ON {address} IS {_text(constraint.comment)}"
+            yield comment_on(f"CONSTRAINT {quote(constraint.name)} ON {address}", constraint.comment)
     for index in source.indexes:
         yield from _index(source, index, target.index(index.name))
-    yield from _grants(source.grants, target.grants, address)
+    yield from grants(source.grants, target.grants, address)
     if (source.replica_identity, source.replica_index) != (target.replica_identity, target.replica_index):
         yield f"ALTER TABLE ONLY {address} REPLICA IDENTITY {_identity(source)}"
 
@@ -54,7 +59,7 @@ def triggers(made: list[Trigger], address: str) -> Iterator[str]:
         if trigger.enabled in _STATES:
             yield f"ALTER TABLE {address} {_STATES[trigger.enabled]} TRIGGER {quote(trigger.name)}"
         if trigger.comment is not None:
-            yield f"COMMENT ON TRIGGER {quote(trigger.name)} ON {address} IS {_text(trigger.comment)}"
+            yield comment_on(f"TRIGGER {quote(trigger.name)} ON {address}", trigger.comment)
 
 
 def statistics(made: Statistics) -> Iterator[str]:
@@ -63,7 +68,7 @@ def statistics(made: Statistics) -> Iterator[str]:
     if made.target is not None:
         yield f"ALTER STATISTICS {made.address} SET STATISTICS {made.target}"
     if made.comment is not None:
-        yield f"COMMENT ON STATISTICS {made.address} IS {_text(made.comment)}"
+        yield comment_on(f"STATISTICS {made.address}", made.comment)
 
 
 def published(publication: Publication, address: str) -> str:
@@ -73,10 +78,16 @@ def published(publication: Publication, address: str) -> str:
     return f"ALTER PUBLICATION {quote(publication.name)} ADD TABLE ONLY {address}{columns}{rows}"
 
 
-def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[str]:
-    for column in source.columns:
-        known = target.column(column.name)
-        assert known is not None
+def comment_on(described: str, comment: str | None) -> str:
+    """Returns the statement that gives an object its comment, or takes it; such as `TABLE public.events`."""
+    return f"COMMENT ON {described} IS {'NULL' if comment is None else literal(comment)}"
+
+
+def columns(wanted: list[Column], present: list[Column], address: str) -> Iterator[str]:
+    """Yields the statements that give columns their statistics targets, options and comments."""
+    by_name = {column.name: column for column in present}
+    for column in wanted:
+        known = by_name[column.name]
         alter = f"ALTER TABLE ONLY {address} ALTER COLUMN {quote(column.name)}"
         if column.statistics != known.statistics:
             yield f"{alter} SET STATISTICS {-1 if column.statistics is None else column.statistics}"
@@ -85,20 +96,21 @@ def _columns(source: TableFacts, target: TableFacts, address: str) -> Iterator[s
         if changed := sorted({*column.options} - {*known.options}):
             yield f"{alter} SET ({', '.join(changed)})"
         if column.comment != known.comment:
-            yield f"COMMENT ON COLUMN {address}.{quote(column.name)} IS {_text(column.comment)}"
+            yield comment_on(f"COLUMN {address}.{quote(column.name)}", column.comment)
 
 
 def _index(source: TableFacts, index: Index, known: Index | None) -> Iterator[str]:
     address = f"{source.schema}.{quote(index.name)}"
     if index.comment != (known.comment if known else None):
-        yield f"COMMENT ON INDEX {address} IS {_text(index.comment)}"
+        yield comment_on(f"INDEX {address}", index.comment)
     for one in index.statistics:
         if known is None or one not in known.statistics:
             number, _, target = one.partition(" ")
             yield f"ALTER INDEX {address} ALTER COLUMN {number} SET STATISTICS {target}"
 
 
-def _grants(wanted: frozenset[Grant], present: frozenset[Grant], address: str) -> Iterator[str]:
+def grants(wanted: frozenset[Grant], present: frozenset[Grant], address: str) -> Iterator[str]:
+    """Yields the statements that revoke and grant privileges."""
     revoked = present - wanted
     for grant in _in_order(revoked):
         yield f"REVOKE {_privilege(grant)} ON {address} FROM {grant.grantee}"
@@ -126,7 +138,3 @@ def _identity(source: TableFacts) -> str:
 
 def _name(option: str) -> str:
     return option.partition("=")[0]
-
-
-def _text(comment: str | None) -> str:
-    return "NULL" if comment is None else literal(comment)
