@@ -476,6 +476,38 @@ def test_an_interrupted_detachment_of_another_s_partition_is_named(make: Make) -
     assert maintain(kept).notes == []
 
 
+@pytest.mark.parametrize("zoned", [False, True])
+def test_infinite_bounds_are_bounds_without_end(make: Make, zoned: bool) -> None:
+    kept = make(zoned=zoned)
+    kept.partitioned()
+    zone = "+00" if zoned else ""
+    kept.attach(OLD, "2026-12-10 00:00")
+    execute(
+        kept.url,
+        f"CREATE TABLE first PARTITION OF {ADDRESS} FOR VALUES FROM ('-infinity') TO ('{OLD}{zone}')",
+        f"CREATE TABLE rest PARTITION OF {ADDRESS} FOR VALUES FROM ('2026-12-10{zone}') TO ('infinity')",
+    )
+    kept.fill("2026-08-09 12:00", "2026-11-29 00:00", "2027-11-29 00:00")
+    assert maintain(kept).steps == []
+    commands.adopt_partitions(kept.project, TABLE, engine(kept.url), apply=True)
+    assert steps(maintain(kept)) == ["drop first"]
+    assert kept.bounds()[-1] == (at("2026-12-10"), None)
+
+
+def test_a_partition_in_another_schema_is_left_alone(make: Make) -> None:
+    kept = make()
+    kept.partitioned(OLD, RECENT, CURRENT, "2026-12-07 00:00", "2026-12-14 00:00", "2026-12-21 00:00")
+    kept.fill("2026-08-09 12:00", "2026-08-10 00:00", "2026-11-29 00:00")
+    execute(kept.url, "CREATE SCHEMA elsewhere", "ALTER TABLE events_first SET SCHEMA elsewhere")
+    execute(kept.url, 'COMMENT ON TABLE "events_2026-08-10" IS NULL')
+    done = maintain(kept)
+    assert steps(done) == []
+    assert done.notes[0] == f"events_first is in another schema than {TABLE}: left alone, whatever the age"
+    assert kept.count() == 3
+    execute(kept.url, "ALTER TABLE elsewhere.events_first SET SCHEMA public")
+    assert steps(maintain(kept)) == ["drop events_first"]
+
+
 def test_a_view_of_a_partition_is_in_the_way_of_that_one_alone(make: Make) -> None:
     kept = make()
     kept.partitioned(OLD, RECENT, CURRENT)

@@ -117,10 +117,11 @@ def _look(connection: sa.Connection, declared: Declared, database: str, now: dt.
     moment = server_now(connection) if now is None else now
     keep = declared.schedule.keep
     found = PartitionAdoption(database, declared.table, str(keep) if keep is not None else "ever", done=False)
+    parent = Parent.of(connection, declared)
     for own in attached(connection, declared.table):
         if own.mark is not None:
             continue
-        if why := _obstacle(own):
+        if why := _obstacle(parent, own):
             found.left.append(f"{own.name}: {why}")
             continue
         comment = connection.execute(sa.text(_COMMENT), {"table": own.address}).scalar()
@@ -130,7 +131,7 @@ def _look(connection: sa.Connection, declared: Declared, database: str, now: dt.
     return found
 
 
-def _obstacle(own: Partition) -> str | None:
+def _obstacle(parent: Parent, own: Partition) -> str | None:
     """Returns why a partition can't be taken over; None if it can."""
     if own.is_default:
         return "a default partition has no bounds, so its rows are never dropped. New partitions beside it must wait"
@@ -138,6 +139,8 @@ def _obstacle(own: Partition) -> str | None:
         return "it has partitions of its own"
     if own.kind != "r":
         return "it is a foreign table"
+    if not own.is_beside:
+        return f"it is in another schema than its table: ALTER TABLE {own.address} SET SCHEMA {quoted(parent.schema)}"
     if own.is_pending:
         return "its detachment was interrupted"
     if not own.is_range:
@@ -149,7 +152,9 @@ def _mark(project: Project, engine: sa.Engine, parent: Parent, own: Adopted) -> 
     with short_transaction(engine, project) as connection:
         # Readers and writers don't wait for whoever waits for this lock, so that it may take longer.
         wait_for_locks(connection, project.limits().table_lock)
-        there = next((other for other in attached(connection, parent.table) if other.name == own.name), None)
+        there = next(
+            (other for other in attached(connection, parent.table) if other.name == own.name and other.is_beside), None
+        )
         if there is None or there.mark is not None or (there.low, there.high) != (own.low, own.high):
             return
         execute(connection, marking(there.address, Mark(parent.table, own.low, own.high, State.KEPT)))
