@@ -21,6 +21,7 @@ FEWEST_AHEAD = 2
 _MAKE_THEM = "Make more: schema partitions maintain"
 _MARK = re.compile(rf"{PREFIX}(?P<table>.+) from (?P<low>.+) to (?P<high>.+) UTC, (?P<state>\w+)")
 _ENDLESS = {"MINVALUE": FIRST_MOMENT, "-infinity": FIRST_MOMENT, "MAXVALUE": LAST_MOMENT, "infinity": LAST_MOMENT}
+_DEFAULT = "DEFAULT"
 _BOUND = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
 # Every partition of a table of which one has a mark: a row may belong in a partition without one, too.
 _PARTITIONS = f"""
@@ -184,13 +185,17 @@ def read_ahead(connection: sa.Connection, now: dt.datetime | None = None) -> lis
 def _range(comment: str | None, bound: str) -> _Range | None:
     """Returns the range of a partition; None of a default one, and of one whose bounds can't be read.
 
-    The mark comes first: the text of a bound depends on the session's zone and style of dates.
+    The bound comes first: a person may have attached the partition again with other ones. In a session with another
+    style of dates its text can't be read; then the mark tells.
     """
-    if (mark := Mark.parse(comment)) is not None:
-        return _Range(mark.low or FIRST_MOMENT, mark.high or LAST_MOMENT)
     match = _BOUND.fullmatch(bound)
     low, high = (_moment(match[1]), _moment(match[2])) if match else (None, None)
-    return _Range(low, high) if low is not None and high is not None else None
+    if low is not None and high is not None:
+        return _Range(low, high)
+    mark = Mark.parse(comment)
+    return (
+        _Range(mark.low or FIRST_MOMENT, mark.high or LAST_MOMENT) if mark is not None and bound != _DEFAULT else None
+    )
 
 
 def _moment(text: str) -> dt.datetime | None:
