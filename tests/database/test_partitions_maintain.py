@@ -508,6 +508,28 @@ def test_a_partition_in_another_schema_is_left_alone(make: Make) -> None:
     assert steps(maintain(kept)) == ["drop events_first"]
 
 
+@pytest.mark.parametrize("has_default", [False, True])
+def test_rows_that_others_refer_to_keep_their_partition_and_no_other_one(make: Make, has_default: bool) -> None:
+    kept = make()
+    kept.partitioned(OLD, RECENT, "2026-08-24 00:00", CURRENT)
+    kept.fill("2026-08-09 12:00", "2026-08-10 00:00", "2026-08-17 00:00", "2026-11-29 00:00")
+    execute(
+        kept.url,
+        f'CREATE TABLE notes (id bigint, at timestamp, FOREIGN KEY (id, at) REFERENCES {ADDRESS} (id, "{BY}"))',
+        f'INSERT INTO notes SELECT id, "{BY}" FROM {ADDRESS} ORDER BY id LIMIT 1',
+        *([f"CREATE TABLE others PARTITION OF {ADDRESS} DEFAULT"] if has_default else []),
+    )
+    said = failure(kept)
+    assert said.startswith("events_first can't be detached, and is in use as before. The database refuses: ")
+    assert "notes" in said
+    assert "2026-08-09" not in said
+    assert kept.bounds()[0] == (None, at(OLD))
+    assert [own.name for own in kept.alone()] == []
+    assert kept.count() == 2
+    execute(kept.url, "DROP TABLE notes")
+    assert steps(maintain(kept)) == ["drop events_first"]
+
+
 def test_a_view_of_a_partition_is_in_the_way_of_that_one_alone(make: Make) -> None:
     kept = make()
     kept.partitioned(OLD, RECENT, CURRENT)

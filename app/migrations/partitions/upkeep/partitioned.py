@@ -14,7 +14,7 @@ from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
 from app.migrations.partitions.transactions import again, execute, short_transaction, wait_for_locks
 from app.migrations.partitions.upkeep import archive
-from app.migrations.partitions.upkeep.detaching import detach
+from app.migrations.partitions.upkeep.detaching import Refused, detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
 from app.migrations.partitions.upkeep.maintenance import Action, Failure, Step, Upkeep
 from app.migrations.partitions.upkeep.reattaching import take_back
@@ -82,7 +82,11 @@ class Partitions(Upkeep):
         """Detaches and drops a partition, as far as another run hasn't."""
         why = reason(self.declared, own)
         run.log.info("%s: drop %s: %s", self.declared.table, own.name, why)
-        retiring = self._detach(own)
+        try:
+            retiring = self._detach(own)
+        except Refused as error:  # it would be refused each time, and the others must go all the same
+            self.result.failures.append(Failure.of(self.declared.table, error))
+            return
         dropper = Dropper(self.project, self.engine, self.declared, self.options)
         try:
             with database_errors_in_one_line(f"{own.name} is detached, and the next run goes on"):
