@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from app.errors import SchemaError
 from app.migrations import commands, run
@@ -281,7 +282,7 @@ def test_a_default_partition_that_takes_long_to_read_needs_a_check(make: Make, m
         f"INSERT INTO {ADDRESS} (\"{BY}\") SELECT '2030-01-01' FROM generate_series(1, 100000)",
     )
     with monkeypatch.context() as patched:
-        patched.setattr("app.migrations.partitions.creation.LOOK_SECONDS", 0.001)
+        patched.setattr("app.migrations.partitions.defaults._LOOK_SECONDS", 0.001)
         said = failure(kept)
     execute(kept.url, *said.partition("run the same command again: ")[2].split("; "))
     notices = []
@@ -316,6 +317,35 @@ def test_keep_may_be_raised_at_any_time(make: Make) -> None:
     with pytest.raises(Exception, match="foreign key"):
         execute(kept.url, 'UPDATE "events_2026-08-03" SET key = 77')
     assert maintain(kept).steps == []
+
+
+@pytest.mark.parametrize(("zoned", "name"), [(False, "events_first"), (True, "events_2026-08-03")])
+def test_what_is_taken_back_is_read_before_its_neighbours_are_locked(make: Make, zoned: bool, name: str) -> None:
+    kept = make(zoned=zoned)
+    kept.partitioned("2026-08-03 00:00", OLD, CURRENT)
+    kept.fill("2026-08-01 00:00", "2026-08-09 12:00", "2026-11-29 00:00")
+    low = None if name == "events_first" else "2026-08-03 00:00:00"
+    execute(kept.url, *_marked(name, low, "2026-08-03 00:00:00" if low is None else "2026-08-10 00:00:00", "retiring"))
+    execute(
+        kept.url,
+        f'ALTER TABLE {ADDRESS} DETACH PARTITION "{name}"',  # not concurrently, which adds a CHECK of the bounds
+        f"CREATE TABLE others PARTITION OF {ADDRESS} DEFAULT",
+        f"ALTER DATABASE {kept.url.rpartition('/')[2]} SET client_min_messages = debug1",
+    )
+    kept.keep, said = None, list[str]()
+
+    def listen(driver: psycopg.Connection, _record: object) -> None:
+        driver.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
+
+    sa.event.listen(engine(kept.url), "connect", listen)
+    assert steps(maintain(kept))[-1] == f"keep {name}"
+    sa.event.remove(engine(kept.url), "connect", listen)
+    assert f'partition constraint for table "{name}" is implied by existing constraints' in said
+    assert kept.count() == 3
+    checks = query(
+        kept.url, f"SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = '\"{name}\"'::regclass"
+    )
+    assert checks == []
 
 
 def _marked(name: str, low: str | None, high: str, state: str) -> list[str]:

@@ -25,7 +25,8 @@ WHERE i.inhparent = to_regclass(:table)
 # Tables that a killed run has left: made and not attached yet, or detached and not dropped yet.
 _ALONE = """
 SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
-       NULL AS bound, false AS is_pending, true AS is_beside, d.description AS comment, greatest(c.reltuples, 0)::bigint AS rows,
+       NULL AS bound, false AS is_pending, true AS is_beside, d.description AS comment,
+       greatest(c.reltuples, 0)::bigint AS rows,
        pg_total_relation_size(c.oid) AS bytes
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0

@@ -3,6 +3,9 @@
 None is made here: it would forbid DETACH CONCURRENTLY, and rows in it would stand in the way of each new partition.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import sqlalchemy as sa
 
 from app.migrations.errors import MigrationError
@@ -13,13 +16,34 @@ from app.migrations.partitions.transactions import is_true, limit
 from app.sql_text import quoted
 
 # ATTACH reads a default partition under a lock that stops its readers and writers.
-LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.2
 _READ_SECONDS = 5.0
 
 
 def default_of(partitions: list[Partition]) -> Partition | None:
     """Returns the default partition, if there is one."""
     return next((own for own in partitions if own.is_default), None)
+
+
+@contextmanager
+def attaching(
+    connection: sa.Connection, parent: Parent, by: str, default: Partition | None, range_: Range
+) -> Iterator[None]:
+    """Ends an ATTACH beside a default partition that takes too long to be read.
+
+    Raises:
+        MigrationError: it does.
+    """
+    if default is None:
+        yield
+        return
+    limit(connection, "statement_timeout", _LOOK_SECONDS)
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if not _took_too_long(error):
+            raise
+        raise _too_large(parent, by, default, range_) from None
 
 
 def require_empty(connection: sa.Connection, parent: Parent, by: str, default: Partition, range_: Range) -> None:
@@ -34,7 +58,7 @@ def require_empty(connection: sa.Connection, parent: Parent, by: str, default: P
             limit(connection, "statement_timeout", _READ_SECONDS)
             has_rows = is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {default.address} WHERE {where})")
     except sa.exc.DBAPIError as error:
-        if not took_too_long(error):
+        if not _took_too_long(error):
             raise
         return  # a CHECK may prove to ATTACH that it is empty there
     if has_rows:
@@ -46,19 +70,19 @@ def require_empty(connection: sa.Connection, parent: Parent, by: str, default: P
         )
 
 
-def took_too_long(error: sa.exc.DBAPIError) -> bool:
+def _took_too_long(error: sa.exc.DBAPIError) -> bool:
     """Returns whether a limit of time ended a statement."""
     return getattr(error.orig, "sqlstate", None) == "57014"
 
 
-def too_large(parent: Parent, by: str, default: Partition, range_: Range) -> MigrationError:
+def _too_large(parent: Parent, by: str, default: Partition, range_: Range) -> MigrationError:
     """Returns the error of a default partition that can't be read while its lock is held."""
     column = quoted(by)
     check = f"CHECK ({column} < {parent.moment(range_.low)} OR {column} >= {parent.moment(range_.high)})"
     alter = f"ALTER TABLE {default.address}"
     name = quoted(f"not_from_{range_.low:%Y%m%d}")
     return MigrationError(
-        f"{parent.table}: the default partition {default.name} would be read for more than {LOOK_SECONDS:g} s while "
+        f"{parent.table}: the default partition {default.name} would be read for more than {_LOOK_SECONDS:g} s while "
         f"others wait for it. Prove before that it is empty from {range_.low} on, and run the same command again: "
         f"{alter} ADD CONSTRAINT {name} {check} NOT VALID; {alter} VALIDATE CONSTRAINT {name}"
     )

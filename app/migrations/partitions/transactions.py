@@ -17,7 +17,7 @@ from app.migrations.session import Direction
 from app.sql_text import for_driver
 
 # A statement that waits for a table holds up all others that come for the table after it.
-SHORT_SECONDS = 0.1
+SHORT_SECONDS = 0.05
 _T = TypeVar("_T")
 
 

@@ -37,7 +37,7 @@ SELECT m.name, f.id, p.name, f."from", f."to" FROM sqlite_master m, pragma_forei
 JOIN sqlite_master p ON p.type = 'table' AND p.name = f."table" COLLATE NOCASE
 WHERE m.type = 'table' AND f.on_delete = 'CASCADE' ORDER BY m.name, f.id, f.seq
 """
-_LOCK_SECONDS = 0.1
+_LOCK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.1
 
 

@@ -19,7 +19,7 @@ from app.migrations.run import Blocker
 _READERS_SECONDS = 30.0
 
 
-class Refused(MigrationError):
+class Refused(MigrationError):  # noqa: N818 - a state, rather than a fault
     """The database refuses to detach a partition, whoever else is at work."""
 
 

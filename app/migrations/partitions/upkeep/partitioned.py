@@ -139,7 +139,7 @@ class Partitions(Upkeep):
             if current.is_range:
                 self._mark(parent, current, State.KEPT)
             else:
-                take_back(self.project, self.engine, parent, current)
+                take_back(self.project, self.engine, parent, self.declared.by, current)
         self.result.steps.append(_kept(self.declared, own))
 
     def _mark(self, parent: Parent, own: Partition, state: State) -> None:
