@@ -221,6 +221,24 @@ def test_an_archive_never_replaces_another(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / "events_first.csv.gz").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.parametrize("text", ["x", "y"])
+def test_an_archive_of_a_copy_of_the_database_replaces_it_only_if_it_is_the_same(
+    make: Make, tmp_path: Path, text: str
+) -> None:
+    kept = make()
+    kept.partitioned(OLD, CURRENT)
+    kept.fill("2026-08-09 12:00", "2026-11-29 00:00")
+    execute(kept.url, "CREATE VIEW in_the_way AS SELECT * FROM events_first")  # written, and not dropped yet
+    commands.maintain(kept.project, engine(kept.url), now=NOW, archive=tmp_path)
+    first = gzip.decompress((tmp_path / "events_first.csv.gz").read_bytes())
+    # As in a copy on another server, which has the same names and numbers, or in a restored one.
+    execute(kept.url, "DROP VIEW in_the_way", f"UPDATE events_first SET text = '{text}'")
+    [step] = [step for step in maintain(kept, archive=tmp_path).steps if step.archive]
+    assert step.archive == str(tmp_path / f"events_first{'-2' * (text != 'x')}.csv.gz")
+    assert gzip.decompress((tmp_path / "events_first.csv.gz").read_bytes()) == first
+    assert len([*tmp_path.iterdir()]) == 2 * (1 + (text != "x"))
+
+
 def test_a_folder_that_is_not_there_is_told_before_anything_is_detached(make: Make, tmp_path: Path) -> None:
     kept = make()
     kept.partitioned(OLD, CURRENT)
