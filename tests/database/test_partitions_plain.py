@@ -15,7 +15,7 @@ from app.migrations import commands, run
 from app.migrations.partitions import Maintenance
 from app.migrations.partitions.upkeep import deletion, plain
 from tests.support.database_access import autocommit, connected, engine, execute, query
-from tests.support.kept_events import ADDRESS, BY, NOW, Kept, at
+from tests.support.kept_events import ADDRESS, BY, NOW, TABLE, Kept, at
 from tests.support.ledger_rows import attempts
 
 pytestmark = pytest.mark.in_turn
@@ -181,6 +181,38 @@ def test_it_waits_for_a_migration_before_it_begins(kept: Kept) -> None:
         done = maintain(kept, lock_timeout=0.1)
         assert (done.exit_code, [failed.is_locked for failed in done.failures], kept.count()) == (6, [True], 15)
         assert [step.rows for step in maintain(kept, dry_run=True).steps] == [10]
+
+
+def test_the_rows_behind_a_view_are_left_alone(kept: Kept) -> None:
+    kept.fill("2026-08-01 00:00", "2026-11-30 00:00")
+    execute(kept.url, f"ALTER TABLE {ADDRESS} RENAME TO former", f"CREATE VIEW {ADDRESS} AS SELECT * FROM former")
+    done = maintain(kept)
+    assert done.steps == []
+    assert done.notes == [f"{TABLE} is a view or a foreign table, no table of this database: left alone"]
+    assert kept.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "goes"),
+    [
+        ("2026-09-01 11:59:59.999999", True),
+        ("2026-08-31T11:59:59Z", True),
+        ("2026-08-31 23:00:00-08:00", True),
+        ("2026-09-01 11:00:00-08:00", False),
+        ("2026-09-01 11:59:59-00:01", False),
+        ("2026-09-01 13:00:00+05:00", False),  # a day later
+        ("2026-08-01 or so", False),
+        ("2026-08-32 00:00:00", False),
+    ],
+)
+def test_texts_of_other_forms_go_not_before_their_time(
+    sqlite_url: str, tmp_path: Path, text: str, *, goes: bool
+) -> None:
+    kept = Kept(sqlite_url, tmp_path)
+    kept.plain()
+    kept.fill(text, "2026-11-30 00:00")
+    assert [step.rows for step in maintain(kept).steps] == [1] * goes
+    assert kept.count() == 2 - goes
 
 
 @pytest.mark.parametrize("value", ["17", "'not a time'", "'01/02/2026'", "''"])

@@ -91,7 +91,8 @@ class OldRows:
         self.old = f"{column} < {before}"
         self.young = f"{column} >= {before}"
         if not self._is_server:
-            self.old = f"{column} > '' AND {self.old} AND {column} GLOB '{_TIME}'"
+            # An index finds the first part; the last one is of a text that ends with an offset.
+            self.old = f"{column} > '' AND {self.old} AND {column} GLOB '{_TIME}' AND datetime({column}) < {before}"
         self._column = column
         self._reached: str | None = None  # the youngest row that was deleted; older ones are read again at the end
 
