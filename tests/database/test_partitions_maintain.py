@@ -542,6 +542,41 @@ def test_infinite_bounds_are_bounds_without_end(make: Make, zoned: bool) -> None
     assert kept.bounds()[-1] == (at("2026-12-10"), None)
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_session_that_may_change_nothing_is_told_so_before(make: Make, *, read_only: bool) -> None:
+    kept = make()
+    kept.partitioned(OLD, CURRENT)
+    kept.fill("2026-08-09 12:00", "2026-11-29 00:00")
+    name = kept.url.rpartition("/")[2]
+    owner, reader = (f"{name}_{kind}" for kind in ("owner", "reader"))
+    execute(
+        kept.url,
+        *(f"CREATE ROLE {role} LOGIN" for role in (owner, reader)),
+        f"ALTER TABLE {ADDRESS} OWNER TO {owner}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {reader}",
+    )
+    try:
+        if read_only:
+            execute(kept.url, f"ALTER ROLE {owner} SET default_transaction_read_only = on")
+        kept.url = kept.url.replace("postgres@", f"{owner if read_only else reader}@")
+        says = {
+            True: f"{TABLE} can't be changed in a read-only session: run it on the primary, as {owner}",
+            False: f"{TABLE} is owned by {owner}, and only its owner may change its partitions: run it as that",
+        }[read_only]
+        planned = commands.maintain(kept.project, engine(kept.url), now=NOW, dry_run=True)
+        assert says in planned.notes
+        assert len(planned.steps) == 4
+        assert failure(kept) == says
+        assert kept.count() == 2
+    finally:
+        kept.url = kept.url.replace(f"{owner if read_only else reader}@", "postgres@")
+        execute(
+            kept.url,
+            *(f"{word} OWNED BY {owner}, {reader}{end}" for word, end in (("REASSIGN", " TO postgres"), ("DROP", ""))),
+            f"DROP ROLE {owner}, {reader}",
+        )
+
+
 def test_a_partition_in_another_schema_is_left_alone(make: Make) -> None:
     kept = make()
     kept.partitioned(OLD, RECENT, CURRENT, "2026-12-07 00:00", "2026-12-14 00:00", "2026-12-21 00:00")

@@ -8,6 +8,7 @@ from app import db
 from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
+from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition, attached
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
 from app.migrations.partitions.leaves import Parent, marking
@@ -30,6 +31,8 @@ class Partitions(Upkeep):
         declared = self.declared
         with run.reading(self.project, self.engine) as connection:
             parent = Parent.of(connection, declared)
+            if (obstacle := parent.obstacle(connection)) is not None:
+                self.result.note(obstacle)
             lacking = needed(connection, declared, self.options.now)
             for range_ in lacking.ranges:
                 name = new_name(connection, parent, range_)
@@ -44,6 +47,10 @@ class Partitions(Upkeep):
 
     def run(self) -> None:
         """Takes the steps: new partitions first, since without one each INSERT fails."""
+        with db.connect(self.engine) as connection:
+            obstacle = Parent.of(connection, self.declared).obstacle(connection)
+        if obstacle is not None:
+            raise MigrationError(obstacle)
         while self._create_next():
             pass
         with db.connect(self.engine) as connection:
