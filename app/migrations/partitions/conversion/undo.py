@@ -180,8 +180,12 @@ class _WayBack(Work):
                     as_migration_error(error, f"{self._declared.table}: building {found.plain_key}") or error
                 ) from None
             outside(self._engine, [drop_key_statement(require_former(found)[1], found.plain_key)])
-            columns = ", ".join(self._declared.key)
-            self._refuse([f"two rows have the same {columns}, which the plain table would keep unique: delete one."])
+            columns = ", ".join(map(quote, self._declared.key))
+            query = f"SELECT {columns} FROM {found.found.facts.address} GROUP BY {columns} HAVING count(*) > 1"
+            names = ", ".join(self._declared.key)
+            self._refuse(
+                [f"two rows have the same {names}, which the plain table would keep unique: delete one: {query}"]
+            )
 
     def _swap(self, found: UndoLook) -> bool:
         def work(connection: sa.Connection) -> None:
