@@ -577,6 +577,36 @@ def test_a_session_that_may_change_nothing_is_told_so_before(make: Make, *, read
         )
 
 
+@pytest.mark.parametrize("what", ["left", "retired"])
+def test_rows_that_policies_hide_from_the_owner_are_no_reason_to_drop(make: Make, what: str) -> None:
+    kept = make()
+    kept.partitioned(OLD, CURRENT, "2026-12-07 00:00")
+    kept.fill("2026-08-09 12:00", "2026-11-30 00:00")
+    execute(
+        kept.url,
+        "CREATE TABLE written (id int)",
+        "INSERT INTO written VALUES (1)",
+        *_marked("written", "2026-11-30 00:00:00", "2026-12-07 00:00:00", "making" if what == "left" else "kept"),
+    )
+    owner, everything = f"{kept.url.rpartition('/')[2]}_owner", ["written", "keys", ADDRESS]
+    tables = [*everything, *(own.address for own in kept.attached())]
+    execute(
+        kept.url,
+        f"CREATE ROLE {owner} LOGIN",
+        f"GRANT ALL ON SCHEMA public TO {owner}",
+        *(f"ALTER TABLE {table} OWNER TO {owner}" for table in tables),
+        *(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" for table in tables),
+    )
+    kept.url = kept.url.replace("postgres@", f"{owner}@")
+    try:
+        assert "query would be affected by row-level security policy" in failure(kept)
+    finally:
+        kept.url = kept.url.replace(f"{owner}@", "postgres@")
+        execute(kept.url, f"REASSIGN OWNED BY {owner} TO postgres", f"DROP OWNED BY {owner}", f"DROP ROLE {owner}")
+    assert kept.count() == 2
+    assert query(kept.url, "SELECT count(*) FROM written") == [(1,)]
+
+
 def test_a_partition_in_another_schema_is_left_alone(make: Make) -> None:
     kept = make()
     kept.partitioned(OLD, RECENT, CURRENT, "2026-12-07 00:00", "2026-12-14 00:00", "2026-12-21 00:00")

@@ -17,7 +17,7 @@ from app.migrations.partitions.ranges import Range, missing
 from app.migrations.partitions.transactions import (
     again,
     execute,
-    is_true,
+    has_rows,
     limit,
     record,
     short_wait,
@@ -169,6 +169,6 @@ def _drop_left(project: Project, connection: sa.Connection, own: Partition) -> N
     """Drops a table that was made and not attached; leaves it alone if it has rows."""
     with shortly(connection, project):
         execute(connection, f"LOCK TABLE {own.address} IN ACCESS EXCLUSIVE MODE")
-        if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {own.address})"):
+        if has_rows(connection, own.address):
             return
         execute(connection, f"DROP TABLE {own.address}")

@@ -75,6 +75,17 @@ def is_true(connection: sa.Connection, question: str) -> bool:
     return bool(connection.exec_driver_sql(for_driver(question, connection.dialect)).scalar())
 
 
+def has_rows(connection: sa.Connection, source: str) -> bool:
+    """Returns whether there is a row, in a transaction of PostgreSQL; refuses to answer if policies may hide some.
+
+    Args:
+        connection: in that transaction.
+        source: a table's address, with a condition if need be.
+    """
+    connection.exec_driver_sql("SET LOCAL row_security = off")
+    return is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {source})")
+
+
 def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:
     """Runs a step, and again for a while if it meets another session's lock.
 

@@ -19,7 +19,6 @@ from app.migrations.partitions.conversion.undo_look import (
     Reference,
     UndoLook,
     closed,
-    has_rows,
     look_back,
     quick_look_back,
     refusals_of,
@@ -27,7 +26,7 @@ from app.migrations.partitions.conversion.undo_look import (
 )
 from app.migrations.partitions.conversion.undo_statements import comment_on, undo_locks, undo_statements
 from app.migrations.partitions.conversion.work import Work, finish
-from app.migrations.partitions.transactions import record
+from app.migrations.partitions.transactions import has_rows, record
 from app.migrations.project import Project
 from app.migrations.run import Outcome
 from app.migrations.snapshots import quote
@@ -195,7 +194,7 @@ class _WayBack(Work):
                 self._refuse(lines)
             statements = undo_statements(current)
             self._brief.lock(connection, undo_locks(current))
-            if lines := [closed(one) for one in current.empty if has_rows(connection, one)]:
+            if lines := [closed(one) for one in current.empty if has_rows(connection, one.address)]:
                 self._refuse(lines)
             execute(connection, statements)
             former, _ = require_former(current)

@@ -13,10 +13,11 @@ from app.migrations.partitions.catalog import Partition, attached, standing_alon
 from app.migrations.partitions.conversion.facts import TableFacts, table_facts
 from app.migrations.partitions.conversion.look import Look, differences, quick_look
 from app.migrations.partitions.conversion.refusals import dependents, publication_rights
+from app.migrations.partitions.transactions import has_rows
 from app.migrations.project import Project
 from app.migrations.snapshots import Snapshot, kind_of, own_name, owner_of, quote
 from app.partitions import Declared
-from app.sql_text import fitting, for_driver, unquoted
+from app.sql_text import fitting, unquoted
 
 _REFERENCE = re.compile(r'FOREIGN KEY \(.*?\) REFERENCES ("(?:[^"]|"")+"|[^(]+)\(')
 _STATE = """
@@ -142,12 +143,6 @@ def refusals_of(connection: sa.Connection, found: UndoLook) -> list[str]:
     return lines
 
 
-def has_rows(connection: sa.Connection, partition: Partition) -> bool:
-    """Returns whether a partition has a row."""
-    query = for_driver(f"SELECT EXISTS (SELECT 1 FROM {partition.address})", connection.dialect)
-    return bool(connection.exec_driver_sql(query).scalar())
-
-
 def closed(partition: Partition) -> str:
     """Returns the line on a partition that has rows."""
     return f"{partition.name} has rows, and a plain table could take them only by copying: the way back is closed."
@@ -188,7 +183,7 @@ def _partitions(found: UndoLook) -> Iterator[str]:
 def _filled(connection: sa.Connection, found: UndoLook) -> Iterator[str]:
     may_read = found.found.facts.is_ours
     for partition in found.empty:
-        if may_read and partition.mark is not None and has_rows(connection, partition):
+        if may_read and partition.mark is not None and has_rows(connection, partition.address):
             yield closed(partition)
 
 

@@ -15,7 +15,7 @@ from app.migrations.partitions.catalog import Partition, attached, standing_alon
 from app.migrations.partitions.clock import disagreement, server_now
 from app.migrations.partitions.leaves import Parent
 from app.migrations.partitions.ranges import expired
-from app.migrations.partitions.transactions import is_true
+from app.migrations.partitions.transactions import has_rows
 from app.partitions import Declared
 from app.sql_text import quoted
 
@@ -98,9 +98,9 @@ def require_consent(
         return
     parent, column = Parent.of(connection, declared), quoted(declared.by)
     oldest = parent.moment(keep.before(found.now))
-    if _has_rows(connection, f"{parent.address} WHERE {column} >= {oldest}"):
+    if has_rows(connection, f"{parent.address} WHERE {column} >= {oldest}"):
         return
-    if any(_has_rows(connection, own.address) for own in [*found.retiring, *found.detached]):
+    if any(has_rows(connection, own.address) for own in [*found.retiring, *found.detached]):
         raise MigrationError(
             f"Nothing was dropped: no row of {declared.table} is younger than {keep}, so that all of them would go. Is "
             f"the server's clock right ({found.now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
@@ -145,7 +145,3 @@ def _unmarked(table: str, there: list[Partition]) -> list[str]:
             "concurrently, but under a lock that all wait for"
         )
     return notes
-
-
-def _has_rows(connection: sa.Connection, source: str) -> bool:
-    return is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {source})")
