@@ -8,10 +8,14 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from app.errors import met_a_lock
-from app.migrations.errors import as_migration_error
+from app.migrations.errors import MigrationError, as_migration_error
 
 _PAUSE_SECONDS = (0.2, 3.0)
 _T = TypeVar("_T")
+
+
+class TableInUse(MigrationError):  # noqa: N818 - a state, rather than a fault
+    """A step that was tried again until its time was up: another session kept a lock."""
 
 
 def again_if_locked(work: Callable[[], _T], seconds: float, subject: str, say: Callable[[str], None]) -> _T:
@@ -24,17 +28,18 @@ def again_if_locked(work: Callable[[], _T], seconds: float, subject: str, say: C
         say: told of each pause.
 
     Raises:
-        MigrationError: the database refuses the step, or the lock isn't free in time.
+        TableInUse: the lock isn't free in time.
+        MigrationError: the database refuses the step.
     """
     deadline, pause = time.monotonic() + seconds, _PAUSE_SECONDS[0]
     while True:
         try:
             return work()
         except sa.exc.DBAPIError as error:
-            if not met_a_lock(error) or time.monotonic() + pause > deadline:
+            if not (is_locked := met_a_lock(error)) or time.monotonic() + pause > deadline:
                 failure = as_migration_error(error, subject)
                 assert failure is not None
-                raise failure from None
+                raise (TableInUse(str(failure)) if is_locked else failure) from None
             say(f"a table is in use; rolled back, trying again in {pause:.1f} s or less")
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
             pause = min(pause * 2, _PAUSE_SECONDS[1])

@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from app.errors import SchemaError
 from app.migrations import commands, run
 from app.migrations.partitions import Maintenance, clock, create_ahead
+from app.migrations.project import Limits
 from app.periods import Period
 from tests.support.database_access import engine, execute, query
 from tests.support.databases import Servers, database, everyday
@@ -605,6 +607,22 @@ def test_rows_that_policies_hide_from_the_owner_are_no_reason_to_drop(make: Make
         execute(kept.url, f"REASSIGN OWNED BY {owner} TO postgres", f"DROP OWNED BY {owner}", f"DROP ROLE {owner}")
     assert kept.count() == 2
     assert query(kept.url, "SELECT count(*) FROM written") == [(1,)]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE keys SET used = 1 WHERE used = 17", "LOCK TABLE keys"])
+def test_a_lock_that_stays_is_told_with_the_session_that_has_it(make: Make, statement: str) -> None:
+    kept = make(limits=Limits(lock=20, table_lock=2, statement=20, retry=0.1))
+    kept.partitioned(OLD, CURRENT)
+    url = kept.url.replace("+psycopg", "")
+    with psycopg.connect(url) as younger, psycopg.connect(url, application_name="the report") as older:
+        older.execute(statement)
+        younger.execute("SELECT 1 FROM pg_class")
+        said = failure(kept)
+    assert said.startswith(f"Making {TABLE}_p20261130: The database refuses: LockNotAvailable 55P03: ")
+    assert re.search(r"\. The oldest transaction that uses a table: the report \(pid \d+, idle in transaction, ", said)
+    assert said.endswith("). The next run goes on")
+    assert "17" not in said.partition(":")[2].partition("transaction:")[2]
+    assert len(steps(maintain(kept))) == 4
 
 
 def test_a_partition_in_another_schema_is_left_alone(make: Make) -> None:

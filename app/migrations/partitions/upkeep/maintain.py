@@ -11,7 +11,7 @@ from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.errors import ConfigurationError
 from app.migrations.partitions.catalog import partition_key
-from app.migrations.partitions.upkeep.maintenance import Failure, Maintenance, Options
+from app.migrations.partitions.upkeep.maintenance import Maintenance, Options
 from app.migrations.partitions.upkeep.partitioned import Partitions
 from app.migrations.partitions.upkeep.plain import PlainTable
 from app.migrations.project import Project
@@ -62,7 +62,7 @@ def maintain(
             with database_errors_in_one_line(f"{declared.table} is left as it is, and the next run goes on"):
                 work.plan() if dry_run else work.run()
         except SchemaError as error:
-            result.failures.append(Failure.of(declared.table, error))
+            work.failed(error)
     return result
 
 

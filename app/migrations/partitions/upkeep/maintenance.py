@@ -1,6 +1,7 @@
 """Plans and results of `schema partitions maintain`."""
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from app.errors import SchemaError
+from app.migrations import run
 from app.migrations.errors import LockNotObtained
+from app.migrations.partitions.transactions import oldest_transaction
 from app.migrations.project import Project
+from app.migrations.retries import TableInUse
 from app.partitions import Declared
 
 
@@ -61,11 +65,6 @@ class Failure:
     table: str
     message: str
     is_locked: bool
-
-    @classmethod
-    def of(cls, table: str, error: SchemaError) -> "Failure":
-        """Describes an error."""
-        return cls(table, str(error), isinstance(error, LockNotObtained))
 
 
 @dataclass(frozen=True)
@@ -134,3 +133,15 @@ class Upkeep:
     declared: Declared
     options: Options
     result: Maintenance
+
+    def failed(self, error: SchemaError) -> None:
+        """Adds a failure; names the session that is likely to have kept a lock, if that was the reason."""
+        text = str(error)
+        if isinstance(error, TableInUse):
+            oldest = None
+            with suppress(SchemaError, sa.exc.SQLAlchemyError), run.reading(self.project, self.engine) as connection:
+                oldest = oldest_transaction(connection)
+            text += f". The oldest transaction that uses a table: {oldest}" if oldest is not None else ""
+            text += ". The next run goes on"
+        is_locked = isinstance(error, LockNotObtained)
+        self.result.failures.append(Failure(self.declared.table, text, is_locked))

@@ -17,7 +17,7 @@ from app.migrations.partitions.transactions import again, execute, short_transac
 from app.migrations.partitions.upkeep import archive
 from app.migrations.partitions.upkeep.detaching import Refused, detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
-from app.migrations.partitions.upkeep.maintenance import Action, Failure, Step, Upkeep
+from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.partitions.upkeep.reattaching import take_back
 from app.migrations.partitions.upkeep.retention import Due, due, reason, require_consent
 from app.partitions import Declared
@@ -92,7 +92,7 @@ class Partitions(Upkeep):
         try:
             retiring = self._detach(own)
         except Refused as error:  # it would be refused each time, and the others must go all the same
-            self.result.failures.append(Failure.of(self.declared.table, error))
+            self.failed(error)
             return
         dropper = Dropper(self.project, self.engine, self.declared, self.options)
         try:
@@ -101,7 +101,7 @@ class Partitions(Upkeep):
         except Taken:
             self.result.note(f"{own.name}: another run is at it, or another session writes to it")
         except SchemaError as error:  # the next partition may have nothing in its way
-            self.result.failures.append(Failure.of(self.declared.table, error))
+            self.failed(error)
         else:
             self.result.steps += [step] if step is not None else []
 
