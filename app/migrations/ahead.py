@@ -23,7 +23,8 @@ _MARK = re.compile(rf"{PREFIX}(?P<table>.+) from (?P<low>.+) to (?P<high>.+) UTC
 _ENDLESS = {"MINVALUE": FIRST_MOMENT, "-infinity": FIRST_MOMENT, "MAXVALUE": LAST_MOMENT, "infinity": LAST_MOMENT}
 _DEFAULT = "DEFAULT"
 _BOUND = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
-# Every partition of a table of which one has a mark: a row may belong in a partition without one, too.
+# Every partition of a table of which one has a mark: a row may belong in a partition without one, too. A table that was
+# renamed, and has a successor of its old name, which is in its marks, is an archive that takes no rows.
 _PARTITIONS = f"""
 WITH partitions AS MATERIALIZED (
     SELECT i.inhparent AS parent, i.inhrelid AS child, d.description AS comment
@@ -33,7 +34,10 @@ WITH partitions AS MATERIALIZED (
 )
 SELECT p.relname, comment, pg_get_expr(c.relpartbound, c.oid), timezone('utc', clock_timestamp())
 FROM partitions JOIN pg_class p ON p.oid = parent JOIN pg_class c ON c.oid = child
-WHERE parent IN (SELECT parent FROM partitions WHERE starts_with(comment, '{PREFIX}'))
+WHERE parent IN (
+    SELECT parent FROM partitions JOIN pg_class m ON m.oid = parent, substring(comment, '^{PREFIX}(.+) from ') AS name
+    WHERE name = m.relname OR (name IS NOT NULL AND to_regclass(quote_ident(name)) IS NULL)
+)
 UNION ALL
 SELECT c.relname, d.description, NULL, timezone('utc', clock_timestamp())
 FROM pg_description d JOIN pg_constraint o ON o.oid = d.objoid JOIN pg_class c ON c.oid = o.conrelid

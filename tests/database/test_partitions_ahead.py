@@ -76,8 +76,18 @@ def test_the_partitions_ahead_are_counted_up_to_the_first_gap(postgres_url: str)
         "ALTER TABLE remade DETACH PARTITION remade_1",
         "ALTER TABLE remade ATTACH PARTITION remade_1 DEFAULT",
     )
+    # Renamed, and followed by another table or by none.
+    make(postgres_url, "archived", [(-7, 1)])
+    make(postgres_url, "renamed", [(-7, 1)])
+    execute(
+        postgres_url,
+        "ALTER TABLE archived RENAME TO archive",
+        "CREATE TABLE archived (id int)",
+        "ALTER TABLE renamed RENAME TO newly",
+    )
     found = read(postgres_url)
     assert found == {
+        "newly": Ahead("newly", 0, day(1), holds_now=True),
         "wider": Ahead("wider", 1, day(4), holds_now=True),
         "narrower": Ahead("narrower", 0, day(1), holds_now=True),
         "remade": Ahead("remade", 0, day(1), holds_now=True, has_default=True),
@@ -100,7 +110,9 @@ def test_the_partitions_ahead_are_counted_up_to_the_first_gap(postgres_url: str)
     }
     assert all(ahead.holds_now for table, ahead in elsewhere.items() if table in ("mixed", "endless"))
     low = [each.table for each in found.values() if each.is_low]
-    assert sorted(low) == sorted(["low", "gap", "late", 'odd "t" Größe', "caught", "wider", "narrower", "remade"])
+    assert sorted(low) == sorted(
+        ["low", "gap", "late", 'odd "t" Größe', "caught", "wider", "narrower", "remade", "newly"]
+    )
     assert str(found["full"]) == "full: 2 partitions ahead, rows are taken until 2026-12-03 00:00 UTC"
     assert (
         found["low"].warning

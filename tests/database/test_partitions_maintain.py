@@ -625,6 +625,19 @@ def test_a_lock_that_stays_is_told_with_the_session_that_has_it(make: Make, stat
     assert len(steps(maintain(kept))) == 4
 
 
+def test_what_is_not_declared_any_more_is_told_if_it_runs_out(make: Make) -> None:
+    kept = make()
+    kept.partitioned(OLD, CURRENT)
+    execute(
+        kept.url,
+        "CREATE TABLE former (at timestamp) PARTITION BY RANGE (at)",
+        "CREATE TABLE former_1 PARTITION OF former FOR VALUES FROM (MINVALUE) TO ('2026-12-07')",
+        "COMMENT ON TABLE former_1 IS 'schema partitions: former from MINVALUE to 2026-12-07 00:00:00 UTC, kept'",
+    )
+    [note] = maintain(kept).notes
+    assert note.startswith("former: no partition is made any more, since its model doesn't declare Partitioned(...).")
+
+
 def test_a_partition_in_another_schema_is_left_alone(make: Make) -> None:
     kept = make()
     kept.partitioned(OLD, RECENT, CURRENT, "2026-12-07 00:00", "2026-12-14 00:00", "2026-12-21 00:00")

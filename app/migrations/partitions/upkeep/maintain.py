@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from app import db
 from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
+from app.migrations.ahead import read_ahead
 from app.migrations.errors import ConfigurationError
 from app.migrations.partitions.catalog import partition_key
 from app.migrations.partitions.upkeep.maintenance import Maintenance, Options
@@ -52,6 +53,12 @@ def maintain(
     result = Maintenance(run.shown(project, engine), done=not dry_run)
     with run.reading(project, engine) as connection:  # makes no file of SQLite that isn't there
         kinds = {own.table: _kind(connection, own, result) for own in chosen}
+        for low in [ahead for ahead in read_ahead(connection, now) if ahead.is_low]:
+            if low.table not in project.declarations():
+                result.note(
+                    f"{low.table}: no partition is made any more, since its model doesn't declare Partitioned(...). "
+                    "Declare it again, or make them by hand"
+                )
     engine = engine if engine is not None else db.migration_engine(run.database_url(project), read_only=dry_run)
     for declared in chosen:
         kind = kinds[declared.table]
