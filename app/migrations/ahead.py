@@ -97,6 +97,8 @@ class Mark:
             )
         except ValueError:
             return None
+        if any(moment is not None and moment.tzinfo is not None for moment in (low, high)):
+            return None  # written by a person; it could be compared with no other moment
         return cls(match["table"], low, high, State(match["state"]))
 
 
