@@ -36,7 +36,9 @@ SELECT p.relname, comment, pg_get_expr(c.relpartbound, c.oid), timezone('utc', c
 FROM partitions JOIN pg_class p ON p.oid = parent JOIN pg_class c ON c.oid = child
 WHERE parent IN (
     SELECT parent FROM partitions JOIN pg_class m ON m.oid = parent, substring(comment, '^{PREFIX}(.+) from ') AS name
-    WHERE name = m.relname OR (name IS NOT NULL AND to_regclass(quote_ident(name)) IS NULL)
+    WHERE name = m.relname OR (name IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_class s WHERE s.relname = name AND s.relkind IN ('r', 'p') AND pg_table_is_visible(s.oid)
+    ))
 )
 UNION ALL
 SELECT c.relname, d.description, NULL, timezone('utc', clock_timestamp())

@@ -84,6 +84,7 @@ def test_the_partitions_ahead_are_counted_up_to_the_first_gap(postgres_url: str)
         "ALTER TABLE archived RENAME TO archive",
         "CREATE TABLE archived (id int)",
         "ALTER TABLE renamed RENAME TO newly",
+        "CREATE VIEW renamed AS SELECT * FROM newly",
     )
     found = read(postgres_url)
     assert found == {

@@ -15,6 +15,11 @@ from app.migrations.partitions.ranges import Range
 from app.migrations.partitions.transactions import is_true, limit
 from app.sql_text import quoted
 
+_COLUMNS = """
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attgenerated = '') AS names,
+       bool_or(attgenerated <> '') AS has_generated
+FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped
+"""
 # ATTACH reads a default partition under a lock that stops its readers and writers.
 _LOOK_SECONDS = 0.2
 _READ_SECONDS = 5.0
@@ -64,10 +69,29 @@ def require_empty(connection: sa.Connection, parent: Parent, by: str, default: P
     if has_rows:
         raise MigrationError(
             f"{parent.table}: the default partition {default.name} has rows from {range_.low} to {range_.high} UTC, so "
-            f"no other partition can take them. Move them: ALTER TABLE {parent.address} DETACH PARTITION "
-            f"{default.address}; then schema partitions maintain, and INSERT INTO {parent.address} SELECT * FROM "
-            f"{default.address}"
+            "no other partition can take them. Move them, at first in one transaction, so that no INSERT fails: "
+            f"{_exchange(connection, parent, default, range_)}; then schema partitions adopt {parent.table} --apply; "
+            f"schema partitions maintain; {_insert(connection, parent, default)}"
         )
+
+
+def _exchange(connection: sa.Connection, parent: Parent, default: Partition, range_: Range) -> str:
+    """Returns the transaction that puts a partition for a range in the place of a default one."""
+    name = parent.address_of(parent.free_name(connection, f"{parent.table}_p{range_.low:%Y%m%d}"))
+    return (
+        f"BEGIN; SET LOCAL lock_timeout = '1s'; ALTER TABLE {parent.address} DETACH PARTITION {default.address}; "
+        f"CREATE TABLE {name} PARTITION OF {parent.address} {parent.bounds(range_.low, range_.high)}; COMMIT"
+    )
+
+
+def _insert(connection: sa.Connection, parent: Parent, default: Partition) -> str:
+    """Returns the statement that inserts the rows again; names the columns unless both tables have the same ones."""
+    wanted, there = (
+        connection.execute(sa.text(_COLUMNS), {"table": address}).one() for address in (parent.address, default.address)
+    )
+    if wanted == there and not wanted.has_generated:
+        return f"INSERT INTO {parent.address} SELECT * FROM {default.address}"
+    return f"INSERT INTO {parent.address} ({wanted.names}) SELECT {wanted.names} FROM {default.address}"
 
 
 def _took_too_long(error: sa.exc.DBAPIError) -> bool:

@@ -11,6 +11,7 @@ from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition, attached
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
+from app.migrations.partitions.defaults import default_of, require_empty
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
 from app.migrations.partitions.transactions import again, execute, short_transaction, wait_for_locks
@@ -37,6 +38,8 @@ class Partitions(Upkeep):
             for range_ in lacking.ranges:
                 name = new_name(connection, parent, range_)
                 self.result.steps.append(_creation(lacking, declared, name, range_))
+            if lacking.ranges and (default := default_of(lacking.attached)) is not None:
+                require_empty(connection, parent, declared.by, default, lacking.ranges[0])
             found = due(connection, declared, self.options.now)
             self._note(found)
             for own in found.taken_back:
