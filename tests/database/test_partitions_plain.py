@@ -2,18 +2,22 @@
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from app import db
 from app.backfill import Pace
 from app.errors import SchemaError
 from app.migrations import commands, run
 from app.migrations.partitions import Maintenance
 from app.migrations.partitions.upkeep import deletion, plain
+from app.migrations.project import Limits
 from tests.support.database_access import autocommit, connected, engine, execute, query
 from tests.support.kept_events import ADDRESS, BY, NOW, TABLE, Kept, at
 from tests.support.ledger_rows import attempts
@@ -181,6 +185,25 @@ def test_it_waits_for_a_migration_before_it_begins(kept: Kept) -> None:
         done = maintain(kept, lock_timeout=0.1)
         assert (done.exit_code, [failed.is_locked for failed in done.failures], kept.count()) == (6, [True], 15)
         assert [step.rows for step in maintain(kept, dry_run=True).steps] == [10]
+
+
+@pytest.mark.parametrize("other", ["BEGIN IMMEDIATE", "BEGIN; SELECT * FROM keys"])
+def test_a_file_in_a_long_transaction_is_told(
+    sqlite_url: str, tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_SECONDS", 0.1)
+    kept = Kept(sqlite_url, tmp_path, limits=Limits(lock=0.2, table_lock=0.1, statement=1, retry=0.2))
+    kept.plain()
+    kept.fill("2026-08-01 00:00", "2026-11-30 00:00")
+    with closing(sqlite3.connect(str(engine(sqlite_url).url.database), isolation_level=None)) as connection:
+        for statement in other.split("; "):
+            connection.execute(statement).fetchone()
+        done = commands.maintain(kept.project, db.migration_engine(sqlite_url), now=NOW)
+        connection.execute("ROLLBACK")
+    [failed] = done.failures
+    assert failed.message.endswith("Another process has it open in a long transaction. The next run goes on")
+    assert kept.count() == 2
+    assert maintain(kept).steps[0].rows == 1
 
 
 def test_the_rows_behind_a_view_are_left_alone(kept: Kept) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.errors import met_a_lock
 from app.migrations import run
+from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition, standing_alone
 from app.migrations.partitions.transactions import (
     again,
@@ -33,6 +34,7 @@ from app.sql_text import for_driver, quoted
 _FOREIGN_KEYS = """
 SELECT conname::text FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0
 """
+_DEPENDED_ON = "2BP01"
 _DEADLOCK = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float"
 
 
@@ -133,4 +135,14 @@ class Dropper:
             }
             record(connection, self.project, Outcome.DROPPED, f"partition {own.name}", step.reason, evidence)
             wait_for_locks(connection, short_wait(self.project))
-            execute(connection, f"DROP TABLE {own.address}")
+            try:
+                execute(connection, f"DROP TABLE {own.address}")
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != _DEPENDED_ON:
+                    raise
+                # Unlike other details, these quote no rows.
+                detail = getattr(getattr(error.orig, "diag", None), "message_detail", None) or "others depend on it"
+                raise MigrationError(
+                    f"{own.name} is detached and can't be dropped: {'; '.join(detail.splitlines())}. Drop what depends "
+                    "on it; the next run goes on."
+                ) from None

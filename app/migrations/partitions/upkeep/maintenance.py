@@ -143,5 +143,7 @@ class Upkeep:
                 oldest = oldest_transaction(connection)
             text += f". The oldest transaction that uses a table: {oldest}" if oldest is not None else ""
             text += ". The next run goes on"
+        elif "database is locked" in text:  # SQLite's words
+            text += ". Another process has it open in a long transaction. The next run goes on"
         is_locked = isinstance(error, LockNotObtained)
         self.result.failures.append(Failure(self.declared.table, text, is_locked))
