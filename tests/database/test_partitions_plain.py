@@ -5,21 +5,24 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
 
 from app import db
 from app.backfill import Pace
 from app.errors import SchemaError
-from app.migrations import commands, run
+from app.migrations import Project, commands, run
 from app.migrations.partitions import Maintenance
 from app.migrations.partitions.upkeep import deletion, plain
 from app.migrations.project import Limits
+from app.partitions import Partitioned
 from tests.support.database_access import autocommit, connected, engine, execute, query
-from tests.support.kept_events import ADDRESS, BY, NOW, TABLE, Kept, at
+from tests.support.kept_events import ADDRESS, BY, NOW, TABLE, Kept, at, metadata
 from tests.support.ledger_rows import attempts
 
 pytestmark = pytest.mark.in_turn
@@ -91,6 +94,46 @@ def test_rows_that_go_with_them_are_counted(kept: Kept) -> None:
     assert query(kept.url, "SELECT id FROM words") == [(3,)]
     assert query(kept.url, "SELECT event FROM looser ORDER BY event IS NULL") == [(3,), (None,)]
     assert json.loads(kept.ledger("evidence")[0][0])["children"] == {"notes": 3, "words": 2}
+
+
+class WithNotes(Kept):
+    """The events, with notes that are declared, too."""
+
+    notes: str | None = None
+
+    @property
+    def project(self) -> Project:
+        tables = metadata(keep=self.keep)
+        event = sa.Column[int]("event", sa.ForeignKey(f"{TABLE}.id", ondelete="CASCADE"), index=True)
+        made = sa.Column("made", sa.DateTime, nullable=False)
+        key = sa.Column("id", sa.Integer, primary_key=True)
+        sa.Table("notes", tables, key, event, made, Partitioned(by="made", keep=self.notes))
+        return replace(super().project, base=lambda: type("Base", (DeclarativeBase,), {"metadata": tables}))
+
+
+@pytest.mark.parametrize(("keep", "goes"), [(None, False), ("91 days", False), ("90 days", True), ("1 week", True)])
+def test_rows_that_are_kept_for_longer_do_not_go_with_others(
+    url: str, tmp_path: Path, keep: str | None, *, goes: bool
+) -> None:
+    kept = WithNotes(url, tmp_path)
+    kept.notes = keep
+    kept.plain()
+    kept.fill("2026-08-01 00:00", "2026-11-30 00:00")
+    assert len(maintain(kept, dry_run=True).failures) == 0
+    execute(url, "INSERT INTO notes (id, event, made) VALUES (1, 1, '2026-08-01 00:00:00')")
+    execute(url, "INSERT INTO notes (id, event, made) VALUES (2, 2, '2026-11-30 00:00:00')")
+    done = maintain(kept)
+    if goes:
+        assert done.failures == []
+        assert kept.count() == 1
+        return
+    assert [failed.table for failed in done.failures] == [TABLE]
+    assert done.failures[0].message == (
+        f"Nothing was deleted: rows of notes are kept {f'for {keep}' if keep else 'for ever'}, and would go with those "
+        f"of {TABLE} (ON DELETE CASCADE), which are kept for 90 days. Keep {TABLE} as long, or notes for 90 days at "
+        "most"
+    )
+    assert kept.count() == 2
 
 
 def test_a_row_that_others_refer_to_ends_it_with_one_line(kept: Kept) -> None:

@@ -85,6 +85,7 @@ class PlainTable(Upkeep):
         if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.old})"):
             return None
         self._require_consent(connection, rows, now)
+        self._require_shorter(connection, rows, now)
         self._require_index(connection)
         for own in rows.references:
             if not own.has_index:
@@ -107,6 +108,25 @@ class PlainTable(Upkeep):
             raise MigrationError(
                 f"Nothing was deleted: no row of {table} is younger than {keep}, so that all of them would go. Is the "
                 f"clock right ({now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
+            )
+
+    def _require_shorter(self, connection: sa.Connection, rows: OldRows, now: dt.datetime) -> None:
+        """Refuses to delete rows with which others would go that are declared to be kept for longer."""
+        declarations, keep = self.project.declarations(), self.declared.schedule.keep
+        assert keep is not None
+        for own in rows.references:
+            other = declarations.get(own.table)
+            if other is None or (
+                (longer := other.schedule.keep) is not None and longer.before(now) >= keep.before(now)
+            ):
+                continue
+            if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {quoted(own.table)})"):
+                continue
+            how_long = f"for {longer}" if longer is not None else "for ever"
+            raise MigrationError(
+                f"Nothing was deleted: rows of {own.table} are kept {how_long}, and would go with those of {own.to} "
+                f"(ON DELETE CASCADE), which are kept for {keep}. Keep {self.declared.table} as long, or {own.table} for "
+                f"{keep} at most"
             )
 
     def _require_index(self, connection: sa.Connection) -> None:
