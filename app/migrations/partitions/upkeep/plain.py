@@ -125,8 +125,8 @@ class PlainTable(Upkeep):
             how_long = f"for {longer}" if longer is not None else "for ever"
             raise MigrationError(
                 f"Nothing was deleted: rows of {own.table} are kept {how_long}, and would go with those of {own.to} "
-                f"(ON DELETE CASCADE), which are kept for {keep}. Keep {self.declared.table} as long, or {own.table} for "
-                f"{keep} at most"
+                f"(ON DELETE CASCADE), which are kept for {keep}. Keep {self.declared.table} as long, or {own.table} "
+                f"for {keep} at most"
             )
 
     def _require_index(self, connection: sa.Connection) -> None:
