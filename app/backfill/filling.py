@@ -47,7 +47,8 @@ def fill(
                 for rows, parameters, todo in _pages(Table(connection, leaf, [column], key), pace):
                     name, started = rows.quote(column), time.monotonic()
                     # The expression may name the whole table.
-                    change = f"UPDATE {rows.quoted} AS {rows.quote(table)} SET {name} = {value}"
+                    alias = f" AS {rows.quote(table)}" if leaf != table else ""
+                    change = f"UPDATE {rows.quoted}{alias} SET {name} = {value}"
                     statement = f"{MARKER} {change} WHERE {name} IS NULL AND {given} AND {todo}"
                     filled += connection.exec_driver_sql(statement, parameters).rowcount
                     pace.wrote(pace.rows, time.monotonic() - started)

@@ -165,11 +165,13 @@ class Table:
         """Estimates the number of rows; SQLite counts them."""
         if self.connection.dialect.name != "postgresql":
             return int(fetch(self.connection, f"SELECT count(*) FROM {self.quoted}")[0][0])
-        statement = sa.text(  # nothing but ANALYZE by hand gives a partitioned table a number of its own
-            "SELECT sum(greatest(reltuples, 0)) FROM pg_partition_tree(CAST(:table AS regclass)) JOIN pg_class "
-            "ON oid = relid WHERE isleaf"
+        # Only ANALYZE by hand gives a partitioned table a number of its own. A plain one is in no tree.
+        statement = sa.text(
+            "SELECT coalesce((SELECT sum(greatest(c.reltuples, 0)) FROM pg_partition_tree(t.oid) JOIN pg_class c "
+            "ON c.oid = relid WHERE isleaf), greatest(t.reltuples, 0)) FROM pg_class t "
+            "WHERE t.oid = CAST(:table AS regclass)"
         )
-        return int(self.connection.execute(statement, {"table": self._address}).scalar_one() or 0)
+        return int(self.connection.execute(statement, {"table": self._address}).scalar_one())
 
     def shown(self, key: RowKey) -> Any:
         """Returns a key as reports show it: the value itself if the key has one column."""

@@ -75,7 +75,7 @@ def _revision(revision: RevisionStatus, width: int) -> str:
 
 def _entry(entry: Entry) -> str:
     attempt = f"{entry.direction:<9}  {entry.revision:<14}  {entry.newer or entry.outcome:<11}"
-    reason = entry.error or entry.reason
+    reason = ": ".join(filter(None, [entry.subject, entry.error or entry.reason]))
     return f"{when(entry.started_at)}  {attempt}{_seconds(entry)}  {entry.by}" + (f"\n      {reason}" if reason else "")
 
 

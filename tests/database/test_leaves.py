@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from app.backfill import MARKER, Pace, backfill, fill
+from app.backfill import MARKER, Pace, Table, backfill, fill
 from app.backfill.leaves import leaves
+from app.sql_text import quoted
 from tests.support.alembic_in_process import History
 from tests.support.database_access import autocommit, query
 from tests.support.gateway_database import NEW, Gateway
@@ -124,6 +125,14 @@ def test_a_leaf_that_goes_meanwhile_is_passed_over(how: str, connection: sa.Conn
     left = query(postgres_url, f"SELECT a FROM {QUOTED} ORDER BY id")
     assert [a for (a,) in left] == ["A0", "A1", "A4", "A5", "A6", "A7", "A8"]
     assert change.rejected == 0
+
+
+def test_the_number_of_rows_is_that_of_the_leaves(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE plain AS SELECT generate_series(1, 50) AS id")
+    assert [Table(connection, name, [], "id").estimate() for name in (TABLE, "plain")] == [0, 0]
+    for name, *_ in connection.exec_driver_sql("SELECT relname FROM pg_class WHERE relname ~ '^(logs|plain)'").all():
+        connection.execute(sa.text("ANALYZE " + quoted(name)))
+    assert [Table(connection, name, [], "id").estimate() for name in (TABLE, "logs_1", "plain")] == [9, 2, 50]
 
 
 def test_a_leaf_that_stops_the_change_stops_all(connection: sa.Connection) -> None:

@@ -178,6 +178,20 @@ def test_what_is_old_is_dropped_and_recorded(make: Make) -> None:
     assert maintain(kept).steps == []
 
 
+def test_the_planner_knows_the_whole_table(make: Make) -> None:
+    kept = make()
+    kept.partitioned(OLD, RECENT, CURRENT)
+    kept.fill(*["2026-11-29 00:00"] * 50)
+    rows = f"SELECT reltuples FROM pg_class WHERE oid = '{ADDRESS}'::regclass"
+    assert maintain(kept).steps
+    assert query(kept.url, rows) == [(50,)]
+    kept.fill(*["2026-11-29 00:00"] * 50)
+    assert maintain(kept).steps == []
+    assert query(kept.url, rows) == [(50,)]  # once is enough, until its partitions are others
+    maintain(kept, now=NOW + dt.timedelta(weeks=1))
+    assert query(kept.url, rows) == [(100,)]
+
+
 @pytest.mark.parametrize("zoned", everyday([False, True], [True]))
 def test_an_archive_can_be_loaded_again(make: Make, tmp_path: Path, *, zoned: bool) -> None:
     kept = make(zoned=zoned)

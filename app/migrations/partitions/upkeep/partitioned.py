@@ -9,6 +9,7 @@ from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
+from app.migrations.partitions.analysis import analyze, is_analyzed
 from app.migrations.partitions.catalog import Partition, attached
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
 from app.migrations.partitions.defaults import default_of, require_empty
@@ -49,11 +50,25 @@ class Partitions(Upkeep):
             self._require_consent(connection, found)
 
     def run(self) -> None:
-        """Takes the steps: new partitions first, since without one each INSERT fails."""
+        """Takes the steps, and then collects the planner's statistics of what is another table now."""
         with db.connect(self.engine) as connection:
             obstacle = Parent.of(connection, self.declared).obstacle(connection)
         if obstacle is not None:
             raise MigrationError(obstacle)
+        before = len(self.result.steps)
+        self._take_steps()
+        self._analyze(has_changed=len(self.result.steps) > before)
+
+    def _analyze(self, *, has_changed: bool) -> None:
+        with db.connect(self.engine) as connection:
+            parent = Parent.of(connection, self.declared)
+            if is_analyzed(connection, parent) and not has_changed:
+                return
+        if analyze(self.project, self.engine, parent):
+            run.log.info("%s: collected the statistics of the planner", self.declared.table)
+
+    def _take_steps(self) -> None:
+        """Begins with new partitions, since without one each INSERT fails."""
         while self._create_next():
             pass
         with db.connect(self.engine) as connection:
