@@ -715,6 +715,27 @@ def test_rows_that_others_refer_to_keep_their_partition_and_no_other_one(make: M
     assert steps(maintain(kept)) == ["drop events_first"]
 
 
+@pytest.mark.parametrize("others", [0, 4])
+def test_a_sequence_that_is_still_the_first_partition_s_is_given_away(make: Make, others: int) -> None:
+    kept = make()
+    kept.partitioned(OLD, CURRENT)
+    kept.fill("2026-08-09 12:00", "2026-11-29 00:00")
+    uses = [f"CREATE TABLE t{number} (id bigint DEFAULT nextval('s 1'))" for number in range(others)]
+    execute(
+        kept.url,
+        'ALTER SEQUENCE "Events ""log""_id_seq" RENAME TO "s 1"',
+        'ALTER SEQUENCE "s 1" OWNED BY events_first.id',
+        *(use.replace("'s 1'", """'"s 1"'""") for use in uses),
+    )
+    said = failure(kept)
+    assert said.count(" depends on ") == 3
+    statement = said.partition("; the next run")[0].rpartition(". ALTER")[2]
+    execute(kept.url, f"ALTER{statement}")
+    assert steps(maintain(kept))[-1] == "drop events_first"
+    kept.fill("2026-11-29 00:00")
+    assert query(kept.url, f"SELECT max(id) FROM {ADDRESS}") == [(3,)]
+
+
 def test_a_view_of_a_partition_is_in_the_way_of_that_one_alone(make: Make) -> None:
     kept = make()
     kept.partitioned(OLD, RECENT, CURRENT)

@@ -34,7 +34,15 @@ from app.sql_text import for_driver, quoted
 _FOREIGN_KEYS = """
 SELECT conname::text FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0
 """
+# Where a table was converted by hand, its sequence may still be the old table's, and be dropped with that.
+_SEQUENCES = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(s.relname), quote_ident(a.attname)
+FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refobjid = to_regclass(:table) AND d.deptype = 'a' ORDER BY 1
+"""
 _DEPENDED_ON = "2BP01"
+_LISTED = 3
 _DEADLOCK = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float"
 
 
@@ -135,14 +143,17 @@ class Dropper:
             }
             record(connection, self.project, Outcome.DROPPED, f"partition {own.name}", step.reason, evidence)
             wait_for_locks(connection, short_wait(self.project))
+            sequences = connection.execute(sa.text(_SEQUENCES), {"table": own.address}).all()
             try:
                 execute(connection, f"DROP TABLE {own.address}")
             except sa.exc.DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) != _DEPENDED_ON:
                     raise
-                # Unlike other details, these quote no rows.
                 detail = getattr(getattr(error.orig, "diag", None), "message_detail", None) or "others depend on it"
+                listed = "; ".join(detail.splitlines()[:_LISTED])  # unlike other details, these quote no rows
+                parent = quoted(self.declared.table)
+                owned = "; ".join(f"ALTER SEQUENCE {name} OWNED BY {parent}.{column}" for name, column in sequences)
                 raise MigrationError(
-                    f"{own.name} is detached and can't be dropped: {'; '.join(detail.splitlines())}. Drop what depends "
-                    "on it; the next run goes on."
+                    f"{own.name} is detached and can't be dropped: {listed}. {owned or 'Drop what depends on it'}; the "
+                    "next run goes on."
                 ) from None
