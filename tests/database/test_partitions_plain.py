@@ -96,6 +96,25 @@ def test_rows_that_go_with_them_are_counted(kept: Kept) -> None:
     assert json.loads(kept.ledger("evidence")[0][0])["children"] == {"notes": 3, "words": 2}
 
 
+@pytest.mark.parametrize("young", [False, True])
+def test_younger_rows_of_the_table_do_not_go_with_older_ones(url: str, tmp_path: Path, *, young: bool) -> None:
+    kept = Kept(url, tmp_path)
+    execute(
+        url,
+        f'CREATE TABLE {ADDRESS} (id integer PRIMARY KEY, "{BY}" timestamp NOT NULL, '
+        f"above integer REFERENCES {ADDRESS} (id) ON DELETE CASCADE)",
+        f"INSERT INTO {ADDRESS} VALUES (1, '2026-07-01 00:00:00', NULL), (2, '2026-08-01 00:00:00', 1)",
+        f"INSERT INTO {ADDRESS} VALUES (3, '2026-11-30 00:00:00', {'2' if young else 'NULL'})",
+    )
+    done = maintain(kept)
+    if not young:
+        assert (done.failures, kept.count()) == ([], 1)
+        return
+    [failed] = done.failures
+    assert failed.message.startswith(f"Nothing was deleted: younger rows of {TABLE} refer to older ones, by above, and")
+    assert kept.count() == 3
+
+
 class WithNotes(Kept):
     """The events, with notes that are declared, too."""
 

@@ -193,8 +193,7 @@ class OldRows:
 
 def cascades(connection: sa.Connection, table: str) -> list[Reference]:
     """Returns the foreign keys with ON DELETE CASCADE to a table, and to the tables that have them."""
-    is_server = connection.dialect.name == "postgresql"
-    everything = _of_postgresql(connection) if is_server else _of_sqlite(connection)
+    everything = _every(connection)
     found: list[Reference] = []
     reached = [table]
     for above in reached:
@@ -203,6 +202,11 @@ def cascades(connection: sa.Connection, table: str) -> list[Reference]:
                 found.append(own)
                 reached.append(own.table)
     return found
+
+
+def cascades_to_itself(connection: sa.Connection, table: str) -> list[Reference]:
+    """Returns the foreign keys with ON DELETE CASCADE from a table to itself."""
+    return [own for own in _every(connection) if own.table == own.to == table]
 
 
 def begins_an_index(connection: sa.Connection, table: str, columns: tuple[str, ...]) -> bool:
@@ -214,6 +218,10 @@ def begins_an_index(connection: sa.Connection, table: str, columns: tuple[str, .
         partial = any("where" in name for name in index.get("dialect_options", {}))
         keys += [] if partial else [[*index["column_names"]]]
     return any({*key[: len(columns)]} == {*columns} for key in keys)
+
+
+def _every(connection: sa.Connection) -> list[Reference]:
+    return _of_postgresql(connection) if connection.dialect.name == "postgresql" else _of_sqlite(connection)
 
 
 def _of_postgresql(connection: sa.Connection) -> list[Reference]:

@@ -15,7 +15,7 @@ from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
 from app.migrations.partitions.transactions import is_true, record
-from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
+from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades, cascades_to_itself
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Ledger, Outcome
 from app.sql_text import for_driver, literal, quoted
@@ -114,6 +114,14 @@ class PlainTable(Upkeep):
         """Refuses to delete rows with which others would go that are declared to be kept for longer."""
         declarations, keep = self.project.declarations(), self.declared.schedule.keep
         assert keep is not None
+        for own in cascades_to_itself(connection, self.declared.table):
+            columns, referred = (", ".join(map(quoted, names)) for names in (own.columns, own.referred))
+            goes = f"{rows.young} AND ({columns}) IN (SELECT {referred} FROM {self._name} WHERE {rows.old})"
+            if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {goes})"):
+                raise MigrationError(
+                    f"Nothing was deleted: younger rows of {own.table} refer to older ones, by {', '.join(own.columns)}, "
+                    "and would go with them (ON DELETE CASCADE). Let the foreign key say ON DELETE SET NULL"
+                )
         for own in rows.references:
             other = declarations.get(own.table)
             if other is None or (
