@@ -119,8 +119,8 @@ class PlainTable(Upkeep):
             goes = f"{rows.young} AND ({columns}) IN (SELECT {referred} FROM {self._name} WHERE {rows.old})"
             if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {goes})"):
                 raise MigrationError(
-                    f"Nothing was deleted: younger rows of {own.table} refer to older ones, by {', '.join(own.columns)}, "
-                    "and would go with them (ON DELETE CASCADE). Let the foreign key say ON DELETE SET NULL"
+                    f"Nothing was deleted: younger rows of {own.table} refer to older ones, by {', '.join(own.columns)}"
+                    ", and would go with them (ON DELETE CASCADE). Let the foreign key say ON DELETE SET NULL"
                 )
         for own in rows.references:
             other = declarations.get(own.table)
