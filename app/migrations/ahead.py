@@ -21,8 +21,10 @@ FEWEST_AHEAD = 2
 _MAKE_THEM = "Make more: schema partitions maintain"
 _MARK = re.compile(rf"{PREFIX}(?P<table>.+) from (?P<low>.+) to (?P<high>.+) UTC, (?P<state>\w+)")
 _ENDLESS = {"MINVALUE": FIRST_MOMENT, "-infinity": FIRST_MOMENT, "MAXVALUE": LAST_MOMENT, "infinity": LAST_MOMENT}
+_DEFAULT = "DEFAULT"
 BOUNDS = re.compile(r"FOR VALUES FROM \('?(.+?)'?\) TO \('?(.+?)'?\)")
-# All partitions of each table with a mark on some partition: the others take rows as well.
+# All partitions of each table with a mark on some partition: the others take rows as well. A table that was renamed,
+# and has a successor of its old name, which is in its marks, is an archive that takes no rows.
 _PARTITIONS = f"""
 WITH partitions AS MATERIALIZED (
     SELECT i.inhparent AS parent, i.inhrelid AS child, d.description AS comment
@@ -32,7 +34,12 @@ WITH partitions AS MATERIALIZED (
 )
 SELECT p.relname, comment, pg_get_expr(c.relpartbound, c.oid), timezone('utc', clock_timestamp())
 FROM partitions JOIN pg_class p ON p.oid = parent JOIN pg_class c ON c.oid = child
-WHERE parent IN (SELECT parent FROM partitions WHERE starts_with(comment, '{PREFIX}'))
+WHERE parent IN (
+    SELECT parent FROM partitions JOIN pg_class m ON m.oid = parent, substring(comment, '^{PREFIX}(.+) from ') AS name
+    WHERE name = m.relname OR (name IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_class s WHERE s.relname = name AND s.relkind IN ('r', 'p') AND pg_table_is_visible(s.oid)
+    ))
+)
 UNION ALL
 SELECT c.relname, d.description, NULL, timezone('utc', clock_timestamp())
 FROM pg_description d JOIN pg_constraint o ON o.oid = d.objoid JOIN pg_class c ON c.oid = o.conrelid
@@ -92,6 +99,8 @@ class Mark:
             )
         except ValueError:
             return None
+        if any(moment is not None and moment.tzinfo is not None for moment in (low, high)):
+            return None  # written by a person; it could be compared with no other moment
         return cls(match["table"], low, high, State(match["state"]))
 
 
@@ -184,13 +193,17 @@ def read_ahead(connection: sa.Connection, now: dt.datetime | None = None) -> lis
 def _range(comment: str | None, bound: str) -> _Range | None:
     """Returns the range of a partition; None of a default one, and of one whose bounds can't be read.
 
-    The mark comes first: the text of a bound depends on the session's zone and style of dates.
+    The bound comes first: a person may have attached the partition again with other ones. In a session with another
+    style of dates its text can't be read; then the mark tells.
     """
-    if (mark := Mark.parse(comment)) is not None:
-        return _Range(mark.low or FIRST_MOMENT, mark.high or LAST_MOMENT)
     match = BOUNDS.fullmatch(bound)
     low, high = (_ENDLESS.get(text) or read_moment(text) for text in match.groups()) if match else (None, None)
-    return _Range(low, high) if low is not None and high is not None else None
+    if low is not None and high is not None:
+        return _Range(low, high)
+    mark = Mark.parse(comment)
+    return (
+        _Range(mark.low or FIRST_MOMENT, mark.high or LAST_MOMENT) if mark is not None and bound != _DEFAULT else None
+    )
 
 
 def _ahead(table: str, ranges: list[_Range | None], now: dt.datetime) -> Ahead:

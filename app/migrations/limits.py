@@ -8,7 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from app.errors import met_a_lock
-from app.migrations.errors import refused
+from app.migrations.errors import MigrationError, refused
 
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout")
 _PRESENT = sa.text("SELECT name FROM pg_settings WHERE name = ANY(:names) ORDER BY 1")
@@ -16,6 +16,10 @@ _DEADLOCK = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::inte
 _CANCELLED = "57014"
 _PAUSE_SECONDS = (0.2, 3.0)
 _T = TypeVar("_T")
+
+
+class TableInUse(MigrationError):  # noqa: N818 - a state, rather than a fault
+    """A step that was tried again until its time was up: another session kept a lock."""
 
 
 def limit(connection: sa.Connection, name: str, seconds: float, *, session: bool = False) -> None:
@@ -66,15 +70,17 @@ def again_if_locked(work: Callable[[], _T], seconds: float, subject: str, say: C
         say: told of each pause.
 
     Raises:
-        MigrationError: the database refuses the step, or the lock isn't free in time.
+        TableInUse: the lock isn't free in time.
+        MigrationError: the database refuses the step.
     """
     deadline, pause = time.monotonic() + seconds, _PAUSE_SECONDS[0]
     while True:
         try:
             return work()
         except sa.exc.DBAPIError as error:
-            if not met_a_lock(error) or time.monotonic() + pause > deadline:
-                raise refused(error, subject) from None
+            if not (is_locked := met_a_lock(error)) or time.monotonic() + pause > deadline:
+                failure = refused(error, subject)
+                raise (TableInUse(str(failure)) if is_locked else failure) from None
             say(f"a table is in use; rolled back, trying again in {pause:.1f} s or less")
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the tries, hides nothing
             pause = min(pause * 2, _PAUSE_SECONDS[1])

@@ -26,6 +26,8 @@ def by_others(kept: Kept) -> None:
         "COMMENT ON TABLE \"events_2026-08-10\" IS 'the summer'",
         f"CREATE TABLE nested PARTITION OF {ADDRESS} FOR VALUES FROM ('2027-01-01') TO ('2027-02-01') "
         "PARTITION BY HASH (id)",
+        "CREATE SCHEMA other",
+        f"CREATE TABLE other.moved PARTITION OF {ADDRESS} FOR VALUES FROM ('2027-02-01') TO ('2027-03-01')",
         f"CREATE TABLE endless PARTITION OF {ADDRESS} FOR VALUES FROM ('2027-03-01') TO ('infinity')",
         f"CREATE TABLE others PARTITION OF {ADDRESS} DEFAULT",
     )
@@ -35,24 +37,28 @@ def test_real_ranges_are_taken_over_and_the_rest_is_named(kept: Kept) -> None:
     by_others(kept)
     kept.fill("2026-08-09 12:00", "2026-11-29 12:00")
     planned = commands.adopt_partitions(kept.project, TABLE, engine(kept.url), now=NOW)
-    assert [own.mark for own in kept.attached()] == [None] * 5
+    assert [own.mark for own in kept.attached()] == [None] * 6
     done = commands.adopt_partitions(kept.project, TABLE, engine(kept.url), now=NOW, apply=True)
     assert [(own.name, own.expires, own.comment) for own in done.adopted] == [
         ("events_first", True, None),
         ("events_2026-08-10", False, "the summer"),
+        ("endless", False, None),
     ]
     assert (planned.adopted, planned.left, planned.done, done.done) == (done.adopted, done.left, False, True)
-    assert [line.partition(":")[0] for line in done.left] == ["nested", "endless", "others"]
-    assert {own.name for own in kept.attached() if own.mark} == {"events_first", "events_2026-08-10"}
+    assert [line.partition(":")[0] for line in done.left] == ["nested", "moved", "others"]
+    assert {own.name for own in kept.attached() if own.mark} == {"events_first", "events_2026-08-10", "endless"}
     assert [*kept.ledger()] == [
         ("adopted", "partition events_first"),
         ("adopted", "partition events_2026-08-10"),
+        ("adopted", "partition endless"),
     ]
     assert json.loads(kept.ledger("evidence")[1][0])["comment"] == "the summer"
     assert commands.adopt_partitions(kept.project, TABLE, engine(kept.url), apply=True).adopted == []
     kept_up = commands.maintain(kept.project, engine(kept.url), now=NOW)
     assert [step.subject for step in kept_up.steps if step.action == "drop"] == ["events_first"]
     assert kept.count() == 1
+    execute(kept.url, done.left[1].partition(": ")[2].partition(": ")[2])
+    assert commands.adopt_partitions(kept.project, TABLE, engine(kept.url)).adopted[0].name == "moved"
 
 
 def test_pg_partman_is_named_with_the_line_that_ends_it(kept: Kept) -> None:

@@ -61,8 +61,37 @@ def test_the_partitions_ahead_are_counted_up_to_the_first_gap(postgres_url: str)
         postgres_url,
         f"CREATE TABLE endless_rest PARTITION OF endless FOR VALUES FROM ('{day(1)}') TO (MAXVALUE)",
     )
+    # Attached again by a person, with other bounds, or as the default one; the marks are as they were.
+    make(postgres_url, "wider", [(0, 1), (1, 2)])
+    make(postgres_url, "narrower", [(0, 1), (1, 4)])
+    for table, bounds in {
+        "wider": f"FOR VALUES FROM ('{day(1)}') TO ('{day(4)}')",
+        "narrower": f"FOR VALUES FROM ('{day(3)}') TO ('{day(4)}')",
+    }.items():
+        again = f"ALTER TABLE {table} ATTACH PARTITION {table}_1 {bounds}"
+        execute(postgres_url, f"ALTER TABLE {table} DETACH PARTITION {table}_1", again)
+    make(postgres_url, "remade", [(0, 1), (1, 4)])
+    execute(
+        postgres_url,
+        "ALTER TABLE remade DETACH PARTITION remade_1",
+        "ALTER TABLE remade ATTACH PARTITION remade_1 DEFAULT",
+    )
+    # Renamed, and followed by another table or by none.
+    make(postgres_url, "archived", [(-7, 1)])
+    make(postgres_url, "renamed", [(-7, 1)])
+    execute(
+        postgres_url,
+        "ALTER TABLE archived RENAME TO archive",
+        "CREATE TABLE archived (id int)",
+        "ALTER TABLE renamed RENAME TO newly",
+        "CREATE VIEW renamed AS SELECT * FROM newly",
+    )
     found = read(postgres_url)
     assert found == {
+        "newly": Ahead("newly", 0, day(1), holds_now=True),
+        "wider": Ahead("wider", 1, day(4), holds_now=True),
+        "narrower": Ahead("narrower", 0, day(1), holds_now=True),
+        "remade": Ahead("remade", 0, day(1), holds_now=True, has_default=True),
         "full": Ahead("full", 2, day(3), holds_now=True),
         "low": Ahead("low", 1, day(2), holds_now=True),
         "gap": Ahead("gap", 0, day(1), holds_now=True),
@@ -74,10 +103,17 @@ def test_the_partitions_ahead_are_counted_up_to_the_first_gap(postgres_url: str)
     }
     # The text of a bound depends on both; that of a mark on neither.
     elsewhere = read(postgres_url, "SET DateStyle = 'German'", "SET timezone = 'America/Los_Angeles'")
-    assert {table for table, ahead in elsewhere.items() if ahead != found[table]} == {"mixed", "endless"}
+    assert {table for table, ahead in elsewhere.items() if ahead != found[table]} == {
+        "mixed",
+        "endless",
+        "wider",
+        "narrower",
+    }
     assert all(ahead.holds_now for table, ahead in elsewhere.items() if table in ("mixed", "endless"))
     low = [each.table for each in found.values() if each.is_low]
-    assert sorted(low) == sorted(["low", "gap", "late", 'odd "t" Größe', "caught"])
+    assert sorted(low) == sorted(
+        ["low", "gap", "late", 'odd "t" Größe', "caught", "wider", "narrower", "remade", "newly"]
+    )
     assert str(found["full"]) == "full: 2 partitions ahead, rows are taken until 2026-12-03 00:00 UTC"
     assert (
         found["low"].warning

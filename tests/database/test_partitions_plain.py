@@ -2,20 +2,27 @@
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
 
+from app import db
 from app.backfill import Pace
 from app.errors import SchemaError
-from app.migrations import commands, run
+from app.migrations import Project, commands, run
 from app.migrations.partitions import Maintenance
 from app.migrations.partitions.upkeep import deletion, plain
+from app.migrations.project import Limits
+from app.partitions import Partitioned
 from tests.support.database_access import autocommit, connected, engine, execute, query
-from tests.support.kept_events import ADDRESS, BY, NOW, Kept, at
+from tests.support.kept_events import ADDRESS, BY, NOW, TABLE, Kept, at, metadata
 from tests.support.ledger_rows import attempts
 
 pytestmark = pytest.mark.in_turn
@@ -87,6 +94,65 @@ def test_rows_that_go_with_them_are_counted(kept: Kept) -> None:
     assert query(kept.url, "SELECT id FROM words") == [(3,)]
     assert query(kept.url, "SELECT event FROM looser ORDER BY event IS NULL") == [(3,), (None,)]
     assert json.loads(kept.ledger("evidence")[0][0])["children"] == {"notes": 3, "words": 2}
+
+
+@pytest.mark.parametrize("young", [False, True])
+def test_younger_rows_of_the_table_do_not_go_with_older_ones(url: str, tmp_path: Path, *, young: bool) -> None:
+    kept = Kept(url, tmp_path)
+    execute(
+        url,
+        f'CREATE TABLE {ADDRESS} (id integer PRIMARY KEY, "{BY}" timestamp NOT NULL, '
+        f"above integer REFERENCES {ADDRESS} (id) ON DELETE CASCADE)",
+        f"INSERT INTO {ADDRESS} VALUES (1, '2026-07-01 00:00:00', NULL), (2, '2026-08-01 00:00:00', 1)",
+        f"INSERT INTO {ADDRESS} VALUES (3, '2026-11-30 00:00:00', {'2' if young else 'NULL'})",
+    )
+    done = maintain(kept)
+    if not young:
+        assert (done.failures, kept.count()) == ([], 1)
+        return
+    [failed] = done.failures
+    assert failed.message.startswith(f"Nothing was deleted: younger rows of {TABLE} refer to older ones, by above, and")
+    assert kept.count() == 3
+
+
+class WithNotes(Kept):
+    """The events, with notes that are declared, too."""
+
+    notes: str | None = None
+
+    @property
+    def project(self) -> Project:
+        tables = metadata(keep=self.keep)
+        event = sa.Column[int]("event", sa.ForeignKey(f"{TABLE}.id", ondelete="CASCADE"), index=True)
+        made = sa.Column("made", sa.DateTime, nullable=False)
+        key = sa.Column("id", sa.Integer, primary_key=True)
+        sa.Table("notes", tables, key, event, made, Partitioned(by="made", keep=self.notes))
+        return replace(super().project, base=lambda: type("Base", (DeclarativeBase,), {"metadata": tables}))
+
+
+@pytest.mark.parametrize(("keep", "goes"), [(None, False), ("91 days", False), ("90 days", True), ("1 week", True)])
+def test_rows_that_are_kept_for_longer_do_not_go_with_others(
+    url: str, tmp_path: Path, keep: str | None, *, goes: bool
+) -> None:
+    kept = WithNotes(url, tmp_path)
+    kept.notes = keep
+    kept.plain()
+    kept.fill("2026-08-01 00:00", "2026-11-30 00:00")
+    assert len(maintain(kept, dry_run=True).failures) == 0
+    execute(url, "INSERT INTO notes (id, event, made) VALUES (1, 1, '2026-08-01 00:00:00')")
+    execute(url, "INSERT INTO notes (id, event, made) VALUES (2, 2, '2026-11-30 00:00:00')")
+    done = maintain(kept)
+    if goes:
+        assert done.failures == []
+        assert kept.count() == 1
+        return
+    assert [failed.table for failed in done.failures] == [TABLE]
+    assert done.failures[0].message == (
+        f"Nothing was deleted: rows of notes are kept {f'for {keep}' if keep else 'for ever'}, and would go with those "
+        f"of {TABLE} (ON DELETE CASCADE), which are kept for 90 days. Keep {TABLE} as long, or notes for 90 days at "
+        "most"
+    )
+    assert kept.count() == 2
 
 
 def test_a_row_that_others_refer_to_ends_it_with_one_line(kept: Kept) -> None:
@@ -181,6 +247,57 @@ def test_it_waits_for_a_migration_before_it_begins(kept: Kept) -> None:
         done = maintain(kept, lock_timeout=0.1)
         assert (done.exit_code, [failed.is_locked for failed in done.failures], kept.count()) == (6, [True], 15)
         assert [step.rows for step in maintain(kept, dry_run=True).steps] == [10]
+
+
+@pytest.mark.parametrize("other", ["BEGIN IMMEDIATE", "BEGIN; SELECT * FROM keys"])
+def test_a_file_in_a_long_transaction_is_told(
+    sqlite_url: str, tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_SECONDS", 0.1)
+    kept = Kept(sqlite_url, tmp_path, limits=Limits(lock=0.2, table_lock=0.1, statement=1, retry=0.2))
+    kept.plain()
+    kept.fill("2026-08-01 00:00", "2026-11-30 00:00")
+    with closing(sqlite3.connect(str(engine(sqlite_url).url.database), isolation_level=None)) as connection:
+        for statement in other.split("; "):
+            connection.execute(statement).fetchone()
+        done = commands.maintain(kept.project, db.migration_engine(sqlite_url), now=NOW)
+        connection.execute("ROLLBACK")
+    [failed] = done.failures
+    assert failed.message.endswith("Another process has it open in a long transaction. The next run goes on")
+    assert kept.count() == 2
+    assert maintain(kept).steps[0].rows == 1
+
+
+def test_the_rows_behind_a_view_are_left_alone(kept: Kept) -> None:
+    kept.fill("2026-08-01 00:00", "2026-11-30 00:00")
+    execute(kept.url, f"ALTER TABLE {ADDRESS} RENAME TO former", f"CREATE VIEW {ADDRESS} AS SELECT * FROM former")
+    done = maintain(kept)
+    assert done.steps == []
+    assert done.notes == [f"{TABLE} is a view or a foreign table, no table of this database: left alone"]
+    assert kept.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "goes"),
+    [
+        ("2026-09-01 11:59:59.999999", True),
+        ("2026-08-31T11:59:59Z", True),
+        ("2026-08-31 23:00:00-08:00", True),
+        ("2026-09-01 11:00:00-08:00", False),
+        ("2026-09-01 11:59:59-00:01", False),
+        ("2026-09-01 13:00:00+05:00", False),  # a day later
+        ("2026-08-01 or so", False),
+        ("2026-08-32 00:00:00", False),
+    ],
+)
+def test_texts_of_other_forms_go_not_before_their_time(
+    sqlite_url: str, tmp_path: Path, text: str, *, goes: bool
+) -> None:
+    kept = Kept(sqlite_url, tmp_path)
+    kept.plain()
+    kept.fill(text, "2026-11-30 00:00")
+    assert [step.rows for step in maintain(kept).steps] == [1] * goes
+    assert kept.count() == 2 - goes
 
 
 @pytest.mark.parametrize("value", ["17", "'not a time'", "'01/02/2026'", "''"])

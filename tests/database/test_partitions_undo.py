@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from app import db
 from app.migrations import commands
 from app.migrations.ahead import PREFIX
 from app.migrations.errors import MigrationError
 from app.migrations.partitions import create_ahead, enable, plan_enable, plan_undo, undo
-from app.migrations.partitions.conversion.look import first_bound
-from app.partitions import Partitioned
+from app.migrations.partitions.conversion.look import first_bound, quick_look
+from app.migrations.partitions.conversion.plan import changes_of
+from app.partitions import Declared, Partitioned, Schedule
 from app.periods import Period
 from app.project import PROJECT
 from tests.support.approved_texts import Approve, plain
@@ -202,6 +205,33 @@ def test_the_bound_lies_ahead_of_now_and_of_all_rows(now: str, seconds: float, n
     assert found == read(bound)
 
 
+def test_the_plan_tells_what_an_insert_may_not_do_any_more(small: HandMade) -> None:
+    execute(
+        small.url,
+        "CREATE TABLE days (log bigint PRIMARY KEY, at timestamp NOT NULL)",
+        "CREATE FUNCTION today() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN NEW.at := coalesce(NEW.at, timezone('utc', now())); RETURN NEW; END $$",
+        'CREATE TRIGGER "is ""set""" BEFORE INSERT OR UPDATE ON days FOR EACH ROW EXECUTE FUNCTION today()',
+        "CREATE TRIGGER moved BEFORE UPDATE ON days FOR EACH ROW EXECUTE FUNCTION today()",
+        "CREATE TRIGGER once BEFORE INSERT ON days EXECUTE FUNCTION today()",
+        "CREATE TRIGGER later AFTER INSERT ON days FOR EACH ROW EXECUTE FUNCTION today()",
+    )
+    declared = Declared("days", "at", ("log",), Schedule.parse("day", None, None))
+    with db.connect(small.engine) as connection:
+        found = quick_look(connection, declared)
+    lines = [*changes_of(found.target)]
+    assert "(log) alone isn't kept unique any more; a second row with it isn't refused." in lines
+    assert [line.split(" changes ")[0] for line in lines if "trigger" in line] == [
+        'An INSERT fails if the trigger is "set"'
+    ]
+    with db.connect(small.engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE parts (LIKE days) PARTITION BY RANGE (at)")
+        connection.exec_driver_sql("CREATE TABLE part PARTITION OF parts FOR VALUES FROM (MINVALUE) TO (MAXVALUE)")
+        connection.exec_driver_sql("CREATE TRIGGER one BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION today()")
+        with pytest.raises(sa.exc.IntegrityError, match="no partition of relation"):
+            connection.exec_driver_sql("INSERT INTO parts (log) VALUES (1)")
+
+
 def refused(small: HandMade) -> str:
     """What keeps a table from being made plain; the plan says the same, and nothing is changed."""
     before = small.taken()
@@ -245,8 +275,11 @@ def test_the_way_back_is_closed_where_it_would_lose_something(small: HandMade) -
         assert line in refused(small), statement
         execute(url, undone)
     execute(url, "INSERT INTO logs (id, at) VALUES (1, timezone('utc', now()))")
-    with pytest.raises(MigrationError, match="two rows have the same id, which the plain table would keep unique"):
+    with pytest.raises(
+        MigrationError, match="two rows have the same id, which the plain table would keep un"
+    ) as caught:
         undo(small.project, "logs", small.engine)
+    assert query(url, str(caught.value).rpartition(": ")[2]) == [(1,)]
     assert query(url, "SELECT count(*) FROM pg_class WHERE relname = 'logs_plain_key'") == [(0,)]
     execute(url, "DELETE FROM logs WHERE (id, at) IN (SELECT id, max(at) FROM logs WHERE id = 1 GROUP BY id)")
     undo(small.project, "logs", small.engine)

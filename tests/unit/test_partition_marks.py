@@ -27,6 +27,8 @@ def test_a_mark_is_read_as_it_was_written(
         "",
         "One row per proxied request.",
         "schema partitions: logs from 2026-01-01 00:00:00 to 2026-01-08 00:00:00 UTC, lost",
+        "schema partitions: logs from 2026-01-01 00:00:00+01:00 to 2026-01-08 00:00:00 UTC, kept",
+        "schema partitions: logs from 2026-01-01 00:00:00 to 2026-01-08T00:00:00Z UTC, retiring",
         "schema partitions: logs from yesterday to 2026-01-08 00:00:00 UTC, kept",
         "kept since: schema partitions: logs from 2026-01-01 00:00:00 to 2026-01-08 00:00:00 UTC, kept",
         "schema partitions: logs from 2026-01-01 00:00:00 to 2026-01-08 00:00:00 UTC, kept for the auditors",

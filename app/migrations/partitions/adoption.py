@@ -117,10 +117,11 @@ def _look(connection: sa.Connection, declared: Declared, database: str, now: dt.
     moment = server_now(connection, now)
     keep = declared.schedule.keep
     found = PartitionAdoption(database, declared.table, str(keep) if keep is not None else "ever", done=False)
+    parent = Parent.of(connection, declared)
     for own in attached(connection, declared.table):
         if own.mark is not None:
             continue
-        if why := _obstacle(own):
+        if why := _obstacle(parent, own):
             found.left.append(f"{own.name}: {why}")
             continue
         comment = connection.execute(sa.text(_COMMENT), {"table": own.address}).scalar()
@@ -130,7 +131,7 @@ def _look(connection: sa.Connection, declared: Declared, database: str, now: dt.
     return found
 
 
-def _obstacle(own: Partition) -> str | None:
+def _obstacle(parent: Parent, own: Partition) -> str | None:
     """Returns why a partition can't be taken over; None if it can."""
     if own.is_default:
         return "a default partition has no bounds, so its rows are never dropped. New partitions beside it must wait"
@@ -138,6 +139,8 @@ def _obstacle(own: Partition) -> str | None:
         return "it has partitions of its own"
     if own.kind != "r":
         return "it is a foreign table"
+    if not own.is_beside:
+        return f"it is in another schema than its table: ALTER TABLE {own.address} SET SCHEMA {quoted(parent.schema)}"
     if own.is_pending:
         return "its detachment was interrupted"
     if not own.is_range:
@@ -148,7 +151,7 @@ def _obstacle(own: Partition) -> str | None:
 def _mark(project: Project, engine: sa.Engine, parent: Parent, own: Adopted) -> None:
     with short_transaction(engine, project) as connection:
         wait_patiently(connection, project)
-        there = named(attached(connection, parent.table), own.name)
+        there = named([other for other in attached(connection, parent.table) if other.is_beside], own.name)
         if there is None or there.mark is not None or (there.low, there.high) != (own.low, own.high):
             return
         execute(connection, marking(there.address, Mark(parent.table, own.low, own.high, State.KEPT)))

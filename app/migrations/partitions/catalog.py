@@ -15,14 +15,17 @@ _PARTITIONS = """
 SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
        pg_get_expr(c.relpartbound, c.oid) AS bound, i.inhdetachpending AS is_pending,
        obj_description(c.oid, 'pg_class') AS comment, greatest(c.reltuples, 0)::bigint AS rows,
+       n.oid = p.relnamespace AS is_beside,
        (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(c.oid) WHERE isleaf)::bigint AS bytes
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class p ON p.oid = i.inhparent
 WHERE i.inhparent = to_regclass(:table)
 """
 # Tables that a killed run has left: made and not attached yet, or detached and not dropped yet.
 _ALONE = """
 SELECT c.relname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS address, c.relkind AS kind,
-       NULL AS bound, false AS is_pending, d.description AS comment, greatest(c.reltuples, 0)::bigint AS rows,
+       NULL AS bound, false AS is_pending, true AS is_beside, d.description AS comment,
+       greatest(c.reltuples, 0)::bigint AS rows,
        pg_total_relation_size(c.oid) AS bytes
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
@@ -31,6 +34,8 @@ AND n.oid = coalesce(
     (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table)), to_regnamespace(quote_ident(current_schema()))
 )
 """
+# A bound of a person's own may be infinite, too, which for rows of this calendar is the same.
+_FIRST, _LAST = ("MINVALUE", "'-infinity'"), ("MAXVALUE", "'infinity'")
 _KEY = "SELECT pg_get_partkeydef(oid) FROM pg_class WHERE oid = to_regclass(:table) AND relkind = 'p'"
 
 
@@ -42,11 +47,12 @@ class Partition:
         name: its name.
         address: its name with its schema, quoted.
         kind: `r` is a table, `p` one with partitions of its own, `f` a foreign table.
-        low: its first moment; None is MINVALUE, or unknown.
-        high: the first moment after it; None is MAXVALUE, or unknown.
+        low: its first moment; None is MINVALUE or -infinity, or unknown.
+        high: the first moment after it; None is MAXVALUE or infinity, or unknown.
         is_range: the bounds are known. False of a default partition, and of a table that isn't attached.
         is_default: it takes the rows that no other one takes.
         is_pending: a concurrent DETACH was interrupted; it must be finalized.
+        is_beside: it is in the schema of its parent. Once detached, one in another schema wouldn't be found again.
         mark: says that it is kept here.
         rows: the server's estimate.
         bytes: with its indexes and its TOAST table.
@@ -60,6 +66,7 @@ class Partition:
     is_range: bool
     is_default: bool
     is_pending: bool
+    is_beside: bool
     mark: Mark | None
     rows: int
     bytes: int
@@ -102,8 +109,7 @@ def _partition(row: sa.Row[Any]) -> Partition:
     bound, mark = str(values.pop("bound") or ""), Mark.parse(values.pop("comment"))
     match = BOUNDS.fullmatch(bound)
     low, high = map(read_moment, match.groups()) if match else (None, None)
-    is_range = match is not None and (low is not None or match[1] == "MINVALUE")
-    is_range = is_range and match is not None and (high is not None or match[2] == "MAXVALUE")
+    is_range = match is not None and (low is not None or match[1] in _FIRST) and (high is not None or match[2] in _LAST)
     return Partition(
         low=low,
         high=high,

@@ -9,10 +9,10 @@ from app import db
 from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
-from app.migrations.limits import limit, took_too_long
+from app.migrations.limits import limit
 from app.migrations.partitions.catalog import Partition, attached, standing_alone
 from app.migrations.partitions.clock import server_now
-from app.migrations.partitions.defaults import LOOK_SECONDS, default_of, require_empty, too_large
+from app.migrations.partitions.defaults import attaching, default_of, require_empty
 from app.migrations.partitions.leaves import Parent, making, marking, pattern_of, replica_identity
 from app.migrations.partitions.ranges import Range, missing
 from app.migrations.partitions.transactions import (
@@ -155,14 +155,8 @@ def _attach(project: Project, connection: sa.Connection, parent: Parent, new: _N
         evidence = {"table": parent.table, "low": low, "high": high}
         record(connection, project, Outcome.CREATED, f"partition {new.name}", f"from {low} to {high} UTC", evidence)
         wait_briefly(connection, project)
-        if new.default is not None:
-            limit(connection, "statement_timeout", LOOK_SECONDS)
-        try:
+        with attaching(connection, parent, new.by, new.default, new.range):
             execute(connection, f"ALTER TABLE {parent.address} ATTACH PARTITION {leaf} {bounds}")
-        except sa.exc.DBAPIError as error:
-            if new.default is not None and took_too_long(error):
-                raise too_large(parent, new.by, new.default, new.range) from None
-            raise
         limit(connection, "statement_timeout", project.limits().statement)
         execute(connection, *replica_identity(connection, parent, leaf, new.pattern))
         execute(connection, marking(leaf, Mark(parent.table, low, high, State.KEPT)))

@@ -55,6 +55,11 @@ _FOREIGN_KEYS = """
 SELECT conname::text, regexp_replace(pg_get_constraintdef(oid), ' NOT VALID$', '')
 FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0 ORDER BY conname
 """
+_RIGHTS = """
+SELECT pg_has_role(relowner, 'USAGE') AS is_ours, quote_ident(pg_get_userbyid(relowner)) AS owner,
+       current_setting('transaction_read_only')::bool AS is_read_only
+FROM pg_class WHERE oid = to_regclass(:table)
+"""
 _IS_TAKEN = """
 SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = CAST(:schema AS name) AND c.relname = CAST(:name AS name))
@@ -99,6 +104,17 @@ class Parent:
                 "partitions are left alone. Declare what the table has, or convert it."
             )
         return cls(declared.table, found.address, found.schema, found.is_zoned)
+
+    def obstacle(self, connection: sa.Connection) -> str | None:
+        """Returns why this session can change no partition; None if it can."""
+        found = connection.execute(sa.text(_RIGHTS), {"table": self.address}).one()
+        if found.is_read_only:
+            return f"{self.table} can't be changed in a read-only session: run it on the primary, as {found.owner}"
+        if not found.is_ours:
+            return (
+                f"{self.table} is owned by {found.owner}, and only its owner may change its partitions: run it as that"
+            )
+        return None
 
     def bounds(self, low: dt.datetime | None, high: dt.datetime | None) -> str:
         """Returns the bounds of a partition as SQL: literals in UTC, whatever the session's zone."""

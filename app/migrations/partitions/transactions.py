@@ -16,8 +16,16 @@ from app.migrations.run import Ledger, Outcome
 from app.migrations.session import Direction
 from app.sql_text import for_driver
 
+_OLDEST = """
+SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.state, ''),
+       extract(epoch FROM clock_timestamp() - a.xact_start)::int, coalesce(a.query, '')
+FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND EXISTS (
+    SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+    WHERE l.pid = a.pid AND l.granted AND c.relkind IN ('r', 'p') AND c.oid >= 16384  -- none of the server's own
+) ORDER BY a.xact_start LIMIT 1
+"""
 # A statement that waits for a table holds up all others that come for the table after it.
-SHORT_SECONDS = 0.1
+SHORT_SECONDS = 0.05
 _T = TypeVar("_T")
 
 
@@ -77,15 +85,26 @@ def execute(connection: sa.Connection, *statements: str) -> None:
         connection.exec_driver_sql(for_driver(statement, connection.dialect))
 
 
+def is_true(connection: sa.Connection, question: str) -> bool:
+    """Returns the answer to a query, as it stands, of one truth value."""
+    return bool(connection.exec_driver_sql(for_driver(question, connection.dialect)).scalar())
+
+
 def has_rows(connection: sa.Connection, source: str) -> bool:
-    """Returns whether a table has rows.
+    """Returns whether there is a row, in a transaction of PostgreSQL; refuses to answer if policies may hide some.
 
     Args:
-        connection: reading joins its transaction.
-        source: the table as a statement spells it, with a condition if some of its rows count only.
+        connection: in that transaction.
+        source: a table's address, with a condition if need be.
     """
-    query = f"SELECT EXISTS (SELECT 1 FROM {source})"
-    return bool(connection.exec_driver_sql(for_driver(query, connection.dialect)).scalar())
+    connection.exec_driver_sql("SET LOCAL row_security = off")
+    return is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {source})")
+
+
+def oldest_transaction(connection: sa.Connection) -> str | None:
+    """Returns who has held a lock of a table for longest, for people; None if nobody does."""
+    row = connection.exec_driver_sql(_OLDEST).first()
+    return str(run.Blocker(row[0], row[1], row[2], row[3], run.redacted(row[4]))) if row is not None else None
 
 
 def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:

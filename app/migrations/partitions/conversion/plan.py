@@ -1,6 +1,7 @@
 """The plan of a conversion, in steps: the SQL of each, its lock, who waits for it, and about how long it takes."""
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from app.migrations.snapshots import quote
 
 NOBODY = "nobody"
 ALL = "its readers and writers, for a moment; tried again until it is free at once"
+_IS_BEFORE_INSERT = re.compile(r'CREATE TRIGGER (?:"(?:[^"]|"")+"|\S+) BEFORE INSERT\b')
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,17 @@ def changes_of(target: Target) -> Iterator[str]:
         columns = ", ".join(key.columns)
         yield f"A look-up by {columns} alone visits every partition: give {target.by} as well where it is known."
         yield f"ON CONFLICT ({columns}) fails: no index is unique on that. ON CONFLICT ({', '.join(target.key)}) works."
-        yield f"({columns}) alone isn't kept unique any more; the sequence that gives it goes on as before."
+        has_sequence = any(one.column in key.columns for one in facts.sequences)
+        then = "the sequence that gives it goes on as before" if has_sequence else "a second row with it isn't refused"
+        yield f"({columns}) alone isn't kept unique any more; {then}."
     yield f"An UPDATE of {target.by} that moves a row to another partition is a DELETE and an INSERT."
     yield "An INSERT beyond the last partition fails: run schema partitions maintain every day."
+    for trigger in facts.triggers:
+        if trigger.is_for_rows and _IS_BEFORE_INSERT.match(trigger.definition):
+            yield (
+                f"An INSERT fails if the trigger {trigger.name} changes {target.by} so that the row belongs in another "
+                "partition, or gives it one where it was NULL."
+            )
     for foreign_key in facts.incoming:
         if foreign_key.address == facts.address:
             yield f"The foreign key {foreign_key.name} of the table to itself goes: no key of it is unique on its own."

@@ -182,8 +182,12 @@ class _WayBack(Work):
                 raise refused(error, f"{self._declared.table}: building {found.plain_key}") from None
             with outside(self._engine) as connection:
                 execute(connection, drop_key_statement(require_former(found)[1], found.plain_key))
-            columns = ", ".join(self._declared.key)
-            self._refuse([f"two rows have the same {columns}, which the plain table would keep unique: delete one."])
+            columns = ", ".join(map(quote, self._declared.key))
+            query = f"SELECT {columns} FROM {found.table.facts.address} GROUP BY {columns} HAVING count(*) > 1"
+            names = ", ".join(self._declared.key)
+            self._refuse(
+                [f"two rows have the same {names}, which the plain table would keep unique: delete one: {query}"]
+            )
 
     def _swap(self, found: UndoLook) -> bool:
         def work(connection: sa.Connection) -> None:

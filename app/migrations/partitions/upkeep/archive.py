@@ -71,10 +71,10 @@ def write(connection: sa.Connection, folder: Path, table: str, own: Partition, r
     columns = connection.execute(sa.text(_COLUMNS), {"table": own.address}).all()
     identity = {"database": database, "table": table, "partition": own.name, "oid": oid}
     with _errors_in_one_line(folder):
-        file, manifest = _free_names(folder, own.name, identity)
-        part = folder / f".{file.name}.{oid}.part"
+        part = folder / f".{_UNSAFE.sub('_', own.name)}.{oid}.part"
         try:
             made = _copy(connection, part, own, [str(name) for name, _ in columns])
+            file, manifest = _free_names(folder, own.name, identity | {"content_sha256": made.content_sha256})
             values = _manifest(own, identity, columns, made, file.name) | {
                 "server_version": version,
                 "code_version": code_version(root) if root is not None else None,
@@ -105,7 +105,8 @@ def _copy(connection: sa.Connection, part: Path, own: Partition, columns: list[s
     content, packed, made = hashlib.sha256(), hashlib.sha256(), _Made()
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     driver: Any = connection.connection.driver_connection
-    with part.open("wb") as file:
+    part.unlink(missing_ok=True)  # of a run that was killed; a run on a copy of the database notices the loss
+    with part.open("xb") as file:
 
         def write(piece: bytes) -> None:
             file.write(piece)
@@ -175,7 +176,10 @@ def _manifest(own: Partition, identity: dict[str, Any], columns: Any, made: _Mad
 
 
 def _free_names(folder: Path, name: str, identity: dict[str, Any]) -> tuple[Path, Path]:
-    """Returns file and manifest of a partition: those of an earlier try, or such as nothing else has."""
+    """Returns file and manifest of a partition: of an earlier try with the same rows, or such as nothing else has.
+
+    A copy of the database has the same names and numbers, and may have other rows.
+    """
     stem, number = _UNSAFE.sub("_", name), 1
     while True:
         suffix = f"-{number}" if number > 1 else ""

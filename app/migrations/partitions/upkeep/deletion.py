@@ -44,7 +44,7 @@ _IS_ZONED = """
 SELECT atttypid = 'timestamptz'::regtype FROM pg_attribute
 WHERE attrelid = to_regclass(:table) AND attname = CAST(:by AS name)
 """
-_LOCK_SECONDS = 0.1
+_LOCK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.1
 
 
@@ -100,7 +100,8 @@ class OldRows:
         self.old = f"{column} < {earliest}"
         self.young = f"{column} >= {earliest}"
         if not self._is_server:
-            self.old = f"{column} > '' AND {self.old} AND {column} GLOB '{_TIME}'"
+            # An index finds the first part; the last one is of a text that ends with an offset.
+            self.old = f"{column} > '' AND {self.old} AND {column} GLOB '{_TIME}' AND datetime({column}) < {earliest}"
         self._column = column
         self._reached: str | None = None  # the youngest row that was deleted; older ones are read again at the end
 
@@ -205,8 +206,7 @@ class OldRows:
 
 def cascades(connection: sa.Connection, table: str) -> list[Reference]:
     """Returns the foreign keys with ON DELETE CASCADE to a table, and to the tables that have them."""
-    is_server = connection.dialect.name == "postgresql"
-    everything = _of_postgresql(connection) if is_server else _of_sqlite(connection)
+    everything = _every(connection)
     found: list[Reference] = []
     reached = [table]
     for above in reached:
@@ -215,6 +215,11 @@ def cascades(connection: sa.Connection, table: str) -> list[Reference]:
                 found.append(own)
                 reached.append(own.table)
     return found
+
+
+def cascades_to_itself(connection: sa.Connection, table: str) -> list[Reference]:
+    """Returns the foreign keys with ON DELETE CASCADE from a table to itself."""
+    return [own for own in _every(connection) if own.table == own.to == table]
 
 
 def begins_an_index(connection: sa.Connection, table: str, columns: tuple[str, ...]) -> bool:
@@ -226,6 +231,10 @@ def begins_an_index(connection: sa.Connection, table: str, columns: tuple[str, .
         partial = any("where" in name for name in index.get("dialect_options", {}))
         keys += [] if partial else [[*index["column_names"]]]
     return any({*key[: len(columns)]} == {*columns} for key in keys)
+
+
+def _every(connection: sa.Connection) -> list[Reference]:
+    return _of_postgresql(connection) if connection.dialect.name == "postgresql" else _of_sqlite(connection)
 
 
 def _of_postgresql(connection: sa.Connection) -> list[Reference]:

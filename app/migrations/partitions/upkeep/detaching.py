@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from app import db, server_session
-from app.errors import met_a_lock
+from app.errors import Failure, met_a_lock
 from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.catalog import Partition
@@ -14,6 +14,10 @@ from app.migrations.run import Blocker
 
 # Transactions that have read the table are waited for; no other session queues behind this wait.
 _READERS_SECONDS = 30.0
+
+
+class Refused(MigrationError):  # noqa: N818 - a state, rather than a fault
+    """The database refuses to detach a partition, whoever else is at work."""
 
 
 def detach(project: Project, engine: sa.Engine, parent: Parent, own: Partition, *, has_default: bool) -> None:
@@ -28,6 +32,7 @@ def detach(project: Project, engine: sa.Engine, parent: Parent, own: Partition, 
 
     Raises:
         MigrationError: another session has read the table for long. The next run goes on.
+        Refused: the database refuses it, for instance since rows of another table refer to the partition's.
     """
     statement = f"ALTER TABLE {parent.address} DETACH PARTITION {own.address}"
     with db.connect(engine) as connection:
@@ -35,16 +40,25 @@ def detach(project: Project, engine: sa.Engine, parent: Parent, own: Partition, 
     if own.is_pending and not is_pooled:
         _outside(project, engine, f"{statement} FINALIZE", own)
     elif own.is_pending:
-        again(project, f"Detaching {own.name}", lambda: _inside(project, engine, f"{statement} FINALIZE"))
+        again(project, f"Detaching {own.name}", lambda: _inside(project, engine, f"{statement} FINALIZE", own))
     elif has_default or is_pooled:  # through a pooler no session can be told how long to wait
-        again(project, f"Detaching {own.name}", lambda: _inside(project, engine, statement))
+        again(project, f"Detaching {own.name}", lambda: _inside(project, engine, statement, own))
     else:
         _outside(project, engine, f"{statement} CONCURRENTLY", own)
 
 
-def _inside(project: Project, engine: sa.Engine, statement: str) -> None:
+def _inside(project: Project, engine: sa.Engine, statement: str, own: Partition) -> None:
     with short_transaction(engine, project) as connection:
-        execute(connection, statement)
+        try:
+            execute(connection, statement)
+        except sa.exc.DBAPIError as error:
+            if met_a_lock(error):
+                raise
+            raise _refused(own, error) from None
+
+
+def _refused(own: Partition, error: sa.exc.DBAPIError) -> Refused:
+    return Refused(f"{own.name} can't be detached, and is in use as before. The database refuses: {Failure.of(error)}")
 
 
 def _outside(project: Project, engine: sa.Engine, statement: str, own: Partition) -> None:
@@ -61,7 +75,7 @@ def _outside(project: Project, engine: sa.Engine, statement: str, own: Partition
                 execute(connection, statement)
         except sa.exc.DBAPIError as error:
             if not met_a_lock(error):
-                raise
+                raise _refused(own, error) from None
             named = "; ".join(map(str, blockers)) or "a session that has gone meanwhile"
             raise MigrationError(
                 f"{own.name} can't be detached while an older transaction may read it: {named}. The next run goes on; "

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.errors import met_a_lock
 from app.migrations import run
+from app.migrations.errors import MigrationError
 from app.migrations.limits import deadlock_seconds, limit
 from app.migrations.partitions.catalog import Partition, named, standing_alone
 from app.migrations.partitions.transactions import again, execute, record, short_transaction, wait_briefly
@@ -24,6 +25,15 @@ from app.sql_text import for_driver, quoted
 _FOREIGN_KEYS = """
 SELECT conname::text FROM pg_constraint WHERE conrelid = to_regclass(:table) AND contype = 'f' AND conparentid = 0
 """
+# Where a table was converted by hand, its sequence may still be the old table's, and be dropped with that.
+_SEQUENCES = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(s.relname), quote_ident(a.attname)
+FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refobjid = to_regclass(:table) AND d.deptype = 'a' ORDER BY 1
+"""
+_DEPENDED_ON = "2BP01"
+_LISTED = 3
 
 
 class Taken(Exception):  # noqa: N818 - a state, rather than a fault
@@ -113,4 +123,17 @@ class Dropper(Upkeep):
             }
             record(connection, self.project, Outcome.DROPPED, f"partition {own.name}", step.reason, evidence)
             wait_briefly(connection, self.project)
-            execute(connection, f"DROP TABLE {own.address}")
+            sequences = connection.execute(sa.text(_SEQUENCES), {"table": own.address}).all()
+            try:
+                execute(connection, f"DROP TABLE {own.address}")
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != _DEPENDED_ON:
+                    raise
+                detail = getattr(getattr(error.orig, "diag", None), "message_detail", None) or "others depend on it"
+                listed = "; ".join(detail.splitlines()[:_LISTED])  # unlike other details, these quote no rows
+                parent = quoted(self.declared.table)
+                owned = "; ".join(f"ALTER SEQUENCE {name} OWNED BY {parent}.{column}" for name, column in sequences)
+                raise MigrationError(
+                    f"{own.name} is detached and can't be dropped: {listed}. {owned or 'Drop what depends on it'}; the "
+                    "next run goes on."
+                ) from None

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from app import db
 from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
+from app.migrations.ahead import read_ahead
 from app.migrations.errors import ConfigurationError
 from app.migrations.partitions.catalog import partition_key
-from app.migrations.partitions.upkeep.maintenance import Failure, Maintenance, Options
+from app.migrations.partitions.upkeep.maintenance import Maintenance, Options
 from app.migrations.partitions.upkeep.partitioned import Partitions
 from app.migrations.partitions.upkeep.plain import PlainTable
 from app.migrations.project import Project
@@ -51,19 +52,24 @@ def maintain(
     options = Options(archive and archive.absolute(), accept_empty, lock_timeout, now)
     result = Maintenance(run.shown(project, engine), done=not dry_run)
     with run.reading(project, engine) as connection:  # makes no file of SQLite that isn't there
-        kinds = {own.table: _kind(connection, own) for own in chosen}
+        kinds = {own.table: _kind(connection, own, result) for own in chosen}
+        for low in [ahead for ahead in read_ahead(connection, now) if ahead.is_low]:
+            if low.table not in project.declarations():
+                result.note(
+                    f"{low.table}: no partition is made any more, since its model doesn't declare Partitioned(...). "
+                    "Declare it again, or make them by hand"
+                )
     engine = engine if engine is not None else db.migration_engine(run.database_url(project), read_only=dry_run)
     for declared in chosen:
         kind = kinds[declared.table]
         if kind is None:
-            result.note(f"{declared.table}: there is no such table yet: schema deploy makes it")
             continue
         work = kind(project, engine, declared, options, result)
         try:
             with database_errors_in_one_line(f"{declared.table} is left as it is, and the next run goes on"):
                 work.plan() if dry_run else work.run()
         except SchemaError as error:
-            result.failures.append(Failure.of(declared.table, error))
+            work.failed(error)
     return result
 
 
@@ -78,7 +84,17 @@ def _chosen(project: Project, tables: Collection[str]) -> list[Declared]:
     return [own for own in declared.values() if not tables or own.table in tables]
 
 
-def _kind(connection: sa.Connection, declared: Declared) -> type[Partitions] | type[PlainTable] | None:
+def _kind(
+    connection: sa.Connection, declared: Declared, result: Maintenance
+) -> type[Partitions] | type[PlainTable] | None:
+    """Returns the upkeep of a table; None, with a note, if there is nothing that it could do."""
     if connection.dialect.name == "postgresql" and partition_key(connection, declared.table) is not None:
         return Partitions
-    return PlainTable if sa.inspect(connection).has_table(declared.table) else None
+    inspector = sa.inspect(connection)
+    if declared.table in inspector.get_table_names():
+        return PlainTable
+    if inspector.has_table(declared.table):  # its rows are those of a table that isn't declared
+        result.note(f"{declared.table} is a view or a foreign table, no table of this database: left alone")
+    else:
+        result.note(f"{declared.table}: there is no such table yet: schema deploy makes it")
+    return None

@@ -1,7 +1,7 @@
 """Plans and results of `schema partitions maintain`."""
 
 import datetime as dt
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,8 @@ from alembic.config import Config
 from app.errors import SchemaError
 from app.migrations import run
 from app.migrations.errors import LockNotObtained
+from app.migrations.limits import TableInUse
+from app.migrations.partitions.transactions import oldest_transaction
 from app.migrations.project import Project
 from app.partitions import Declared
 
@@ -64,11 +66,6 @@ class Failure:
     table: str
     message: str
     is_locked: bool
-
-    @classmethod
-    def of(cls, table: str, error: SchemaError) -> "Failure":
-        """Describes an error."""
-        return cls(table, str(error), isinstance(error, LockNotObtained))
 
 
 @dataclass(frozen=True)
@@ -141,3 +138,17 @@ class Upkeep:
     def writing(self) -> AbstractContextManager[tuple[Config, sa.Engine]]:
         """Holds the migration lock."""
         return run.writing(self.project, self.engine, self.options.lock_timeout)
+
+    def failed(self, error: SchemaError) -> None:
+        """Adds a failure; names the session that is likely to have kept a lock, if that was the reason."""
+        text = str(error)
+        if isinstance(error, TableInUse):
+            oldest = None
+            with suppress(SchemaError, sa.exc.SQLAlchemyError), run.reading(self.project, self.engine) as connection:
+                oldest = oldest_transaction(connection)
+            text += f". The oldest transaction that uses a table: {oldest}" if oldest is not None else ""
+            text += ". The next run goes on"
+        elif "database is locked" in text:  # SQLite's words
+            text += ". Another process has it open in a long transaction. The next run goes on"
+        is_locked = isinstance(error, LockNotObtained)
+        self.result.failures.append(Failure(self.declared.table, text, is_locked))

@@ -8,16 +8,18 @@ from app import db
 from app.errors import SchemaError, database_errors_in_one_line
 from app.migrations import run
 from app.migrations.ahead import Mark, State
+from app.migrations.errors import MigrationError
 from app.migrations.partitions.analysis import analyze, is_analyzed
 from app.migrations.partitions.catalog import Partition, named
 from app.migrations.partitions.creation import Needed, create_next, needed, new_name
+from app.migrations.partitions.defaults import default_of, require_empty
 from app.migrations.partitions.leaves import Parent, marking
 from app.migrations.partitions.ranges import Range
 from app.migrations.partitions.transactions import again, execute, short_transaction, wait_patiently
 from app.migrations.partitions.upkeep import archive
-from app.migrations.partitions.upkeep.detaching import detach
+from app.migrations.partitions.upkeep.detaching import Refused, detach
 from app.migrations.partitions.upkeep.dropping import Dropper, Taken
-from app.migrations.partitions.upkeep.maintenance import Action, Failure, Step, Upkeep
+from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.partitions.upkeep.reattaching import take_back
 from app.migrations.partitions.upkeep.retention import Due, due, reason, require_consent
 from app.partitions import Declared
@@ -31,10 +33,14 @@ class Partitions(Upkeep):
         declared = self.declared
         with run.reading(self.project, self.engine) as connection:
             parent = Parent.of(connection, declared)
+            if (obstacle := parent.obstacle(connection)) is not None:
+                self.result.note(obstacle)
             lacking = needed(connection, declared, self.options.now)
             for range_ in lacking.ranges:
                 name = new_name(connection, parent, range_)
                 self.result.steps.append(_creation(lacking, declared, name, range_))
+            if lacking.ranges and (default := default_of(lacking.attached)) is not None:
+                require_empty(connection, parent, declared.by, default, lacking.ranges[0])
             found = due(connection, declared, self.options.now)
             self._note(found)
             for own in found.taken_back:
@@ -45,6 +51,10 @@ class Partitions(Upkeep):
 
     def run(self) -> None:
         """Takes the steps, and then collects the planner's statistics of what is another table now."""
+        with db.connect(self.engine) as connection:
+            obstacle = Parent.of(connection, self.declared).obstacle(connection)
+        if obstacle is not None:
+            raise MigrationError(obstacle)
         before = len(self.result.steps)
         self._take_steps()
         self._analyze(has_changed=len(self.result.steps) > before)
@@ -94,7 +104,11 @@ class Partitions(Upkeep):
         """Detaches and drops a partition, as far as another run hasn't."""
         why = reason(self.declared, own)
         run.log.info("%s: drop %s: %s", self.declared.table, own.name, why)
-        retiring = self._detach(own)
+        try:
+            retiring = self._detach(own)
+        except Refused as error:  # it would be refused each time, and the others must go all the same
+            self.failed(error)
+            return
         dropper = Dropper(self.project, self.engine, self.declared, self.options, self.result)
         try:
             with database_errors_in_one_line(f"{own.name} is detached, and the next run goes on"):
@@ -102,7 +116,7 @@ class Partitions(Upkeep):
         except Taken:
             self.result.note(f"{own.name}: another run is at it, or another session writes to it")
         except SchemaError as error:  # the next partition may have nothing in its way
-            self.result.failures.append(Failure.of(self.declared.table, error))
+            self.failed(error)
         else:
             self.result.steps += [step] if step is not None else []
 
@@ -137,7 +151,7 @@ class Partitions(Upkeep):
             if current.is_range:
                 self._mark(parent, current, State.KEPT)
             else:
-                take_back(self.project, self.engine, parent, current)
+                take_back(self.project, self.engine, parent, self.declared.by, current)
         self.result.steps.append(_kept(self.declared, own))
 
     def _look(self) -> tuple[Due, Parent]:

@@ -14,8 +14,8 @@ from app.errors import SchemaError
 from app.migrations import run
 from app.migrations.errors import MigrationError
 from app.migrations.partitions.clock import disagreement, server_now
-from app.migrations.partitions.transactions import has_rows, record
-from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades
+from app.migrations.partitions.transactions import is_true, record
+from app.migrations.partitions.upkeep.deletion import Deleted, OldRows, begins_an_index, cascades, cascades_to_itself
 from app.migrations.partitions.upkeep.maintenance import Action, Step, Upkeep
 from app.migrations.run import Ledger, Outcome
 from app.sql_text import for_driver, quoted
@@ -72,9 +72,10 @@ class PlainTable(Upkeep):
             raise MigrationError(f"Nothing was deleted: the model of {declared.table} has no primary key.")
         before = keep.before(now).replace(microsecond=0)
         rows = OldRows(connection, declared, before, cascades(connection, declared.table))
-        if not has_rows(connection, f"{self._name} WHERE {rows.old}"):
+        if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.old})"):
             return None
         self._require_consent(connection, rows, now)
+        self._require_shorter(connection, rows, now)
         self._require_index(connection)
         for own in rows.references:
             if not own.has_index:
@@ -92,10 +93,38 @@ class PlainTable(Upkeep):
         wrong = disagreement(connection) if self.options.now is None else None
         if wrong is not None:
             raise MigrationError(f"Nothing was deleted: {wrong}.")
-        if not self.options.accept_empty and not has_rows(connection, f"{self._name} WHERE {rows.young}"):
+        is_young = f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {rows.young})"
+        if not self.options.accept_empty and not is_true(connection, is_young):
             raise MigrationError(
                 f"Nothing was deleted: no row of {table} is younger than {keep}, so that all of them would go. Is the "
                 f"clock right ({now:%Y-%m-%d %H:%M} UTC)? If it is, say --accept-empty"
+            )
+
+    def _require_shorter(self, connection: sa.Connection, rows: OldRows, now: dt.datetime) -> None:
+        """Refuses to delete rows with which others would go that are declared to be kept for longer."""
+        declarations, keep = self.project.declarations(), self.declared.schedule.keep
+        assert keep is not None
+        for own in cascades_to_itself(connection, self.declared.table):
+            columns, referred = (", ".join(map(quoted, names)) for names in (own.columns, own.referred))
+            goes = f"{rows.young} AND ({columns}) IN (SELECT {referred} FROM {self._name} WHERE {rows.old})"
+            if is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {self._name} WHERE {goes})"):
+                raise MigrationError(
+                    f"Nothing was deleted: younger rows of {own.table} refer to older ones, by {', '.join(own.columns)}"
+                    ", and would go with them (ON DELETE CASCADE). Let the foreign key say ON DELETE SET NULL"
+                )
+        for own in rows.references:
+            other = declarations.get(own.table)
+            if other is None or (
+                (longer := other.schedule.keep) is not None and longer.before(now) >= keep.before(now)
+            ):
+                continue
+            if not is_true(connection, f"SELECT EXISTS (SELECT 1 FROM {quoted(own.table)})"):
+                continue
+            how_long = f"for {longer}" if longer is not None else "for ever"
+            raise MigrationError(
+                f"Nothing was deleted: rows of {own.table} are kept {how_long}, and would go with those of {own.to} "
+                f"(ON DELETE CASCADE), which are kept for {keep}. Keep {self.declared.table} as long, or {own.table} "
+                f"for {keep} at most"
             )
 
     def _require_index(self, connection: sa.Connection) -> None:

@@ -112,6 +112,8 @@ def _sort_attached(found: Due, declared: Declared, own: Partition) -> None:
     is_expired = expired(own.high, declared.schedule, found.now)
     if own.kind != "r" or not own.is_range:
         found.notes.append(f"{own.name} isn't an ordinary table with bounds in time: left alone")
+    elif not own.is_beside:  # detached, it would be found by nobody
+        found.notes.append(f"{own.name} is in another schema than {declared.table}: left alone, whatever the age")
     elif own.mark.state is State.RETIRING:
         (found.retiring if is_expired else found.taken_back).append(own)
     elif own.is_pending:
