@@ -84,7 +84,8 @@ def require_kept(url: str, *, extra: int = 0) -> None:
     found = recorded(url)
     assert sorted(found) == sorted({*found})
     dropped = [(subject, rows) for outcome, subject, rows in found if outcome == "dropped"]
-    assert dropped == [
+    # A run that meets another one at a partition goes on with the next, so that the younger may go first.
+    assert sorted(dropped) == [
         (f"partition {TABLE}_until_{week(-20):%Y%m%d}", str(ROWS[-30])),
         (f"partition {TABLE}_until_{week(-15):%Y%m%d}", str(ROWS[-18])),
     ]
