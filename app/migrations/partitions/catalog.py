@@ -35,7 +35,7 @@ AND n.oid = coalesce(
 )
 """
 # A bound of a person's own may be infinite, too, which for rows of this calendar is the same.
-_FIRST, _LAST = ("MINVALUE", "'-infinity'"), ("MAXVALUE", "'infinity'")
+_FIRST, _LAST = ("MINVALUE", "-infinity"), ("MAXVALUE", "infinity")
 _KEY = "SELECT pg_get_partkeydef(oid) FROM pg_class WHERE oid = to_regclass(:table) AND relkind = 'p'"
 
 
