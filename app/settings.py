@@ -118,7 +118,7 @@ class Settings:
         Raises:
             SettingsError: a variable names no such table, or a value can't be used.
         """
-        names = sorted(name for name in self.values if name.startswith(_PARTITIONS))
+        names = sorted(name for name in self.values if name.startswith(_PARTITIONS[:-2]))  # without its S, too
         variables = {f"{_PARTITIONS}{_variable(table)}": table for table in (tables() if names else ())}
         known = {f"{name}_{part.upper()}": (table, part) for name, table in variables.items() for part in _PARTS}
         found: dict[str, dict[str, str]] = {}

@@ -342,12 +342,15 @@ def test_partition_settings_by_table() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["REQUEST_LOG_KEEP", "REQUEST_LOGS_KEPT", "REQUEST_LOGS", "request_logs_KEEP", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["S_REQUEST_LOG_KEEP", "S_REQUEST_LOGS_KEPT", "S_REQUEST_LOGS", "S_request_logs_KEEP", "S_", "_REQUEST_LOGS_KEEP"],
+)
 def test_a_partition_setting_that_names_nothing_is_refused(name: str) -> None:
     with pytest.raises(SettingsError) as error:
-        Settings({f"SCHEMA_PARTITIONS_{name}": ""}).partitions(lambda: ["request_logs", "users"])
+        Settings({f"SCHEMA_PARTITION{name}": ""}).partitions(lambda: ["request_logs", "users"])
     assert str(error.value) == (
-        f"SCHEMA_PARTITIONS_{name} names no table with partitions: write one of SCHEMA_PARTITIONS_REQUEST_LOGS, "
+        f"SCHEMA_PARTITION{name} names no table with partitions: write one of SCHEMA_PARTITIONS_REQUEST_LOGS, "
         "SCHEMA_PARTITIONS_USERS, and _EVERY, _KEEP or _AHEAD."
     )
 
