@@ -189,7 +189,9 @@ def test_the_planner_knows_the_whole_table(make: Make) -> None:
     assert maintain(kept).steps == []
     assert query(kept.url, rows) == [(50,)]  # once is enough, until its partitions are others
     maintain(kept, now=NOW + dt.timedelta(weeks=1))
-    assert query(kept.url, rows) == [(100,)]
+    # Before 18 each partition would be read as well: once a week is enough.
+    reads_all = query(kept.url, "SELECT current_setting('server_version_num')::int < 180000")[0][0]
+    assert query(kept.url, rows) == [(50 if reads_all else 100,)]
 
 
 @pytest.mark.parametrize("zoned", everyday([False, True], [True]))

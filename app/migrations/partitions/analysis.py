@@ -2,32 +2,36 @@
 
 import sqlalchemy as sa
 
-from app import db
 from app.errors import met_a_lock
-from app.migrations.limits import limit
 from app.migrations.partitions.leaves import Parent
-from app.migrations.partitions.transactions import execute, wait_briefly
-from app.migrations.project import Project
+from app.migrations.partitions.transactions import SHORT_SECONDS, execute, outside
 
 _ONLY = 180000  # from this version on the partitions can be left out
+_DAYS = 7  # between two times before that
+_STATE = f"""
+SELECT current_setting('server_version_num')::int AS version,
+       coalesce(pg_stat_get_last_analyze_time(to_regclass(:table)) > clock_timestamp() - interval '{_DAYS} days', false)
+       AS is_recent
+"""
 
 
-def analyze(project: Project, engine: sa.Engine, parent: Parent) -> bool:
+def analyze(engine: sa.Engine, parent: Parent) -> bool:
     """Collects the statistics of the table, from a sample of its partitions; no statement of a service waits for that.
 
+    Before PostgreSQL 18 those of each partition are collected with them, so it is done once a week at most.
+
     Returns:
-        False if another session changes the table, or vacuums it, so that they stay as they were.
+        False if it isn't time, or if another session changes the table, so that they stay as they were.
     """
-    with db.connect(engine) as connection, connection.begin():
-        version = connection.exec_driver_sql("SELECT current_setting('server_version_num')::int").scalar_one()
-        wait_briefly(connection, project)
-        limit(connection, "statement_timeout", 0)
+    with outside(engine, lock_timeout=SHORT_SECONDS) as connection:
+        state = connection.execute(sa.text(_STATE), {"table": parent.address}).one()
+        if state.version < _ONLY and state.is_recent:
+            return False
         try:
-            execute(connection, f"ANALYZE {'ONLY ' if version >= _ONLY else ''}{parent.address}")
+            execute(connection, f"ANALYZE {'ONLY ' if state.version >= _ONLY else ''}{parent.address}")
         except sa.exc.DBAPIError as error:
             if not met_a_lock(error):
                 raise
-            connection.rollback()
             return False
         return True
 

@@ -64,7 +64,7 @@ class Partitions(Upkeep):
             parent = Parent.of(connection, self.declared)
             if is_analyzed(connection, parent.address) and not has_changed:
                 return
-        if analyze(self.project, self.engine, parent):
+        if analyze(self.engine, parent):
             run.log.info("%s: collected the statistics of the planner", self.declared.table)
 
     def _take_steps(self) -> None:
