@@ -18,26 +18,25 @@ from benchmarks.partitions.beside import Beside, Waits
 
 REPORT_SECONDS = 3.0
 REPORTED_WEEKS = 3
-IDLE_SECONDS = 0.5
 Run = Callable[[str, dt.datetime], object]
 
 
-def measured(rows: int, weeks: int, peer: measure.DurableServer) -> dict[str, Any]:
-    """Runs both on the peer's server.
+def measured(server: measure.DurableServer, rows: int, weeks: int) -> dict[str, Any]:
+    """Runs ours, and pg_partman if the server has it.
 
     Args:
+        server: gets a database for each.
         rows: that arrive in a week.
         weeks: how many are simulated, before those with a report.
-        peer: a server that has pg_partman, or hasn't.
     """
     ways: dict[str, Run] = {"schema partitions maintain": ours.maintain}
-    if partman.is_there(peer):
-        ways[f"pg_partman {partman.version(peer)}"] = lambda url, now: partman.run_maintenance(url, now, ours.KEEP)
-    results = [_weeks(peer, name, run, rows, weeks) for name, run in ways.items()]
+    if partman.is_there(server):
+        ways[f"pg_partman {partman.version(server)}"] = lambda url, now: partman.run_maintenance(url, now, ours.KEEP)
+    results = [_weeks(server, name, run, rows, weeks) for name, run in ways.items()]
     return {
         "rows a week": rows,
         "weeks": weeks,
-        "server": peer.major,
+        "server": server.major,
         "results": [r for lines in results for r in lines],
     }
 
@@ -59,8 +58,8 @@ def _weeks(server: measure.DurableServer, name: str, run: Run, rows: int, weeks:
             data.analyze(url)
             service.goes_to(now)
             if week < weeks:
-                idle.append(_timed(_nothing, url, now))
                 quiet.append(_timed(run, url, now))
+                idle.append(_idle(quiet[-1]))
             else:
                 with report(url):
                     reported.append(_timed(run, url, now))
@@ -68,14 +67,17 @@ def _weeks(server: measure.DurableServer, name: str, run: Run, rows: int, weeks:
     left = data.one(url, f"SELECT count(*) FROM pg_partition_tree('{data.TABLE}') WHERE isleaf")
     server.drop_database(url)
     return [
-        _line(f"nothing, for {IDLE_SECONDS} s", idle, service, left),
         _line(name, quiet, service, left),
-        _line(f"{name}, beside a report of {REPORT_SECONDS:.0f} s", reported, service, left),
+        _line("  nothing, for as long", idle, service, left),
+        _line(f"  beside a report of {REPORT_SECONDS:.0f} s", reported, service, left),
     ]
 
 
-def _nothing(_url: str, _now: dt.datetime) -> None:
-    time.sleep(IDLE_SECONDS)
+def _idle(run: tuple[float, float]) -> tuple[float, float]:
+    """Waits for as long as a run took: the longer one looks, the longer is the longest wait."""
+    began = time.monotonic()
+    time.sleep(run[1] - run[0])
+    return began, time.monotonic()
 
 
 def _timed(run: Run, url: str, now: dt.datetime) -> tuple[float, float]:
