@@ -64,6 +64,7 @@ def small(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> I
         yield HandMade(tmp_path, url, SMALL, {"logs": WEEKLY})
 
 
+@pytest.mark.exhaustive
 def test_all_tables_are_converted_and_made_plain_again_in_any_zone(url: str) -> None:
     before = schema_of(url)
     execute(url, "ALTER DATABASE " + _name(url) + " SET timezone = 'America/New_York'")

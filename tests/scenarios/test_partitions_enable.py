@@ -139,6 +139,7 @@ def test_the_service_notices_nothing(url: str) -> None:
     assert rows(url) == before
 
 
+@pytest.mark.exhaustive
 def test_a_long_report_is_waited_for_without_a_queue(url: str) -> None:
     where = url.replace("+psycopg", "")
     with psycopg.connect(where) as report, service(url):
