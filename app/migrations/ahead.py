@@ -169,7 +169,7 @@ class _Range:
 
 
 def read_ahead(connection: sa.Connection, now: dt.datetime | None = None) -> list[Ahead]:
-    """Counts the partitions ahead of each table whose partitions are kept here; none on SQLite. Locks nothing.
+    """Counts the partitions ahead of each table whose partitions are kept here; none on SQLite.
 
     It is one statement.
 
