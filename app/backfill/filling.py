@@ -44,7 +44,8 @@ def fill(
     with commits_at_end(connection):
         for leaf in leaves(connection, table, [column], newest_first=newest_first):
             with unless_gone(leaf, table):
-                for rows, parameters, todo in _pages(Table(connection, leaf, [column], key), pace):
+                rows = Table(connection, leaf, [column], key)
+                for todo, parameters in _pages(rows, pace):
                     name, started = rows.quote(column), time.monotonic()
                     # The expression may name the whole table.
                     alias = f" AS {rows.quote(table)}" if leaf != table else ""
@@ -55,8 +56,7 @@ def fill(
     return filled
 
 
-def _pages(rows: Table, pace: Pace) -> Iterator[tuple[Table, dict[str, Any], str]]:
+def _pages(rows: Table, pace: Pace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Returns the condition of each page, and its parameters."""
     whole = rows.key_range()
-    for page in rows.ranges(whole, lambda: pace.rows) if whole is not None else ():
-        condition, parameters = rows.within(page)
-        yield rows, parameters, condition
+    return map(rows.within, rows.ranges(whole, lambda: pace.rows) if whole is not None else ())

@@ -10,7 +10,7 @@ from app.migrations import run
 from app.migrations.ahead import Mark, State
 from app.migrations.errors import MigrationError
 from app.migrations.limits import limit
-from app.migrations.partitions.catalog import Partition, attached, standing_alone
+from app.migrations.partitions.catalog import Partition, attached, named, standing_alone
 from app.migrations.partitions.clock import server_now
 from app.migrations.partitions.defaults import attaching, default_of, require_empty
 from app.migrations.partitions.leaves import Parent, making, marking, pattern_of, replica_identity
@@ -116,7 +116,7 @@ def create_next(project: Project, connection: sa.Connection, declared: Declared,
     again(project, f"Making {name}", lambda: _make(project, connection, parent, new))
     again(project, f"Attaching {name}", lambda: _attach(project, connection, parent, new))
     run.log.info("%s: made %s, from %s to %s UTC", declared.table, name, range_.low, range_.high)
-    made = next(own for own in attached(connection, declared.table) if own.name == name)
+    made = named(attached(connection, declared.table), name)
     connection.rollback()
     return made
 
