@@ -104,7 +104,7 @@ def has_rows(connection: sa.Connection, source: str) -> bool:
 def oldest_transaction(connection: sa.Connection) -> str | None:
     """Returns who has held a lock of a table for longest, for people; None if nobody does."""
     row = connection.exec_driver_sql(_OLDEST).first()
-    return str(run.Blocker(row[0], row[1], row[2], row[3], run.redacted(row[4]))) if row is not None else None
+    return str(run.Blocker.of(row)) if row is not None else None
 
 
 def again(project: Project, subject: str, work: Callable[[], _T]) -> _T:

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.migrations.run.blockers import Blocker, redacted, watching
+    from app.migrations.run.blockers import Blocker, watching
     from app.migrations.run.catch_up import upgrade_steps
     from app.migrations.run.connections import (
         database_url,
@@ -53,7 +53,6 @@ __all__ = [
     "prepare",
     "read_status",
     "reading",
-    "redacted",
     "require_complete",
     "require_known_heads",
     "require_local",

@@ -6,9 +6,10 @@ time-out, such as a concurrent index build, may wait for ever. `watching` looks 
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -49,6 +50,11 @@ class Blocker:
     transaction_seconds: int
     query: str
 
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> "Blocker":
+        """Takes it from pid, application, state, seconds and query; the query's values are left out."""
+        return cls(row[0], row[1], row[2], row[3], redacted(row[4]))
+
     def __str__(self) -> str:
         name = f"{self.application} " if self.application else ""
         return (
@@ -77,7 +83,7 @@ def watching(engine: sa.Engine, pid: int, looked: Callable[[list[Blocker]], None
                 # No AUTOCOMMIT: the pool of a handed-over engine would get back a connection that names its isolation.
                 rows = connection.execute(sa.text(_BLOCKERS), {"pid": pid}).all()
                 connection.rollback()
-                looked([Blocker(row[0], row[1], row[2], row[3], redacted(row[4])) for row in rows])
+                looked([*map(Blocker.of, rows)])
 
     thread = threading.Thread(target=watch, name="blockers", daemon=True)
     with suppress(RuntimeError):  # a container may allow no more threads; without blockers to name, all goes on

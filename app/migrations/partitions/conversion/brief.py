@@ -129,4 +129,4 @@ class Brief:
     def _holder(self, tables: list[str]) -> str:
         with run.transaction(self.engine) as connection:
             row = connection.execute(sa.text(_HOLDERS), {"tables": tables}).first()
-        return f" by {run.Blocker(row[0], row[1], row[2], row[3], run.redacted(row[4]))}" if row is not None else ""
+        return f" by {run.Blocker.of(row)}" if row is not None else ""
